@@ -1,0 +1,220 @@
+"""The equations of the papers, and the measures of a representation, as pure functions.
+
+Inputs are raw (not normalised), results are averaged over everything they average over. No function
+communicates between ranks, and all are differentiable in every floating argument. float16 and bfloat16
+arguments are computed in float32, also under autocast; float32 and float64 stay what they are.
+
+Shape letters: N images, D backbone channels, L = HW positions, d channels of the global embedding and
+number of maps, h channel groups, K = d/h aligned embeddings an image, c channels of each, Q queue length.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_Function = TypeVar('_Function', bound=Callable[..., Tensor])
+
+
+def _widen(x: object) -> object:
+    low = isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16)
+    return x.float() if low else x  # type: ignore[union-attr, attr-defined]
+
+
+def _full_precision(function: _Function) -> _Function:
+    """Run ``function`` with autocast off and its low-precision tensor arguments widened to float32."""
+
+    @wraps(function)
+    def wrapped(*args, **kwargs):
+        device = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)).device.type
+        with torch.autocast(device_type=device, enabled=False):
+            return function(*map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()})
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _check_same_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f'{name_a} and {name_b} must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}')
+
+
+def _check_temperature(tau: float) -> None:
+    if not tau > 0:
+        raise ValueError(f'tau must be positive, got {tau}')
+
+
+# LEWEL ------------------------------------------------------------------------------------------------------
+
+
+@_full_precision
+def alignment_maps(heat: Tensor, scale: float = 1.0) -> Tensor:
+    """Alignment maps from heat maps. LEWEL, Sec. 3.2.
+
+    Each position's d heat values are divided by their L2 norm, then each map is a softmax over positions.
+
+    Args:
+        heat: Heat maps W̃, (N, d, L).
+        scale: Factor of the normalised heat before the softmax; the paper has 1.
+
+    Returns:
+        Maps W, (N, d, L): non-negative, each sums to one over L.
+    """
+    return (scale * F.normalize(heat, dim=1)).softmax(dim=2)
+
+
+def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
+    """Pool features under alignment maps, with channel grouping. LEWEL, Eqs. 1 and 2.
+
+    Aligned representation k takes channel group g of f under map kh + g (both counted from 0).
+
+    Args:
+        f: Features F, (N, D, L). A transposed (N, L, D) tensor, which is what a channels_last map is, is as good.
+        maps: Alignment maps W, (N, d, L).
+        num_groups: Number of channel groups h; divides D and d.
+
+    Returns:
+        Aligned representations y, (N, d/h, D). Products are accumulated in float32 or wider.
+
+    Raises:
+        ValueError: D or d is not a multiple of h, or N or L differ.
+    """
+    (N, D, L), (N_maps, d, L_maps), h = f.shape, maps.shape, num_groups
+    if (N, L) != (N_maps, L_maps):
+        raise ValueError(f'f is (N, D, L) = {tuple(f.shape)} but maps is (N, d, L) = {tuple(maps.shape)}')
+    if h < 1 or D % h or d % h:
+        raise ValueError(f'num_groups must divide D = {D} and d = {d}, got {h}')
+    f_groups = f.reshape(N, h, D // h, L)
+    map_groups = maps.to(f.dtype).reshape(N, d // h, h, L)
+    return torch.einsum('nkgl,ngcl->nkgc', map_groups, f_groups).reshape(N, d // h, D)
+
+
+@_full_precision
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
+    """InfoNCE with a queue of negatives. LEWEL, Eq. 4; MPCL, Eq. 1; He et al. 2020 (MoCo), Eq. 1.
+
+    −log( e^{cos(q,k)/τ} / (e^{cos(q,k)/τ} + Σ_j e^{cos(q, queue_j)/τ}) ), mean over the batch.
+
+    Args:
+        q: Queries, (N, d).
+        k: Their positive keys, (N, d).
+        queue: Negative keys as columns, (d, Q).
+        tau: Temperature τ.
+
+    Returns:
+        Loss, ().
+    """
+    _check_same_shape('q', q, 'k', k)
+    _check_temperature(tau)
+    if queue.shape[0] != q.shape[1]:
+        raise ValueError(f'queue must be (d, Q) with d = {q.shape[1]}, got {tuple(queue.shape)}')
+    q, k, queue = F.normalize(q, dim=1), F.normalize(k, dim=1), F.normalize(queue, dim=0)
+    positive = (q * k).sum(1) / tau  # (N,)
+    negatives = (q @ queue / tau).logsumexp(1)  # (N,)
+    # −log(e^p / (e^p + e^n)) = −log σ(p − n): no (N, 1 + Q) concatenation.
+    return -F.logsigmoid(positive - negatives).mean()
+
+
+@_full_precision
+def aligned_info_nce(q: Tensor, k: Tensor, tau: float) -> Tensor:
+    """InfoNCE on aligned embeddings. LEWEL, Eq. 4 as used for L_a.
+
+    The positive of q[n, i] is k[n, i]; its negatives are all (N − 1)K keys of the *other* images. The same
+    image's other keys are neither positive nor negative. The batch is the local one, as in the paper.
+
+    Args:
+        q: Aligned embeddings of one view, (N, K, c).
+        k: Aligned keys of the other view, (N, K, c).
+        tau: Temperature τ.
+
+    Returns:
+        Loss, (), mean over images and embeddings.
+
+    Raises:
+        ValueError: Shapes differ, or there is only one image and thus no negative.
+    """
+    _check_same_shape('q', q, 'k', k)
+    _check_temperature(tau)
+    N, K, _ = q.shape
+    if N < 2:
+        raise ValueError(f'the negatives are other images of the batch: it must hold at least 2, got {N}')
+    q, k = F.normalize(q, dim=2), F.normalize(k, dim=2)
+    positive = (q * k).sum(2) / tau  # (N, K)
+    logits = (q.flatten(0, 1) @ k.flatten(0, 1).T / tau).view(N, K, N, K)
+    same_image = torch.eye(N, dtype=torch.bool, device=q.device).view(N, 1, N, 1)
+    negatives = logits.masked_fill_(same_image, float('-inf')).flatten(2).logsumexp(2)  # (N, K)
+    return -F.logsigmoid(positive - negatives).mean()
+
+
+@_full_precision
+def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
+    """Squared distance of unit vectors, 2 − 2 cos(p, z). LEWEL, Eq. 5; Grill et al. 2020 (BYOL), Eq. 2.
+
+    The stop-gradient on z is the caller's.
+
+    Args:
+        p: Predictions, (N, d), or any (…, d).
+        z: Targets, same shape.
+
+    Returns:
+        Loss, (), mean over all but the last dimension.
+    """
+    _check_same_shape('p', p, 'z', z)
+    return 2 - 2 * (F.normalize(p, dim=-1) * F.normalize(z, dim=-1)).sum(-1).mean()
+
+
+# Measures of a representation -------------------------------------------------------------------------------
+
+
+@_full_precision
+def alignment(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared distance of positive pairs on the unit sphere. Wang and Isola 2020, Sec. 4.1, α = 2.
+
+    Args:
+        x: Features of one view, (N, d).
+        y: Features of the other view of the same images, (N, d).
+
+    Returns:
+        A scalar in [0, 4]; lower is better aligned.
+    """
+    _check_same_shape('x', x, 'y', y)
+    return (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean()
+
+
+@_full_precision
+def uniformity(x: Tensor, t: float = 2) -> Tensor:
+    """Log of the mean Gaussian potential over pairs on the unit sphere. Wang and Isola 2020, Sec. 4.1.
+
+    log mean_{i<j} e^{−t‖x_i − x_j‖²}. Time and memory grow with N².
+
+    Args:
+        x: Features, (N, d), N ≥ 2.
+        t: Width of the potential.
+
+    Returns:
+        A scalar in [−4t, 0]; lower is more uniform.
+    """
+    N = x.shape[0]
+    if N < 2:
+        raise ValueError(f'uniformity is over pairs: x must hold at least 2 rows, got {N}')
+    squared_distances = F.pdist(F.normalize(x, dim=1)).square()  # (N(N−1)/2,)
+    return squared_distances.mul(-t).logsumexp(0) - torch.log(x.new_tensor(float(squared_distances.numel())))
+
+
+@_full_precision
+def rank_me(x: Tensor) -> Tensor:
+    """RankMe, the effective rank of a feature matrix. Garrido et al. 2023, Eq. 1.
+
+    exp(−Σ p log p) with p = σ/‖σ‖₁ + 1e-7 and σ the singular values of x (neither centred nor normalised).
+
+    Args:
+        x: Features, (N, d).
+
+    Returns:
+        A scalar in [1, min(N, d)], up to the 1e-7.
+    """
+    sigma = torch.linalg.svdvals(x)  # (min(N, d),)
+    p = sigma / sigma.sum().clamp_min(torch.finfo(x.dtype).tiny) + 1e-7
+    return (-p * p.log()).sum().exp()

@@ -1,0 +1,4 @@
+from .lewel_neck import LEWELNeck
+from .mlp import MLP
+
+__all__ = ['MLP', 'LEWELNeck']

@@ -1,0 +1,102 @@
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from lewel_plugins import functional as LF
+from lewel_plugins.registry import MODELS
+
+from .mlp import MLP
+
+ALIGNMENTS = ('learned', 'random', 'uniform')
+
+
+@MODELS.register_module()
+class LEWELNeck(BaseModule):
+    """LEWEL's coupled projection head. LEWEL, Sec. 3.2 and Fig. 2.
+
+    The global projector g gives the global embedding z from the pooled feature, and d heat maps from every pixel,
+    with shared weights and BN statistics over the 1 + HW positions jointly. The maps pool the features to d/h
+    aligned representations, which a second projector p embeds.
+
+    Args:
+        in_channels: Backbone channels D.
+        hid_channels: Hidden channels of g and p (2048 for LEWEL_M, 4096 for LEWEL_B).
+        out_channels: Channels of the global embedding and number of maps d (128, 256).
+        aligned_channels: Channels of an aligned embedding c; None means c = d.
+        num_groups: Channel groups h.
+        coupled: Whether g also makes the maps. False gives the maps a projector of their own, so that g's BN sees
+            pooled features only (Table 5, "coupled head").
+        alignment: ``learned``; ``random``: a new map from Gaussian heat at every call (Table 6); ``uniform``: 1/HW,
+            which is global average pooling.
+
+    Raises:
+        ValueError: ``num_groups`` does not divide D and d, a width below 1, or an unknown ``alignment``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hid_channels: int,
+        out_channels: int,
+        aligned_channels: int | None = None,
+        num_groups: int = 4,
+        coupled: bool = True,
+        alignment: str = 'learned',
+    ) -> None:
+        super().__init__()
+        if num_groups < 1 or in_channels % num_groups or out_channels % num_groups:
+            raise ValueError(
+                f'num_groups (h) must divide in_channels (D) = {in_channels} and out_channels (d) = {out_channels}, '
+                f'got {num_groups}'
+            )
+        if alignment not in ALIGNMENTS:
+            raise ValueError(f'alignment must be one of {ALIGNMENTS}, got {alignment!r}')
+        self.in_channels, self.out_channels, self.num_groups = in_channels, out_channels, num_groups
+        self.aligned_channels = out_channels if aligned_channels is None else aligned_channels
+        self.num_aligned = out_channels // num_groups
+        self.coupled, self.alignment = coupled, alignment
+        self.g = MLP(in_channels, hid_channels, out_channels)
+        self.p = MLP(in_channels, hid_channels, self.aligned_channels)
+        if alignment == 'learned' and not coupled:
+            self.g_maps = MLP(in_channels, hid_channels, out_channels)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Global and aligned embeddings.
+
+        Args:
+            feats: Backbone output; its last element F is (N, D, H, W).
+
+        Returns:
+            z (N, d) and z_aligned (N, d/h, c).
+        """
+        f = self._positions(feats)  # (N, L, D)
+        z, maps = self._project(f)  # (N, d), (N, d, L)
+        y = LF.aligned_pooling(f.transpose(1, 2), maps, self.num_groups)  # (N, d/h, D), Eq. 2
+        return z, self.p(y)
+
+    def alignment_maps(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """The maps W for a backbone output (F,), F (N, D, H, W): (N, d, H, W), each summing to one."""
+        _, maps = self._project(self._positions(feats))
+        return maps.unflatten(2, feats[-1].shape[2:])
+
+    def _project(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        N, L, _ = f.shape
+        pooled = f.mean(1)  # (N, D)
+        if self.alignment == 'learned' and self.coupled:
+            joint = self.g(torch.cat([pooled[:, None], f], 1))  # (N, 1 + L, d)
+            return joint[:, 0], LF.alignment_maps(joint[:, 1:].transpose(1, 2))
+        z = self.g(pooled)
+        if self.alignment == 'learned':
+            return z, LF.alignment_maps(self.g_maps(f).transpose(1, 2))
+        if self.alignment == 'random':
+            return z, LF.alignment_maps(torch.randn(N, self.out_channels, L, device=f.device))
+        return z, f.new_full((1, 1, 1), 1 / L).expand(N, self.out_channels, L)
+
+    def _positions(self, feats: tuple[Tensor, ...]) -> Tensor:
+        f = feats[-1]
+        if f.dim() != 4 or f.shape[1] != self.in_channels:
+            raise ValueError(
+                f'LEWELNeck needs a feature map (N, {self.in_channels}, H, W), got {tuple(f.shape)}; in_channels is '
+                "the backbone's last width, and a transformer needs out_type='featmap'"
+            )
+        return f.flatten(2).transpose(1, 2)  # free for a channels_last map

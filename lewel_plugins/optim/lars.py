@@ -1,0 +1,84 @@
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lewel_plugins.registry import OPTIMIZERS
+
+
+@OPTIMIZERS.register_module()
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling. You et al. 2017, Large Batch Training of Convolutional Networks, Sec. 5.
+
+    λ = η‖w‖ / (‖g‖ + ρ‖w‖),  v ← μv + λ(g + ρw),  w ← w − γv,
+
+    with λ = 1 where a norm is zero, and in groups with ``adapt=False`` (plain SGD with momentum; biases and norms,
+    as BYOL has it). The learning rate γ is outside of v, as in torch's SGD and in BYOL: v does not remember the
+    learning rates of past steps. Norms stay on the device, and a step is a few foreach calls a group.
+
+    Args:
+        params: Parameters, or groups with any of the options below.
+        lr: Learning rate γ, positive.
+        momentum: μ, in [0, 1).
+        weight_decay: ρ, at least 0.
+        eta: Trust coefficient η, positive.
+        adapt: Whether λ is applied; set per group.
+
+    Raises:
+        ValueError: An option outside its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        eta: float = 0.001,
+        adapt: bool = True,
+    ) -> None:
+        for name, value, valid, accepted in (
+            ('lr', lr, lr > 0, 'positive'),
+            ('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)'),
+            ('weight_decay', weight_decay, weight_decay >= 0, 'at least 0'),
+            ('eta', eta, eta > 0, 'positive'),
+        ):
+            if not valid:
+                raise ValueError(f'LARS {name} must be {accepted}, got {value}')
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, eta=eta, adapt=adapt))
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """One step; returns the closure's loss, if there is a closure."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group['params'] if p.grad is not None]
+            if params:
+                self._step_group(params, group)
+        return loss
+
+    def _step_group(self, params: list[Tensor], group: dict) -> None:
+        grads = [p.grad for p in params]
+        decay, momentum = group['weight_decay'], group['momentum']
+        updates = torch._foreach_add(grads, params, alpha=decay) if decay else torch._foreach_mul(grads, 1.0)
+        if group['adapt']:
+            weight_norms = torch.stack(torch._foreach_norm(params))  # (number of parameters,)
+            grad_norms = torch.stack(torch._foreach_norm(grads))
+            trust = group['eta'] * weight_norms / (grad_norms + decay * weight_norms)
+            trust = trust.where((weight_norms > 0) & (grad_norms > 0), 1.0)
+            torch._foreach_mul_(updates, list(trust.unbind()))
+        if momentum:
+            buffers = []
+            for p in params:
+                state = self.state[p]
+                if 'momentum_buffer' not in state:
+                    state['momentum_buffer'] = torch.zeros_like(p)
+                buffers.append(state['momentum_buffer'])
+            torch._foreach_mul_(buffers, momentum)
+            torch._foreach_add_(buffers, updates)
+            updates = buffers
+        torch._foreach_add_(params, updates, alpha=-group['lr'])

@@ -1,0 +1,92 @@
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
+from torch import nn
+
+from lewel_plugins.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+_OPTIONS = ('norm_decay_mult', 'bias_decay_mult', 'adapt_norm_and_bias', 'custom_keys')
+_KEY_OPTIONS = ('lr_mult', 'decay_mult')
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Parameter groups by type of parameter, as few as there are different settings.
+
+    mmengine's constructor makes one group a parameter once ``paramwise_cfg`` is set, which defeats foreach and fused
+    optimizers, and knows biases and norms by parts of names. Here a norm's parameters are known by their module
+    (any with a one-dimensional weight and no matrix: BN, GN, LN), a bias by its name in its module. Frozen
+    parameters are left out.
+
+    ``paramwise_cfg`` takes ``norm_decay_mult`` and ``bias_decay_mult`` (factors of the weight decay; default 1),
+    ``adapt_norm_and_bias`` (False excludes them from LARS's adaptation) and ``custom_keys``, a dict from parts of
+    parameter names to ``lr_mult`` and ``decay_mult``; of several keys that fit, the longest counts, and its
+    ``decay_mult`` replaces the one by type.
+
+    Raises:
+        ValueError: An unknown option, or a custom key that fits no parameter.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        options = self.paramwise_cfg
+        key_options = [option for key in options.get('custom_keys', {}).values() for option in key]
+        unknown = [o for o in options if o not in _OPTIONS] + [o for o in key_options if o not in _KEY_OPTIONS]
+        if unknown:
+            raise ValueError(
+                f'unknown paramwise_cfg options {unknown}; accepted are {_OPTIONS}, and {_KEY_OPTIONS} in custom_keys'
+            )
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optim wrapper for ``model``."""
+        if is_model_wrapper(model):
+            model = model.module
+        wrapper_cfg, optimizer_cfg = self.optim_wrapper_cfg.copy(), self.optimizer_cfg.copy()
+        wrapper_cfg.setdefault('type', 'OptimWrapper')
+        optimizer_cfg['params'] = self.param_groups(model)
+        return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg)))
+
+    def param_groups(self, model: nn.Module) -> list[dict]:
+        """Groups of the parameters of ``model`` that need a gradient, in order of first appearance."""
+        groups: dict[tuple, dict] = {}
+        used_keys: set[str] = set()
+        for name, parameter, kind in _typed_parameters(model):
+            settings, key = self._settings(name, kind)
+            used_keys.add(key)
+            if parameter.requires_grad:
+                groups.setdefault(tuple(settings.items()), dict(params=[], **settings))['params'].append(parameter)
+        unused = set(self.paramwise_cfg.get('custom_keys', {})) - used_keys
+        if unused:
+            raise ValueError(f'custom_keys {sorted(unused)} fit no parameter of {type(model).__name__}')
+        return list(groups.values())
+
+    def _settings(self, name: str, kind: str) -> tuple[dict[str, Any], str]:
+        options = self.paramwise_cfg
+        custom_keys = options.get('custom_keys', {})
+        key = max((k for k in custom_keys if k in name), key=len, default='')
+        custom = custom_keys.get(key, {})
+        settings: dict[str, Any] = {}
+        if self.base_lr is not None:
+            settings['lr'] = self.base_lr * custom.get('lr_mult', 1.0)
+        if self.base_wd is not None:
+            by_type = options.get(f'{kind}_decay_mult', 1.0)
+            settings['weight_decay'] = self.base_wd * custom.get('decay_mult', by_type)
+        if not options.get('adapt_norm_and_bias', True):
+            settings['adapt'] = kind == 'weight'
+        return settings, key
+
+
+def _typed_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
+    seen: set[nn.Parameter] = set()
+    for prefix, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        weight = own.get('weight')
+        is_norm = weight is not None and weight.dim() == 1
+        for name, parameter in own.items():
+            if parameter not in seen:
+                seen.add(parameter)
+                kind = 'norm' if is_norm else 'bias' if 'bias' in name else 'weight'
+                yield f'{prefix}.{name}' if prefix else name, parameter, kind
