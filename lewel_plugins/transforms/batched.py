@@ -1,0 +1,139 @@
+"""Augmentations of a whole batch on tensors, with parameters of their own for every image.
+
+Images are float (N, 3, H, W) in [0, 1], RGB; parameters are (N,). The operations are those of torchvision's
+functional transforms of the same names. No operation waits for the device.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# ITU-R 601-2 luma, as in PIL and torchvision.
+_LUMA = (0.2989, 0.587, 0.114)
+
+
+def random_crop_boxes(
+    count: int, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], device: torch.device
+) -> Tensor:
+    """Boxes of Inception-style crops (Szegedy et al. 2015), as torchvision's ``RandomResizedCrop`` draws them.
+
+    Ten boxes are drawn an image and the first that fits is taken; if none fits, the largest centred box whose aspect
+    ratio is within ``ratio``.
+
+    Returns:
+        (count, 4): left, top, width and height in pixels, whole numbers as floats.
+    """
+    draw = torch.rand(4, count, 10, device=device)
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * draw[0])
+    log_ratio = math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * draw[1]
+    w = (area * log_ratio.exp()).sqrt().round()
+    h = (area / log_ratio.exp()).sqrt().round()
+    fits = (w > 0) & (h > 0) & (w <= width) & (h <= height)
+    boxes = torch.stack(
+        [(draw[2] * (width - w + 1)).floor(), (draw[3] * (height - h + 1)).floor(), w, h], -1
+    )  # (count, 10, 4)
+    first = fits.float().argmax(1)
+    chosen = boxes[torch.arange(count, device=device), first]
+    whole_w = min(width, round(height * ratio[1]))
+    whole_h = min(height, round(width / ratio[0]))
+    centred = boxes.new_tensor([(width - whole_w) // 2, (height - whole_h) // 2, whole_w, whole_h])
+    return torch.where(fits.any(1, keepdim=True), chosen, centred)
+
+
+def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Crop, resize bilinearly to ``size`` × ``size`` and flip, in one sampling.
+
+    There is no anti-aliasing: use it where crops are not much larger than ``size``, as on small images.
+
+    Args:
+        x: Images, (N, 3, H, W).
+        boxes: As :func:`random_crop_boxes` returns them, (N, 4).
+        flip: Which to mirror left to right, boolean (N,).
+        size: Side of the result in pixels.
+
+    Returns:
+        (N, 3, size, size).
+    """
+    height, width = x.shape[2:]
+    left, top, w, h = boxes.unbind(1)
+    direction = 1 - 2 * flip.to(x.dtype)
+    # affine_grid's unit square is the whole image with corners at ±1.
+    zero = torch.zeros_like(left)
+    row_x = torch.stack([direction * w / width, zero, (2 * left + w) / width - 1], 1)
+    row_y = torch.stack([zero, h / height, (2 * top + h) / height - 1], 1)
+    grid = F.affine_grid(torch.stack([row_x, row_y], 1), [len(x), 3, size, size], align_corners=False)
+    # Samples outside of the box are clamped to its border pixels, as if it had been cut out first.
+    edge_x = (torch.stack([left + 0.5, left + w - 0.5], 1) * 2 / width - 1)[:, None, None]
+    edge_y = (torch.stack([top + 0.5, top + h - 0.5], 1) * 2 / height - 1)[:, None, None]
+    gx = grid[..., 0].clamp(edge_x[..., 0], edge_x[..., 1])
+    gy = grid[..., 1].clamp(edge_y[..., 0], edge_y[..., 1])
+    return F.grid_sample(x, torch.stack([gx, gy], -1), padding_mode='border', align_corners=False)
+
+
+def _column(parameter: Tensor) -> Tensor:
+    return parameter.view(-1, 1, 1, 1)
+
+
+def rgb_to_grayscale(x: Tensor) -> Tensor:
+    """Luma of RGB images, (N, 3, H, W) → (N, 1, H, W)."""
+    r, g, b = x.unbind(1)
+    return (_LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b)[:, None]
+
+
+def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    """Blend with black; factor 1 changes nothing."""
+    return (x * _column(factor)).clamp(0, 1)
+
+
+def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the image's mean luma; factor 1 changes nothing."""
+    mean = rgb_to_grayscale(x).mean((1, 2, 3), keepdim=True)
+    return torch.lerp(mean, x, _column(factor)).clamp(0, 1)
+
+
+def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the grey image; factor 1 changes nothing."""
+    return torch.lerp(rgb_to_grayscale(x), x, _column(factor)).clamp(0, 1)
+
+
+def adjust_hue(x: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue by a share ``shift`` of the colour circle, in HSV.
+
+    With the hue at h sixths of the circle, channel c is v − v·s·max(0, min(k, 4 − k, 1)), k = (n_c + 6h) mod 6 and
+    n = 5, 3, 1 for red, green and blue.
+    """
+    r, g, b = x.unbind(1)
+    value, low = x.amax(1), x.amin(1)
+    chroma = value - low
+    safe = chroma.clamp_min(1e-12)
+    sixths = torch.where(
+        value == r, (g - b) / safe, torch.where(value == g, 2 + (b - r) / safe, 4 + (r - g) / safe)
+    )  # (N, H, W)
+    sixths = sixths + 6 * shift.view(-1, 1, 1)
+    k = (sixths[:, None] + sixths.new_tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)) % 6
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+def gaussian_blur(x: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
+    """Blur with a separable Gaussian, borders reflected; sigma 0 changes nothing.
+
+    Args:
+        x: Images, (N, 3, H, W).
+        sigma: Standard deviations in pixels, (N,).
+        kernel_size: Taps, odd and at most 2·min(H, W) − 1.
+    """
+    radius = kernel_size // 2
+    offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    # As sigma tends to 0 the kernel tends to a single one in the middle; the bound keeps 0 / 0 away.
+    taps = (-0.5 * (offsets / sigma.clamp_min(1e-3)[:, None]).square()).softmax(1)  # (N, kernel_size)
+    padded = F.pad(x, [radius] * 4, mode='reflect')
+    H, W = x.shape[2:]
+    rows = sum(_column(taps[:, i]) * padded[..., i : i + W] for i in range(kernel_size))
+    return sum(_column(taps[:, i]) * rows[:, :, i : i + H] for i in range(kernel_size))  # type: ignore[index, return-value]
+
+
+def solarize(x: Tensor, apply: Tensor, threshold: float) -> Tensor:
+    """Invert pixels at or above ``threshold`` in the images marked in ``apply``, boolean (N,)."""
+    return torch.where((x >= threshold) & _column(apply), 1 - x, x)
