@@ -8,6 +8,7 @@ import difflib
 import os
 import subprocess
 import warnings
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,10 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        resumed = resume is not None and resume != 'auto'
-        cfg.work_dir = str(Path(resume).parent) if resumed else f'./work_dirs/{Path(cfg.filename).stem}'
+        if resume is None or resume == 'auto':
+            cfg.work_dir = f'./work_dirs/{Path(cfg.filename).stem}'
+        else:
+            cfg.work_dir = str(Path(resume).parent)
 
 
 def enable_amp(cfg: Config) -> None:
@@ -161,7 +164,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise SetupError(f'checkpoint {str(path)!r} does not exist')
     try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=False)
+        # Mapped, not read: who asks for the keys and shapes of a large checkpoint should not wait for its tensors.
+        checkpoint = torch.load(str(path), map_location='cpu', weights_only=False, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
         raise SetupError(f'{path} cannot be read, it is damaged or no checkpoint: {error}') from error
     if not isinstance(checkpoint, dict):
@@ -175,10 +179,9 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         SetupError: Names the file and the first differences.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    unwrapped: Any = model.module if is_model_wrapper(model) else model
+    own = unwrapped.state_dict()
     state = read_checkpoint(path).get('state_dict', {})
-    own = model.state_dict()
     problems = {
         'lacks': sorted(own.keys() - state.keys()),
         'has besides': sorted(state.keys() - own.keys()),

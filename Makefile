@@ -1,0 +1,26 @@
+# make quickstart   from a clone to a pretrained backbone and pictures
+# make test         lint, types and tests
+# Both make their own virtual environment, .venv, with Python 3.10 or newer (PYTHON=... picks one).
+
+VENV = .venv
+BIN = $(VENV)/bin
+
+.PHONY: quickstart test lint env ops
+
+quickstart: env
+	$(BIN)/python tools/quickstart.py
+
+test: env ops lint
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+env:
+	@tools/make_env.sh $(VENV) onedl
+
+# mmcv's compiled ops: detection and segmentation need them, pretraining does not.
+ops: env
+	@tools/build_ops.sh $(VENV)

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Make a virtual environment, or bring it up to date: tools/make_env.sh DIR onedl|openmmlab
+# PYTHON names the interpreter to use, MMCV_WHEELS a folder with onedl-mmcv wheels (default: ../shared/wheels).
+set -eu
+
+if [ $# -ne 2 ]; then
+    echo "usage: $0 DIR onedl|openmmlab" >&2
+    exit 2
+fi
+dir=$1
+line=$2
+cd "$(dirname "$0")/.."
+
+case $line in
+    onedl) newest=14 versions='3.10 or newer' ;;
+    openmmlab) newest=11 versions='3.10 or 3.11' ;;
+    *)
+        echo "$0: the second argument is onedl or openmmlab, not '$line'" >&2
+        exit 2
+        ;;
+esac
+
+find_python() {
+    for python in ${PYTHON:-python3 python python3.11 python3.12 python3.10 python3.13 python3.14}; do
+        if "$python" -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    echo "Python $versions is needed, and ${PYTHON:-python3} is not: set PYTHON=/path/to/python3" >&2
+    return 1
+}
+
+lock=requirements/$line.lock.txt
+stamp=$dir/installed-$(cat setup.py "$lock" "requirements/$line.txt" "$0" | cksum | tr -d ' ')
+[ -f "$stamp" ] && exit 0
+
+if ! "$dir/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(find_python)
+    echo "== $("$python" --version) makes $dir"
+    if ! "$python" -m venv --clear "$dir"; then
+        echo "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
+        exit 1
+    fi
+fi
+rm -f "$dir"/installed-*
+
+pip() { "$dir/bin/python" -m pip --disable-pip-version-check "$@"; }
+
+echo "== torch (about 3 GB to fetch, 6 GB on the disk; minutes)"
+pip install --constraint "$lock" torch torchvision numpy setuptools wheel
+
+echo '== the other packages'
+pip install --quiet --no-deps --requirement "$lock"
+
+if [ "$line" = onedl ]; then
+    # Without a ready wheel this builds one without compiled ops, in seconds: enough for pretraining. pip's cache
+    # takes that wheel and one with ops for the same thing, so it is kept out of it.
+    wheels=${MMCV_WHEELS:-../shared/wheels}
+    [ -d "$wheels" ] || wheels=requirements
+    pip install --no-deps --no-cache-dir --find-links "$wheels" "$(grep '^onedl-mmcv' requirements/onedl.txt)"
+fi
+
+echo '== lewel_plugins'
+pip install --quiet --no-deps --no-build-isolation --editable .
+"$dir/bin/python" -c 'import cv2, mmengine, mmpretrain.models, lewel_plugins'
+touch "$stamp"
+echo "== $dir is ready"

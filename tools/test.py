@@ -1,0 +1,61 @@
+"""Evaluate a checkpoint with a config's test loop: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+import os
+
+import mmengine
+from mmengine.config import DictAction
+from mmengine.dist import is_main_process
+
+from lewel_plugins import runner_setup
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Evaluate a checkpoint with a config's test loop.")
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint of the whole model')
+    parser.add_argument(
+        '--work-dir', help="folder for the log; default: the config's, or ./work_dirs/<name of the config>"
+    )
+    parser.add_argument('--out', metavar='FILE', help='write the metrics to this .json, .yaml or .pkl file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='settings of the config to override; a list is key="[a,b]" or key=a,b, without spaces',
+    )
+    parser.add_argument('--launcher', choices=runner_setup.LAUNCHERS, default='none', help='who starts the ranks')
+    # Launchers hand over one of the two spellings.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.out and not args.out.endswith(('.json', '.yaml', '.yml', '.pkl')):
+        parser.error(f'--out must end in .json, .yaml, .yml or .pkl, not {args.out!r}')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = runner_setup.load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    if cfg.get('test_cfg') is None:
+        raise runner_setup.SetupError(f'{args.config} has no test_cfg: nothing says how to evaluate')
+    runner_setup.set_work_dir(cfg, args.work_dir)
+    runner_setup.set_dataloader_defaults(cfg)
+    runner_setup.read_checkpoint(args.checkpoint)
+    cfg.load_from = args.checkpoint
+    runner_setup.prepare(cfg, args.launcher)
+    runner = runner_setup.build_runner(cfg)
+    runner_setup.check_weights(runner.model, args.checkpoint)
+    metrics = runner.test()
+    if args.out and is_main_process():
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except runner_setup.SetupError as error:
+        raise SystemExit(f'error: {error}') from None

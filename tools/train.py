@@ -1,0 +1,69 @@
+"""Train from a config: ``python tools/train.py CONFIG``."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+from lewel_plugins import runner_setup
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Train from a config.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help="folder for logs and checkpoints; default: the config's, or ./work_dirs/<name of the config>"
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without a value, from the latest in the work dir, or fresh if it has none',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the device has it)')
+    parser.add_argument('--no-validate', action='store_true', help='no validation during training')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help="scale the rate by real batch size / the config's base_batch_size"
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='settings of the config to override; a list is key="[a,b]" or key=a,b, without spaces',
+    )
+    parser.add_argument('--launcher', choices=runner_setup.LAUNCHERS, default='none', help='who starts the ranks')
+    # Launchers hand over one of the two spellings.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = runner_setup.load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    runner_setup.set_work_dir(cfg, args.work_dir, args.resume)
+    runner_setup.set_dataloader_defaults(cfg)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        runner_setup.enable_amp(cfg)
+    if args.auto_scale_lr:
+        runner_setup.enable_auto_scale_lr(cfg)
+    checkpoint = runner_setup.set_resume(cfg, args.resume)
+    runner_setup.prepare(cfg, args.launcher)
+    runner = runner_setup.build_runner(cfg)
+    if checkpoint is not None:
+        runner_setup.check_weights(runner.model, checkpoint)
+    runner.train()
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except runner_setup.SetupError as error:
+        raise SystemExit(f'error: {error}') from None
