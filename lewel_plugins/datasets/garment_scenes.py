@@ -33,7 +33,9 @@ KINDS = ('single', 'multi')
 MAX_GARMENTS = 4  # in a `multi` scene
 MAX_ROTATION = 20.0  # degrees
 MIN_VISIBLE = 0.4  # share of a garment that later ones must leave visible
-OPAQUE_GREY = 40.0  # garments are dark at their rim; from this grey level on they hide the background
+OPAQUE_GREY = 24.0  # garments are dark at their rim; from this grey level on they hide the background
+MAX_PRINT_AREA = 4  # pixels; larger dark regions are gaps, as between trouser legs
+_INTERIOR = np.pad(np.ones((26, 26), bool), 1)
 
 PHOTOGRAPHS = {
     'skimage.data': (
@@ -268,9 +270,13 @@ class SceneRenderer:
 
 
 def _opacity(garment: np.ndarray) -> np.ndarray:
-    """Soft mask of a garment from its grey level; closing fills dark seams and prints."""
-    closed = cv2.morphologyEx(garment, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    return np.minimum(closed.astype(np.float32) / OPAQUE_GREY, 1)
+    """Soft mask of a garment from its grey level, (28, 28) float32 in [0, 1]; small dark prints are no holes."""
+    opacity = np.minimum(garment.astype(np.float32) / OPAQUE_GREY, 1)
+    _, region, stats, _ = cv2.connectedComponentsWithStats((opacity < 1).astype(np.uint8), connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] <= MAX_PRINT_AREA
+    small[0] = False  # the garment itself
+    opacity[small[region] & _INTERIOR] = 1
+    return opacity
 
 
 def _tint(rng: np.random.Generator) -> np.ndarray:
