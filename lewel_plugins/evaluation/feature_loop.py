@@ -1,0 +1,203 @@
+"""Validation and test loops that measure the backbone's features."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner.amp import autocast
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lewel_plugins import dist
+from lewel_plugins.registry import LOOPS
+
+from .feature_metric import FeatureSet, gather_rows
+
+_PROGRESS_SECONDS = 30
+
+
+def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
+    """Features of a batch from the model's backbone.
+
+    Args:
+        model: Model with ``backbone`` and ``data_preprocessor``, in eval mode.
+        data_batch: What the dataloader gave; ``inputs`` is (N, 3, H, W), or a list of N images (3, H, W).
+
+    Returns:
+        The backbone's last output, averaged over positions if it is a map, (N, D) float32.
+
+    Raises:
+        ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
+    """
+    images = data_batch['inputs']
+    if isinstance(images, Sequence) and images[0].ndim == 3:  # pseudo_collate
+        data_batch = {**data_batch, 'inputs': torch.stack(list(images))}
+    inputs = model.data_preprocessor(data_batch, False)['inputs']
+    if isinstance(inputs, Sequence):
+        if len(inputs) != 1:
+            raise ValueError(f'one view of an image is measured, but the evaluation pipeline makes {len(inputs)}')
+        inputs = inputs[0]
+    out = model.backbone(inputs)
+    out = out[-1] if isinstance(out, Sequence) else out
+    if not isinstance(out, Tensor) or out.ndim not in (2, 4):
+        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f'the backbone must end in (N, D) or (N, D, H, W) features, got {shape}; '
+            "for a ViT of mmpretrain set out_type to 'cls_token', 'avg_featmap' or 'featmap'"
+        )
+    return out.float().mean((2, 3)) if out.ndim == 4 else out.float()
+
+
+def _labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
+    """Class and dataset index of each sample; −1 where there is none."""
+    labels, indices = [], []
+    for sample in data_samples:
+        label = getattr(sample, 'gt_label', None)
+        if label is not None and label.numel() != 1:
+            raise ValueError(f'one label an image is measured, got gt_label of {label.numel()} entries')
+        labels.append(-1 if label is None else int(label))
+        indices.append(int(sample.metainfo.get('sample_idx', -1)))
+    return labels, indices
+
+
+def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
+    """Drop the images that a distributed sampler gave to several ranks; the lowest rank keeps each."""
+    if dist.world_size() == 1:
+        return features._replace(sample_idx=torch.arange(len(features.feat), device=features.feat.device))
+    indices = gather_rows(features.sample_idx)
+    rows = gather_rows(torch.full_like(features.sample_idx, dist.rank()))
+    order = indices.argsort(stable=True)
+    first = torch.ones_like(order, dtype=torch.bool)
+    first[1:] = indices[order][1:] != indices[order][:-1]
+    keep = torch.empty_like(first)
+    keep[order] = first
+    if int(keep.sum()) != size or bool((indices < 0).any()):
+        raise ValueError(
+            f'the {split} dataset has {size} images but {int(keep.sum())} different `sample_idx`: over several ranks '
+            'every sample needs its own in its metainfo (keep it in the meta_keys of PackInputs)'
+        )
+    keep = keep[rows == dist.rank()]
+    return FeatureSet(*(x[keep] for x in features))
+
+
+def _check_finite(features: FeatureSet, split: str) -> None:
+    bad = int(dist.all_reduce_sum((~features.feat.isfinite().all(1)).sum()))
+    if bad:
+        raise ValueError(f'the features of {bad} {split} images are NaN or infinite: the backbone has diverged')
+
+
+class _FeatureLoop:
+    """What the two loops share; mixed into mmengine's."""
+
+    runner: Runner
+    dataloader: DataLoader
+    evaluator: Evaluator
+    fp16: bool
+    stage: str
+
+    def _build_bank(self, bank_dataloader: DataLoader | dict) -> None:
+        # build_dataloader returns what is already built as it is.
+        self.bank_dataloader: DataLoader = Runner.build_dataloader(bank_dataloader, seed=self.runner.seed)
+
+    def run(self) -> dict:
+        """Put the features of bank and query set through the metrics; returns the metrics."""
+        self.runner.call_hook(f'before_{self.stage}')
+        self.runner.call_hook(f'before_{self.stage}_epoch')
+        self.runner.model.eval()
+        for split, dataloader in (('bank', self.bank_dataloader), ('query', self.dataloader)):
+            features = self._extract(split, dataloader)
+            self.evaluator.process(data_samples=[dict(split=split, **features._asdict())], data_batch=None)
+        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))  # type: ignore[arg-type]
+        self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
+        self.runner.call_hook(f'after_{self.stage}')
+        return metrics
+
+    @torch.no_grad()
+    def _extract(self, split: str, dataloader: DataLoader) -> FeatureSet:
+        """This rank's features of a dataset, without padding."""
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        feats, labels, indices = [], [], []
+        logged = time.monotonic()
+        for batch_idx, data_batch in enumerate(dataloader):
+            # The hooks count in the query set's dataloader, so only its iterations are theirs.
+            if split == 'query':
+                self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch)
+            with autocast(enabled=self.fp16):
+                feats.append(pooled_features(model, data_batch))
+            batch_labels, batch_indices = _labels_and_indices(data_batch['data_samples'])
+            labels += batch_labels
+            indices += batch_indices
+            if split == 'query':
+                self.runner.call_hook(
+                    f'after_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch, outputs=[]
+                )
+            elif time.monotonic() - logged > _PROGRESS_SECONDS:
+                logged = time.monotonic()
+                self.runner.logger.info(f'Features of the bank: batch {batch_idx + 1} of {len(dataloader)}')
+        if not feats:
+            raise ValueError(f'the {split} dataloader gave no batch on rank {dist.rank()}')
+        feat = torch.cat(feats)
+        features = FeatureSet(feat, feat.new_tensor(labels).long(), feat.new_tensor(indices).long())
+        features = _drop_padding(features, split, len(dataloader.dataset))  # type: ignore[arg-type]
+        _check_finite(features, split)
+        return features
+
+
+@LOOPS.register_module()
+class FeatureValLoop(_FeatureLoop, ValLoop):
+    """Validation on the features of the model's backbone, for metrics such as ``KNNMetric``.
+
+    Works for any OpenMMLab model with a ``backbone``. The backbone's last output (averaged over positions if it is
+    a map, float32) of the bank and of the validation set goes through the evaluator; each rank keeps its shard on
+    its device: rows / ranks · D · 4 bytes. Images that a distributed sampler repeats are counted once.
+
+    Args:
+        runner: The runner.
+        dataloader: Query set; the runner gives its ``val_dataloader``.
+        evaluator: Metrics; the runner gives its ``val_evaluator``.
+        bank_dataloader: Labelled bank, e.g. the training images under the test pipeline.
+        fp16: Run the backbone under autocast.
+    """
+
+    stage = 'val'
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        bank_dataloader: DataLoader | dict,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._build_bank(bank_dataloader)
+
+
+@LOOPS.register_module()
+class FeatureTestLoop(_FeatureLoop, TestLoop):
+    """:class:`FeatureValLoop` as a test loop.
+
+    Args:
+        runner: The runner.
+        dataloader: Query set; the runner gives its ``test_dataloader``.
+        evaluator: Metrics; the runner gives its ``test_evaluator``.
+        bank_dataloader: Labelled bank.
+        fp16: Run the backbone under autocast.
+    """
+
+    stage = 'test'
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        bank_dataloader: DataLoader | dict,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._build_bank(bank_dataloader)

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler
+from toy_runner import run_on_ranks
+
+from lewel_plugins.evaluation import KNNMetric, RepresentationMetric, knn_predict
+from lewel_plugins.evaluation.feature_loop import _drop_padding
+from lewel_plugins.evaluation.feature_metric import FeatureSet
+
+pytestmark = pytest.mark.core
+
+
+def _splits() -> dict[str, FeatureSet]:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(5, 8, generator=generator)
+
+    def make(n: int) -> FeatureSet:
+        label = torch.randint(5, (n,), generator=generator)
+        # Rounded features: many exact ties.
+        feat = (centres[label] + torch.randn(n, 8, generator=generator)).round()
+        return FeatureSet(feat, label, torch.arange(n))
+
+    return dict(bank=make(61), query=make(47))
+
+
+def _evaluate(metric, splits: dict[str, FeatureSet]) -> dict:
+    metric.process(None, [dict(split=split, **features._asdict()) for split, features in splits.items()])
+    return metric.evaluate(47)
+
+
+def _metrics() -> list:
+    return [KNNMetric(k=(1, 5, 20), chunk=16), KNNMetric(k=3, temperature=None), RepresentationMetric(max_samples=30)]
+
+
+def test_top1_is_the_share_of_right_predictions():
+    splits = _splits()
+    bank, query = splits['bank'], splits['query']
+    got = _evaluate(KNNMetric(k=(1, 5, 20), chunk=16), splits)
+    assert list(got) == ['knn/top1_k1', 'knn/top1_k5', 'knn/top1_k20']
+    for k in (1, 5, 20):
+        right = knn_predict(query.feat, bank.feat, bank.label, 5, k) == query.label
+        assert got[f'knn/top1_k{k}'] == pytest.approx(100 * right.double().mean().item())
+    assert list(_evaluate(KNNMetric(k=5, prefix='near'), splits)) == ['near/top1']
+
+
+def _on_rank(rank: int, world_size: int, expected: list[dict]) -> None:
+    splits = {}
+    for split, features in _splits().items():
+        # mmengine's sampler pads 61 and 47 images so that all ranks get equally many.
+        rows = torch.tensor(list(DefaultSampler(range(len(features.feat)), shuffle=False)))
+        if split == 'bank' and rank == 0:
+            rows = rows[: len(rows) - 7]  # uneven, and all images still there
+        elif split == 'bank':
+            rows = torch.cat([rows, torch.tensor([i for i in range(61) if i % world_size == 0][-7:])])
+        shard = _drop_padding(FeatureSet(*(x[rows] for x in features)), split, len(features.feat))
+        assert len(shard.feat) <= len(rows)
+        splits[split] = shard
+    for metric, want in zip(_metrics(), expected):
+        got = _evaluate(metric, splits)
+        assert got == pytest.approx(want, abs=1e-5), json.dumps([got, want])
+
+
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_ranks_give_the_result_of_one_process(world_size):
+    splits = _splits()
+    run_on_ranks(world_size, _on_rank, world_size, [_evaluate(metric, splits) for metric in _metrics()])
+
+
+def _on_rank_without_index(rank: int) -> None:
+    features = FeatureSet(torch.randn(3, 2), torch.zeros(3).long(), torch.full((3,), -1))
+    with pytest.raises(ValueError, match='the bank dataset has 6 images but 1 different `sample_idx`'):
+        _drop_padding(features, 'bank', 6)
+
+
+def test_ranks_without_sample_idx():
+    run_on_ranks(2, _on_rank_without_index)
+
+
+def test_errors_name_what_is_wrong():
+    splits = _splits()
+    with pytest.raises(ValueError, match='k = 62 neighbours were asked for, but the bank holds only 61 images'):
+        _evaluate(KNNMetric(k=(5, 62)), splits)
+    with pytest.raises(ValueError, match='needs the splits bank and query, got only .*query'):
+        _evaluate(KNNMetric(), dict(query=splits['query']))
+    unlabelled = splits['bank']._replace(label=torch.full((61,), -1))
+    with pytest.raises(ValueError, match='61 of 61 bank images have none'):
+        _evaluate(KNNMetric(), dict(splits, bank=unlabelled))
+    with pytest.raises(ValueError, match=r'k must be positive integers, got \[0\]'):
+        KNNMetric(k=0)
+    metric = KNNMetric()
+    metric.process(None, [dict(pred_label=torch.zeros(1))])
+    with pytest.raises(ValueError, match='lewel_plugins.FeatureValLoop'):
+        metric.evaluate(1)
