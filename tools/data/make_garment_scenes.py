@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('MIN', 'MAX'),
         help="garment's longer side over the image's (default: 0.7 1.0, multi 0.25 0.6)",
     )
-    parser.add_argument('--clutter', type=float, help='contrast of the photographs, 0 black to 1 (default: 0.6)')
+    parser.add_argument('--clutter', type=float, help='contrast of the photographs, 0 black to 1 (default: 0.5)')
     parser.add_argument('--seed', type=int, help='seed of everything that is drawn (default: 0)')
     parser.add_argument('--quality', type=int, help='JPEG quality (default: 95)')
     parser.add_argument('--workers', type=int, default=0, help='processes (default: one a core)')
