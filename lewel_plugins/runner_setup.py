@@ -33,6 +33,20 @@ def has_accelerator() -> bool:
     return get_device() not in ('cpu', 'mps')
 
 
+def _is_first_rank() -> bool:
+    return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
+
+
+def _say(line: str) -> None:
+    if _is_first_rank():
+        print(line, flush=True)
+
+
+def _warn(message: str) -> None:
+    if _is_first_rank():
+        warnings.warn(message, stacklevel=3)
+
+
 def load_config(path: str) -> Config:
     """Read a config file.
 
@@ -125,7 +139,7 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
         return None
     path = _latest_checkpoint(Path(cfg.work_dir)) if resume == 'auto' else Path(resume)
     if path is None:
-        print(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh', flush=True)
+        _say(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
         return None
     checkpoint = read_checkpoint(path)
     missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
@@ -138,10 +152,11 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
     seed = checkpoint['meta'].get('seed')
     randomness = cfg.setdefault('randomness', ConfigDict())
     if randomness.get('seed') not in (None, seed):
-        warnings.warn(f'resuming with seed {seed} of {path}, not with {randomness.seed}', stacklevel=2)
+        _warn(f'resuming with seed {seed} of {path}, not with {randomness.seed}')
     randomness.seed = seed
     cfg.resume = True
     cfg.load_from = str(path)
+    _say(f'--resume: going on from {path} in {cfg.work_dir}')
     return str(path)
 
 
@@ -183,11 +198,11 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
     own = unwrapped.state_dict()
     state = read_checkpoint(path).get('state_dict', {})
     problems = {
-        'lacks': sorted(own.keys() - state.keys()),
-        'has besides': sorted(state.keys() - own.keys()),
-        'has in another shape': sorted(
-            key for key in own.keys() & state.keys() if getattr(state[key], 'shape', None) != own[key].shape
-        ),
+        'lacks': [key for key in own if key not in state],
+        'has besides': [key for key in state if key not in own],
+        'has in another shape': [
+            key for key in own if key in state and getattr(state[key], 'shape', None) != own[key].shape
+        ],
     }
     said = [f'{what} {len(keys)} ({", ".join(keys[:3])}, ...)' for what, keys in problems.items() if keys]
     if said:
@@ -205,8 +220,10 @@ def prepare(cfg: Config, launcher: str) -> None:
     cfg.launcher = launcher
     if has_accelerator():
         return
+    if launcher != 'none':
+        _set_rendezvous(launcher)
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
-        warnings.warn('no accelerator: training in float32 instead of mixed precision', stacklevel=2)
+        _warn('no accelerator: training in float32 instead of mixed precision')
         cfg.optim_wrapper.type = 'OptimWrapper'
         for key in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
@@ -219,9 +236,8 @@ def prepare(cfg: Config, launcher: str) -> None:
     )
     cfg.model_wrapper_cfg = ConfigDict({**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None})
     if cfg.pop('sync_bn', None):
-        warnings.warn('no accelerator: sync_bn is ignored, batch norm takes its statistics per rank', stacklevel=2)
+        _warn('no accelerator: sync_bn is ignored, batch norm takes its statistics per rank')
     if not distributed.is_initialized():
-        _set_rendezvous(launcher)
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
 
@@ -254,7 +270,7 @@ class CPURunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if self.distributed and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
-            warnings.warn('no accelerator: SyncBN takes its statistics per rank', stacklevel=2)
+            _warn('no accelerator: SyncBN takes its statistics per rank')
             model = revert_sync_batchnorm(model)
         return super().wrap_model(model_wrapper_cfg, model)
 

@@ -1,0 +1,103 @@
+"""The shell scripts around tools/train.py and tools/test.py."""
+
+import shutil
+import sys
+
+import pytest
+import torch
+from tool_runs import ROOT, free_port, run, write_config
+
+TOOLS = ROOT / 'tools'
+
+
+@pytest.mark.core
+def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
+    """In a folder with spaces, with SyncBN, AMP and a scaled rate: what a GPU config asks for."""
+    home = tmp_path / 'a folder'
+    config = write_config(
+        home / 'my config.py',
+        **{'model.backbone.norm_cfg.type': 'SyncBN', 'sync_bn': 'torch', 'auto_scale_lr': dict(base_batch_size=8)},
+    )
+    out = home / 'my run'
+    trained = run(
+        str(TOOLS / 'dist_train.sh'), config, '2', '--work-dir', str(out), '--amp', '--auto-scale-lr',
+        '--cfg-options', 'train_cfg.val_interval=2', 'optim_wrapper.optimizer.lr=0.5', cwd=home, PORT=free_port(),
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stdout
+    for warning in ('SyncBN takes its statistics per rank', 'sync_bn is ignored', 'training in float32'):
+        assert trained.stdout.count(f'UserWarning: no accelerator: {warning}') == 1, trained.stdout
+    assert 'lr: 1.0000e+00' in trained.stdout  # 0.5 for 8 images; two ranks of 8
+    assert 'knn/top1' in trained.stdout
+    checkpoint = out / 'iter_2.pth'
+    assert torch.load(checkpoint, weights_only=False)['meta']['iter'] == 2
+
+    metrics = home / 'metrics of it.json'
+    tested = run(
+        str(TOOLS / 'dist_test.sh'), config, str(checkpoint), '2', '--out', str(metrics), '--work-dir', str(out),
+        cwd=home, PORT=free_port(),
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+    assert 'knn/top1' in metrics.read_text()
+
+
+@pytest.fixture
+def srun(tmp_path):
+    """A stand-in for srun on the PATH that prints its arguments, one a line."""
+    folder = tmp_path / 'bin'
+    folder.mkdir()
+    script = folder / 'srun'
+    script.write_text('#!/bin/sh\nfor a in "$@"; do printf "[%s]\\n" "$a"; done\n')
+    script.chmod(0o755)
+    return folder
+
+
+def _arguments(stdout: str) -> list[str]:
+    return [line[1:-1] for line in stdout.splitlines() if line.startswith('[')]
+
+
+def test_slurm_train(tmp_path, srun):
+    result = run(
+        str(TOOLS / 'slurm_train.sh'), 'gpu', 'a job', 'my config.py', 'my run', '--cfg-options', 'a.b="[1,2]"',
+        cwd=tmp_path, PATH=f'{srun}:/usr/bin:/bin', GPUS='16', SRUN_ARGS='--exclude=n1 --time=1:00',
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    assert _arguments(result.stdout) == [
+        '--partition=gpu', '--job-name=a job', '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8',
+        '--cpus-per-task=5', '--kill-on-bad-exit=1', '--exclude=n1', '--time=1:00',
+        sys.executable, '-u', str(TOOLS / 'train.py'), 'my config.py', '--work-dir', 'my run', '--launcher', 'slurm',
+        '--cfg-options', 'a.b="[1,2]"',
+    ]  # fmt: skip
+
+
+def test_slurm_test(tmp_path, srun):
+    result = run(
+        str(TOOLS / 'slurm_test.sh'), 'gpu', 'job', 'my config.py', 'a checkpoint.pth', '--out', 'm.json',
+        cwd=tmp_path, PATH=f'{srun}:/usr/bin:/bin', GPUS='2',
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    arguments = _arguments(result.stdout)
+    assert '--ntasks=2' in arguments and '--ntasks-per-node=2' in arguments and '--gres=gpu:2' in arguments
+    assert arguments[-7:] == [
+        str(TOOLS / 'test.py'), 'my config.py', 'a checkpoint.pth', '--launcher', 'slurm', '--out', 'm.json',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test', 'make_env', 'build_ops'])
+def test_usage(tmp_path, name):
+    result = run(str(TOOLS / f'{name}.sh'), cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout.startswith('usage: ')
+
+
+def test_make_env_says_which_python_is_needed(tmp_path):
+    shutil.copytree(TOOLS, tmp_path / 'tools', ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
+    shutil.copy(ROOT / 'setup.py', tmp_path)
+    old = tmp_path / 'python-old'
+    old.write_text('#!/bin/sh\nexit 1\n')
+    old.chmod(0o755)
+    script = str(tmp_path / 'tools' / 'make_env.sh')
+    result = run('/bin/sh', '-c', f'PYTHON="{old}" exec "{script}" .venv openmmlab', cwd=tmp_path)
+    assert result.returncode == 1
+    assert 'Python 3.10 or 3.11 is needed' in result.stdout
+    assert not (tmp_path / '.venv').exists()

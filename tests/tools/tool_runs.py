@@ -1,0 +1,50 @@
+"""Runs of the command-line tools on a toy config."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from toy_runner import toy_config
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN, TEST = str(ROOT / 'tools' / 'train.py'), str(ROOT / 'tools' / 'test.py')
+
+
+def write_config(path: Path, **changes: Any) -> str:
+    """Write the toy config with some entries changed; without a work_dir, as configs are. Returns its path."""
+    config = toy_config('', max_iters=2)
+    config.merge_from_dict(changes)
+    config.pop('work_dir')
+    config.custom_imports = dict(imports=['toy_runner'])
+    config.default_hooks.checkpoint.interval = 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config.dump(path)
+    return str(path)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment with the repository and the tests importable, and one thread a process."""
+    paths = [str(ROOT), str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)), 'OMP_NUM_THREADS': '1', **more}
+
+
+def run(*command: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command and return what it printed, both streams together in ``stdout``."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(PYTHON=sys.executable, **more),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+    )
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return str(listener.getsockname()[1])

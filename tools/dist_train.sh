@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Train on several processes of this machine, one per GPU; with NNODES > 1, run it on every machine.
+set -euo pipefail
+
+if (($# < 2)); then
+    echo "usage: $0 CONFIG NUM_PROCESSES [arguments of tools/train.py ...]" >&2
+    echo 'environment: NNODES NODE_RANK MASTER_ADDR PORT OMP_NUM_THREADS PYTHON' >&2
+    exit 2
+fi
+
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# One thread a process, which is torchrun's own default; it would warn about setting it.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
+
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$2" \
+    "$tools/train.py" "$1" --launcher pytorch "${@:3}"
