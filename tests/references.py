@@ -1,0 +1,283 @@
+"""Naive references, written from the papers and not from the package: float64, one Python loop for every index
+that an equation has. Slow on purpose; nothing here imports ``lewel_plugins``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+BN_EPS = 1e-5
+
+
+def norm(v: Tensor) -> Tensor:
+    total = v.new_zeros(())
+    for a in v.reshape(-1):
+        total = total + a * a
+    return torch.sqrt(total)
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    total = a.new_zeros(())
+    for i in range(len(a)):
+        total = total + a[i] * b[i]
+    return total
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    return dot(a, b) / (norm(a) * norm(b))
+
+
+# LEWEL, Sec. 3
+
+
+def alignment_maps(heat: Tensor, scale: float = 1.0) -> Tensor:
+    """Sec. 3.2: channel L2 norm at every position, then softmax over the positions of every map."""
+    num_images, num_maps, num_positions = heat.shape
+    images = []
+    for n in range(num_images):
+        lengths = [norm(heat[n, :, i]) for i in range(num_positions)]
+        maps = []
+        for k in range(num_maps):
+            exponentials = [torch.exp(scale * heat[n, k, i] / lengths[i]) for i in range(num_positions)]
+            total = sum(exponentials, heat.new_zeros(()))
+            maps.append(torch.stack([e / total for e in exponentials]))
+        images.append(torch.stack(maps))
+    return torch.stack(images)
+
+
+def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
+    """Eqs. 1-2: y_k = [W_{(k-1)h+1} ⊗ F^(1), ..., W_{kh} ⊗ F^(h)], with the paper's one-based indices."""
+    num_images, num_channels, num_positions = f.shape
+    num_maps, h = maps.shape[1], num_groups
+    width = num_channels // h
+    images = []
+    for n in range(num_images):
+        embeddings = []
+        for k in range(1, num_maps // h + 1):
+            y_k = []
+            for group in range(1, h + 1):
+                w = maps[n, (k - 1) * h + group - 1]
+                for channel in range((group - 1) * width, group * width):
+                    total = f.new_zeros(())
+                    for i in range(num_positions):
+                        total = total + w[i] * f[n, channel, i]
+                    y_k.append(total)
+            embeddings.append(torch.stack(y_k))
+        images.append(torch.stack(embeddings))
+    return torch.stack(images)
+
+
+def contrast(query: Tensor, positive: Tensor, negatives: Sequence[Tensor], tau: float) -> Tensor:
+    """Eq. 4 of one query, with the exponential that the paper's typesetting lost over the negatives."""
+    up = torch.exp(cosine(query, positive) / tau)
+    down = up
+    for negative in negatives:
+        down = down + torch.exp(cosine(query, negative) / tau)
+    return -torch.log(up / down)
+
+
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
+    negatives = [queue[:, j] for j in range(queue.shape[1])]
+    losses = [contrast(q[n], k[n], negatives, tau) for n in range(len(q))]
+    return sum(losses, q.new_zeros(())) / len(losses)
+
+
+def aligned_info_nce(q: Tensor, k: Tensor, tau: float) -> Tensor:
+    """Negatives of image n: every aligned embedding of every other image, (N - 1) K of them."""
+    num_images, num_embeddings = q.shape[:2]
+    losses = []
+    for n in range(num_images):
+        negatives = [k[m, j] for m in range(num_images) if m != n for j in range(num_embeddings)]
+        for j in range(num_embeddings):
+            losses.append(contrast(q[n, j], k[n, j], negatives, tau))
+    return sum(losses, q.new_zeros(())) / len(losses)
+
+
+def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
+    """Eq. 5, its mean over the batch."""
+    losses = [2 - 2 * cosine(p[n], z[n]) for n in range(len(p))]
+    return sum(losses, p.new_zeros(())) / len(losses)
+
+
+# Representation measures
+
+
+def alignment(x: Tensor, y: Tensor) -> Tensor:
+    """Wang and Isola: mean squared distance of unit features of positive pairs."""
+    total = x.new_zeros(())
+    for n in range(len(x)):
+        total = total + norm(x[n] / norm(x[n]) - y[n] / norm(y[n])) ** 2
+    return total / len(x)
+
+
+def uniformity(x: Tensor, t: float = 2) -> Tensor:
+    """Wang and Isola: log of the mean Gaussian potential over the pairs of different rows."""
+    unit = [row / norm(row) for row in x]
+    total, pairs = x.new_zeros(()), 0
+    for i in range(len(unit)):
+        for j in range(i):
+            total = total + torch.exp(-t * norm(unit[i] - unit[j]) ** 2)
+            pairs += 1
+    return torch.log(total / pairs)
+
+
+def rank_me(x: Tensor, epsilon: float = 1e-7) -> Tensor:
+    """Garrido et al., Eq. 1: exp of the entropy of the singular values' shares."""
+    singular = torch.linalg.svdvals(x)
+    entropy = x.new_zeros(())
+    for value in singular:
+        share = value / singular.sum() + epsilon
+        entropy = entropy - share * torch.log(share)
+    return torch.exp(entropy)
+
+
+# Networks, from a flat list of parameters
+
+
+def batch_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(R, C) normalised over R; also the mean and the biased variance."""
+    columns, means, variances = [], [], []
+    for c in range(rows.shape[1]):
+        mean = sum(rows[:, c], rows.new_zeros(())) / len(rows)
+        variance = sum((rows[:, c] - mean) ** 2, rows.new_zeros(())) / len(rows)
+        columns.append((rows[:, c] - mean) / torch.sqrt(variance + BN_EPS) * weight[c] + bias[c])
+        means.append(mean)
+        variances.append(variance)
+    return torch.stack(columns, 1), torch.stack(means), torch.stack(variances)
+
+
+def mlp(rows: Tensor, parameters: Sequence[Tensor], statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Linear, BN, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for the batch's own."""
+    first, weight, bias, second = parameters
+    hidden = torch.stack([torch.mv(first, row) for row in rows])
+    if statistics is None:
+        hidden = batch_norm(hidden, weight, bias)[0]
+    else:
+        mean, variance = statistics
+        hidden = (hidden - mean) / torch.sqrt(variance + BN_EPS) * weight + bias
+    return torch.stack([torch.mv(second, row.clamp(min=0)) for row in hidden])
+
+
+def hidden_statistics(rows: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and *unbiased* variance of the hidden layer over the rows: what a running average takes in."""
+    hidden = torch.stack([torch.mv(first, row) for row in rows])
+    mean = sum(hidden, hidden.new_zeros(hidden.shape[1])) / len(hidden)
+    squares = sum(((row - mean) ** 2 for row in hidden), hidden.new_zeros(hidden.shape[1]))
+    return mean, squares / (len(hidden) - 1)
+
+
+def pooled(feature: Tensor) -> Tensor:
+    """(D, H, W) → (D,), one position after another."""
+    height, width = feature.shape[1:]
+    total = feature.new_zeros(feature.shape[0])
+    for i in range(height):
+        for j in range(width):
+            total = total + feature[:, i, j]
+    return total / (height * width)
+
+
+def neck_rows(feature: Tensor) -> Tensor:
+    """The N(1 + HW) rows that the coupled g sees: each image's pooled feature, then its positions, row by row."""
+    rows = []
+    for image in feature:
+        rows.append(pooled(image))
+        rows += [image[:, i, j] for i in range(image.shape[1]) for j in range(image.shape[2])]
+    return torch.stack(rows)
+
+
+Statistics = Sequence[tuple[Tensor, Tensor]]
+
+
+def lewel_neck(
+    feature: Tensor,
+    g: Sequence[Tensor],
+    p: Sequence[Tensor],
+    num_groups: int,
+    map_g: Sequence[Tensor] | None = None,
+    maps: Tensor | None = None,
+    statistics: Statistics | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Sec. 3.2 on (N, D, H, W) → (N, d), (N, d/h, c).
+
+    ``map_g``: the separate projector of the maps (uncoupled). ``maps`` (N, d, HW): used instead of learned ones.
+    ``statistics``: the running (mean, variance) of g, p and, if uncoupled, the maps' g, for evaluation mode.
+    """
+    stats = list(statistics) if statistics is not None else [None, None, None]
+    num_images, num_channels = feature.shape[:2]
+    num_positions = feature.shape[2] * feature.shape[3]
+    rows = neck_rows(feature)
+    global_rows = torch.stack([rows[n * (1 + num_positions)] for n in range(num_images)])
+    position_rows = torch.stack([row for r, row in enumerate(rows) if r % (1 + num_positions)])
+    if map_g is not None:
+        z, heat_rows = mlp(global_rows, g, stats[0]), mlp(position_rows, map_g, stats[2])
+    elif maps is not None:
+        z, heat_rows = mlp(global_rows, g, stats[0]), None
+    else:
+        out = mlp(rows, g, stats[0])
+        z = torch.stack([out[n * (1 + num_positions)] for n in range(num_images)])
+        heat_rows = torch.stack([row for r, row in enumerate(out) if r % (1 + num_positions)])
+    if maps is None:
+        images = []
+        for n in range(num_images):
+            images.append(torch.stack([heat_rows[n * num_positions + i] for i in range(num_positions)], dim=1))
+        maps = alignment_maps(torch.stack(images))
+    flat = torch.stack([torch.stack([ch.reshape(-1) for ch in image]) for image in feature])
+    y = aligned_pooling(flat, maps, num_groups)
+    z_aligned = mlp(torch.stack([y_k for image in y for y_k in image]), p, stats[1])
+    per_image = y.shape[1]
+    return z, torch.stack([z_aligned[n * per_image : (n + 1) * per_image] for n in range(num_images)])
+
+
+# Optimisation and schedules
+
+
+def lars_step(
+    weight: list[float],
+    gradient: list[float],
+    velocity: list[float],
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    trust: float,
+    adapt: bool,
+) -> tuple[list[float], list[float]]:
+    """LARS of one parameter as a flat list: v ← m v + λ (g + β w), w ← w - lr v.
+
+    You et al., Algorithm 1, has lr inside v; for a constant lr that is the same. Outside is BYOL's, and SGD's.
+    """
+    weight_norm = math.sqrt(sum(w * w for w in weight))
+    gradient_norm = math.sqrt(sum(g * g for g in gradient))
+    local = 1.0
+    if adapt and weight_norm > 0 and gradient_norm > 0:
+        local = trust * weight_norm / (gradient_norm + weight_decay * weight_norm)
+    velocity = [momentum * v + local * (g + weight_decay * w) for v, g, w in zip(velocity, gradient, weight)]
+    return [w - lr * v for w, v in zip(weight, velocity)], velocity
+
+
+def ema(old: Tensor, new: Tensor, alpha: float) -> Tensor:
+    """Sec. 3.1: ξ ← α ξ + (1 - α) θ."""
+    return alpha * old + (1 - alpha) * new
+
+
+def cosine_alpha(base: float, progress: float) -> float:
+    """BYOL: α = 1 - (1 - α_base)(cos(π k / K) + 1) / 2."""
+    return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
+
+
+def largest_difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+    assert len(ours) == len(theirs)
+    return max(float((a.detach() - b.detach()).abs().max()) for a, b in zip(ours, theirs))
+
+
+def value_and_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The value, and its gradients after a fixed uneven weighting of its entries, so that none cancels."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    value = function(*leaves)
+    weights = torch.cos(torch.arange(value.numel(), dtype=value.dtype) + 1).view(value.shape)
+    return [
+        value.detach(),
+        *torch.autograd.grad((value * weights).sum(), leaves, allow_unused=True, materialize_grads=True),
+    ]

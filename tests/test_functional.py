@@ -1,0 +1,169 @@
+"""Every function of ``lewel_plugins.functional`` that LEWEL needs, against ``references.py`` in float64."""
+
+from collections.abc import Callable
+
+import pytest
+import references as naive
+import torch
+from torch import Tensor
+
+from lewel_plugins import functional as LF
+
+pytestmark = pytest.mark.core
+
+TOLERANCE = 1e-10
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+Case = tuple[str, tuple[Tensor, ...], dict]
+
+CASES: list[Case] = [
+    ('alignment_maps', (randn(2, 6, 5),), {}),
+    ('alignment_maps', (3 * randn(3, 4, 7),), dict(scale=2.5)),
+    ('aligned_pooling', (randn(2, 8, 5), randn(2, 8, 5, seed=1)), dict(num_groups=1)),
+    ('aligned_pooling', (randn(2, 12, 3), randn(2, 8, 3, seed=1)), dict(num_groups=4)),
+    ('aligned_pooling', (randn(3, 6, 4), randn(3, 6, 4, seed=1)), dict(num_groups=6)),
+    ('info_nce', (randn(4, 5), randn(4, 5, seed=1), 3 * randn(5, 7, seed=2)), dict(tau=0.2)),
+    ('info_nce', (randn(1, 3), randn(1, 3, seed=1), randn(3, 1, seed=2)), dict(tau=1.0)),
+    ('aligned_info_nce', (randn(3, 4, 5), randn(3, 4, 5, seed=1)), dict(tau=0.2)),
+    ('aligned_info_nce', (randn(2, 1, 3), randn(2, 1, 3, seed=1)), dict(tau=0.1)),
+    ('cosine_mse', (randn(5, 4), 2 * randn(5, 4, seed=1)), {}),
+    ('alignment', (randn(5, 4), 2 * randn(5, 4, seed=1)), {}),
+    ('uniformity', (randn(6, 4),), {}),
+    ('uniformity', (randn(3, 4),), dict(t=0.5)),
+    ('rank_me', (randn(6, 4),), {}),
+    ('rank_me', (randn(3, 5),), {}),
+]
+IDS = [f'{name}-{i}' for i, (name, _, _) in enumerate(CASES)]
+
+
+def bind(function: Callable, keywords: dict) -> Callable[..., Tensor]:
+    return lambda *args: function(*args, **keywords)
+
+
+@pytest.mark.parametrize('case', CASES, ids=IDS)
+def test_value_and_gradient_equal_the_naive_loops(case):
+    name, inputs, keywords = case
+    ours = naive.value_and_gradients(bind(getattr(LF, name), keywords), inputs)
+    theirs = naive.value_and_gradients(bind(getattr(naive, name), keywords), inputs)
+    assert all(a.shape == b.shape for a, b in zip(ours, theirs))
+    assert naive.largest_difference(ours, theirs) < TOLERANCE
+
+
+@pytest.mark.parametrize('case', CASES, ids=IDS)
+def test_gradcheck(case):
+    name, inputs, keywords = case
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    assert torch.autograd.gradcheck(bind(getattr(LF, name), keywords), leaves)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('case', CASES, ids=IDS)
+def test_half_precision_is_computed_in_float32(case, dtype):
+    name, inputs, keywords = case
+    low = [x.to(dtype) for x in inputs]
+    if name == 'aligned_pooling' and dtype == torch.float16 and torch.__version__ < '2.2':
+        pytest.skip('no batched float16 product on CPU before torch 2.2')
+    ours = getattr(LF, name)(*low, **keywords)
+    exact = getattr(LF, name)(*[x.double() for x in low], **keywords)
+    if name == 'aligned_pooling':  # stays in the input's type: only the products' sum is wider
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours.double(), exact, rtol=torch.finfo(dtype).eps, atol=torch.finfo(dtype).eps)
+    else:
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('case', [c for c in CASES if c[0] != 'aligned_pooling'], ids=lambda c: c[0])
+def test_autocast_does_not_lower_the_precision(case):
+    name, inputs, keywords = case
+    single = [x.float().requires_grad_() for x in inputs]
+    exact = getattr(LF, name)(*[x.detach().double() for x in single], **keywords)
+    with torch.autocast('cpu', torch.bfloat16):
+        ours = getattr(LF, name)(*single, **keywords)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours.detach().double(), exact, rtol=1e-5, atol=1e-6)
+    ours.sum().backward()
+    assert all(x.grad is not None and x.grad.isfinite().all() for x in single)
+
+
+def test_pooling_sums_many_half_precision_products_in_float32():
+    # 4096 equal addends: a bfloat16 accumulator of 8 bits would stop growing at 256 of them.
+    positions = 4096
+    f, maps = torch.ones(1, 4, positions, dtype=torch.bfloat16), torch.full((1, 4, positions), 1 / positions)
+    pooled = LF.aligned_pooling(f, maps.bfloat16(), 2)
+    torch.testing.assert_close(pooled.float(), torch.ones(1, 2, 4), rtol=1e-2, atol=0)
+
+
+def test_maps_sum_to_one_and_ignore_the_length_of_the_heat():
+    heat = randn(2, 6, 9)
+    maps = LF.alignment_maps(heat)
+    assert (maps > 0).all()
+    torch.testing.assert_close(maps.sum(2), torch.ones(2, 6, dtype=torch.float64))
+    torch.testing.assert_close(LF.alignment_maps(100 * heat), maps)
+
+
+def test_zero_vectors_and_equal_rows_have_finite_values_and_gradients():
+    for function, inputs in (
+        (LF.alignment_maps, (torch.zeros(1, 4, 3),)),
+        (LF.cosine_mse, (torch.zeros(2, 4), torch.ones(2, 4))),
+        (LF.uniformity, (torch.ones(4, 3),)),
+        (bind(LF.info_nce, dict(tau=0.2)), (torch.zeros(2, 4), torch.ones(2, 4), torch.ones(4, 3))),
+        (bind(LF.aligned_info_nce, dict(tau=0.2)), (torch.zeros(2, 2, 4), torch.ones(2, 2, 4))),
+    ):
+        value, *gradients = naive.value_and_gradients(function, inputs)
+        assert value.isfinite().all() and all(g.isfinite().all() for g in gradients)
+
+
+def test_extreme_temperature_does_not_overflow():
+    q = torch.eye(4, 8)
+    assert LF.info_nce(q, -q, q.T, 1e-3).item() == pytest.approx(2000, rel=1e-5)  # (cos = -1 against cos = 1) / τ
+    assert LF.aligned_info_nce(q.view(2, 2, 8), q.view(2, 2, 8), 1e-3).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_known_values():
+    same = randn(6, 4)
+    assert LF.cosine_mse(same, 3 * same).item() == pytest.approx(0, abs=1e-12)
+    assert LF.cosine_mse(same, -same).item() == pytest.approx(4)
+    assert LF.alignment(same, same).item() == pytest.approx(0, abs=1e-12)
+    assert LF.uniformity(torch.eye(2, dtype=torch.float64)).item() == pytest.approx(-4)  # one pair, distance √2
+    assert LF.rank_me(torch.eye(5, dtype=torch.float64)).item() == pytest.approx(5, rel=1e-5)
+    assert LF.rank_me(torch.ones(5, 3, dtype=torch.float64)).item() == pytest.approx(1, rel=1e-4)
+    assert LF.rank_me(torch.zeros(5, 3)).isfinite()
+
+
+def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
+    q, k = randn(3, 4, 5).requires_grad_(), randn(3, 4, 5, seed=1)
+    changed = k.clone()
+    changed[0, 1] += 1  # only query (0, 1) and the queries of images 1 and 2 may notice
+    first, second = (torch.autograd.grad(LF.aligned_info_nce(q, keys, 0.2), q)[0] for keys in (k, changed))
+    moved = (first - second).abs().amax(2) > 0
+    assert moved.tolist() == [[False, True, False, False], [True] * 4, [True] * 4]
+
+
+@pytest.mark.parametrize(
+    ('call', 'numbers'),
+    [
+        (lambda: LF.aligned_pooling(randn(2, 6, 3), randn(2, 4, 3), 4), ['D = 6', 'd = 4', '4']),
+        (lambda: LF.aligned_pooling(randn(2, 6, 3), randn(2, 4, 3), 3), ['D = 6', 'd = 4', '3']),
+        (lambda: LF.aligned_pooling(randn(2, 6, 3), randn(2, 4, 3), 0), ['0']),
+        (lambda: LF.aligned_pooling(randn(2, 6, 3), randn(2, 4, 5), 2), ['(2, 6, 3)', '(2, 4, 5)']),
+        (lambda: LF.aligned_pooling(randn(3, 6, 3), randn(2, 4, 3), 2), ['(3, 6, 3)', '(2, 4, 3)']),
+        (lambda: LF.info_nce(randn(2, 3), randn(3, 3), randn(3, 4), 0.2), ['(2, 3)', '(3, 3)']),
+        (lambda: LF.info_nce(randn(2, 3), randn(2, 3), randn(4, 3), 0.2), ['d = 3', '(4, 3)']),
+        (lambda: LF.info_nce(randn(2, 3), randn(2, 3), randn(3, 4), 0.0), ['tau', '0.0']),
+        (lambda: LF.aligned_info_nce(randn(2, 2, 3), randn(2, 2, 3), -0.1), ['tau', '-0.1']),
+        (lambda: LF.aligned_info_nce(randn(1, 2, 3), randn(1, 2, 3), 0.2), ['at least 2', '1']),
+        (lambda: LF.aligned_info_nce(randn(2, 2, 3), randn(2, 3, 3), 0.2), ['(2, 2, 3)', '(2, 3, 3)']),
+        (lambda: LF.cosine_mse(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
+        (lambda: LF.alignment(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
+        (lambda: LF.uniformity(randn(1, 3)), ['at least 2', '1']),
+    ],
+)
+def test_errors_name_the_numbers(call, numbers):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert all(number in str(error.value) for number in numbers), str(error.value)
