@@ -1,4 +1,14 @@
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .momentum_update_hook import MomentumUpdateHook
+from .non_finite_hook import NonFiniteHook
+from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
 
-__all__ = ['MomentumUpdateHook', 'ReproducibilityHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'CollapseError',
+    'MomentumUpdateHook',
+    'NonFiniteHook',
+    'RepresentationMonitorHook',
+    'ReproducibilityHook',
+]

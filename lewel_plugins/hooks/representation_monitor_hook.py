@@ -1,0 +1,175 @@
+from collections.abc import Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from lewel_plugins import dist
+from lewel_plugins import functional as LF
+from lewel_plugins.registry import HOOKS
+
+_MAX_SAMPLES = 2048
+
+
+class CollapseError(RuntimeError):
+    """The representation has collapsed and the configuration asks to stop."""
+
+
+def scaled_std(x: Tensor) -> Tensor:
+    """Std of unit features over the batch, mean over dimensions, times sqrt(d). SimSiam, Sec. 4.1.
+
+    Args:
+        x: Features, (N, d).
+
+    Returns:
+        A scalar: 1 where they are spread evenly over the sphere, 0 where all are equal.
+    """
+    unit = nn.functional.normalize(x.double(), dim=1)
+    return unit.std(0, correction=0).mean() * x.shape[1] ** 0.5
+
+
+@HOOKS.register_module()
+class RepresentationMonitorHook(Hook):
+    """Log how the embeddings are spread while they train, and notice a collapse.
+
+    Every ``interval`` iterations it reads what the online ``model.neck`` puts out (the first output, (N, d), of at
+    most two views and of all ranks, at most 2048 images) and logs, as ``train/…`` through the message hub:
+
+    - ``std``: of the unit embeddings times sqrt(d), 1 = spread evenly, 0 = collapsed; mean over the views;
+    - ``rank_me``: effective rank in [1, min(N, d)], mean over the views;
+    - ``uniformity``: of the first view;
+    - ``alignment``: mean squared distance between the first two views, if there are two;
+    - ``teacher_momentum``: 1 − α, if the model has a ``teacher``.
+
+    It changes nothing in training. ``std`` and ``rank_me`` are held against the bounds, and so are the backbone's,
+    where a ``RepresentationMetric`` validates them. Below a bound for ``patience`` checks in a row it warns, or
+    stops training before anything more is saved.
+
+    Args:
+        interval: Iterations between checks.
+        min_std: Bound of ``std``. A collapse to a point falls below 1e-2; MoCo v2's head, which has no BN, starts
+            near 0.1.
+        min_rank: Bound of ``rank_me``. 1 is a single direction.
+        patience: Checks in a row below a bound that make a collapse.
+        stop: Raise :class:`CollapseError` instead of warning.
+
+    Raises:
+        ValueError: An argument is out of range, or the model has no neck.
+    """
+
+    priority = 'NORMAL'  # after RuntimeInfoHook, before the logger and checkpoints
+
+    def __init__(
+        self,
+        interval: int = 50,
+        min_std: float = 0.01,
+        min_rank: float = 1.01,
+        patience: int = 3,
+        stop: bool = False,
+    ) -> None:
+        for name, value in (('interval', interval), ('patience', patience)):
+            if value < 1:
+                raise ValueError(f'{name} must be at least 1, got {value}')
+        if not 0 <= min_std < 1:
+            raise ValueError(f'min_std bounds a quantity of about [0, 1] and must be in [0, 1), got {min_std}')
+        if not min_rank >= 1:
+            raise ValueError(f'min_rank bounds a rank and must be at least 1, got {min_rank}')
+        self.interval, self.patience, self.stop = interval, patience, stop
+        self.bounds = dict(std=min_std, rank_me=min_rank)
+        self._strikes = dict(train=0, val=0)
+        self._captured: list[Tensor] = []
+        self._handle: torch.utils.hooks.RemovableHandle | None = None
+        self._warned_empty = False
+
+    def before_train(self, runner) -> None:
+        """Check that there is a neck to read."""
+        if not isinstance(getattr(self._model(runner), 'neck', None), nn.Module):
+            raise ValueError(f'RepresentationMonitorHook reads model.neck, but {type(self._model(runner))} has none')
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Listen to the neck during an iteration that is measured."""
+        self._stop_listening()  # a failed iteration may have left the last one on
+        if self.every_n_train_iters(runner, self.interval):
+            neck = self._model(runner).get_submodule('neck')
+            self._handle = neck.register_forward_hook(self._capture)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Measure and log what the neck put out."""
+        if self._handle is None:
+            return
+        views = self._stop_listening()
+        if not views:
+            if not self._warned_empty:
+                runner.logger.warning('RepresentationMonitorHook: the model did not call its neck; nothing is logged')
+                self._warned_empty = True
+            return
+        measures = self._measure(views)
+        if measures is None:
+            runner.logger.warning(f'The embeddings at iteration {runner.iter + 1} hold NaN or infinite entries.')
+            return
+        momentum = getattr(getattr(self._model(runner), 'teacher', None), 'momentum', None)
+        for name, value in measures.items():
+            runner.message_hub.update_scalar(f'train/{name}', value)
+        if momentum is not None:
+            runner.message_hub.update_scalar('train/teacher_momentum', float(momentum))
+        self._judge(runner, 'train', f'the embeddings at iteration {runner.iter + 1}', measures)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Hold the validated measures of the backbone against the bounds."""
+        names = {name: f'representation/{name}' for name in self.bounds}
+        if metrics and all(name in metrics for name in names.values()):
+            measures = {name: metrics[full] for name, full in names.items()}
+            self._judge(runner, 'val', f'the backbone features at iteration {runner.iter}', measures)
+
+    @staticmethod
+    def _model(runner) -> nn.Module:
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+    def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
+        z = output if isinstance(output, Tensor) else output[0]
+        if z.ndim != 2:
+            raise ValueError(f'RepresentationMonitorHook reads embeddings (N, d), but the neck gave {tuple(z.shape)}')
+        self._captured.append(z.detach())
+
+    def _stop_listening(self) -> list[Tensor]:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+        captured, self._captured = self._captured, []
+        return captured
+
+    @torch.no_grad()
+    def _measure(self, views: list[Tensor]) -> dict[str, float] | None:
+        # Multi-crop calls the neck more often; the first two views tell enough.
+        gathered = [dist.all_gather(z.float()) for z in views[:2]]
+        step = -(-len(gathered[0]) // _MAX_SAMPLES)
+        z = [view[::step] for view in gathered]
+        if not all(view.isfinite().all() for view in z):  # there are no singular values then
+            return None
+        measures = dict(
+            std=torch.stack([scaled_std(view) for view in z]).mean(),
+            rank_me=torch.stack([LF.rank_me(view) for view in z]).mean(),
+        )
+        if len(z[0]) > 1:
+            measures['uniformity'] = LF.uniformity(z[0])
+        if len(z) > 1 and z[0].shape == z[1].shape:
+            measures['alignment'] = LF.alignment(z[0], z[1])
+        values = torch.stack([value.float() for value in measures.values()]).tolist()  # one synchronisation
+        return dict(zip(measures, values))
+
+    def _judge(self, runner, stage: str, what: str, measures: dict[str, float]) -> None:
+        low = {name: measures[name] for name, bound in self.bounds.items() if not measures[name] >= bound}
+        self._strikes[stage] = self._strikes[stage] + 1 if low else 0
+        if not low or self._strikes[stage] % self.patience:
+            return
+        numbers = ', '.join(f'{name} {value:.4g} (bound {self.bounds[name]:g})' for name, value in low.items())
+        message = (
+            f'COLLAPSE: {what} point in nearly one direction: {numbers}, '
+            f'for {self._strikes[stage]} checks in a row. '
+            'Check that the predictor and the stop-gradient are in place and that the teacher is updated; try a lower '
+            'learning rate, a longer warm-up, a slower teacher (smaller momentum), a larger batch.'
+        )
+        if self.stop:
+            raise CollapseError(message)
+        runner.logger.warning(message)

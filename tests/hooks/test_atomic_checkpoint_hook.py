@@ -1,0 +1,162 @@
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from toy_runner import toy_runner
+
+from lewel_plugins.hooks import AtomicCheckpointHook
+from lewel_plugins.hooks.atomic_checkpoint_hook import write_atomically
+
+pytestmark = pytest.mark.core
+
+
+def _hook(**arguments) -> dict:
+    return dict(type='lewel_plugins.AtomicCheckpointHook', by_epoch=False, **arguments)
+
+
+def _pointed_to(folder: Path) -> Path:
+    return Path((folder / 'last_checkpoint').read_text())
+
+
+def _load(path: Path) -> dict:
+    return torch.load(path, map_location='cpu', weights_only=False)
+
+
+def test_keeps_the_latest(tmp_path):
+    runner = toy_runner(tmp_path, **{'default_hooks.checkpoint': _hook(interval=1, max_keep_ckpts=2)})
+    runner.train()
+    assert sorted(p.name for p in tmp_path.glob('*.pth*')) == ['iter_3.pth', 'iter_4.pth']
+    assert _pointed_to(tmp_path) == tmp_path / 'iter_4.pth'
+    assert runner.message_hub.get_info('keep_ckpt_ids') == [3, 4]
+    saved = _load(tmp_path / 'iter_4.pth')
+    assert saved['meta']['iter'] == 4
+    for name, value in runner.model.state_dict().items():
+        assert torch.equal(saved['state_dict'][name], value)
+
+
+def test_keeps_the_best(tmp_path):
+    hook = _hook(interval=1, max_keep_ckpts=1, save_best='knn/top1', rule='greater')
+    runner = toy_runner(tmp_path, val_interval=1, **{'default_hooks.checkpoint': hook})
+    runner.train()
+    best = list(tmp_path.glob('best*.pth'))
+    assert best == [Path(runner.message_hub.get_info('best_ckpt'))]
+    history = runner.message_hub.get_scalar('val/knn/top1').data[0]
+    assert runner.message_hub.get_info('best_score') == max(history)
+    assert best[0].name == f'best_knn_top1_iter_{list(history).index(max(history)) + 1}.pth'
+    assert [p.name for p in tmp_path.glob('iter*.pth')] == ['iter_4.pth']
+
+
+def test_resumes_and_cleans_up_after_a_kill(tmp_path):
+    hook = {'default_hooks.checkpoint': _hook(interval=2, max_keep_ckpts=1)}
+    toy_runner(tmp_path, max_iters=4, **hook).train()
+    # As a kill between the write of iter_4 and the deletion of iter_2, and a second one while writing iter_6.
+    (tmp_path / 'iter_2.pth').write_bytes(b'outdated')
+    (tmp_path / 'iter_6.pth.partial').write_bytes(b'torn')
+    runner = toy_runner(tmp_path, max_iters=6, resume=True, **hook)
+    runner.train()
+    assert runner.iter == 6
+    assert sorted(p.name for p in tmp_path.glob('*.pth*')) == ['iter_6.pth']
+
+
+def _save_forever(runner, hook) -> None:
+    while True:
+        runner.train_loop._iter += 1
+        hook.after_train_iter(runner, 0)
+
+
+def _survives_kills(tmp_path: Path, hook: CheckpointHook, kills: int) -> bool:
+    """Kill a process that writes checkpoint after checkpoint; whether ``last_checkpoint`` was good every time."""
+    runner = toy_runner(tmp_path, max_iters=2, default_hooks=dict(checkpoint=None))
+    runner.train()
+    runner.model.register_buffer('ballast', torch.zeros(4_000_000))  # so that a write takes a while
+    runner.logger.setLevel('ERROR')
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)  # the loop stands at iteration 2, this saves iter_3
+    delays = random.Random(0)
+    last = 3
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            try:
+                _save_forever(runner, hook)
+            finally:
+                os._exit(1)
+        time.sleep(delays.uniform(0.1, 0.7))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        try:
+            saved = _load(_pointed_to(tmp_path))
+        except Exception:
+            return False
+        step = saved['meta']['iter']
+        if _pointed_to(tmp_path).name != f'iter_{step}.pth' or step < last:
+            return False
+        # The next one resumes from it.
+        last = step
+        runner.train_loop._iter = step
+        runner.message_hub.update_info('keep_ckpt_ids', saved['message_hub']['runtime_info']['keep_ckpt_ids'])
+        hook.out_dir = str(tmp_path)
+        hook.before_train(runner)
+        assert not list(tmp_path.glob('*.partial'))
+        assert len(list(tmp_path.glob('iter_*.pth'))) <= 2
+    return last > 3
+
+
+def test_last_checkpoint_is_whole_after_kills(tmp_path):
+    hook = AtomicCheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=1)
+    assert _survives_kills(tmp_path, hook, kills=12)
+
+
+def test_old_checkpoint_outlives_a_failed_write(tmp_path, monkeypatch):
+    runner = toy_runner(tmp_path, max_iters=2, **{'default_hooks.checkpoint': _hook(interval=1, max_keep_ckpts=1)})
+
+    def full_disk(source, target):
+        if Path(target).name == 'iter_2.pth':
+            raise OSError('no space left')
+        return replace(source, target)
+
+    replace = os.replace
+    monkeypatch.setattr(os, 'replace', full_disk)
+    with pytest.raises(OSError, match='no space left'):
+        runner.train()
+    assert _pointed_to(tmp_path).name == 'iter_1.pth'
+    assert _load(tmp_path / 'iter_1.pth')['meta']['iter'] == 1
+
+
+def test_write_replaces_whole_files(tmp_path):
+    path = tmp_path / 'file'
+    for content in (b'first', b'x'):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_other_backends_are_left_to_mmengine(tmp_path):
+    calls = []
+
+    class Remote:
+        join_path = staticmethod(os.path.join)
+
+        def put(self, obj, filepath):
+            calls.append(filepath)
+
+        def isfile(self, filepath):
+            return False
+
+        def isdir(self, filepath):
+            return False
+
+    register_backend('toy_remote', type('ToyRemote', (Remote, LocalBackend.__bases__[0]), _abstract()), force=True)
+    hook = _hook(interval=2, max_keep_ckpts=1, out_dir='toy', backend_args=dict(backend='toy_remote'))
+    toy_runner(tmp_path / 'run', **{'default_hooks.checkpoint': hook}).train()
+    assert calls == ['toy/run/iter_2.pth', 'toy/run/iter_4.pth']
+
+
+def _abstract() -> dict:
+    return dict(get=lambda self, filepath: b'', get_text=lambda self, filepath: '')
