@@ -62,7 +62,9 @@ if [ "$line" = onedl ]; then
 fi
 
 echo '== lewel_plugins'
-pip install --quiet --no-deps --no-build-isolation --editable .
+# The modern kind of editable install also with an old pip: the other kind puts links into the clone (see setup.py),
+# which other environments of the same clone would trip over.
+PIP_USE_PEP517=1 pip install --quiet --no-deps --no-build-isolation --editable .
 "$dir/bin/python" -c 'import cv2, mmengine, mmpretrain.models, lewel_plugins'
 touch "$stamp"
 echo "== $dir is ready"
