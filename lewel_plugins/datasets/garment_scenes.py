@@ -135,6 +135,15 @@ def load_garments(root: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return arrays[0].reshape(-1, 28, 28), arrays[1]
 
 
+def is_held_out(count: int) -> np.ndarray:
+    """Which of the garments are for validation, (count,) bool: every fifth one.
+
+    It depends on no argument: a network that was pretrained on one set of scenes has not seen the validation
+    garments of any other.
+    """
+    return np.arange(count) % 5 == 4
+
+
 def load_photographs() -> dict[str, np.ndarray]:
     """Read the photographs that the installed scikit-image and scikit-learn ship: name to (H, W, 3) RGB.
 
@@ -179,9 +188,7 @@ class SceneRenderer:
         self.garments = garments
         self.labels = labels
         self.photographs = photographs
-        # Every fifth garment is for validation whatever the arguments are: a network that was pretrained on
-        # one set of scenes has not seen the validation garments of any other.
-        held_out = np.arange(len(garments)) % 5 == 4
+        held_out = is_held_out(len(garments))
         rng = np.random.default_rng(config.seed)
         self.pools = {
             'train': rng.permutation(np.flatnonzero(~held_out)),

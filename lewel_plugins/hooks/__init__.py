@@ -1,4 +1,5 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .broken_image_hook import BrokenImageHook
 from .momentum_update_hook import MomentumUpdateHook
 from .non_finite_hook import NonFiniteHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
@@ -6,6 +7,7 @@ from .reproducibility_hook import ReproducibilityHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BrokenImageHook',
     'CollapseError',
     'MomentumUpdateHook',
     'NonFiniteHook',

@@ -1,0 +1,3 @@
+from .load_rgb import BrokenImageError, LoadRGB
+
+__all__ = ['BrokenImageError', 'LoadRGB']

@@ -1,0 +1,25 @@
+# One's own folder of images, BYOL's views. Only data_root has to be set:
+#   --cfg-options train_dataloader.dataset.dataset.data_root=/my/images
+_base_ = ['../views/byol_224px.py']
+
+data_preprocessor = dict(
+    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+
+train_pipeline = [
+    dict(type='lewel_plugins.LoadRGB'),
+    dict(type='MultiView', num_views=[1, 1], transforms=_base_.view_pipelines),
+    dict(type='PackInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='lewel_plugins.SeededSampler'),
+    dataset=dict(
+        type='lewel_plugins.PretrainDataset',
+        dataset=dict(type='lewel_plugins.ImageTree', data_root='data/images', pipeline=train_pipeline)),
+)
+# Without labels there is no k-NN; RepresentationMonitorHook watches the features while it trains.

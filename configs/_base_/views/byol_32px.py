@@ -1,0 +1,6 @@
+# BYOL's two asymmetric schemes for images of 32 px, made on the device by BatchViews: without blur, as is usual
+# for images as small as these.
+views = [
+    dict(size=32, crop_scale=(0.2, 1.0)),
+    dict(size=32, crop_scale=(0.2, 1.0), solarize=0.2),
+]

@@ -1,0 +1,90 @@
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from lewel_plugins.registry import DATA_SAMPLERS
+from lewel_plugins.seeding import derive_seed
+
+from .pretrain_dataset import PretrainDataset, SampleId
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(Sampler):
+    """Indices as a pure function of (seed, epoch, rank, world size), and with each the seed of its views.
+
+    Every epoch is a permutation of the dataset, dealt out to the ranks in turn. Its tail is filled up from its
+    start, so that all ranks get as many. For a :class:`PretrainDataset` the items are :class:`SampleId`,
+    otherwise plain indices.
+
+    Args:
+        dataset: The dataset, or mmengine's slice of it.
+        seed: Run seed, the same on all ranks; drawn and shared by default.
+        shuffle: Whether to permute.
+        infinite: Whether an iteration goes on with the next epoch, for ``IterBasedTrainLoop``.
+
+    Raises:
+        ValueError: If the dataset is empty.
+    """
+
+    def __init__(self, dataset: Any, seed: int | None = None, shuffle: bool = True, infinite: bool = False) -> None:
+        if len(dataset) == 0:
+            raise ValueError(f'cannot sample from an empty dataset: {dataset}')
+        self.rank, self.world_size = get_dist_info()
+        self.seed = sync_random_seed() if seed is None else seed
+        self.shuffle = shuffle
+        self.infinite = infinite
+        self.epoch = 0
+        self.size = len(dataset)
+        self.num_samples = -(-self.size // self.world_size)
+        # mmengine's slice (`num_batch_per_epoch`) hands each index on to what it wraps.
+        self.with_seeds = isinstance(getattr(dataset, '_dataset', dataset), PretrainDataset)
+        self._skipped = 0
+
+    def __len__(self) -> int:
+        """Samples of one whole epoch on this rank."""
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch at which the next iteration starts."""
+        self.epoch = epoch
+
+    def skip(self, num_samples: int) -> None:
+        """Start the next iteration, and only that one, ``num_samples`` of this rank's samples into the epoch.
+
+        Raises:
+            ValueError: If it is negative, or past the epoch while ``infinite`` is off.
+        """
+        if num_samples < 0:
+            raise ValueError(f'num_samples must not be negative, got {num_samples}')
+        if num_samples > self.num_samples and not self.infinite:
+            raise ValueError(
+                f'cannot skip {num_samples} samples of an epoch of {self.num_samples}; '
+                'iteration-based training needs SeededSampler(infinite=True)'
+            )
+        self._skipped = num_samples
+
+    def __iter__(self) -> Iterator[SampleId | int]:
+        skipped, self._skipped = self._skipped, 0
+        if not self.infinite:
+            return islice(self._samples(self.epoch), skipped, None)
+        epochs, rest = divmod(skipped, self.num_samples)
+        return islice(self._endless(self.epoch + epochs), rest, None)
+
+    def _endless(self, first_epoch: int) -> Iterator[SampleId | int]:
+        for epoch in count(first_epoch):
+            yield from self._samples(epoch)
+
+    def _samples(self, epoch: int) -> Iterator[SampleId | int]:
+        for index in self._indices(epoch).tolist():
+            yield SampleId(index, derive_seed(self.seed, epoch, index)) if self.with_seeds else index
+
+    def _indices(self, epoch: int) -> np.ndarray:
+        """This rank's part of an epoch's permutation, (num_samples,)."""
+        order = np.arange(self.size)
+        if self.shuffle:
+            order = np.random.default_rng(derive_seed(self.seed, epoch)).permutation(self.size)
+        return np.resize(order, self.num_samples * self.world_size)[self.rank :: self.world_size]

@@ -1,0 +1,64 @@
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from lewel_plugins.registry import DATASETS
+
+_SHAPE = (3, 96, 96)
+_BYTES = 3 * 96 * 96
+
+
+@DATASETS.register_module()
+class STL10(BaseDataset):
+    """STL-10 (Coates, Ng and Lee, 2011) from its binary files.
+
+    Images are read one by one, so that the 100,000 unlabelled ones take no memory. Each is given to the pipeline
+    as ``img``, (96, 96, 3) uint8 RGB, with ``gt_label`` 0 to 9 where there is one.
+
+    Args:
+        data_root: Folder with ``{train,test,unlabeled}_X.bin`` and ``{train,test}_y.bin``.
+        split: ``unlabeled`` (100,000 images), ``train`` (5,000) or ``test`` (8,000).
+        pipeline: Transforms, starting from ``img``.
+
+    Raises:
+        ValueError: If ``split`` is none of these, or a file's size does not fit.
+        FileNotFoundError: If a file is missing.
+    """
+
+    METAINFO = {'classes': ('airplane', 'bird', 'car', 'cat', 'deer', 'dog', 'horse', 'monkey', 'ship', 'truck')}
+
+    def __init__(self, data_root: str, split: str, pipeline: Sequence = ()) -> None:
+        if split not in ('unlabeled', 'train', 'test'):
+            raise ValueError(f"split must be 'unlabeled', 'train' or 'test', got {split!r}")
+        self.split = split
+        super().__init__(data_root=data_root, pipeline=list(pipeline))
+
+    def load_data_list(self) -> list[dict]:
+        """One ``dict(row=...)`` an image, with ``gt_label`` where the split has labels."""
+        self._images = self._find('X')
+        count, rest = divmod(os.path.getsize(self._images), _BYTES)
+        if rest or not count:
+            raise ValueError(
+                f'{self._images} is no list of 96x96 colour images: its size is not a multiple of {_BYTES}'
+            )
+        if self.split == 'unlabeled':
+            return [{'row': row} for row in range(count)]
+        labels = np.fromfile(self._find('y'), np.uint8)
+        if len(labels) != count:
+            raise ValueError(f'{self._images} has {count} images, but there are {len(labels)} labels')
+        return [{'row': row, 'gt_label': int(label) - 1} for row, label in enumerate(labels)]
+
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of an image, and the image."""
+        info = super().get_data_info(idx)
+        raw = np.fromfile(self._images, np.uint8, count=_BYTES, offset=info['row'] * _BYTES)
+        info['img'] = np.ascontiguousarray(raw.reshape(_SHAPE).transpose(2, 1, 0))  # stored column by column
+        return info
+
+    def _find(self, kind: str) -> str:
+        path = os.path.join(self.data_root, f'{self.split}_{kind}.bin')
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f'{path} is missing; unpack stl10_binary.tar.gz and set data_root to its folder')
+        return path

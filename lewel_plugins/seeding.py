@@ -1,0 +1,60 @@
+"""Seeds derived from numbers, and code that runs under a seed of its own."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+_MASK = (1 << 64) - 1
+_NUMPY_SOURCE = np.random.MT19937()
+
+
+def derive_seed(*values: int) -> int:
+    """Hash integers, such as (run seed, epoch, index), to a seed in [0, 2**63).
+
+    The order counts, and close numbers give unrelated seeds. Each value goes through a round of SplitMix64
+    (Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014).
+    """
+    state = 0
+    for value in values:
+        state = ((state ^ int(value)) + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def seed_generators(seed: int) -> None:
+    """Seed this process's generators of ``random``, numpy and torch (the CPU's) with one 63-bit number."""
+    random.seed(seed)
+    np.random.seed(seed >> 31)  # it takes 32 bits; torch uses the lower ones
+    # torch.manual_seed would visit every accelerator too, which costs more than all of the rest.
+    torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block under :func:`seed_generators`, and put the generators back as they were.
+
+    In a DataLoader's worker they are left as they are: nothing there draws from them outside such blocks. Blocks
+    cannot be nested.
+    """
+    if get_worker_info() is not None:
+        seed_generators(seed)
+        yield
+        return
+    python_state, torch_state = random.getstate(), torch.default_generator.get_state()
+    # numpy takes 60 us to copy its state out and as much to copy it in, so another source is put in its place
+    # (numpy's cached second normal variate is lost).
+    numpy_source = np.random.get_bit_generator()
+    np.random.set_bit_generator(_NUMPY_SOURCE)
+    seed_generators(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_bit_generator(numpy_source)
+        torch.default_generator.set_state(torch_state)

@@ -1,0 +1,176 @@
+import io
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.fileio import get, get_file_backend
+from PIL import Image, ImageOps
+
+from lewel_plugins.registry import TRANSFORMS
+
+
+class BrokenImageError(Exception):
+    """A file that cannot be read or decoded.
+
+    Args:
+        path: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f'{self.path}: {self.reason}'
+
+
+class _Undecodable(Exception):
+    pass
+
+
+@TRANSFORMS.register_module()
+class LoadRGB(BaseTransform):
+    """Load any image file as three colour channels of 8 bits.
+
+    Reads ``img_path``, or takes ``img`` where the dataset holds its images in memory (RGB or grey). Writes
+    ``img``, (H, W, 3) uint8 **in OpenMMLab's channel order, BGR**: mmpretrain's colour transforms expect it, and
+    data preprocessors turn it into RGB with ``to_rgb=True``. Also writes ``img_shape`` and ``ori_shape``.
+
+    JPEG, PNG, WebP, BMP, TIFF and what else Pillow reads; grey, palette, CMYK and transparent images become RGB
+    (transparency is dropped), 16-bit values are divided by 257, the EXIF orientation is applied. A truncated file
+    is an error, although decoders would fill in grey.
+
+    Args:
+        backend_args: Arguments of mmengine's file backend; by default the path's prefix decides.
+        cache: Whether each process keeps what it has decoded in memory: for sets of small images.
+
+    Raises:
+        BrokenImageError: If the file cannot be read or decoded, or ends too early.
+    """
+
+    def __init__(self, backend_args: dict | None = None, cache: bool = False) -> None:
+        self._read: Callable[[str], bytes] = _read_path
+        if backend_args is not None:
+            self._read = get_file_backend(backend_args=backend_args).get
+        self._cache: dict[str, np.ndarray] | None = {} if cache else None
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img``, ``img_shape`` and ``ori_shape`` to ``results``."""
+        img = _to_bgr(results['img']) if 'img' in results else self._get(results['img_path'])
+        results['img'] = img
+        results['img_shape'] = results['ori_shape'] = img.shape[:2]
+        return results
+
+    def _get(self, path: str) -> np.ndarray:
+        if self._cache is None:
+            return self._load(path)
+        if path not in self._cache:
+            self._cache[path] = self._load(path)
+        return self._cache[path].copy()  # later transforms may write into it
+
+    def _load(self, path: str) -> np.ndarray:
+        try:
+            data = self._read(path)
+        except OSError as error:
+            raise BrokenImageError(path, f'cannot be read ({error.strerror or error})') from error
+        try:
+            return decode_bgr(data)
+        except _Undecodable as error:
+            raise BrokenImageError(path, str(error)) from error
+
+
+def _read_path(path: str) -> bytes:
+    if '://' in path:
+        return get(path)
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+def _to_bgr(img: np.ndarray) -> np.ndarray:
+    """RGB (H, W, 3) or grey (H, W) uint8 to BGR."""
+    return cv2.cvtColor(img, cv2.COLOR_GRAY2BGR if img.ndim == 2 else cv2.COLOR_RGB2BGR)
+
+
+def decode_bgr(data: bytes) -> np.ndarray:
+    """Decode an image file's content to (H, W, 3) uint8, BGR. Raises a private error that says what is wrong."""
+    if not data:
+        raise _Undecodable('the file is empty')
+    if data.startswith(b'\xff\xd8'):
+        return _decode_cv2(data) if _count_jpeg_channels(data) != 4 else _decode_pillow(data)
+    if data.startswith(b'\x89PNG\r\n\x1a\n'):
+        if data.rfind(b'IEND') < 0:
+            raise _Undecodable('the PNG is truncated (no end chunk)')
+        # Versions of OpenCV differ in whether they apply a PNG's or WebP's EXIF orientation.
+        return _decode_pillow(data) if b'eXIf' in data and data[24] == 8 else _decode_cv2(data)
+    if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
+        if len(data) < 8 + int.from_bytes(data[4:8], 'little'):
+            raise _Undecodable('the WebP is truncated')
+        return _decode_pillow(data) if data[12:16] == b'VP8X' else _decode_cv2(data)
+    try:
+        return _decode_pillow(data)
+    except _Undecodable:
+        if not data.startswith((b'II*\0', b'MM\0*')):
+            raise
+        return _decode_cv2(data)  # 16-bit RGB TIFF, which Pillow does not know
+
+
+def _count_jpeg_channels(data: bytes) -> int:
+    """Walk a JPEG's segments: its number of channels; raises if its pixels are not followed by an end marker.
+
+    OpenCV fills what is missing with grey. Inside the pixels' data 0xFF is escaped, so the last FF D9 ends them;
+    an FF D9 before them is a thumbnail's.
+    """
+    channels = 0
+    position = 2
+    while position + 9 < len(data):
+        if data[position] != 0xFF:
+            raise _Undecodable('the JPEG has a damaged header')
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            channels = data[position + 9]
+        if marker == 0xDA:  # start of scan
+            if data.rfind(b'\xff\xd9') < position:
+                raise _Undecodable('the JPEG is truncated (no end marker)')
+            return channels
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    raise _Undecodable('the JPEG is truncated (no pixels)')
+
+
+def _decode_cv2(data: bytes) -> np.ndarray:
+    try:
+        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise _Undecodable(f'OpenCV cannot decode it ({error.err})') from error
+    if img is None:
+        raise _Undecodable('OpenCV cannot decode it')
+    if img.dtype == np.uint16:
+        return _scale_16_bit(img)
+    if img.dtype != np.uint8:
+        raise _Undecodable(f'pixels of type {img.dtype} are not supported')
+    return img
+
+
+def _scale_16_bit(img: np.ndarray) -> np.ndarray:
+    return ((img.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _decode_pillow(data: bytes) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode == 'F':
+                raise _Undecodable('pixels of type float32 are not supported')
+            if upright.mode.startswith('I'):
+                # Modes I and I;16 are 16-bit grey; Pillow's own conversion would clip them at 255.
+                return _to_bgr(_scale_16_bit(np.asarray(upright)))
+            return _to_bgr(np.asarray(upright.convert('RGB')))
+    except (MemoryError, _Undecodable):
+        raise
+    except Exception as error:  # on damaged files Pillow raises whatever its parsers stumble over
+        raise _Undecodable(f'Pillow cannot decode it ({error})') from error
