@@ -145,5 +145,8 @@ class BatchViews(SelfSupDataPreprocessor):
         if self._channel_conversion:
             x = x.flip(1)
         x = x.float() / 255
-        views = [(255 * view(x) - self.mean) / self.std for view in self.views]
+        # channels_last convolutions are faster on CPUs and GPUs alike, and LEWEL's per-pixel view is then free.
+        views = [
+            ((255 * view(x) - self.mean) / self.std).contiguous(memory_format=torch.channels_last) for view in self.views
+        ]
         return dict(inputs=views, data_samples=data.get('data_samples'))

@@ -1,0 +1,16 @@
+# Ablations of the paper (Sec. 3.3): ImageNet-100, learning rate doubled, 240 epochs.
+_base_ = [
+    '../_base_/models/lewel-b_resnet50.py',
+    '../_base_/datasets/in100_bs64_byol.py',
+    '../_base_/schedules/sgd_coslr-200e.py',
+    '../_base_/default_runtime.py',
+]
+optim_wrapper = dict(
+    optimizer=dict(lr=3.6, weight_decay=1e-6),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=240, by_epoch=True, begin=0, end=240, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=240)
+auto_scale_lr = dict(base_batch_size=512)

@@ -1,0 +1,3 @@
+from .resnet10 import ResNet10
+
+__all__ = ['ResNet10']

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from lewel_plugins.models import BatchViews
+
+pytestmark = pytest.mark.core
+MEAN, STD = (10.0, 20.0, 30.0), (2.0, 4.0, 8.0)
+PLAIN = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)
+
+
+def _batch(count=6, size=16):
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+    return dict(inputs=images, data_samples=[None] * count)
+
+
+def _normalised(images):
+    rgb = images.flip(1).float()
+    return (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def test_without_augmentation_views_are_the_normalised_images():
+    data = _batch()
+    out = BatchViews(views=[dict(size=16, **PLAIN)] * 3, mean=MEAN, std=STD)(data, training=True)
+    assert len(out['inputs']) == 3
+    for view in out['inputs']:
+        torch.testing.assert_close(view, _normalised(data['inputs']), atol=1e-3, rtol=0)
+
+
+def test_validation_normalises_only():
+    data = _batch()
+    out = BatchViews(views=[dict(size=8)], mean=MEAN, std=STD)(data, training=False)
+    torch.testing.assert_close(out['inputs'], _normalised(data['inputs']))
+
+
+def test_views_have_their_own_sizes_and_draws():
+    torch.manual_seed(0)
+    pre = BatchViews(views=[dict(size=16), dict(size=16), dict(size=12, blur=1.0, solarize=1.0)])
+    a, b, small = pre(_batch(), training=True)['inputs']
+    assert a.shape == b.shape == (6, 3, 16, 16)
+    assert small.shape == (6, 3, 12, 12)
+    assert (a - b).abs().amax((1, 2, 3)).gt(0.1).all()
+
+
+def test_images_of_a_batch_get_parameters_of_their_own():
+    torch.manual_seed(0)
+    data = _batch(2)
+    data['inputs'][1] = data['inputs'][0]
+    (view,) = BatchViews(views=[dict(size=16)])(data, training=True)['inputs']
+    assert not torch.equal(view[0], view[1])
+
+
+@pytest.mark.parametrize('name', ['flip', 'gray', 'solarize'])
+def test_probabilities_are_met(name):
+    torch.manual_seed(0)
+    data = _batch(2000, 4)
+    pre = BatchViews(views=[dict(size=4, **{**PLAIN, name: 0.3})], mean=(0, 0, 0), std=(255, 255, 255), to_rgb=False)
+    (view,) = pre(data, training=True)['inputs']
+    changed = (view - data['inputs'] / 255).abs().amax((1, 2, 3)) > 1e-4
+    assert 0.25 < changed.float().mean() < 0.35
+
+
+def test_draws_follow_torchs_seed():
+    pre, data = BatchViews(views=[dict(size=16, blur=0.5)]), _batch()
+    torch.manual_seed(3)
+    first = pre(data, training=True)['inputs'][0]
+    torch.manual_seed(3)
+    assert torch.equal(first, pre(data, training=True)['inputs'][0])
+
+
+@pytest.mark.parametrize(
+    ('view', 'message'),
+    [
+        (dict(size=0), 'at least 1 pixel, got 0'),
+        (dict(size=8, flip=1.5), r'flip is a probability.*1\.5'),
+        (dict(size=8, crop_scale=(0.5, 1.2)), r'crop_scale.*1\.2'),
+        (dict(size=8, crop_scale=(0.5, 0.2)), r'crop_scale must be \(low, high\)'),
+        (dict(size=8, hue=0.7), r'hue.*0\.7'),
+    ],
+)
+def test_bad_values_are_named(view, message):
+    with pytest.raises(ValueError, match=message):
+        BatchViews(views=[view])
+
+
+def test_no_views_and_multi_view_input_are_errors():
+    with pytest.raises(ValueError, match='at least one view'):
+        BatchViews(views=[])
+    data = dict(inputs=[_batch()['inputs']] * 2, data_samples=None)
+    with pytest.raises(ValueError, match='without MultiView'):
+        BatchViews(views=[dict(size=8)])(data, training=True)
