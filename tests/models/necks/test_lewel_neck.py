@@ -1,0 +1,186 @@
+"""LEWELNeck against the naive neck of ``references.py``, which sees only its flat list of parameters."""
+
+import pytest
+import references as naive
+import tiny
+import torch
+from torch import Tensor
+
+from lewel_plugins import functional as LF
+from lewel_plugins.models import LEWELNeck
+
+pytestmark = pytest.mark.core
+
+TOLERANCE = 1e-10
+
+
+def feature_map(seed: int = 0, height: int = 2, width: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, tiny.WIDTH, height, width, generator=generator, dtype=torch.float64, requires_grad=True)
+
+
+def outputs_and_gradients(outputs: tuple[Tensor, Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    z, z_aligned = outputs
+    weights = [torch.cos(torch.arange(x.numel(), dtype=x.dtype) + 1).view(x.shape) for x in (z, z_aligned)]
+    loss = (z * weights[0]).sum() + (z_aligned * weights[1]).sum()
+    found = torch.autograd.grad(loss, inputs, allow_unused=True)
+    return [z, z_aligned, *[torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found)]]
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(),
+        dict(num_groups=1),
+        dict(num_groups=8),
+        dict(out_channels=4, num_groups=2, aligned_channels=5),
+        dict(coupled=False),
+        dict(coupled=False, num_groups=2, aligned_channels=3),
+    ],
+    ids=str,
+)
+def test_equals_the_naive_neck(changes, training):
+    neck = tiny.neck(**changes).train(training)
+    f = feature_map()
+    leaves = [f, *neck.parameters()]
+    theirs = outputs_and_gradients(tiny.naive_neck(neck, f), leaves)
+    ours = outputs_and_gradients(neck((f,)), leaves)
+    d, c = neck.out_channels, changes.get('aligned_channels') or neck.out_channels
+    assert ours[0].shape == (3, d)
+    assert ours[1].shape == (3, d // neck.num_groups, c)
+    assert naive.largest_difference(ours, theirs) < TOLERANCE
+
+
+def test_all_parameters_get_a_gradient():
+    for coupled in (True, False):
+        neck, f = tiny.neck(coupled=coupled), feature_map()
+        _, _, *found = outputs_and_gradients(neck((f,)), [f, *neck.parameters()])
+        assert all(g.abs().max() > 0 for g in found)
+
+
+@pytest.mark.parametrize('coupled', [True, False])
+def test_running_statistics_are_of_the_joint_positions(coupled):
+    neck, f = tiny.neck(coupled=coupled), feature_map()
+    g, p, map_g = tiny.neck_parameters(neck)
+    before = [(m.clone(), v.clone()) for m, v in tiny.neck_statistics(neck)]
+    rows = naive.neck_rows(f)
+    positions = f.shape[2] * f.shape[3]
+    pooled_rows = rows[:: 1 + positions]
+    position_rows = torch.stack([row for r, row in enumerate(rows) if r % (1 + positions)])
+    maps = neck.alignment_maps((f,)).flatten(2)  # in training mode: moves the statistics too, so undone below
+    for (mean, variance), (old_mean, old_variance) in zip(tiny.neck_statistics(neck), before):
+        mean.copy_(old_mean)
+        variance.copy_(old_variance)
+    aligned_rows = naive.aligned_pooling(f.flatten(2), maps, neck.num_groups).flatten(0, 1)
+    neck((f,))
+    seen = [(rows if coupled else pooled_rows, g), (aligned_rows, p)]
+    if not coupled:
+        seen.append((position_rows, map_g))
+    for (x, parameters), (old_mean, old_var), (mean, var) in zip(seen, before, tiny.neck_statistics(neck)):
+        new_mean, new_var = naive.hidden_statistics(x, parameters[0])
+        torch.testing.assert_close(mean, 0.9 * old_mean + 0.1 * new_mean, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(var, 0.9 * old_var + 0.1 * new_var, rtol=0, atol=TOLERANCE)
+
+
+def test_parameter_order_is_g_then_p():
+    neck = LEWELNeck(8, 6, 4, aligned_channels=5, num_groups=2)
+    shapes = [tuple(p.shape) for p in neck.parameters()]
+    assert shapes == [(6, 8), (6,), (6,), (4, 6), (6, 8), (6,), (6,), (5, 6)]
+    uncoupled = LEWELNeck(8, 6, 4, aligned_channels=5, num_groups=2, coupled=False)
+    assert [tuple(p.shape) for p in uncoupled.parameters()] == shapes + shapes[:4]
+
+
+@pytest.mark.parametrize(
+    'changes', [dict(), dict(coupled=False), dict(alignment='random'), dict(alignment='uniform')], ids=str
+)
+def test_alignment_maps_are_distributions_over_positions(changes):
+    neck = tiny.neck(out_channels=4, **changes)
+    maps = neck.alignment_maps((feature_map(height=2, width=5),))
+    assert maps.shape == (3, 4, 2, 5)
+    assert (maps > 0).all()
+    torch.testing.assert_close(maps.sum((2, 3)).double(), torch.ones(3, 4, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('coupled', [True, False])
+def test_pooling_under_the_returned_maps_gives_the_embeddings(coupled):
+    neck, f = tiny.neck(coupled=coupled).eval(), feature_map()
+    maps = neck.alignment_maps((f,))
+    y = LF.aligned_pooling(f.flatten(2), maps.flatten(2), neck.num_groups)
+    torch.testing.assert_close(neck.p(y), neck((f,))[1], rtol=0, atol=TOLERANCE)
+
+
+def test_learned_maps_differ_and_follow_the_heat():
+    neck, f = tiny.neck().eval(), feature_map()
+    g, _, _ = tiny.neck_parameters(neck)
+    heat = [naive.mlp(image.flatten(1).T, g, tiny.neck_statistics(neck)[0]).T for image in f]
+    expected = naive.alignment_maps(torch.stack(heat)).unflatten(2, f.shape[2:])
+    maps = neck.alignment_maps((f,))
+    assert naive.largest_difference([maps], [expected]) < TOLERANCE
+    assert maps.std((2, 3)).min() > 1e-3
+
+
+def test_random_maps_are_new_at_every_call_and_independent_of_the_image():
+    neck, f = tiny.neck(alignment='random'), feature_map()
+    torch.manual_seed(0)
+    first, second = neck.alignment_maps((f,)), neck.alignment_maps((f,))
+    assert not torch.equal(first, second)
+    torch.manual_seed(0)
+    assert torch.equal(neck.alignment_maps((-f,)), first)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_uniform_maps_with_one_group_are_global_average_pooling():
+    neck, f = tiny.neck(alignment='uniform', num_groups=1), feature_map()
+    leaves = [f, *neck.parameters()]
+    g, p, _ = tiny.neck_parameters(neck)
+    pooled = torch.stack([naive.pooled(image) for image in f])
+    # All d maps are equal, so every image's pooled feature enters p d times.
+    repeated = torch.stack([row for row in pooled for _ in range(neck.out_channels)])
+    expected = naive.mlp(pooled, g), naive.mlp(repeated, p).view(3, neck.out_channels, -1)
+    ours = outputs_and_gradients(neck((f,)), leaves)
+    assert naive.largest_difference(ours, outputs_and_gradients(expected, leaves)) < TOLERANCE
+    # Repeating rows changes no mean or variance: the same as p on the pooled feature itself.
+    once = naive.mlp(pooled, p)[:, None].expand_as(expected[1])
+    assert naive.largest_difference([ours[1]], [once]) < TOLERANCE
+
+
+def test_channels_last_gives_the_same():
+    neck, f = tiny.neck(), feature_map()
+    last = f.detach().to(memory_format=torch.channels_last).requires_grad_()
+    assert last.stride() != f.stride()
+    first_result = outputs_and_gradients(neck((f,)), [f, *neck.parameters()])
+    last_result = outputs_and_gradients(neck((last,)), [last, *neck.parameters()])
+    assert naive.largest_difference(first_result, last_result) < TOLERANCE
+
+
+def test_only_the_last_feature_map_counts():
+    neck, f = tiny.neck().eval(), feature_map()
+    assert torch.equal(neck((torch.zeros(1), f))[0], neck((f,))[0])
+
+
+@pytest.mark.parametrize(
+    ('changes', 'numbers'),
+    [
+        (dict(num_groups=3), ['8', '3']),
+        (dict(in_channels=6), ['6', '4']),
+        (dict(out_channels=6), ['6', '4']),
+        (dict(num_groups=0), ['0']),
+        (dict(num_groups=-4), ['-4']),
+        (dict(hid_channels=0), ['hid_channels', '0']),
+        (dict(out_channels=0), ['0']),
+        (dict(aligned_channels=0), ['0']),
+        (dict(alignment='learnt'), ['learnt', 'learned', 'random', 'uniform']),
+    ],
+    ids=str,
+)
+def test_constructor_errors_name_value_and_constraint(changes, numbers):
+    with pytest.raises(ValueError) as error:
+        tiny.neck(**changes)
+    assert all(number in str(error.value) for number in numbers), str(error.value)
+
+
+@pytest.mark.parametrize('shape', [(3, 8), (3, 9, 8), (3, 7, 2, 2)])
+def test_wrong_feature_shape_is_named(shape):
+    with pytest.raises(ValueError, match=str(shape).replace('(', r'\(').replace(')', r'\)')):
+        tiny.neck()((torch.zeros(shape),))

@@ -1,0 +1,133 @@
+"""LEWEL on a backbone of one convolution, small enough for the naive loops of ``references.py``."""
+
+from __future__ import annotations
+
+import references as naive
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from lewel_plugins.models import LEWELB, LEWELM, LEWELNeck
+
+WIDTH, HIDDEN, EMBEDDING = 8, 12, 8
+
+
+@MODELS.register_module(force=True)
+class TinyBackbone(nn.Module):
+    """(N, 3, 6, 6) → ((N, 8, 3, 3),): convolution, norm, ReLU. ``batch_free``: a group norm instead of BN."""
+
+    def __init__(self, batch_free: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, WIDTH, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.GroupNorm(2, WIDTH) if batch_free else nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.norm(self.conv(x)).relu(),)
+
+
+def backbone_config(batch_free: bool = False) -> dict:
+    return dict(type='mmengine.TinyBackbone', batch_free=batch_free)
+
+
+def neck_config(**changes: object) -> dict:
+    sizes = dict(in_channels=WIDTH, hid_channels=HIDDEN, out_channels=EMBEDDING, num_groups=4)
+    return dict(type='lewel_plugins.LEWELNeck', **{**sizes, **changes})
+
+
+def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Values of all parameters and running statistics that differ from one another and from initial ones."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
+            if 'running_var' in name:
+                noise = noise.abs() + 0.5
+            elif name.endswith('weight') and tensor.dim() == 1:
+                noise = noise * 0.3 + 1
+            elif name.endswith('bias'):
+                noise = noise + 0.5  # keeps a hidden layer of few units from being zero for some input
+            tensor.copy_(noise)
+    return model
+
+
+def neck(seed: int = 0, **changes: object) -> LEWELNeck:
+    config = neck_config(**changes)
+    del config['type']
+    return randomise(LEWELNeck(**config).double(), seed)
+
+
+def lewel_b(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELB:
+    """float64, teacher different from the online network."""
+    settings = dict(hid_channels=HIDDEN, **changes)
+    model = LEWELB(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
+    return randomise(model.double(), seed)
+
+
+def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELM:
+    """float64, teacher different from the online network, a queue of 12 keys that are not of unit length."""
+    settings = dict(dict(queue_len=12), **changes)
+    model = LEWELM(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
+    return randomise(model.double(), seed)
+
+
+def images(num: int = 4, views: int = 2, seed: int = 0) -> list[Tensor]:
+    """``views`` tensors (num, 3, 6, 6), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(num, 3, 6, 6, generator=generator, dtype=torch.float64) for _ in range(views)]
+
+
+# The naive network that a model's weights stand for. SPEC: parameters in the order g, then p.
+
+
+def neck_parameters(module: LEWELNeck) -> tuple[list[Tensor], list[Tensor], list[Tensor] | None]:
+    """g, p, and the maps' own g if there is one."""
+    parameters = list(module.parameters())
+    assert len(parameters) in (8, 12)
+    return parameters[:4], parameters[4:8], parameters[8:] or None
+
+
+def neck_statistics(module: LEWELNeck) -> list[tuple[Tensor, Tensor]]:
+    """Running (mean, variance) in the same order."""
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d)]
+    return [(m.running_mean, m.running_var) for m in norms]
+
+
+def naive_neck(module: LEWELNeck, feature: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    g, p, map_g = neck_parameters(module)
+    statistics = None if module.training else neck_statistics(module)
+    return naive.lewel_neck(feature, g, p, module.num_groups, map_g, maps, statistics)
+
+
+def naive_loss(model: LEWELB | LEWELM, views: list[Tensor], maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(L_g, L_a) of one step, Eqs. 4 and 5, both in the loops of ``references.py``."""
+    if isinstance(model, LEWELM):
+        query, query_aligned = naive_neck(model.neck, model.backbone(views[0])[0], maps)
+        with torch.no_grad():
+            teacher = model.teacher.module
+            key, key_aligned = naive_neck(teacher.neck, teacher.backbone(views[1])[0], maps)
+        global_loss = naive.info_nce(query, key, model.queue.keys, model.temperature)
+        return global_loss, naive.aligned_info_nce(query_aligned, key_aligned, model.temperature)
+    q, s = list(model.q.parameters()), list(model.s.parameters())
+    online = [naive_neck(model.neck, model.backbone(x)[0], maps) for x in views]
+    with torch.no_grad():
+        teacher = model.teacher.module
+        targets = [naive_neck(teacher.neck, teacher.backbone(x)[0], maps) for x in views]
+    q_statistics, s_statistics = (
+        None if norm.training else (norm.running_mean, norm.running_var) for norm in (model.q[1], model.s[1])
+    )
+    global_loss, aligned_loss = views[0].new_zeros(()), views[0].new_zeros(())
+    for here, there in ((0, 1), (1, 0)):
+        global_loss = global_loss + naive.cosine_mse(naive.mlp(online[here][0], q, q_statistics), targets[there][0])
+        rows, target_rows = (
+            torch.stack([embedding for image in side for embedding in image])
+            for side in (online[here][1], targets[there][1])
+        )
+        aligned_loss = aligned_loss + naive.cosine_mse(naive.mlp(rows, s, s_statistics), target_rows)
+    return global_loss, aligned_loss
+
+
+def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
+    """Of every trainable parameter; zeros for those that the loss does not reach."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
