@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from toy_runner import toy_config
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TRAIN, TEST = str(ROOT / 'tools' / 'train.py'), str(ROOT / 'tools' / 'test.py')
 
 
@@ -17,6 +18,28 @@ def write_config(path: Path, **changes: Any) -> str:
     """Write the toy config with some entries changed; without a work_dir, as configs are. Returns its path."""
     config = toy_config('', max_iters=2)
     config.merge_from_dict(changes)
+    return _write(config, path)
+
+
+def write_lewel_config(path: Path) -> str:
+    """Write the toy config with LEWEL_B instead of BYOL. Returns its path."""
+    config = toy_config('', max_iters=2)
+    config.model = dict(
+        type='lewel_plugins.LEWELB',
+        data_preprocessor=config.model.data_preprocessor,
+        backbone=config.model.backbone,
+        neck=dict(type='lewel_plugins.LEWELNeck', in_channels=64, hid_channels=16, out_channels=8),
+        hid_channels=16,
+    )
+    config.default_hooks.momentum_update = dict(type='lewel_plugins.MomentumUpdateHook')
+    # mmpretrain's tools/train.py asks for persistent workers, which a loader without workers can't have.
+    config.train_dataloader.persistent_workers = False
+    config.val_dataloader.persistent_workers = False
+    config.test_dataloader.persistent_workers = False
+    return _write(config, path)
+
+
+def _write(config: Config, path: Path) -> str:
     config.pop('work_dir')
     config.custom_imports = dict(imports=['toy_runner'])
     config.default_hooks.checkpoint.interval = 1
