@@ -1,13 +1,12 @@
 """Evaluate a checkpoint with a config's test loop: ``python tools/test.py CONFIG CHECKPOINT``."""
 
 import argparse
-import os
 
 import mmengine
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
 from lewel_plugins import runner_setup
+from lewel_plugins.command_line import add_config_options, add_launcher, set_local_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,21 +17,12 @@ def parse_args() -> argparse.Namespace:
         '--work-dir', help="folder for the log; default: the config's, or ./work_dirs/<name of the config>"
     )
     parser.add_argument('--out', metavar='FILE', help='write the metrics to this .json, .yaml or .pkl file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='settings of the config to override; a list is key="[a,b]" or key=a,b, without spaces',
-    )
-    parser.add_argument('--launcher', choices=runner_setup.LAUNCHERS, default='none', help='who starts the ranks')
-    # Launchers hand over one of the two spellings.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_config_options(parser)
+    add_launcher(parser)
     args = parser.parse_args()
     if args.out and not args.out.endswith(('.json', '.yaml', '.yml', '.pkl')):
         parser.error(f'--out must end in .json, .yaml, .yml or .pkl, not {args.out!r}')
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args)
     return args
 
 

@@ -1,11 +1,9 @@
 """Train from a config: ``python tools/train.py CONFIG``."""
 
 import argparse
-import os
-
-from mmengine.config import DictAction
 
 from lewel_plugins import runner_setup
+from lewel_plugins.command_line import add_config_options, add_launcher, set_local_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,19 +24,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help="scale the rate by real batch size / the config's base_batch_size"
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='settings of the config to override; a list is key="[a,b]" or key=a,b, without spaces',
-    )
-    parser.add_argument('--launcher', choices=runner_setup.LAUNCHERS, default='none', help='who starts the ranks')
-    # Launchers hand over one of the two spellings.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_config_options(parser)
+    add_launcher(parser)
     args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args)
     return args
 
 
