@@ -1,0 +1,167 @@
+"""One process against 2 and 4 gloo ranks on the same global batch of float64 images.
+
+BN is in evaluation mode wherever results are compared, so that no statistic depends on how the batch is split and
+what is left is rounding. What LEWEL_M's paper defines on the local batch, L_a, is compared with the mean over chunks.
+"""
+
+from __future__ import annotations
+
+import pytest
+import references as naive
+import tiny
+import torch
+from ranks import on_ranks
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lewel_plugins import functional as LF
+from lewel_plugins.models import LEWELB, LEWELM
+from lewel_plugins.models.momentum_encoder import running_statistics
+
+pytestmark = pytest.mark.core
+
+GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
+METHODS = ('lewel_b', 'lewel_m')
+
+
+def build(method: str) -> LEWELB | LEWELM:
+    """In evaluation mode; the queue's length is no multiple of the batch, so that it wraps inside one."""
+    settings = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
+    return getattr(tiny, method)(momentum=0.3, **settings).eval()
+
+
+def optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
+
+
+def chunk(views: list[Tensor], rank: int, world_size: int) -> list[Tensor]:
+    return [view.chunk(world_size)[rank] for view in views]
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def train(model: LEWELB | LEWELM, loss_of_step, finish=lambda: None) -> list[dict]:
+    """Loss, gradients and whole state of every step."""
+    model.start_training()
+    tiny.randomise(model.teacher, seed=3)  # else teacher and online network are equal in the first step
+    sgd, history = optimizer(model), []
+    for step in range(STEPS):
+        loss = loss_of_step(tiny.images(GLOBAL_BATCH, seed=step))
+        sgd.zero_grad()
+        loss.backward()
+        gradients = [p.grad.clone() for p in model.parameters() if p.requires_grad]
+        sgd.step()
+        model.momentum_update((step + 1) / STEPS)
+        history.append(dict(loss=loss.detach(), gradients=gradients, state=snapshot(model)))
+    return history
+
+
+def train_rank(rank: int, world_size: int) -> dict[str, list]:
+    results: dict[str, list] = {}
+    for method in METHODS:
+        model = build(method)
+        wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+        results[method] = train(
+            model,
+            lambda views: sum(wrapped(chunk(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
+        )
+    results['statistics'] = train_mode_statistics(rank, world_size)
+    return results
+
+
+def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
+    """Running statistics, the teacher's too, after a step in training mode: each rank's batch moves its own."""
+    model = tiny.lewel_b(momentum=0.3, teacher_norm='eman').train()
+    with torch.no_grad():
+        model.loss(chunk(tiny.images(GLOBAL_BATCH), rank, world_size))
+    model.momentum_update(0.5)
+    return [t.clone() for t in running_statistics(model)]
+
+
+def train_one_process(method: str, world_size: int) -> list[dict]:
+    model = build(method)
+
+    def loss(views: list[Tensor]) -> Tensor:
+        if isinstance(model, LEWELB):
+            return sum(model.loss(views).values())
+        z, aligned = model.neck(model.backbone(views[0]))
+        with torch.no_grad():
+            key, key_aligned = model.teacher(views[1])
+        global_loss = LF.info_nce(z, key, model.queue.keys, model.temperature)
+        local = [
+            LF.aligned_info_nce(a, k, model.temperature)
+            for a, k in zip(aligned.chunk(world_size), key_aligned.chunk(world_size))
+        ]
+        model.queue.enqueue(key)
+        return (1 - model.beta) * global_loss + model.beta * sum(local) / world_size
+
+    return train(model, loss)
+
+
+@pytest.fixture(scope='module', params=[2, 4])
+def ranks(request, tmp_path_factory) -> list[dict]:
+    return on_ranks(request.param, tmp_path_factory.mktemp('ranks'), train_rank, request.param)
+
+
+def differences(ranks: list[dict], method: str) -> dict[str, float]:
+    """Largest over steps and ranks: of the mean loss, the gradients after DDP's averaging, and the whole state."""
+    worst = dict(loss=0.0, gradient=0.0, state=0.0)
+    for step, expected in enumerate(train_one_process(method, len(ranks))):
+        loss = torch.stack([r[method][step]['loss'] for r in ranks]).mean()
+        worst['loss'] = max(worst['loss'], (loss - expected['loss']).abs().item())
+        for result in ranks:
+            ours = result[method][step]
+            difference = naive.largest_difference(ours['gradients'], expected['gradients'])
+            worst['gradient'] = max(worst['gradient'], difference)
+            assert ours['state'].keys() == expected['state'].keys()
+            difference = naive.largest_difference(list(ours['state'].values()), list(expected['state'].values()))
+            worst['state'] = max(worst['state'], difference)
+    return worst
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_ranks_do_the_step_of_one_process(ranks, method):
+    worst = differences(ranks, method)
+    assert max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method):
+    for other in ranks[1:]:
+        for first, second in zip(ranks[0][method], other[method]):
+            assert all(torch.equal(first['state'][name], second['state'][name]) for name in first['state'])
+
+
+def test_the_comparison_has_something_to_compare(ranks):
+    for method in METHODS:
+        losses = [r[method][0]['loss'].item() for r in ranks]
+        assert max(losses) - min(losses) > 1e-4  # the chunks differ
+        assert all(g.abs().max() > 1e-6 for g in ranks[0][method][0]['gradients'])
+    state = [step['state'] for step in ranks[0]['lewel_m']]
+    assert not torch.equal(state[0]['queue.keys'], state[1]['queue.keys'])
+    assert state[1]['queue.position'].item() == 2 * GLOBAL_BATCH - (GLOBAL_BATCH + 3)
+
+
+def test_running_statistics_are_the_mean_over_ranks_and_the_eman_teachers_follow(ranks):
+    world_size = len(ranks)
+    alone = []  # what each rank's batch does to the statistics of one process
+    for rank in range(world_size):
+        model = tiny.lewel_b(momentum=0.3, teacher_norm='eman').train()
+        with torch.no_grad():
+            model.loss(chunk(tiny.images(GLOBAL_BATCH), rank, world_size))
+        online = nn.ModuleList([module for name, module in model.named_children() if name != 'teacher'])
+        alone.append([t.clone() for t in running_statistics(online)])
+    expected = [torch.stack(same).mean(0) for same in zip(*alone)]
+    for result in ranks:
+        ours = result['statistics']
+        model = tiny.lewel_b(momentum=0.3, teacher_norm='eman')
+        names = [n for n, _ in model.named_buffers() if 'running' in n]
+        online = [t for n, t in zip(names, ours) if not n.startswith('teacher.')]
+        teacher = [t for n, t in zip(names, ours) if n.startswith('teacher.')]
+        assert naive.largest_difference(online, expected) < TOLERANCE
+        before = running_statistics(model.teacher)
+        alpha = naive.cosine_alpha(0.7, 0.5)
+        averaged = [naive.ema(old, new, alpha) for old, new in zip(before, online)]  # backbone, g, p come first
+        assert naive.largest_difference(teacher, averaged) < TOLERANCE

@@ -1,0 +1,57 @@
+"""Runs a function in several gloo processes; a rank that waits too long fails instead of hanging."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as torch_dist
+import torch.multiprocessing as mp
+
+# All ranks of a test session are forked from one process that has imported what takes seconds to import.
+multiprocessing.set_forkserver_preload(['torch', 'lewel_plugins.models'])
+
+TIMEOUT = 60  # seconds, for one collective; twice that for all ranks together
+
+
+def _rank(rank: int, world_size: int, port: int, folder: str, function: Callable, args: tuple) -> None:
+    torch.set_num_threads(1)
+    torch_dist.init_process_group(
+        'gloo',
+        init_method=f'tcp://127.0.0.1:{port}',
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=TIMEOUT),
+    )
+    try:
+        torch.save(function(rank, *args), Path(folder) / f'{rank}.pt')
+    finally:
+        torch_dist.destroy_process_group()
+
+
+def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -> list:
+    """``function(rank, *args)`` of every rank, in rank order; an exception in one is raised here."""
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    context = mp.start_processes(
+        _rank,
+        args=(world_size, port, str(folder), function, args),
+        nprocs=world_size,
+        join=False,
+        start_method='forkserver',
+    )
+    deadline = time.monotonic() + 2 * TIMEOUT
+    try:
+        while not context.join(timeout=1):  # raises what a rank raised
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'{world_size} ranks did not end within {2 * TIMEOUT} s')
+    finally:
+        for process in context.processes:
+            process.kill()
+    return [torch.load(folder / f'{rank}.pt', weights_only=False) for rank in range(world_size)]

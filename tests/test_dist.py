@@ -1,0 +1,182 @@
+"""Collectives on 2 and 4 gloo ranks, in value and gradient, against one process that holds all rows."""
+
+import pytest
+import references as naive
+import torch
+from ranks import on_ranks
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lewel_plugins import dist
+
+pytestmark = pytest.mark.core
+
+ROWS, WIDTH = 3, 4
+SHUFFLED_SIZES = (1, 2, 3, 5, 7, 8)
+
+
+def rows_of(rank: int, rows: int = ROWS) -> Tensor:
+    return torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(rank), dtype=torch.float64)
+
+
+def loss_of(rank: int, everything: Tensor) -> Tensor:
+    """Another function of all ranks' rows on every rank."""
+    weights = torch.cos(torch.arange(everything.numel(), dtype=everything.dtype) * (rank + 1))
+    return (everything.flatten().sin() * weights).sum()
+
+
+def layer() -> nn.Linear:
+    module = nn.Linear(WIDTH, WIDTH).double()
+    with torch.no_grad():
+        for i, p in enumerate(module.parameters()):
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(10 + i), dtype=p.dtype))
+    return module
+
+
+def check_all(rank: int) -> dict:
+    out: dict = dict(rank=dist.rank(), world_size=dist.world_size())
+    for name, collective in (('gather', dist.all_gather), ('sum', dist.all_reduce_sum)):
+        x = rows_of(rank).requires_grad_()
+        value = collective(x)
+        loss_of(rank, value).backward()
+        plain = collective(rows_of(rank))
+        out[name] = dict(value=value.detach(), gradient=x.grad, plain=plain, plain_grad=plain.requires_grad)
+        # A parameter behind the collective, averaged by DDP.
+        model = DistributedDataParallel(layer())
+        loss_of(rank, collective(model(rows_of(rank)))).backward()
+        out[name]['parameters'] = [p.grad for p in model.module.parameters()]
+    with torch.no_grad():
+        out['no_grad'] = dist.all_gather(rows_of(rank).requires_grad_())
+    out['transposed'] = dist.all_gather(rows_of(rank).T)
+    out['integers'] = dist.all_gather(torch.tensor([rank, 10 * rank]))
+    source = rows_of(rank)
+    dist.all_reduce_sum(source)
+    out['source'] = source
+
+    averaged = [rows_of(rank), rows_of(rank + 100)[0], rows_of(rank + 200)[0, 0]]
+    views = list(averaged)
+    dist.average_(averaged)
+    out['average'] = averaged
+    out['in_place'] = all(a is b for a, b in zip(averaged, views))
+    dist.average_([])
+
+    torch.manual_seed(rank)
+    out['shuffle'] = {}
+    for size in SHUFFLED_SIZES:
+        x = torch.stack([torch.full((2, 3), float(100 * rank + i)) for i in range(size)])
+        shuffled, order = dist.batch_shuffle(x)
+        again, _ = dist.batch_shuffle(x)
+        y = shuffled[:, 0] * 2 + 1  # another shape comes back
+        out['shuffle'][size] = dict(x=x, shuffled=shuffled, again=again, back=dist.batch_unshuffle(y, order))
+    return out
+
+
+@pytest.fixture(scope='module', params=[2, 4])
+def ranks(request, tmp_path_factory) -> list[dict]:
+    return on_ranks(request.param, tmp_path_factory.mktemp('ranks'), check_all)
+
+
+def combine(name: str, parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if name == 'gather' else torch.stack(parts).sum(0)
+
+
+def test_ranks_know_themselves(ranks):
+    assert [(r['rank'], r['world_size']) for r in ranks] == [(i, len(ranks)) for i in range(len(ranks))]
+
+
+@pytest.mark.parametrize('name', ['gather', 'sum'])
+def test_value_and_gradient_are_of_all_rows(ranks, name):
+    leaves = [rows_of(r).requires_grad_() for r in range(len(ranks))]
+    everything = combine(name, leaves)
+    expected = torch.autograd.grad(sum(loss_of(r, everything) for r in range(len(ranks))), leaves)
+    for result, gradient in zip(ranks, expected):
+        assert naive.largest_difference([result[name]['value']], [everything]) < 1e-12
+        assert naive.largest_difference([result[name]['gradient']], [gradient]) < 1e-12
+        assert torch.equal(result[name]['plain'], result[name]['value'])
+        assert not result[name]['plain_grad']
+
+
+@pytest.mark.parametrize('name', ['gather', 'sum'])
+def test_ddps_gradient_is_that_of_the_mean_loss(ranks, name):
+    model = layer()
+    everything = combine(name, [model(rows_of(r)) for r in range(len(ranks))])
+    loss = sum(loss_of(r, everything) for r in range(len(ranks))) / len(ranks)
+    expected = torch.autograd.grad(loss, list(model.parameters()))
+    for result in ranks:
+        assert naive.largest_difference(result[name]['parameters'], expected) < 1e-12
+
+
+def test_gather_of_what_needs_no_gradient(ranks):
+    everything = torch.cat([rows_of(r) for r in range(len(ranks))])
+    for result in ranks:
+        assert torch.equal(result['no_grad'], everything)
+        assert not result['no_grad'].requires_grad
+        assert torch.equal(result['transposed'], torch.cat([rows_of(r).T for r in range(len(ranks))]))
+        assert result['integers'].tolist() == [v for r in range(len(ranks)) for v in (r, 10 * r)]
+
+
+def test_sum_leaves_its_argument_alone(ranks):
+    assert all(torch.equal(result['source'], rows_of(r)) for r, result in enumerate(ranks))
+
+
+def test_average_in_place(ranks):
+    world = range(len(ranks))
+    expected = [
+        torch.stack([rows_of(r) for r in world]).mean(0),
+        torch.stack([rows_of(r + 100)[0] for r in world]).mean(0),
+        torch.stack([rows_of(r + 200)[0, 0] for r in world]).mean(0),
+    ]
+    for result in ranks:
+        assert result['in_place']
+        assert [t.shape for t in result['average']] == [t.shape for t in expected]
+        assert naive.largest_difference(result['average'], expected) < 1e-12
+        assert all(torch.equal(a, b) for a, b in zip(result['average'], ranks[0]['average']))
+
+
+@pytest.mark.parametrize('size', SHUFFLED_SIZES)
+def test_unshuffle_undoes_shuffle(ranks, size):
+    for result in ranks:
+        case = result['shuffle'][size]
+        assert torch.equal(case['back'], case['x'][:, 0] * 2 + 1)
+
+
+@pytest.mark.parametrize('size', SHUFFLED_SIZES)
+def test_shuffled_batches_are_an_even_mixture_of_all_ranks(ranks, size):
+    cases = [result['shuffle'][size] for result in ranks]
+    everything = torch.cat([case['shuffled'] for case in cases])
+    assert sorted(everything[:, 0, 0].tolist()) == sorted(torch.cat([c['x'] for c in cases])[:, 0, 0].tolist())
+    for case in cases:
+        assert case['shuffled'].shape == case['x'].shape
+        origin = (case['shuffled'][:, 0, 0] // 100).long()
+        counts = torch.bincount(origin, minlength=len(ranks))
+        assert set(counts.tolist()) <= {size // len(ranks), -(-size // len(ranks))}
+
+
+def test_every_shuffle_is_another_one_and_each_ranks_own(ranks):
+    cases = [result['shuffle'][8] for result in ranks]
+    assert all(not torch.equal(case['shuffled'], case['again']) for case in cases)
+    stayed = [(case['shuffled'][:, 0, 0] % 100).tolist() for case in cases]
+    assert len({tuple(s) for s in stayed}) == len(ranks)
+
+
+def test_one_process_without_a_group():
+    x = rows_of(0).requires_grad_()
+    assert dist.world_size() == 1
+    assert dist.rank() == 0
+    assert dist.all_gather(x) is x
+    assert dist.all_reduce_sum(x) is x
+    before = x.detach().clone()
+    dist.average_([x])
+    assert torch.equal(x, before)
+    shuffled, order = dist.batch_shuffle(x)
+    assert torch.equal(dist.batch_unshuffle(shuffled, order), x)
+
+
+def crash(rank: int) -> None:
+    if rank:
+        raise KeyError('a rank that fails')
+
+
+def test_a_failing_rank_fails_the_test(tmp_path):
+    with pytest.raises(Exception, match='a rank that fails'):
+        on_ranks(2, tmp_path, crash)
