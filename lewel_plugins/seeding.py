@@ -30,7 +30,7 @@ def derive_seed(*values: int) -> int:
 def seed_generators(seed: int) -> None:
     """Seed this process's generators of ``random``, numpy and torch (the CPU's) with one 63-bit number."""
     random.seed(seed)
-    np.random.seed(seed >> 31)  # it takes 32 bits; torch uses the lower ones
+    np.random.seed((seed ^ seed >> 32) & 0xFFFFFFFF)  # it takes 32 bits
     # torch.manual_seed would visit every accelerator too, which costs more than all of the rest.
     torch.default_generator.manual_seed(seed)
 
@@ -49,12 +49,12 @@ def seeded(seed: int) -> Iterator[None]:
     python_state, torch_state = random.getstate(), torch.default_generator.get_state()
     # numpy takes 60 us to copy its state out and as much to copy it in, so another source is put in its place
     # (numpy's cached second normal variate is lost).
-    numpy_source = np.random.get_bit_generator()
-    np.random.set_bit_generator(_NUMPY_SOURCE)
+    numpy_source = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    np.random.set_bit_generator(_NUMPY_SOURCE)  # type: ignore[attr-defined]
     seed_generators(seed)
     try:
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_bit_generator(numpy_source)
+        np.random.set_bit_generator(numpy_source)  # type: ignore[attr-defined]
         torch.default_generator.set_state(torch_state)

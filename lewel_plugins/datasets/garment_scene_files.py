@@ -220,7 +220,8 @@ def _write_voc_lists(root: Path, records: dict[str, list[dict[str, Any]]]) -> No
 def _write_coco(root: Path, config: SceneConfig, records: dict[str, list[dict[str, Any]]]) -> None:
     categories = [{'id': i, 'name': name, 'supercategory': 'garment'} for i, name in enumerate(CLASSES, 1)]
     for split, items in records.items():
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for item in items:
             image_id = int(item['name'])
             file_name = f'{item["name"]}.jpg'

@@ -153,7 +153,9 @@ def load_photographs() -> dict[str, np.ndarray]:
     photographs = {}
     for package, names in PHOTOGRAPHS.items():
         folder = _package_folder(package)
-        for name in names if folder is not None else ():
+        if folder is None:
+            continue
+        for name in names:
             image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
             if image is not None:
                 photographs[name] = np.ascontiguousarray(image[..., ::-1])
@@ -233,7 +235,7 @@ class SceneRenderer:
         crop = photograph[top : top + side, left : left + side]
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
 
-        crop = np.rot90(crop, rng.integers(4))
+        crop = np.rot90(crop, int(rng.integers(4)))
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         if rng.random() < 0.5:

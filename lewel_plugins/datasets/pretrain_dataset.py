@@ -13,7 +13,7 @@ from lewel_plugins.transforms.load_rgb import BrokenImageError
 class SampleId(NamedTuple):
     """An image and the seed of its views, as :class:`SeededSampler` yields them."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     seed: int
 
 

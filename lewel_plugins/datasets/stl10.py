@@ -41,7 +41,7 @@ class STL10(BaseDataset):
         count, rest = divmod(os.path.getsize(self._images), _BYTES)
         if rest or not count:
             raise ValueError(
-                f'{self._images} is no list of 96x96 colour images: its size is not a multiple of {_BYTES}'
+                f'{self._images} is no list of 96x96 colour images: its size is no multiple of {_BYTES}'
             )
         if self.split == 'unlabeled':
             return [{'row': row} for row in range(count)]
