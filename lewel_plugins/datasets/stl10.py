@@ -40,9 +40,7 @@ class STL10(BaseDataset):
         self._images = self._find('X')
         count, rest = divmod(os.path.getsize(self._images), _BYTES)
         if rest or not count:
-            raise ValueError(
-                f'{self._images} is no list of 96x96 colour images: its size is no multiple of {_BYTES}'
-            )
+            raise ValueError(f'{self._images} is no list of 96x96 colour images: its size is no multiple of {_BYTES}')
         if self.split == 'unlabeled':
             return [{'row': row} for row in range(count)]
         labels = np.fromfile(self._find('y'), np.uint8)

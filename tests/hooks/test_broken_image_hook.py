@@ -1,9 +1,13 @@
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.logging import MessageHub
+from mmpretrain.structures import DataSample
 from PIL import Image
-from toy_runner import toy_runner
+from toy_runner import run_on_ranks, toy_runner
 
 from lewel_plugins.hooks import BrokenImageHook
 
@@ -91,3 +95,24 @@ def test_whole_files_leave_no_trace(tmp_path):
 def test_bad_values(max_share):
     with pytest.raises(ValueError, match=f'got {max_share}'):
         BrokenImageHook(max_share)
+
+
+def meet_one_file_each(rank: int, work_dir: Path) -> None:
+    runner = SimpleNamespace(
+        logger=logging.getLogger('test'),
+        message_hub=MessageHub(f'rank {rank}'),
+        train_dataloader=SimpleNamespace(dataset=range(15)),
+        work_dir=str(work_dir),
+    )
+    hook = BrokenImageHook(max_share=0.1)
+    sample = DataSample(metainfo=dict(broken_files=[f'{rank}.png: empty']))
+    hook.before_train_iter(runner, 0, dict(data_samples=[sample, DataSample()]))  # 1 of 15 is below the limit
+    with pytest.raises(RuntimeError, match=r'2 of 15 images \(13.33%\)'):
+        hook.after_train_epoch(runner)
+    assert runner.message_hub.get_info('broken_images')[0] == f'{rank}.png: empty'
+
+
+@pytest.mark.core
+def test_ranks_are_merged_at_the_end_of_an_epoch(tmp_path):
+    run_on_ranks(2, meet_one_file_each, tmp_path)
+    assert (tmp_path / 'broken_images.txt').read_text() == '0.png: empty\n1.png: empty\n'

@@ -1,0 +1,28 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.core
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / 'tools' / 'data' / 'make_garment_scenes.py', *arguments]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+
+
+def test_makes_reuses_and_refuses(tmp_path):
+    out = tmp_path / 'my scenes'
+    arguments = ('--out', out, '--num-train', 20, '--num-val', 10, '--scale', 0.5, 0.9, '--workers', 1)
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert f'30 scenes written to {out}' in first.stdout
+    assert len(list(out.glob('*/*/*.jpg'))) == 30
+    assert 'nothing to do' in run(*arguments).stdout
+    other = run(*arguments, '--clutter', 1)
+    assert other.returncode == 1
+    assert other.stderr.startswith('error: ') and 'clutter (0.5 there, 1.0 asked for)' in other.stderr
