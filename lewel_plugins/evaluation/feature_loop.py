@@ -19,18 +19,18 @@ from .feature_metric import FeatureSet, gather_rows
 _PROGRESS_SECONDS = 30
 
 
-def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
-    """Features of a batch from the model's backbone.
+def preprocessed_images(model: BaseModel, data_batch: dict) -> Tensor:
+    """Images of a batch as the model's data preprocessor makes them outside training.
 
     Args:
-        model: Model with ``backbone`` and ``data_preprocessor``, in eval mode.
+        model: Any OpenMMLab model.
         data_batch: What the dataloader gave; ``inputs`` is (N, 3, H, W), or a list of N images (3, H, W).
 
     Returns:
-        The backbone's last output, averaged over positions if it is a map, (N, D) float32.
+        Images, (N, 3, H, W).
 
     Raises:
-        ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
+        ValueError: The pipeline makes several views.
     """
     images = data_batch['inputs']
     if isinstance(images, Sequence) and images[0].ndim == 3:  # pseudo_collate
@@ -40,7 +40,23 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
         if len(inputs) != 1:
             raise ValueError(f'one view of an image is measured, but the evaluation pipeline makes {len(inputs)}')
         inputs = inputs[0]
-    out = model.backbone(inputs)
+    return inputs
+
+
+def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
+    """Features of a batch from the model's backbone.
+
+    Args:
+        model: Model with a ``backbone``, in eval mode.
+        data_batch: As for :func:`preprocessed_images`.
+
+    Returns:
+        The backbone's last output, averaged over positions if it is a map, (N, D) float32.
+
+    Raises:
+        ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
+    """
+    out = model.backbone(preprocessed_images(model, data_batch))
     out = out[-1] if isinstance(out, Sequence) else out
     if not isinstance(out, Tensor) or out.ndim not in (2, 4):
         shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -51,7 +67,7 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
     return out.float().mean((2, 3)) if out.ndim == 4 else out.float()
 
 
-def _labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
+def labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
     """Class and dataset index of each sample; −1 where there is none."""
     labels, indices = [], []
     for sample in data_samples:
@@ -128,7 +144,7 @@ class _FeatureLoop:
                 self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch)
             with autocast(enabled=self.fp16):
                 feats.append(pooled_features(model, data_batch))
-            batch_labels, batch_indices = _labels_and_indices(data_batch['data_samples'])
+            batch_labels, batch_indices = labels_and_indices(data_batch['data_samples'])
             labels += batch_labels
             indices += batch_indices
             if split == 'query':

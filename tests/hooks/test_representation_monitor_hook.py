@@ -99,7 +99,7 @@ def test_warns_after_patience_checks(tmp_path):
     runner.train()
     assert len(handler.messages) == 2  # at iterations 3 and 6
     assert 'embeddings at iteration 3' in handler.messages[0]
-    assert '(bound 0.01)' in handler.messages[0] and '(bound 1.01)' in handler.messages[0]
+    assert '(bound 0.03)' in handler.messages[0] and '(bound 2)' in handler.messages[0]
     assert 'for 3 checks in a row' in handler.messages[0]
 
 

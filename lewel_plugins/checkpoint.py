@@ -1,0 +1,108 @@
+"""Read checkpoints without running code from them, and rebuild their models."""
+
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, init_default_scope
+
+from .runner_setup import SetupError
+
+_ALLOWED = {
+    ('collections', 'OrderedDict'),
+    ('torch', 'Size'),
+    ('torch._utils', '_rebuild_parameter'),
+    ('torch._utils', '_rebuild_tensor'),
+    ('torch._utils', '_rebuild_tensor_v2'),
+}
+
+
+class _Inert:
+    """Stands for an object of a class that is not allowed: takes everything, does nothing."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> '_Inert':
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
+        pass
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ALLOWED:
+            return super().find_class(module, name)
+        if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if module in ('torch', 'torch.storage') and name.endswith('Storage'):
+            return super().find_class(module, name)
+        return _Inert
+
+
+# What torch.load asks of a pickle module.
+_TENSORS_ONLY = SimpleNamespace(
+    __name__='tensors_only',
+    Unpickler=_TensorUnpickler,
+    load=lambda file, **options: _TensorUnpickler(file, **options).load(),
+)
+
+
+def read_tensors(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU: tensors, numbers, text and their containers.
+
+    mmengine's checkpoints hold objects besides tensors (logged values, NumPy scalars), so that
+    ``torch.load(weights_only=True)`` refuses them. Here such an object becomes an inert placeholder instead: no code
+    named in the file is run.
+
+    Raises:
+        SetupError: The file is missing, or is no checkpoint with a ``state_dict``.
+    """
+    if not Path(path).is_file():
+        raise SetupError(f'checkpoint {str(path)!r} does not exist')
+    try:
+        checkpoint = torch.load(str(path), map_location='cpu', pickle_module=_TENSORS_ONLY, weights_only=False)
+    except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
+        raise SetupError(f'{path} cannot be read, it is damaged or no checkpoint: {error}') from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), dict):
+        raise SetupError(f'{path} is no checkpoint of a training: it has no state_dict')
+    return checkpoint
+
+
+def config_of(checkpoint: dict[str, Any], path: str | Path) -> Config:
+    """The config that mmengine keeps in a checkpoint.
+
+    Raises:
+        SetupError: There is none.
+    """
+    text = checkpoint.get('meta', {}).get('cfg')
+    if not isinstance(text, str):
+        raise SetupError(f'{path} holds no config in its meta: give the config file')
+    return Config.fromstring(text, '.py')
+
+
+def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> BaseModel:
+    """The config's model with a checkpoint's weights, on the CPU, in eval mode.
+
+    Raises:
+        SetupError: The weights do not fit.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(cfg.model)
+    try:
+        model.load_state_dict(checkpoint['state_dict'])
+    except RuntimeError as error:
+        raise SetupError(f"{path} does not fit the config's model: {' '.join(str(error).split())[:500]}") from None
+    model.eval()  # whose overrides in OpenMMLab do not all return the model
+    return model
