@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 
 from lewel_plugins.registry import HOOKS
 from lewel_plugins.seeding import derive_seed
@@ -31,10 +32,12 @@ class ReproducibilityHook(Hook):
             return
         sampler.seed = runner.seed
         sampler.set_epoch(runner.epoch)
+        if isinstance(runner.train_loop, IterBasedTrainLoop):  # it skips by itself, in the classic line by loading
+            return
         done = runner.iter - runner.epoch * len(dataloader)
         if done:
             runner.logger.info(f'Epoch {runner.epoch + 1} goes on after its first {done} iterations.')
-            sampler.skip(done * dataloader.batch_size)
+            sampler.skip(min(done * dataloader.batch_size, len(sampler)))  # an epoch's last batch may be smaller
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Seed Python's, NumPy's and torch's generators for this iteration and rank."""
