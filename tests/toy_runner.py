@@ -1,18 +1,17 @@
 """A BYOL of mmpretrain on made-up images, small enough for a test: what hooks, loops and tools are tried on."""
 
-import socket
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-import torch.distributed as torch_dist
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
+from ranks import on_ranks
 
 register_all_modules(init_default_scope=False)
 
@@ -119,18 +118,7 @@ def toy_runner(work_dir: Path | str, max_iters: int = 4, val_interval: int = 100
     return Runner.from_cfg(config)
 
 
-def _run_rank(rank: int, world_size: int, port: int, function, args: tuple) -> None:
-    torch.set_num_threads(1)
-    torch_dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=world_size)
-    try:
-        function(rank, *args)
-    finally:
-        torch_dist.destroy_process_group()
-
-
 def run_on_ranks(world_size: int, function, *args: object) -> None:
     """Run ``function(rank, *args)`` in gloo processes; an exception in one fails the test."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    mp.spawn(_run_rank, args=(world_size, port, function, args), nprocs=world_size)
+    with TemporaryDirectory() as folder:
+        on_ranks(world_size, Path(folder), function, *args)

@@ -95,7 +95,7 @@ def draw_curves(runs: dict[str, dict[str, Curve]], levels: dict[str, float] | No
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.3 * (len(runs) > 1)), layout='constrained', dpi=120)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axis, (title, wanted) in zip(axes, panels):
         _draw_panel(axis, title, wanted, runs, (levels or {}) if title.startswith('k-NN') else {})
     for axis in axes[len(panels) :]:
@@ -130,7 +130,7 @@ def _draw_panel(
         axis.axhline(value, color='0.45', linestyle=_STYLES[1 + j % 3], linewidth=1.2, label=f'{label} {value:.1f}')
     axis.set_title(title, fontsize=11)
     axis.set_xlabel('iteration', fontsize=9)
-    axis.tick_params(labelsize=8)
+    axis.tick_params(labelsize=8, labelbottom=True)
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(alpha=0.3)
     if len(names) > 1 or levels or (not several and names[0] in _NAMES):
