@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -14,28 +15,34 @@ import torch.distributed as torch_dist
 import torch.multiprocessing as mp
 
 # All ranks of a test session are forked from one process that has imported what takes seconds to import.
-multiprocessing.set_forkserver_preload(['torch', 'lewel_plugins.models'])
+multiprocessing.set_forkserver_preload(
+    [
+        *('torch', 'matplotlib.pyplot', 'mmpretrain.apis', 'mmpretrain.datasets', 'mmpretrain.visualization'),
+        *(f'lewel_plugins.{room}' for room in ('models', 'datasets', 'evaluation', 'hooks', 'runner_setup')),
+    ]
+)
 
 TIMEOUT = 60  # seconds, for one collective; twice that for all ranks together
 
 
 def _rank(rank: int, world_size: int, port: int, folder: str, function: Callable, args: tuple) -> None:
     torch.set_num_threads(1)
-    torch_dist.init_process_group(
-        'gloo',
-        init_method=f'tcp://127.0.0.1:{port}',
-        rank=rank,
-        world_size=world_size,
-        timeout=timedelta(seconds=TIMEOUT),
-    )
+    if world_size > 1:
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
+        os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+        torch_dist.init_process_group('gloo', timeout=timedelta(seconds=TIMEOUT))
     try:
         torch.save(function(rank, *args), Path(folder) / f'{rank}.pt')
     finally:
-        torch_dist.destroy_process_group()
+        if world_size > 1:
+            torch_dist.destroy_process_group()
 
 
 def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -> list:
-    """``function(rank, *args)`` of every rank, in rank order; an exception in one is raised here."""
+    """``function(rank, *args)`` of every rank, in rank order; an exception in one is raised here.
+
+    A single rank is a process of its own without a process group.
+    """
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]

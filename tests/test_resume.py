@@ -1,0 +1,88 @@
+"""12 iterations in one go against a run that is killed after its checkpoint at 6 and resumed: bit for bit the same."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch.multiprocessing as mp
+from pretraining import ITERATIONS, Run, different, journal, logged, pretrain, write_images
+from ranks import on_ranks
+
+pytestmark = pytest.mark.core
+
+CASES = [
+    Run('lewel_b', images=24, workers=2, alignment='random'),  # the checkpoint is at an epoch's end
+    Run('lewel_b', images=22),  # likewise, and the epoch's last batch is not full
+    Run('lewel_b', loop='iter', workers=2),
+    Run('lewel_b', ranks=2, images=24, workers=2),
+    Run('lewel_b', ranks=2, loop='iter', views='device'),
+    Run('lewel_m', workers=2),
+    Run('lewel_m', loop='iter', images=24, workers=2),
+    Run('lewel_m', ranks=2),
+    Run('lewel_m', ranks=2, loop='iter', images=24, workers=2, alignment='random'),
+]
+
+
+def name(run: Run) -> str:
+    """What differs from the defaults."""
+    given = dataclasses.asdict(run)
+    return '-'.join(str(v) if k == 'method' else f'{k}={v}' for k, v in given.items() if v != getattr(Run, k, None))
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('images')
+    write_images(folder)
+    return folder
+
+
+def train(run: Run, images: Path, work_dir: Path, *args: object) -> list[dict]:
+    """What every rank returned."""
+    return on_ranks(run.ranks, work_dir.parent, pretrain, run, images, work_dir, *args)
+
+
+@pytest.mark.parametrize('run', CASES, ids=name)
+def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
+    # The run in one go always loads in the main process: the number of workers must not count either.
+    expected = train(dataclasses.replace(run, workers=0), images, tmp_path / 'straight')
+    with pytest.raises(mp.ProcessExitedException, match='SIGKILL|SIGTERM'):
+        train(run, images, tmp_path / 'killed', False, 7)
+    assert max(journal(tmp_path / 'killed', 0)) == 7
+    resumed = train(run, images, tmp_path / 'killed', True)
+    for rank, (ours, theirs) in enumerate(zip(resumed, expected)):
+        assert ours['iterations'] == theirs['iterations'] == ITERATIONS
+        if rank:  # nothing reads a training teacher's running statistics, and the checkpoint has those of rank 0
+            for state in (ours['state'], theirs['state']):
+                for name in [n for n in state if n.startswith('teacher.') and 'running' in n]:
+                    del state[name]
+        assert different(ours, theirs) == []
+        losses = journal(tmp_path / 'killed', rank)
+        assert sorted(losses) == list(range(1, ITERATIONS + 1))
+        assert losses == journal(tmp_path / 'straight', rank)
+    assert logged(tmp_path / 'killed') == logged(tmp_path / 'straight')
+    assert len(logged(tmp_path / 'straight')) == ITERATIONS
+
+
+@pytest.mark.parametrize('run', [Run('lewel_b', workers=2), Run('lewel_m', loop='iter', views='device')], ids=name)
+def test_validation_changes_nothing(run, images, tmp_path):
+    """It takes random numbers, and an ``eman`` teacher's and BN's modes go back and forth."""
+    expected = train(run, images, tmp_path / 'straight')
+    ours = train(dataclasses.replace(run, validate=True), images, tmp_path / 'validated')
+    assert len(list((tmp_path / 'validated').glob('*/vis_data/scalars.json'))) == 1
+    assert 'knn' in next((tmp_path / 'validated').glob('*/vis_data/scalars.json')).read_text()
+    assert different(ours, expected) == []
+    assert journal(tmp_path / 'validated', 0) == journal(tmp_path / 'straight', 0)
+
+
+def test_teacher_moves_once_per_optimizer_step_with_accumulation(images, tmp_path):
+    (result,) = train(Run('lewel_b', accumulate=2), images, tmp_path / 'straight')
+    assert result['iterations'] == ITERATIONS
+    assert result['state']['teacher.updates'].item() == ITERATIONS / 2
+
+
+def test_another_seed_is_another_run(images, tmp_path):
+    """The comparisons above can fail."""
+    first = train(Run('lewel_b'), images, tmp_path / 'straight')
+    second = train(Run('lewel_b', seed=1), images, tmp_path / 'other')
+    assert different(first, second)
+    assert journal(tmp_path / 'other', 0) != journal(tmp_path / 'straight', 0)
