@@ -70,10 +70,10 @@ def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None =
     return randomise(model.double(), seed)
 
 
-def images(num: int = 4, views: int = 2, seed: int = 0) -> list[Tensor]:
-    """``views`` tensors (num, 3, 6, 6), float64."""
+def images(num: int = 4, views: int = 2, seed: int = 0, size: int = 6) -> list[Tensor]:
+    """``views`` tensors (num, 3, size, size), float64."""
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(num, 3, 6, 6, generator=generator, dtype=torch.float64) for _ in range(views)]
+    return [torch.randn(num, 3, size, size, generator=generator, dtype=torch.float64) for _ in range(views)]
 
 
 # The naive network that a model's weights stand for. SPEC: parameters in the order g, then p.
@@ -124,6 +124,22 @@ def naive_loss(model: LEWELB | LEWELM, views: list[Tensor], maps: Tensor | None 
         )
         aligned_loss = aligned_loss + naive.cosine_mse(naive.mlp(rows, s, s_statistics), target_rows)
     return global_loss, aligned_loss
+
+
+def step_differences(model: LEWELB | LEWELM, views: list[Tensor]) -> dict[str, float]:
+    """Of a whole step from the naive one: both losses, and the gradient of their sum in every parameter."""
+    maps = None
+    if model.neck.alignment == 'uniform':
+        maps = views[0].new_full((len(views[0]), model.neck.out_channels, 9), 1 / 9)
+    naive_global, naive_aligned = naive_loss(model, views, maps)
+    expected = [(1 - model.beta) * naive_global, model.beta * naive_aligned]
+    theirs = gradients(expected[0] + expected[1], model)
+    losses = model.loss(views)
+    ours = gradients(losses['loss_global'] + losses['loss_aligned'], model)
+    return dict(
+        loss=naive.largest_difference([losses['loss_global'], losses['loss_aligned']], expected),
+        gradient=naive.largest_difference(ours, theirs),
+    )
 
 
 def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:

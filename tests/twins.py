@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import tiny
 import torch
+import torch.nn.functional as F
 from mmengine.logging import MessageHub
 from mmpretrain.models.selfsup import BYOL, MoCo
 from mmpretrain.utils import register_all_modules
 from torch import Tensor, nn
 
-from lewel_plugins.models import LEWELB, LEWELM
+from lewel_plugins.models import LEWELB, LEWELM, MLP
 
 register_all_modules(init_default_scope=False)
 
 
-def _mlp_config(in_channels: int, out_channels: int, pool: bool) -> dict:
+def _config_of(mlp: MLP, pool: bool) -> dict:
+    """The MLP as mmpretrain has it."""
     return dict(
         type='mmpretrain.NonLinearNeck',
-        in_channels=in_channels,
-        hid_channels=tiny.HIDDEN,
-        out_channels=out_channels,
+        in_channels=mlp[0].in_features,
+        hid_channels=mlp[0].out_features,
+        out_channels=mlp[3].out_features,
         with_bias=False,
         with_last_bn=False,
         with_avg_pool=pool,
@@ -33,16 +37,15 @@ def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
             theirs.data.copy_(ours.data)
 
 
-def byol(model: LEWELB, max_iters: int) -> BYOL:
+def byol(model: LEWELB) -> BYOL:
     """BYOL with the online weights of ``model``; its first step copies them to its target."""
-    MessageHub.get_current_instance().update_info('max_iters', max_iters)
     twin = BYOL(
-        backbone=tiny.backbone_config(),
-        neck=_mlp_config(tiny.WIDTH, tiny.EMBEDDING, pool=True),
+        backbone=deepcopy(model.backbone),
+        neck=_config_of(model.neck.g, pool=True),
         head=dict(
             type='mmpretrain.LatentPredictHead',
             loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),  # 1 - cos: the paper's constant
-            predictor=_mlp_config(tiny.EMBEDDING, tiny.EMBEDDING, pool=False),
+            predictor=_config_of(model.q, pool=False),
         ),
         base_momentum=model.teacher.base_momentum,
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
@@ -54,20 +57,22 @@ def byol(model: LEWELB, max_iters: int) -> BYOL:
 def moco(model: LEWELM) -> MoCo:
     """MoCo with the online weights and the queue of ``model``; its first step copies the weights to its key encoder."""
     twin = MoCo(
-        backbone=tiny.backbone_config(),
-        neck=_mlp_config(tiny.WIDTH, tiny.EMBEDDING, pool=True),
+        backbone=deepcopy(model.backbone),
+        neck=_config_of(model.neck.g, pool=True),
         head=dict(
             type='mmpretrain.ContrastiveHead',
             loss=dict(type='mmpretrain.CrossEntropyLoss'),
             temperature=model.temperature,
         ),
         queue_len=model.queue.keys.shape[1],
-        feat_dim=tiny.EMBEDDING,
+        feat_dim=model.neck.out_channels,
         momentum=model.teacher.base_momentum,
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
     ).double()
     _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck)])
-    twin.queue.copy_(model.queue.keys)
+    unit_keys = F.normalize(model.queue.keys, dim=0)  # MoCo takes them for unit keys; float32 made them so to 1e-8
+    for queue in (model.queue.keys, twin.queue):
+        queue.copy_(unit_keys)
     return twin
 
 
@@ -91,7 +96,7 @@ def twin_teacher(twin: BYOL | MoCo) -> list[Tensor]:
     return list((twin.target_net if isinstance(twin, BYOL) else twin.encoder_k).module.parameters())
 
 
-def walk_together(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int) -> dict[str, float]:
+def walk_together(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) -> dict[str, float]:
     """Largest differences over ``steps`` optimizer steps of both: loss, gradients, parameters, teacher, queue.
 
     mmpretrain's ``CosineEMA`` computes its momentum in torch's default type; in float32 it is off by 1e-8.
@@ -99,12 +104,13 @@ def walk_together(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int) -> dict
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        return _walk(model, twin, steps)
+        MessageHub.get_current_instance().update_info('max_iters', steps)
+        return _walk(model, twin, steps, size)
     finally:
         torch.set_default_dtype(default)
 
 
-def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int) -> dict[str, float]:
+def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) -> dict[str, float]:
     optimizers = [torch.optim.SGD(ps, lr=0.1, momentum=0.9) for ps in (online(model), twin_online(twin))]
     model.start_training()
     worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
@@ -114,7 +120,7 @@ def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int) -> dict[str, fl
             worst[name] = max(worst[name], (a.detach() - b.detach()).abs().max().item())
 
     for step in range(steps):
-        views = tiny.images(seed=step)
+        views = tiny.images(seed=step, size=size)
         losses = [sum(m.loss(views, []).values()) for m in (model, twin)]
         note('teacher', teacher(model), twin_teacher(twin))  # mmpretrain updates it inside the loss
         for optimizer, loss in zip(optimizers, losses):
@@ -129,3 +135,18 @@ def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int) -> dict[str, fl
         if isinstance(model, LEWELM):
             note('queue', [model.queue.keys], [twin.queue])
     return worst
+
+
+def on_resnet(method: str, steps: int) -> dict[str, float]:
+    """:func:`walk_together` on a ResNet-18 for small images, 4 images of 32 px, with mmpretrain's initialisation."""
+    torch.manual_seed(0)
+    backbone = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16)
+    neck = tiny.neck_config(in_channels=128, hid_channels=64, out_channels=32, coupled=False)
+    if method == 'lewel_b':
+        model = LEWELB(backbone, neck, hid_channels=64, beta=0.0, momentum=0.02, teacher_norm='train')
+    else:
+        model = LEWELM(backbone, neck, beta=0.0, queue_len=64)
+    model.init_weights()
+    model.double()
+    twin = byol(model) if isinstance(model, LEWELB) else moco(model)
+    return walk_together(model, twin, steps, size=32)
