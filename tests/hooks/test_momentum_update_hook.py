@@ -1,0 +1,74 @@
+from types import SimpleNamespace
+
+import pytest
+import tiny
+import torch
+from mmengine.model import MMDistributedDataParallel
+from torch import nn
+
+from lewel_plugins.hooks import MomentumUpdateHook
+
+pytestmark = pytest.mark.core
+
+
+def fake_runner(model: nn.Module) -> SimpleNamespace:
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trainable, lr=0.1)
+    return SimpleNamespace(model=model, iter=0, max_iters=4, optim_wrapper=SimpleNamespace(optimizer=optimizer))
+
+
+def step(runner: SimpleNamespace) -> None:
+    runner.optim_wrapper.optimizer.step()
+    runner.iter += 1
+
+
+def test_follows_the_optimizers_steps_and_the_schedule():
+    model, hook = tiny.lewel_b(momentum=0.4), MomentumUpdateHook()
+    runner = fake_runner(model)
+    hook.before_train(runner)
+    momenta = []
+    for _ in range(4):
+        step(runner)
+        momenta.append(model.teacher.momentum)
+    assert momenta == pytest.approx([model.teacher.momentum_at(p) for p in (0.25, 0.5, 0.75, 1.0)])
+    assert model.teacher.updates.item() == 4
+    runner.iter += 1  # an iteration without a step, as with gradient accumulation or an overflow
+    assert model.teacher.updates.item() == 4
+
+
+def test_a_second_training_does_not_update_twice():
+    model, hook = tiny.lewel_b(), MomentumUpdateHook()
+    runner = fake_runner(model)
+    for _ in range(2):
+        hook.before_train(runner)
+        step(runner)
+        hook.after_train(runner)
+    assert model.teacher.updates.item() == 2
+    step(runner)
+    assert model.teacher.updates.item() == 2
+
+
+def test_starts_from_the_online_weights_that_the_run_starts_from():
+    model = tiny.lewel_b()
+    tiny.randomise(model.backbone, seed=7)  # as loaded into the online network alone
+    MomentumUpdateHook().before_train(fake_runner(model))
+    assert torch.equal(model.teacher.module.backbone.conv.weight, model.backbone.conv.weight)
+
+
+def test_sees_through_wrappers(tmp_path):
+    torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        wrapped = MMDistributedDataParallel(tiny.lewel_b())
+        runner = fake_runner(wrapped)
+        MomentumUpdateHook().before_train(runner)
+        step(runner)
+        assert wrapped.module.teacher.updates.item() == 1
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_other_models_are_left_alone():
+    runner, hook = fake_runner(nn.Linear(2, 2)), MomentumUpdateHook()
+    hook.before_train(runner)
+    step(runner)
+    hook.after_train(runner)

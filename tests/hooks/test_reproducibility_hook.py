@@ -1,0 +1,80 @@
+"""What a run makes of the hook is in ``tests/test_resume.py``."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from lewel_plugins.hooks import ReproducibilityHook
+
+pytestmark = pytest.mark.core
+
+
+def numbers(seed: int, iteration: int) -> tuple[float, float, float]:
+    runner = SimpleNamespace(seed=seed, iter=iteration)
+    ReproducibilityHook().before_train_iter(runner, batch_idx=0)
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_generators_are_a_function_of_seed_and_iteration():
+    first = numbers(0, 5)
+    assert len(set(first)) == 3
+    torch.rand(100)
+    assert numbers(0, 5) == first
+    for other in (numbers(0, 6), numbers(1, 5)):
+        assert all(a != b for a, b in zip(first, other))
+
+
+class Sampler:
+    def __init__(self, length: int) -> None:
+        self.length, self.skipped = length, None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def skip(self, samples: int) -> None:
+        self.skipped = samples
+
+
+class Loader:
+    def __init__(self, sampler, batch_size: int, length: int) -> None:
+        self.sampler, self.batch_size, self.length = sampler, batch_size, length
+
+    def __len__(self) -> int:
+        return self.length
+
+
+@pytest.mark.parametrize(
+    ('iteration', 'epoch', 'skipped'),
+    [(0, 0, None), (6, 1, None), (8, 1, 8), (12, 1, 22)],  # the last: an epoch's end, its last batch not full
+)
+def test_a_resumed_epoch_starts_where_it_was_left(iteration, epoch, skipped):
+    sampler = Sampler(22)
+    runner = SimpleNamespace(
+        train_dataloader=Loader(sampler, batch_size=4, length=6),
+        train_loop=None,
+        iter=iteration,
+        epoch=epoch,
+        seed=3,
+        logger=SimpleNamespace(info=lambda text: None),
+    )
+    ReproducibilityHook().before_train_epoch(runner)
+    assert (sampler.seed, sampler.epoch, sampler.skipped) == (3, epoch, skipped)
+
+
+def test_other_samplers_only_get_their_epoch():
+    class Plain:
+        epoch = None
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+    sampler = Plain()
+    runner = SimpleNamespace(train_dataloader=Loader(sampler, 4, 6), train_loop=None, iter=8, epoch=1, seed=3)
+    ReproducibilityHook().before_train_epoch(runner)
+    assert sampler.epoch == 1
