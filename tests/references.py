@@ -126,7 +126,8 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
 
 def rank_me(x: Tensor, epsilon: float = 1e-7) -> Tensor:
     """Garrido et al., Eq. 1: exp of the entropy of the singular values' shares."""
-    singular = torch.linalg.svdvals(x)
+    gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    singular = torch.linalg.eigvalsh(gram).sqrt()
     entropy = x.new_zeros(())
     for value in singular:
         share = value / singular.sum() + epsilon
