@@ -82,7 +82,7 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
         ValueError: D or d is not a multiple of h, or N or L differ.
     """
     (N, D, L), (N_maps, d, L_maps), h = f.shape, maps.shape, num_groups
-    if (N, L) != (N_maps, L_maps):
+    if (N_maps, L_maps) != (N, L):
         raise ValueError(f'f is (N, D, L) = {tuple(f.shape)} but maps is (N, d, L) = {tuple(maps.shape)}')
     if h < 1 or D % h or d % h:
         raise ValueError(f'num_groups must divide D = {D} and d = {d}, got {h}')

@@ -3,7 +3,8 @@ default_scope = 'mmpretrain'
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    # Validation is placed at its iteration, so that its curves share an axis with the training's.
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # A checkpoint is complete or not there; the newest three are kept.
     checkpoint=dict(type='lewel_plugins.AtomicCheckpointHook', interval=10, max_keep_ckpts=3),

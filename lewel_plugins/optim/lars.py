@@ -14,8 +14,9 @@ class LARS(Optimizer):
     λ = η‖w‖ / (‖g‖ + ρ‖w‖),  v ← μv + λ(g + ρw),  w ← w − γv,
 
     with λ = 1 where a norm is zero, and in groups with ``adapt=False`` (plain SGD with momentum; biases and norms,
-    as BYOL has it). The learning rate γ is outside of v, as in torch's SGD and in BYOL: v does not remember the
-    learning rates of past steps. Norms stay on the device, and a step is a few foreach calls a group.
+    as BYOL has it). The learning rate γ is outside of v, as in torch's SGD and in BYOL's recipe, which the papers here
+    follow: v does not remember the learning rates of past steps. With a constant γ that equals a γ inside, which
+    is how the algorithm box of You et al. has it. Norms stay on the device, and a step is a few foreach calls a group.
 
     Args:
         params: Parameters, or groups with any of the options below.
@@ -62,9 +63,9 @@ class LARS(Optimizer):
         return loss
 
     def _step_group(self, params: list[Tensor], group: dict) -> None:
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
         decay, momentum = group['weight_decay'], group['momentum']
-        updates = torch._foreach_add(grads, params, alpha=decay) if decay else torch._foreach_mul(grads, 1.0)
+        updates = list(torch._foreach_add(grads, params, alpha=decay) if decay else torch._foreach_mul(grads, 1.0))
         if group['adapt']:
             weight_norms = torch.stack(torch._foreach_norm(params))  # (number of parameters,)
             grad_norms = torch.stack(torch._foreach_norm(grads))

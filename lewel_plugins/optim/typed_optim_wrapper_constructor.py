@@ -42,11 +42,9 @@ class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optim wrapper for ``model``."""
-        if is_model_wrapper(model):
-            model = model.module
         wrapper_cfg, optimizer_cfg = self.optim_wrapper_cfg.copy(), self.optimizer_cfg.copy()
         wrapper_cfg.setdefault('type', 'OptimWrapper')
-        optimizer_cfg['params'] = self.param_groups(model)
+        optimizer_cfg['params'] = self.param_groups(model.module if is_model_wrapper(model) else model)  # type: ignore[arg-type]
         return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg)))
 
     def param_groups(self, model: nn.Module) -> list[dict]:

@@ -130,8 +130,13 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     taps = (-0.5 * (offsets / sigma.clamp_min(1e-3)[:, None]).square()).softmax(1)  # (N, kernel_size)
     padded = F.pad(x, [radius] * 4, mode='reflect')
     H, W = x.shape[2:]
-    rows = sum(_column(taps[:, i]) * padded[..., i : i + W] for i in range(kernel_size))
-    return sum(_column(taps[:, i]) * rows[:, :, i : i + H] for i in range(kernel_size))  # type: ignore[index, return-value]
+    rows = torch.zeros_like(padded[..., :W])
+    for i in range(kernel_size):
+        rows = rows + _column(taps[:, i]) * padded[..., i : i + W]
+    out = torch.zeros_like(x)
+    for i in range(kernel_size):
+        out = out + _column(taps[:, i]) * rows[:, :, i : i + H]
+    return out
 
 
 def solarize(x: Tensor, apply: Tensor, threshold: float) -> Tensor:

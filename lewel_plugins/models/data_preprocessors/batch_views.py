@@ -147,6 +147,7 @@ class BatchViews(SelfSupDataPreprocessor):
         x = x.float() / 255
         # channels_last convolutions are faster on CPUs and GPUs alike, and LEWEL's per-pixel view is then free.
         views = [
-            ((255 * view(x) - self.mean) / self.std).contiguous(memory_format=torch.channels_last) for view in self.views
+            ((255 * view(x) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+            for view in self.views
         ]
         return dict(inputs=views, data_samples=data.get('data_samples'))
