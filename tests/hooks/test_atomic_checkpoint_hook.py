@@ -97,9 +97,10 @@ def _survives_kills(tmp_path: Path, hook: CheckpointHook, kills: int) -> bool:
         step = saved['meta']['iter']
         if _pointed_to(tmp_path).name != f'iter_{step}.pth' or step < last:
             return False
-        # The next one resumes from it.
+        # The next one resumes from it, and saves the following step first, as a resumed run does: a checkpoint that was
+        # written but not yet pointed to is written again.
         last = step
-        runner.train_loop._iter = step
+        runner.train_loop._iter = step - 1
         runner.message_hub.update_info('keep_ckpt_ids', saved['message_hub']['runtime_info']['keep_ckpt_ids'])
         hook.out_dir = str(tmp_path)
         hook.before_train(runner)

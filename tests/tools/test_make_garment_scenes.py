@@ -25,4 +25,5 @@ def test_makes_reuses_and_refuses(tmp_path):
     assert 'nothing to do' in run(*arguments).stdout
     other = run(*arguments, '--clutter', 1)
     assert other.returncode == 1
-    assert other.stderr.startswith('error: ') and 'clutter (0.5 there, 1.0 asked for)' in other.stderr
+    last = other.stderr.splitlines()[-1]  # an older libpng warns about a photograph first
+    assert last.startswith('error: ') and 'clutter (0.5 there, 1.0 asked for)' in last
