@@ -1,0 +1,15 @@
+# Minutes on two cores. The same optimizer for all methods on garment scenes, so that none is tuned more.
+max_epochs = 24
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='lewel_plugins.TypedOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-2),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))
+# cv2 and torch would each start a thread a core in every process.
+env_cfg = dict(cudnn_benchmark=False)

@@ -1,0 +1,26 @@
+# LEWEL against its baselines: 3 seeds, equal budget in images seen, one optimizer and one set of views for all.
+name = 'lewel_garment-scenes'
+title = 'LEWEL and its baselines on garment scenes'
+question = 'Is LEWEL_B above BYOL, and LEWEL_M above MoCo v2, at equal budget? Are they above raw pixels?'
+
+epochs = 10
+budget = {'train_cfg.max_epochs': epochs, 'param_scheduler.0.T_max': epochs, 'param_scheduler.0.end': epochs}
+knn = '{python} {tools}/analysis/baseline_knn.py {config} --seeds {seed} --out {json}'
+lewel_b = '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
+rows = [
+    dict(name='BYOL', config='../baselines/byol_resnet10_1xb64-24e_garment-scenes.py', options=budget),
+    dict(name='LEWEL_B', config=lewel_b, options=budget),
+    dict(name='MoCo v2', config='../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py', options=budget),
+    dict(name='LEWEL_M', config='../lewel/lewel-m_resnet10_1xb64-24e_garment-scenes.py', options=budget),
+    dict(name='random initialisation', config=lewel_b, command=knn, select='random initialisation'),
+    dict(name='raw pixels', config=lewel_b, command=knn, select='raw pixels', per_seed=False),
+]
+seeds = [0, 1, 2]
+baseline = 'BYOL'
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='representation/rank_me', label='RankMe', digits=1),
+    dict(key='representation/std', label='std', digits=3),
+]
+del epochs, budget, knn, lewel_b

@@ -1,0 +1,15 @@
+# LEWEL_B on garment scenes: the quickstart's config.
+_base_ = [
+    '../_base_/models/lewel-b_resnet50.py',
+    '../_base_/datasets/garment-scenes_32px.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/garment-scenes_24e.py',
+]
+model = dict(
+    backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
+    neck=dict(in_channels=128, hid_channels=128, out_channels=64),
+    hid_channels=128,
+    teacher_norm='train',
+)
+train_dataloader = dict(batch_size=64)
+auto_scale_lr = dict(base_batch_size=64)

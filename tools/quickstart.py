@@ -1,0 +1,132 @@
+"""From files in the repository to a pretrained backbone and pictures: ``make quickstart``.
+
+Every step is a command of this repository that can be run alone; what is done already is not done again.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
+OWN_IMAGES = 'configs/lewel/lewel-b_resnet18_1xb256-lars-coslr-200e_image-folder.py'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Pretrain LEWEL_B on garment scenes and draw what came out.')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/quickstart'), help='folder for all results')
+    parser.add_argument('--epochs', type=int, help="epochs of training (default: the config's)")
+    parser.add_argument('--data', type=Path, default=Path('data/garment_scenes'), help='folder of the scenes')
+    parser.add_argument('--num-train', type=int, default=8000, help='training scenes to make (8000)')
+    parser.add_argument('--num-val', type=int, default=2000, help='validation scenes to make (2000)')
+    args = parser.parse_args()
+    if args.epochs is not None and args.epochs < 1:
+        parser.error(f'--epochs must be at least 1, got {args.epochs}')
+    return args
+
+
+def step(title: str, command: list[str | Path], done: Path | None = None) -> float:
+    """Run a tool of this repository unless ``done`` is there; returns the seconds it took."""
+    words = [str(word) for word in command]
+    print(f'\n== {title}\n   python {shlex.join(words)}', flush=True)
+    if done is not None and done.exists():
+        print(f'   done before: {done}', flush=True)
+        return 0.0
+    start = time.monotonic()
+    threads = dict(OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', str(os.cpu_count() or 1)))
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, env={**os.environ, **threads})
+    return time.monotonic() - start
+
+
+def data_options(data: Path, epochs: int | None) -> list[str]:
+    """``--cfg-options`` that point the config to ``data``, and shorten it to ``epochs``."""
+    options = [
+        f'train_dataloader.dataset.dataset.data_root={data}',
+        f'val_dataloader.dataset.data_root={data}',
+        f'val_cfg.bank_dataloader.dataset.data_root={data}',
+    ]
+    if epochs is not None:
+        options += [f'train_cfg.max_epochs={epochs}', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1']
+        options += [f'param_scheduler.0.T_max={epochs}', f'param_scheduler.0.end={epochs}']
+    return ['--cfg-options', *options]
+
+
+def knn_curve(run: Path) -> list[tuple[int, float]]:
+    """(iteration, k-NN accuracy in per cent) of every validation of a run, over all its starts."""
+    points: dict[int, float] = {}
+    for file in sorted(run.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            record = json.loads(line)
+            if 'knn/top1_k20' in record:
+                points[record['step']] = record['knn/top1_k20']
+    return sorted(points.items())
+
+
+def main() -> None:
+    args = parse_args()
+    out, data = args.work_dir.resolve(), args.data.resolve()
+    run = out / 'lewel-b'
+    out.mkdir(parents=True, exist_ok=True)
+    options = data_options(data, args.epochs)
+    baselines, curves, maps, backbone = (
+        out / name for name in ('baseline_knn.json', 'curves.png', 'alignment_maps.png', 'backbone.pth')
+    )
+    finished = run / 'finished'
+    sizes = ['--num-train', str(args.num_train), '--num-val', str(args.num_val)]
+    step('1/6 Draw the scenes (half a minute)', ['tools/data/make_garment_scenes.py', '--out', data, *sizes])
+    step(
+        '2/6 k-NN of raw pixels and of random initialisations (half a minute)',
+        ['tools/analysis/baseline_knn.py', CONFIG, '--out', baselines, *options],
+        baselines,
+    )
+    minutes = step(
+        '3/6 Pretrain LEWEL_B (up to ten minutes on two cores)',
+        ['tools/train.py', CONFIG, '--work-dir', run, '--resume', *options],
+        finished,
+    )
+    if not finished.exists():
+        finished.write_text(f'{minutes / 60:.1f} minutes of training in the last start\n')
+    checkpoint = Path((run / 'last_checkpoint').read_text().strip())
+    step('4/6 Export the backbone', ['tools/export_backbone.py', checkpoint, '--out', backbone], backbone)
+    draw_maps = ['tools/analysis/alignment_maps.py', checkpoint, '--images', data / 'val', '--masks', data / 'val_masks']
+    step('5/6 Alignment maps over images', [*draw_maps, '--out', maps], maps)
+    draw_curves = ['tools/analysis/plot_curves.py', run, '--baselines', baselines, '--labels', 'LEWEL_B']
+    step('6/6 Curves', [*draw_curves, '--out', curves])
+    summary(baselines, run, checkpoint, backbone, maps, curves)
+
+
+def summary(baselines: Path, run: Path, checkpoint: Path, backbone: Path, maps: Path, curves: Path) -> None:
+    """Print accuracies, files, and what to do next."""
+    print('\n== 20-NN accuracy on the validation scenes, per cent (chance: 10)')
+    measured = json.loads(baselines.read_text())
+    for name in ('raw pixels', 'random initialisation'):
+        values = measured[name]['knn/top1_k20']
+        print(f'   {name:<34}{sum(values) / len(values):6.1f}')
+    for iteration, accuracy in knn_curve(run):
+        print(f'   {f"LEWEL_B after {iteration} iterations":<34}{accuracy:6.1f}')
+    print(f'   training: {(run / "finished").read_text().strip()}')
+    print('\n== Results')
+    for name, file in (
+        ('checkpoint, to resume from', checkpoint),
+        ('backbone, to fine-tune', backbone),
+        ('alignment maps', maps),
+        ('curves', curves),
+    ):
+        print(f'   {name:<28}{file}')
+    print(
+        '\n== Next, with your own images (a folder of any depth, no labels)\n'
+        f'   {sys.executable} tools/train.py {OWN_IMAGES} \\\n'
+        '       --work-dir runs/mine --cfg-options train_dataloader.dataset.dataset.data_root=/my/images'
+    )
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f'error: this step failed with exit code {error.returncode}; run it again to go on') from None
