@@ -84,7 +84,7 @@ class SeededSampler(Sampler):
 
     def _indices(self, epoch: int) -> np.ndarray:
         """This rank's part of an epoch's permutation, (num_samples,)."""
-        order = np.arange(self.size)
+        order: np.ndarray = np.arange(self.size)
         if self.shuffle:
             order = np.random.default_rng(derive_seed(self.seed, epoch)).permutation(self.size)
         return np.resize(order, self.num_samples * self.world_size)[self.rank :: self.world_size]
