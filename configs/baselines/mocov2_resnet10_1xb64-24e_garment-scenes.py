@@ -14,3 +14,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=64)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

@@ -10,6 +10,3 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=2)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))
-# cv2 and torch would each start a thread a core in every process.
-env_cfg = dict(cudnn_benchmark=False)
