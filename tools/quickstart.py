@@ -93,7 +93,8 @@ def main() -> None:
         finished.write_text(f'{minutes / 60:.1f} minutes of training in the last start\n')
     checkpoint = Path((run / 'last_checkpoint').read_text().strip())
     step('4/6 Export the backbone', ['tools/export_backbone.py', checkpoint, '--out', backbone], backbone)
-    draw_maps = ['tools/analysis/alignment_maps.py', checkpoint, '--images', data / 'val', '--masks', data / 'val_masks']
+    draw_maps = ['tools/analysis/alignment_maps.py', checkpoint, '--images', data / 'val']
+    draw_maps += ['--masks', data / 'val_masks']
     step('5/6 Alignment maps over images', [*draw_maps, '--out', maps], maps)
     draw_curves = ['tools/analysis/plot_curves.py', run, '--baselines', baselines, '--labels', 'LEWEL_B']
     step('6/6 Curves', [*draw_curves, '--out', curves])

@@ -1,0 +1,78 @@
+"""Curves of a comparison as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .spec import Metric
+from .table import Results, RowResult
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8c6d31')
+
+
+def draw_curves(results: Results, path: Path) -> bool:
+    """Draw a panel for every metric that was logged over training.
+
+    A row is its mean over seeds and a band from its lowest to its highest seed, where all its seeds have a value; a
+    row without training is a dashed line.
+
+    Args:
+        results: The comparison's results.
+        path: The PNG to write.
+
+    Returns:
+        False if there was nothing to draw.
+    """
+    panels = [
+        metric
+        for metric in results.metrics
+        if metric.curve and any(metric.key in curves for row in results.rows for curves in row.curves.values())
+    ]
+    if not panels:
+        return False
+    figure = Figure(figsize=(5.2 * len(panels) + 0.4, 4.3), layout='constrained')
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, metric in zip(axes, panels):
+        _draw_panel(axis, metric, results.rows)
+    handles, labels = axes[0].get_legend_handles_labels()
+    for axis in axes[1:]:
+        for handle, label in zip(*axis.get_legend_handles_labels()):
+            if label not in labels:
+                handles.append(handle)
+                labels.append(label)
+    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), 3 * len(panels)), frameon=False)
+    seeds = len(results.seeds)
+    figure.suptitle(
+        results.title + (f' (mean and range of {seeds} seeds)' if seeds > 1 else f' (seed {results.seeds[0]})'),
+        fontsize='medium',
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return True
+
+
+def _draw_panel(axis: Axes, metric: Metric, rows: Sequence[RowResult]) -> None:
+    for index, row in enumerate(rows):
+        colour = _COLOURS[index % len(_COLOURS)]
+        curves = [curves[metric.key] for curves in row.curves.values() if metric.key in curves]
+        constants = [] if curves else [values[metric.key] for values in row.values.values() if metric.key in values]
+        if curves:
+            x = sorted(set.intersection(*(set(curve[0]) for curve in curves)))
+            y = np.array([[dict(zip(*curve))[at] for at in x] for curve in curves])
+            marker = 'o' if len(x) <= 30 else None
+            axis.plot(x, y.mean(0), color=colour, label=row.name, linewidth=1.8, marker=marker, markersize=3)
+            axis.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.18, linewidth=0)
+        elif constants:
+            axis.axhline(float(np.mean(constants)), color=colour, label=row.name, linewidth=1.5, linestyle='--')
+            if len(constants) > 1:
+                axis.axhspan(min(constants), max(constants), color=colour, alpha=0.18, linewidth=0)
+    axis.set_title(metric.heading, fontsize='medium')
+    axis.set_xlabel('iteration')
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.grid(alpha=0.25)
+    axis.spines[['top', 'right']].set_visible(False)

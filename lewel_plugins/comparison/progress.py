@@ -1,0 +1,67 @@
+"""How far a running training is, from what it prints."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_LINE = re.compile(r'(?:Epoch|Iter)\(train\)\s+(?:\[\s*(\d+)\])?\[\s*(\d+)/(\d+)\]')
+_ETA = re.compile(r'eta: (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)')
+_TAIL = 16384  # bytes; longer than any stretch without a line of training, validation included
+
+
+class Progress(NamedTuple):
+    """Position in the training.
+
+    Args:
+        position: As text, such as ``epoch 3/20, 10/62``.
+        fraction: In [0, 1]; None if the length is unknown.
+        eta: Seconds to go as mmengine reckons; None before it does.
+    """
+
+    position: str
+    fraction: float | None
+    eta: float | None
+
+
+def read_progress(log: Path, total: int) -> Progress | None:
+    """Progress of the last line of training in a log of mmengine; None before the first.
+
+    Args:
+        log: The log.
+        total: Epochs of the training if it runs by epoch; not used otherwise.
+    """
+    try:
+        with log.open('rb') as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            text = file.read().decode(errors='replace')
+    except OSError:
+        return None
+    found = None
+    for line in reversed(text.splitlines()):
+        found = _LINE.search(line)
+        if found:
+            break
+    if not found:
+        return None
+    epoch, i, n = (int(group) if group else 0 for group in found.groups())
+    left = _ETA.search(found.string)
+    eta = None
+    if left:
+        days, hours, minutes, seconds = (int(group or 0) for group in left.groups())
+        eta = 86400.0 * days + 3600 * hours + 60 * minutes + seconds
+    if epoch:
+        fraction = (epoch - 1 + i / n) / total if total else None
+        return Progress(f'epoch {epoch}/{total or "?"}, {i}/{n}', fraction, eta)
+    return Progress(f'{i}/{n}', i / n, eta)
+
+
+def duration(seconds: float | None) -> str:
+    """As ``1 h 05 min``, ``2 min 03 s`` or ``12 s``; ``?`` for None."""
+    if seconds is None:
+        return '?'
+    whole = round(seconds)
+    if whole >= 3600:
+        return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
+    if whole >= 60:
+        return f'{whole // 60} min {whole % 60:02d} s'
+    return f'{whole} s'

@@ -1,0 +1,102 @@
+"""Markdown, json and picture of a comparison."""
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lewel_plugins import provenance
+
+from .figure import draw_curves
+from .files import write_json, write_text
+from .progress import duration
+from .run import Run
+from .spec import Comparison, Row
+from .table import Results, as_json, collect, markdown_tables
+
+
+def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run], command: str, out: Path) -> Path:
+    """Write ``<out>.md``, ``<out>.json`` and, if anything was logged over training, ``<out>.png``.
+
+    Args:
+        comparison: The comparison.
+        seeds: Its seeds, or others.
+        runs: All its runs, finished or not.
+        command: The command line, for the record.
+        out: Path without suffix.
+
+    Returns:
+        The markdown file.
+    """
+    results = collect(comparison, seeds, runs)
+    markdown, picture = _with_suffix(out, '.md'), _with_suffix(out, '.png')
+    drawn = draw_curves(results, picture)
+    if not drawn:
+        picture.unlink(missing_ok=True)
+    sessions = [session for run in runs if run.is_trained() for session in run.sessions()]
+    record = dict(
+        name=comparison.name,
+        title=comparison.title,
+        question=comparison.question,
+        command=command,
+        date=provenance.now(),
+        commits=sorted({session['commit'] for session in sessions}),
+        machines=sorted({session['machine'] for session in sessions}),
+        baseline=comparison.baseline,
+        seeds=list(seeds),
+        rows=as_json(results),
+    )
+    write_json(_with_suffix(out, '.json'), record)
+    write_text(markdown, '\n'.join(_markdown(comparison, results, runs, record, picture if drawn else None)) + '\n')
+    return markdown
+
+
+def _with_suffix(out: Path, suffix: str) -> Path:
+    return out.with_name(out.name + suffix)
+
+
+def _markdown(
+    comparison: Comparison, results: Results, runs: Sequence[Run], record: dict, picture: Path | None
+) -> list[str]:
+    unfinished = [str(run) for run in runs if not run.is_done()]
+    lines = [f'# {comparison.title}', '']
+    if comparison.question:
+        lines += [comparison.question.strip(), '']
+    if unfinished:
+        lines += [f'**Partial: {len(unfinished)} of {len(runs)} runs are missing:** {"; ".join(unfinished)}.', '']
+    lines += [f'Mean ± sample standard deviation over seeds {", ".join(map(str, results.seeds))}.', '']
+    lines += markdown_tables(results)
+    if picture is not None:
+        lines += ['', f'![Curves]({picture.name})']
+    lines += ['', '## How it was run', '', '```', record['command'], '```', '']
+    trained = [run for run in runs if run.is_trained()]
+    lines += [
+        f'- Date: {record["date"]}',
+        f'- Commit: {_counted(run.sessions() for run in trained) or "none has run"}',
+        f'- Machine: {"; or ".join(record["machines"]) or "none has run"}',
+        f'- Time of all runs together: {duration(sum(run.seconds() for run in trained))}',
+        '',
+    ]
+    lines += ['| row | config | changes |', '|---|---|---|']
+    lines += [f'| {row.name} | `{_shown(row.config)}` | {_changes(row)} |' for row in comparison.rows]
+    return lines
+
+
+def _counted(sessions: Iterable[list[dict]]) -> str:
+    commits = Counter(run[-1]['commit'] for run in sessions if run)
+    if len(commits) == 1:
+        return next(iter(commits))
+    return ', '.join(f'{commit} ({count} runs)' for commit, count in sorted(commits.items()))
+
+
+def _shown(path: Path) -> str:
+    """Path from the repository's root where it is inside, else its name: results name no machine's folders."""
+    resolved = Path(os.path.abspath(path))
+    return str(resolved.relative_to(provenance.ROOT)) if resolved.is_relative_to(provenance.ROOT) else resolved.name
+
+
+def _changes(row: Row) -> str:
+    if row.command:
+        return f'not trained: `{shlex.join(row.command)}`' + (f', its `{row.select}`' if row.select else '')
+    return ', '.join(f'`{key}={value!r}`' for key, value in row.options.items())

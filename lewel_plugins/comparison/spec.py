@@ -1,0 +1,185 @@
+"""What a file under ``configs/comparisons`` says."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+_FIELDS = ('name', 'title', 'question', 'base', 'rows', 'seeds', 'metrics', 'baseline', 'post')
+
+
+class ComparisonError(Exception):
+    """A comparison file or command line that cannot be run as it is."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the table, and a panel of the figure if it was logged during training.
+
+    Args:
+        key: Name as in ``scalars.json``, or path of names, joined by ``/``, in the json of a command.
+        label: Heading; the key by default.
+        value: ``last`` or ``best`` of the values logged.
+        higher_is_better: What ``best`` means.
+        digits: Decimals in the table.
+        curve: Draw it in the figure.
+    """
+
+    key: str
+    label: str = ''
+    value: str = 'last'
+    higher_is_better: bool = True
+    digits: int = 2
+    curve: bool = True
+
+    def __post_init__(self) -> None:
+        if self.value not in ('last', 'best'):
+            raise ComparisonError(f"metric {self.key!r}: value must be 'last' or 'best', got {self.value!r}")
+
+    @property
+    def heading(self) -> str:
+        return self.label or self.key
+
+
+@dataclass(frozen=True)
+class Row:
+    """A config with overrides, trained once a seed; or a command that prints a json, once a seed.
+
+    Args:
+        name: Heading of the row.
+        config: The config file.
+        options: Overrides of the config, dotted keys as for ``--cfg-options``, any values.
+        command: If given, this is run instead of a training.
+        select: Entry of the command's json, names joined by ``/``, that holds the metrics; all of it by default.
+        per_seed: False if the seed makes no difference: run once, and compared with every seed.
+    """
+
+    name: str
+    config: Path
+    options: Mapping[str, Any]
+    command: tuple[str, ...] = ()
+    select: str = ''
+    per_seed: bool = True
+
+
+@dataclass(frozen=True)
+class Post:
+    """A command that is run on every finished training; its json gives more metrics.
+
+    Args:
+        name: Name of its log and json in the run's folder.
+        command: With placeholders, see :mod:`lewel_plugins.comparison.run`.
+        rows: Rows that it is run for; all trained ones if empty.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison file, checked."""
+
+    name: str
+    title: str
+    question: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[Metric, ...]
+    baseline: str
+    post: tuple[Post, ...]
+
+
+def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Comparison:
+    """Read a comparison file.
+
+    Paths in it are relative to it, as in ``_base_``.
+
+    Args:
+        path: The file, in mmengine's config syntax.
+        cfg_options: Overrides of every row's config, after the row's own.
+
+    Raises:
+        ComparisonError: Names the entry and what is accepted.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ComparisonError(f'comparison file {str(path)!r} does not exist')
+    try:
+        entries = Config.fromfile(str(path)).to_dict()
+    except Exception as error:  # the file is Python: anything may be raised
+        raise ComparisonError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    _refuse_unknown(entries, _FIELDS, str(path))
+    rows = tuple(_row(entry, entries.get('base'), path, cfg_options or {}) for entry in entries.get('rows', ()))
+    comparison = Comparison(
+        name=entries.get('name', path.stem),
+        title=entries.get('title', path.stem),
+        question=entries.get('question', ''),
+        rows=rows,
+        seeds=tuple(entries.get('seeds', (0, 1, 2))),
+        metrics=tuple(_metric(entry) for entry in entries.get('metrics', ())),
+        baseline=entries.get('baseline', rows[0].name if rows else ''),
+        post=tuple(_post(entry) for entry in entries.get('post', ())),
+    )
+    _check(comparison, path)
+    return comparison
+
+
+def _row(entry: dict, base: str | None, path: Path, cfg_options: Mapping[str, Any]) -> Row:
+    _refuse_unknown(entry, [field.name for field in fields(Row)], f'a row of {path}')
+    if 'name' not in entry:
+        raise ComparisonError(f'a row of {path} has no name: {entry}')
+    config = entry.get('config', base)
+    if config is None:
+        raise ComparisonError(f'{path}: row {entry["name"]!r} has no config, and there is no `base`')
+    config = path.parent / config
+    if not config.is_file():
+        raise ComparisonError(f'{path}: row {entry["name"]!r}: config {str(config)!r} does not exist')
+    options = {**entry.get('options', {}), **cfg_options}
+    return Row(**{**entry, 'config': config, 'options': options, 'command': _words(entry.get('command', ()))})
+
+
+def _metric(entry: str | dict) -> Metric:
+    if isinstance(entry, str):
+        return Metric(entry)
+    _refuse_unknown(entry, [field.name for field in fields(Metric)], 'a metric')
+    return Metric(**entry)
+
+
+def _post(entry: dict) -> Post:
+    _refuse_unknown(entry, [field.name for field in fields(Post)], 'a post command')
+    return Post(entry['name'], _words(entry['command']), tuple(entry.get('rows', ())))
+
+
+def _words(command: str | Sequence[str]) -> tuple[str, ...]:
+    """A command line as its words; placeholders are filled in later, so that their spaces split nothing."""
+    return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
+
+
+def _refuse_unknown(entries: Mapping, known: Sequence[str], where: str) -> None:
+    unknown = sorted(set(entries) - set(known))
+    if unknown:
+        raise ComparisonError(f'{where}: unknown {", ".join(unknown)}; known are {", ".join(known)}')
+
+
+def _check(comparison: Comparison, path: Path) -> None:
+    names = [row.name for row in comparison.rows]
+    for what, values in (
+        ('rows', names),
+        ('seeds', comparison.seeds),
+        ('metrics', [metric.heading for metric in comparison.metrics]),
+    ):
+        if not values:
+            raise ComparisonError(f'{path}: no {what}')
+        if len(set(values)) < len(values):
+            raise ComparisonError(f'{path}: {what} must differ from each other, got {list(values)}')
+    if comparison.baseline not in names:
+        raise ComparisonError(f'{path}: baseline {comparison.baseline!r} is no row; rows are {names}')
+    for post in comparison.post:
+        missing = set(post.rows) - set(names)
+        if missing:
+            raise ComparisonError(f'{path}: post {post.name!r} names {sorted(missing)}; rows are {names}')

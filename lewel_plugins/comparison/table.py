@@ -1,0 +1,172 @@
+"""Results of a comparison, and its tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lewel_plugins.visualization.curves import Curve
+
+from .run import Run
+from .spec import Comparison, Metric
+from .statistics import PairedDifference, Summary, paired_difference, summarize
+
+
+@dataclass
+class RowResult:
+    """A row's finished runs. ``curves`` and ``values`` are by seed, then by metric."""
+
+    name: str
+    per_seed: bool
+    curves: dict[int, dict[str, Curve]] = field(default_factory=dict)
+    values: dict[int, dict[str, float]] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    def of_metric(self, metric: Metric) -> dict[int, float]:
+        """Seed → value."""
+        return {seed: values[metric.key] for seed, values in self.values.items() if metric.key in values}
+
+
+@dataclass
+class Results:
+    """What the finished runs of a comparison gave."""
+
+    title: str
+    seeds: tuple[int, ...]
+    metrics: tuple[Metric, ...]
+    baseline: str
+    rows: list[RowResult]
+
+    def row(self, name: str) -> RowResult:
+        return next(row for row in self.rows if row.name == name)
+
+    def summary(self, row: RowResult, metric: Metric) -> Summary | None:
+        return summarize(list(row.of_metric(metric).values()))
+
+    def difference(self, row: RowResult, metric: Metric) -> PairedDifference | None:
+        """Paired difference to the baseline row; a row that no seed changes meets every seed of the other."""
+        own, base = self._spread(row, metric), self._spread(self.row(self.baseline), metric)
+        if not row.per_seed and not self.row(self.baseline).per_seed:
+            own, base = row.of_metric(metric), self.row(self.baseline).of_metric(metric)
+        return paired_difference(own, base)
+
+    def _spread(self, row: RowResult, metric: Metric) -> dict[int, float]:
+        values = row.of_metric(metric)
+        return values if row.per_seed or not values else dict.fromkeys(self.seeds, next(iter(values.values())))
+
+
+def collect(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run]) -> Results:
+    """Gather the results of the runs that have finished."""
+    rows = {row.name: RowResult(row.name, row.per_seed) for row in comparison.rows}
+    for run in runs:
+        if not run.is_trained():
+            continue
+        row = rows[run.row.name]
+        curves, single = run.results()
+        row.curves[run.seed], row.seconds[run.seed] = curves, run.seconds()
+        row.values[run.seed] = dict(single)
+        for metric in comparison.metrics:
+            value = single[metric.key] if metric.key in single else _of_curve(metric, curves.get(metric.key))
+            if value is not None:
+                row.values[run.seed][metric.key] = value
+    return Results(comparison.title, tuple(seeds), comparison.metrics, comparison.baseline, list(rows.values()))
+
+
+def _of_curve(metric: Metric, curve: Curve | None) -> float | None:
+    if curve is None:
+        return None
+    if metric.value == 'last':
+        return curve[1][-1]
+    return max(curve[1]) if metric.higher_is_better else min(curve[1])
+
+
+def markdown_tables(results: Results) -> list[str]:
+    """Means, paired differences and each seed's values, as lines of markdown."""
+    headings = [f'{metric.heading}{", best" if metric.value == "best" else ""}' for metric in results.metrics]
+    lines = _table(
+        ['', *headings, 'runs', 'minutes a run'],
+        [
+            [
+                row.name,
+                *(_mean_cell(results.summary(row, metric), metric.digits) for metric in results.metrics),
+                f'{len(row.values)}/{len(results.seeds) if row.per_seed else 1}',
+                f'{sum(row.seconds.values()) / len(row.seconds) / 60:.1f}' if row.seconds else '—',
+            ]
+            for row in results.rows
+        ],
+    )
+    lines += [
+        '',
+        f'Difference to {results.baseline} on the same seeds (in brackets: seeds with the sign of the mean):',
+        '',
+    ]
+    lines += _table(
+        ['', *headings],
+        [
+            [
+                row.name,
+                *(_difference_cell(results.difference(row, metric), metric.digits) for metric in results.metrics),
+            ]
+            for row in results.rows
+            if row.name != results.baseline
+        ],
+    )
+    if len(results.seeds) > 1:
+        lines += ['', 'Each seed (' + ', '.join(map(str, results.seeds)) + '):', '']
+        lines += _table(
+            ['', *headings],
+            [
+                [row.name, *(_seeds_cell(row, metric, results.seeds) for metric in results.metrics)]
+                for row in results.rows
+            ],
+        )
+    return lines
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return '| ' + ' | '.join(cell.replace('|', r'\|') for cell in cells) + ' |'
+
+    return [line(header), '|---' + '|--:' * (len(header) - 1) + '|', *map(line, rows)]
+
+
+def _mean_cell(summary: Summary | None, digits: int) -> str:
+    if summary is None:
+        return '—'
+    return f'{summary.mean:.{digits}f}' + ('' if summary.std is None else f' ± {summary.std:.{digits}f}')
+
+
+def _difference_cell(difference: PairedDifference | None, digits: int) -> str:
+    if difference is None:
+        return '—'
+    spread = '' if difference.std is None else f' ± {difference.std:.{digits}f}'
+    return f'{difference.mean:+.{digits}f}{spread} ({difference.same_sign}/{difference.n})'
+
+
+def _seeds_cell(row: RowResult, metric: Metric, seeds: Sequence[int]) -> str:
+    values = row.of_metric(metric)
+    if not row.per_seed:
+        return _mean_cell(summarize(list(values.values())), metric.digits)
+    return ', '.join(f'{values[seed]:.{metric.digits}f}' if seed in values else '—' for seed in seeds)
+
+
+def as_json(results: Results) -> list[dict[str, Any]]:
+    """Rows with their values, summaries, differences and curves, for a json file."""
+    return [
+        dict(
+            name=row.name,
+            seconds=row.seconds,
+            values=row.values,
+            summary={m.key: _dict(results.summary(row, m)) for m in results.metrics},
+            difference={m.key: _dict(results.difference(row, m)) for m in results.metrics},
+            curves={seed: _logged(curves, results.metrics) for seed, curves in row.curves.items()},
+        )
+        for row in results.rows
+    ]
+
+
+def _logged(curves: dict[str, Curve], metrics: Sequence[Metric]) -> dict[str, dict]:
+    return {m.key: dict(zip(('iteration', 'value'), curves[m.key])) for m in metrics if m.key in curves}
+
+
+def _dict(record: Summary | PairedDifference | None) -> dict[str, Any] | None:
+    return None if record is None else record._asdict()

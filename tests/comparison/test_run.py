@@ -1,0 +1,81 @@
+import sys
+
+import pytest
+from comparisons import write_comparison
+from mmengine.config import Config
+
+from lewel_plugins.comparison.run import flatten, plan_runs
+from lewel_plugins.comparison.spec import ComparisonError, load_comparison
+
+pytestmark = pytest.mark.core
+
+
+def plan(path, seeds=(0, 1)):
+    return plan_runs(load_comparison(path), seeds, path.parent / 'runs', path.parent / 'tools' / 'train.py')
+
+
+def test_all_rows_seed_by_seed(tmp_path):
+    rows = [dict(name='A'), dict(name='p', command='x {json}', per_seed=False), dict(name='r', command='y {seed}')]
+    runs = plan(write_comparison(tmp_path, rows=rows))
+    assert [str(run) for run in runs] == ['A, seed 0', 'p', 'r, seed 0', 'A, seed 1', 'r, seed 1']
+
+
+def test_resolved_config_holds_options_and_seed(tmp_path):
+    run = plan(write_comparison(tmp_path, rows=[dict(name='A/x', options={'deep.er': [dict(a=(1, None))]})]))[1]
+    run.prepare()
+    config = Config.fromfile(run.config_path)
+    assert config.randomness == dict(seed=1, deterministic=True)
+    assert config.deep.er == [dict(a=(1, None))]
+    assert run.config_path.name == 'config.py' and run.work_dir.parent == tmp_path / 'runs' / 'A_x'
+
+
+def test_a_changed_config_is_another_run_and_changing_it_back_the_same(tmp_path):
+    first = plan(write_comparison(tmp_path))
+    changed = plan(write_comparison(tmp_path, config='train_cfg = dict(max_iters=4)'))
+    commented = plan(write_comparison(tmp_path, config='# a comment'))
+    assert all(a.work_dir != b.work_dir for a, b in zip(first, changed))
+    assert [a.work_dir for a in first] == [b.work_dir for b in commented]
+    # Options that say what the config says are the same run as well.
+    same = plan(write_comparison(tmp_path, rows=[dict(name='A', options={'level': 10.0}), dict(name='B')]))
+    assert same[0].work_dir == first[0].work_dir and same[1].work_dir != first[1].work_dir
+
+
+def test_placeholders(tmp_path):
+    path = write_comparison(
+        tmp_path,
+        rows=[dict(name='A')],
+        post=[
+            dict(name='p', command='{python} {tools}/x.py {config} {checkpoint} {work_dir} {seed} {json} "{1: {2}}"')
+        ],
+    )
+    run = plan(path)[0]
+    with pytest.raises(ComparisonError, match='has no last_checkpoint'):
+        run.command(run.steps[1])
+    run.prepare()
+    (run.work_dir / 'last_checkpoint').write_text('/elsewhere/iter_3.pth')  # the folder has moved since
+    assert run.command(run.steps[1]) == [
+        sys.executable,
+        f'{tmp_path}/tools/x.py',
+        str(run.config_path),
+        str(run.work_dir / 'iter_3.pth'),
+        str(run.work_dir),
+        '0',
+        str(run.work_dir / 'p.json'),
+        '{1: {2}}',
+    ]
+
+
+def test_unknown_placeholder(tmp_path):
+    run = plan(write_comparison(tmp_path, rows=[dict(name='A', command='x {jsn}')]))[0]
+    with pytest.raises(ComparisonError, match=r'unknown placeholder {jsn}; known are {python}, {tools}'):
+        run.command(run.steps[0])
+
+
+def test_config_or_option_that_does_not_fit(tmp_path):
+    with pytest.raises(ComparisonError, match="row 'A'.*TypeError"):
+        plan(write_comparison(tmp_path, rows=[dict(name='A', options={'level.deeper': 1})]))
+
+
+def test_flatten():
+    tree = dict(a=dict(b=1, c=[2.5], d=[1, 2], e='x', f=True), g=3)
+    assert flatten(tree) == {'a/b': 1.0, 'a/c': 2.5, 'g': 3.0}

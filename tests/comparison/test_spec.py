@@ -1,0 +1,54 @@
+import pytest
+from comparisons import write_comparison
+
+from lewel_plugins.comparison.spec import ComparisonError, Metric, load_comparison
+
+pytestmark = pytest.mark.core
+
+
+def test_entries_and_defaults(tmp_path):
+    path = write_comparison(
+        tmp_path,
+        rows=[dict(name='A'), dict(name='B', options={'level': 1}), dict(name='C', command='{python} "a b" {json}')],
+        post=[dict(name='maps', command=['{python}', 'x'], rows=['A'])],
+        metrics=['knn/top1', dict(key='loss', label='Loss', value='best', higher_is_better=False)],
+    )
+    comparison = load_comparison(path, {'level': 2, 'more': True})
+    assert comparison.name == 'made_up' and comparison.baseline == 'A' and comparison.seeds == (0, 1)
+    assert [row.config.resolve() for row in comparison.rows] == [tmp_path / 'config.py'] * 3
+    assert comparison.rows[1].options == {'level': 2, 'more': True}  # the command line's come last
+    assert comparison.rows[2].command == ('{python}', 'a b', '{json}')
+    assert comparison.metrics[0] == Metric('knn/top1') and comparison.metrics[1].heading == 'Loss'
+    assert comparison.post[0].rows == ('A',)
+
+
+@pytest.mark.parametrize(
+    ('entries', 'message'),
+    [
+        (dict(rows=[]), 'no rows'),
+        (dict(seeds=[]), 'no seeds'),
+        (dict(metrics=[]), 'no metrics'),
+        (dict(seeds=[1, 1]), r'seeds must differ from each other, got \[1, 1\]'),
+        (dict(rows=[dict(name='A'), dict(name='A')]), "must differ from each other, got .'A', 'A'"),
+        (dict(baseline='Z'), r"baseline 'Z' is no row; rows are \['A', 'B'\]"),
+        (dict(rows=[dict(config='config.py')]), 'has no name'),
+        (dict(rows=[dict(name='A', config='none.py')]), r"row 'A': config '.*none.py' does not exist"),
+        (dict(base=None), "row 'A' has no config, and there is no `base`"),
+        (dict(rows=[dict(name='A', optoins={})]), 'unknown optoins; known are name, config, options'),
+        (dict(seed=3), 'unknown seed; known are name, title'),
+        (dict(metrics=[dict(key='a', value='mean')]), "value must be 'last' or 'best', got 'mean'"),
+        (dict(post=[dict(name='p', command='x', rows=['Q'])]), r"post 'p' names \['Q'\]"),
+    ],
+)
+def test_errors_name_the_entry(tmp_path, entries, message):
+    with pytest.raises(ComparisonError, match=message):
+        load_comparison(write_comparison(tmp_path, **entries))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ComparisonError, match='does not exist'):
+        load_comparison(tmp_path / 'none.py')
+    path = tmp_path / 'bad.py'
+    path.write_text('rows = [')
+    with pytest.raises(ComparisonError, match='cannot be read: SyntaxError'):
+        load_comparison(path)

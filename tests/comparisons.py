@@ -1,0 +1,59 @@
+"""Comparisons of made-up trainings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+
+def write_comparison(folder: Path, config: str = '', **entries: Any) -> Path:
+    """Write a comparison of two rows, two seeds, and its config; returns the comparison file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.py').write_text(
+        f'train_cfg = dict(max_iters=3)\nlevel = 10.0\nrandomness = dict(deterministic=True)\n{config}\n'
+    )
+    defaults: dict[str, Any] = dict(
+        title='Made up',
+        base='config.py',
+        rows=[dict(name='A'), dict(name='B', options={'level': 12.5})],
+        seeds=[0, 1],
+        metrics=['knn/top1'],
+    )
+    path = folder / 'made_up.py'
+    path.write_text('\n'.join(f'{name} = {value!r}' for name, value in {**defaults, **entries}.items()) + '\n')
+    return path
+
+
+def command_line(comparison: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable, str(ROOT / 'tools' / 'compare.py'), str(comparison), '--work-dir', 'runs', '--out', 'report/it',
+        '--train-script', str(HERE / 'fake_train.py'), *arguments,
+    ]  # fmt: skip
+
+
+def compare(comparison: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run tools/compare.py in the comparison's folder, with runs in ``runs`` and the report in ``report/it.*``."""
+    return subprocess.run(
+        command_line(comparison, *arguments),
+        cwd=comparison.parent,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+    )
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH', ''))))
+    return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
+
+
+def starts(comparison: Path, row: str, seed: int) -> list[int]:
+    """First iteration of every start of a run."""
+    (note,) = (comparison.parent / 'runs' / row).glob(f'seed{seed}-*/starts.txt')
+    return [int(line) for line in note.read_text().split()]
