@@ -3,8 +3,13 @@ name = 'lewel_garment-scenes'
 title = 'LEWEL and its baselines on garment scenes'
 question = 'Is LEWEL_B above BYOL, and LEWEL_M above MoCo v2, at equal budget? Are they above raw pixels?'
 
-epochs = 10
-budget = {'train_cfg.max_epochs': epochs, 'param_scheduler.0.T_max': epochs, 'param_scheduler.0.end': epochs}
+epochs = 8
+budget = {
+    'train_cfg.max_epochs': epochs,
+    'train_cfg.val_interval': 4,
+    'param_scheduler.0.T_max': epochs,
+    'param_scheduler.0.end': epochs,
+}
 knn = '{python} {tools}/analysis/baseline_knn.py {config} --seeds {seed} --out {json}'
 lewel_b = '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
 rows = [
