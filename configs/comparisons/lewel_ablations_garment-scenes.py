@@ -1,0 +1,38 @@
+# The switches of LEWEL's Tables 5 to 7 and Fig. 3 on LEWEL_B. Run it where there is time: 18 rows × 3 seeds.
+name = 'lewel_ablations_garment-scenes'
+title = "LEWEL_B's switches on garment scenes (the paper's Tables 5 to 7 and Fig. 3)"
+question = 'Do the coupled head, learned maps, both losses and h = 4 each help?'
+
+base = '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
+rows = [
+    dict(name='default'),
+    # Table 5: global only, aligned only, both uncoupled.
+    dict(name='global only', options={'model.beta': 0.0, 'model.neck.coupled': False}),
+    dict(name='aligned only, uncoupled', options={'model.beta': 1.0, 'model.neck.coupled': False}),
+    dict(name='both, uncoupled', options={'model.neck.coupled': False}),
+    # Table 6 and the identity of uniform maps.
+    dict(name='random maps', options={'model.neck.alignment': 'random'}),
+    dict(name='uniform maps', options={'model.neck.alignment': 'uniform'}),
+    # Fig. 3a and 3b.
+    dict(name='beta 0.1', options={'model.beta': 0.1}),
+    dict(name='beta 0.3', options={'model.beta': 0.3}),
+    dict(name='beta 0.7', options={'model.beta': 0.7}),
+    dict(name='beta 1', options={'model.beta': 1.0}),
+    dict(name='c 16', options={'model.neck.aligned_channels': 16}),
+    dict(name='c 256', options={'model.neck.aligned_channels': 256}),
+    # Table 7.
+    dict(name='d 128, h 4', options={'model.neck.out_channels': 128}),
+    dict(name='d 32, h 4', options={'model.neck.out_channels': 32}),
+    dict(name='h 1', options={'model.neck.num_groups': 1}),
+    dict(name='h 2', options={'model.neck.num_groups': 2}),
+    dict(name='h 8', options={'model.neck.num_groups': 8}),
+    # Teacher normalisation.
+    dict(name='EMAN teacher', options={'model.teacher_norm': 'eman'}),
+]
+seeds = [0, 1, 2]
+baseline = 'default'
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='representation/rank_me', label='RankMe', digits=1),
+]
