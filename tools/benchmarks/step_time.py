@@ -2,7 +2,8 @@
 
 The necessary passes are the backbone and the MLP heads on the step's shapes: forward and backward in the online net,
 forward in the teacher. Everything else (preprocessing, pooling, losses, optimizer, teacher update) is what the ratio
-shows; on a CPU it is processor time. Full steps and necessary passes alternate in one process; the median of the paired ratios is reported.
+shows. Full steps and necessary passes alternate in one process, and the median of the paired ratios is reported. On a
+CPU it is processor time.
 """
 
 import argparse
