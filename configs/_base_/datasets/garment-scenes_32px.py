@@ -1,5 +1,5 @@
 # Garment scenes (tools/data/make_garment_scenes.py), views against colour. Set another scheme by `data_preprocessor.views`.
-_base_ = ['../views/garment-scenes_32px.py']
+_base_ = ['../views/garments_32px.py']
 
 data_root = 'data/garment_scenes'
 data_preprocessor = dict(
