@@ -92,7 +92,7 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
 
 
 @_full_precision
-def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False) -> Tensor:
     """InfoNCE with a queue of negatives. LEWEL, Eq. 4; MPCL, Eq. 1; He et al. 2020 (MoCo), Eq. 1.
 
     −log( e^{cos(q,k)/τ} / (e^{cos(q,k)/τ} + Σ_j e^{cos(q, queue_j)/τ}) ), mean over the batch.
@@ -102,6 +102,8 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
         k: Their positive keys, (N, d).
         queue: Negative keys as columns, (d, Q).
         tau: Temperature τ.
+        unit_queue: The keys of the queue are unit vectors already: a long queue takes longer to normalise than to
+            compare with.
 
     Returns:
         Loss, ().
@@ -110,7 +112,9 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
     _check_temperature(tau)
     if queue.shape[0] != q.shape[1]:
         raise ValueError(f'queue must be (d, Q) with d = {q.shape[1]}, got {tuple(queue.shape)}')
-    q, k, queue = F.normalize(q, dim=1), F.normalize(k, dim=1), F.normalize(queue, dim=0)
+    q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
+    if not unit_queue:
+        queue = F.normalize(queue, dim=0)
     positive = (q * k).sum(1) / tau  # (N,)
     negatives = (q @ queue / tau).logsumexp(1)  # (N,)
     # −log(e^p / (e^p + e^n)) = −log σ(p − n): no (N, 1 + Q) concatenation.

@@ -64,10 +64,12 @@ def lewel_b(seed: int = 0, batch_free: bool = False, neck_changes: dict | None =
 
 
 def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELM:
-    """float64, teacher different from the online network, a queue of 12 keys that are not of unit length."""
+    """float64, teacher different from the online network, a queue of 12 keys, of unit length as KeyQueue keeps them."""
     settings = dict(dict(queue_len=12), **changes)
     model = LEWELM(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
-    return randomise(model.double(), seed)
+    model = randomise(model.double(), seed)
+    model.queue.keys.copy_(nn.functional.normalize(model.queue.keys, dim=0))
+    return model
 
 
 def images(num: int = 4, views: int = 2, seed: int = 0, size: int = 6) -> list[Tensor]:

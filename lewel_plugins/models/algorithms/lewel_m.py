@@ -58,7 +58,8 @@ class LEWELM(MomentumPretrainer):
         x_q, x_k = self.views(inputs, 2)
         z_q, a_q = self.neck(self.backbone(x_q))  # (N, d), (N, d/h, c)
         z_k, a_k = self._keys(x_k)
-        loss_global = info_nce(z_q, z_k, self.queue.keys, self.temperature)
+        # A copy: the queue moves on before the backward pass needs it.
+        loss_global = info_nce(z_q, z_k, self.queue.keys.clone(), self.temperature, unit_queue=True)
         loss_aligned = aligned_info_nce(a_q, a_k, self.temperature)
         self.queue.enqueue(z_k)
         return dict(loss_global=(1 - self.beta) * loss_global, loss_aligned=self.beta * loss_aligned)
