@@ -120,7 +120,7 @@ def necessary_passes(model: Any, data: dict) -> Callable[[], None]:
     return run
 
 
-def seconds(function: Callable[[], None], device: str) -> float:
+def seconds(function: Callable[[], object], device: str) -> float:
     """Seconds on the wall on a GPU; processor seconds of all threads on a CPU, which others may be using too."""
     if device == 'cpu':
         start = time.process_time()
@@ -179,8 +179,8 @@ def main() -> None:
         date=provenance.now(),
     )
     lines = [
-        '| method | ResNet | pixels | batch | step, s | necessary passes, s | ratio | preprocessing | optimizer | teacher '
-        'update | pooling, losses and other |',
+        '| method | ResNet | pixels | batch | step, s | necessary passes, s | ratio '
+        '| preprocessing | optimizer | teacher update | pooling, losses and other |',
         '|---' * 11 + '|',
     ]
     results = []
