@@ -3,7 +3,7 @@ name = 'lewel_garment-scenes'
 title = 'LEWEL and its baselines on garment scenes'
 question = 'Is LEWEL_B above BYOL, and LEWEL_M above MoCo v2, at equal budget? Are they above raw pixels?'
 
-epochs = 8
+epochs = 12
 budget = {
     'train_cfg.max_epochs': epochs,
     'train_cfg.val_interval': 4,
@@ -11,6 +11,8 @@ budget = {
     'param_scheduler.0.end': epochs,
 }
 knn = '{python} {tools}/analysis/baseline_knn.py {config} --seeds {seed} --out {json}'
+maps = '{python} {tools}/analysis/alignment_maps.py {checkpoint} --images data/garment_scenes/val'
+maps += ' --masks data/garment_scenes/val_masks --out {work_dir}/maps.png --json {json}'
 lewel_b = '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
 rows = [
     dict(name='BYOL', config='../baselines/byol_resnet10_1xb64-24e_garment-scenes.py', options=budget),
@@ -20,6 +22,8 @@ rows = [
     dict(name='random initialisation', config=lewel_b, command=knn, select='random initialisation'),
     dict(name='raw pixels', config=lewel_b, command=knn, select='raw pixels', per_seed=False),
 ]
+# Share of the best map's mass that falls on the garment, against the garment's share of the area.
+post = [dict(name='maps', rows=['LEWEL_B'], command=maps)]
 seeds = [0, 1, 2]
 baseline = 'BYOL'
 metrics = [
@@ -27,5 +31,7 @@ metrics = [
     dict(key='knn/top1_k200', label='200-NN, %', digits=1),
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
+    dict(key='maps/learned/best/mean', label='mass on the garment, %', digits=1),
+    dict(key='maps/area/mean', label="garment's area, %", digits=1),
 ]
-del epochs, budget, knn, lewel_b
+del epochs, budget, knn, maps, lewel_b

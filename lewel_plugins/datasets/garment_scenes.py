@@ -80,7 +80,7 @@ class SceneConfig:
     num_train: int = 8000
     num_val: int = 2000
     scale: tuple[float, float] = (0.7, 1.0)
-    clutter: float = 0.5
+    clutter: float = 0.2
     seed: int = 0
     quality: int = 95
 

@@ -15,7 +15,7 @@ from lewel_plugins.datasets.garment_scenes import KINDS, SceneConfig
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {
     'single': SceneConfig(),
-    'multi': SceneConfig(kind='multi', size=128, num_train=2000, num_val=500, scale=(0.25, 0.6)),
+    'multi': SceneConfig(kind='multi', size=128, num_train=2000, num_val=500, scale=(0.25, 0.6), clutter=0.5),
 }
 
 
@@ -33,7 +33,9 @@ def parse_args() -> argparse.Namespace:
         metavar=('MIN', 'MAX'),
         help="garment's longer side over the image's (default: 0.7 1.0, multi 0.25 0.6)",
     )
-    parser.add_argument('--clutter', type=float, help='contrast of the photographs, 0 black to 1 (default: 0.5)')
+    parser.add_argument(
+        '--clutter', type=float, help='contrast of the photographs, 0 black to 1 (default: 0.2, multi 0.5)'
+    )
     parser.add_argument('--seed', type=int, help='seed of everything that is drawn (default: 0)')
     parser.add_argument('--quality', type=int, help='JPEG quality (default: 95)')
     parser.add_argument('--workers', type=int, default=0, help='processes (default: one a core)')

@@ -3,7 +3,7 @@ max_epochs = 24
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='lewel_plugins.TypedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-2),
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [

@@ -13,6 +13,10 @@ class ResNet10(ResNet):
     The stem is a 3 × 3 convolution of stride 2 without pooling: 32 px images keep 16 × 16 positions in the first
     stage, and with the default strides 4 × 4 in the last.
 
+    The residual branches do not start at zero, as mmpretrain's do by default: with one block a stage, zero branches
+    leave hardly more than the 1 × 1 shortcuts, which costs a short pretraining most of what it could learn
+    (docs/results/README.md).
+
     Args:
         base_channels: Width of the first stage; the last has eight times that.
         strides: Stride of each stage.
@@ -26,7 +30,14 @@ class ResNet10(ResNet):
     ) -> None:
         # None is mmpretrain's own initialisation, which its ResNet has as a default argument.
         init = {} if init_cfg is None else dict(init_cfg=init_cfg)
-        super().__init__(depth=10, stem_channels=base_channels, base_channels=base_channels, strides=strides, **init)
+        super().__init__(
+            depth=10,
+            stem_channels=base_channels,
+            base_channels=base_channels,
+            strides=strides,
+            zero_init_residual=False,
+            **init,
+        )
 
     def _make_stem_layer(self, in_channels: int, base_channels: int) -> None:
         self.conv1 = build_conv_layer(
