@@ -51,7 +51,7 @@ def python(clone) -> Path:
     Path(packages, 'parent.pth').write_text(sysconfig.get_path('purelib') + '\n')
     offline = ['--no-index', '--no-deps', '--no-build-isolation']
     installed = _run(python, '-m', 'mim', 'install', *offline, *FORM, cwd=clone)
-    assert installed.returncode == 0, installed.stdout
+    assert installed.returncode == 0, installed.stdout[-4000:]
     return python
 
 

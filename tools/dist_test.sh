@@ -12,10 +12,16 @@ tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
 
+if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
+    rendezvous=(--standalone --local-addr=127.0.0.1) # on a port that is free: jobs on one machine don't collide
+else
+    rendezvous=(
+        --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
+        --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}"
+    )
+fi
+
 exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
+    "${rendezvous[@]}" \
     --nproc_per_node="$3" \
     "$tools/test.py" "$1" "$2" --launcher pytorch "${@:4}"

@@ -30,17 +30,15 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def step(title: str, command: list[str | Path], done: Path | None = None) -> float:
-    """Run a tool of this repository unless ``done`` is there; returns the seconds it took."""
+def step(title: str, command: list[str | Path], done: Path | None = None) -> None:
+    """Run a tool of this repository unless ``done`` is there."""
     words = [str(word) for word in command]
     print(f'\n== {title}\n   python {shlex.join(words)}', flush=True)
     if done is not None and done.exists():
         print(f'   done before: {done}', flush=True)
-        return 0.0
-    start = time.monotonic()
+        return
     threads = dict(OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', str(os.cpu_count() or 1)))
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True, env={**os.environ, **threads})
-    return time.monotonic() - start
 
 
 def data_options(data: Path, epochs: int | None) -> list[str]:
@@ -54,6 +52,38 @@ def data_options(data: Path, epochs: int | None) -> list[str]:
         options += [f'train_cfg.max_epochs={epochs}', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1']
         options += [f'param_scheduler.0.T_max={epochs}', f'param_scheduler.0.end={epochs}']
     return ['--cfg-options', *options]
+
+
+def check_same_job(args: argparse.Namespace, file: Path) -> None:
+    """Note what was asked for in ``file``; refuse a folder that holds something else."""
+    asked = dict(epochs=args.epochs, data=str(args.data.resolve()), num_train=args.num_train, num_val=args.num_val)
+    if not file.exists():
+        file.write_text(json.dumps(asked, indent=2) + '\n')
+        return
+    before = json.loads(file.read_text())
+    other = [f'{key} {before.get(key)}, now {value}' for key, value in asked.items() if before.get(key) != value]
+    if other:
+        raise SystemExit(
+            f'error: {file.parent} holds results of another job ({"; ".join(other)}): '
+            'name another folder with --work-dir, or remove this one'
+        )
+
+
+def train(run: Path, options: list[str]) -> None:
+    """Train, or go on after an interruption; ``training_minutes`` and ``finished`` say how it went."""
+    minutes, finished = run / 'training_minutes', run / 'finished'
+    before = float(minutes.read_text()) if minutes.exists() else 0.0
+    start = time.monotonic()
+    try:
+        step(
+            '3/6 Pretrain LEWEL_B (up to ten minutes on two cores)',
+            ['tools/train.py', CONFIG, '--work-dir', run, '--resume', *options],
+            finished,
+        )
+    finally:
+        if run.is_dir() and not finished.exists():
+            minutes.write_text(f'{before + (time.monotonic() - start) / 60:.1f}\n')
+    finished.touch()
 
 
 def knn_curve(run: Path) -> list[tuple[int, float]]:
@@ -72,11 +102,11 @@ def main() -> None:
     out, data = args.work_dir.resolve(), args.data.resolve()
     run = out / 'lewel-b'
     out.mkdir(parents=True, exist_ok=True)
+    check_same_job(args, out / 'job.json')
     options = data_options(data, args.epochs)
     baselines, curves, maps, backbone = (
         out / name for name in ('baseline_knn.json', 'curves.png', 'alignment_maps.png', 'backbone.pth')
     )
-    finished = run / 'finished'
     sizes = ['--num-train', str(args.num_train), '--num-val', str(args.num_val)]
     step('1/6 Draw the scenes (half a minute)', ['tools/data/make_garment_scenes.py', '--out', data, *sizes])
     step(
@@ -84,13 +114,7 @@ def main() -> None:
         ['tools/analysis/baseline_knn.py', CONFIG, '--out', baselines, *options],
         baselines,
     )
-    minutes = step(
-        '3/6 Pretrain LEWEL_B (up to ten minutes on two cores)',
-        ['tools/train.py', CONFIG, '--work-dir', run, '--resume', *options],
-        finished,
-    )
-    if not finished.exists():
-        finished.write_text(f'{minutes / 60:.1f} minutes of training in the last start\n')
+    train(run, options)
     checkpoint = Path((run / 'last_checkpoint').read_text().strip())
     step('4/6 Export the backbone', ['tools/export_backbone.py', checkpoint, '--out', backbone], backbone)
     draw_maps = ['tools/analysis/alignment_maps.py', checkpoint, '--images', data / 'val']
@@ -110,7 +134,7 @@ def summary(baselines: Path, run: Path, checkpoint: Path, backbone: Path, maps: 
         print(f'   {name:<34}{sum(values) / len(values):6.1f}')
     for iteration, accuracy in knn_curve(run):
         print(f'   {f"LEWEL_B after {iteration} iterations":<34}{accuracy:6.1f}')
-    print(f'   training: {(run / "finished").read_text().strip()}')
+    print(f'   training: {(run / "training_minutes").read_text().strip()} minutes')
     print('\n== Results')
     for name, file in (
         ('checkpoint, to resume from', checkpoint),

@@ -10,20 +10,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _quickstart(folder: Path) -> str:
-    sizes = ['--num-train', '256', '--num-val', '40']
-    done = subprocess.run(
-        [
-            sys.executable,
-            'tools/quickstart.py',
-            '--work-dir',
-            folder / 'work',
-            '--data',
-            folder / 'scenes',
-            '--epochs',
-            '2',
-        ]
-        + sizes,
+def _quickstart(folder: Path, epochs: int = 2) -> subprocess.CompletedProcess[str]:
+    words = ['--work-dir', folder / 'work', '--data', folder / 'scenes', '--epochs', epochs]
+    words += ['--num-train', 256, '--num-val', 40]
+    return subprocess.run(
+        [sys.executable, 'tools/quickstart.py', *map(str, words)],
         cwd=ROOT,
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
         stdout=subprocess.PIPE,
@@ -31,12 +22,15 @@ def _quickstart(folder: Path) -> str:
         text=True,
         timeout=400,
     )
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
+
+
+def _done(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stdout[-4000:]
+    return result.stdout
 
 
 def test_quickstart_and_its_second_run(tmp_path):
-    first = _quickstart(tmp_path)
+    first = _done(_quickstart(tmp_path))
     work = tmp_path / 'work'
     for name in ('alignment_maps.png', 'curves.png', 'backbone.pth', 'baseline_knn.json'):
         assert (work / name).stat().st_size > 0, name
@@ -46,7 +40,12 @@ def test_quickstart_and_its_second_run(tmp_path):
     checkpoint = Path((work / 'lewel-b' / 'last_checkpoint').read_text().strip())
     assert torch.load(checkpoint, map_location='cpu', weights_only=False)['meta']['epoch'] == 2
     before = checkpoint.stat().st_mtime_ns
-    second = _quickstart(tmp_path)
+    second = _done(_quickstart(tmp_path))
     assert second.count('done before') == 4
     assert checkpoint.stat().st_mtime_ns == before
     assert 'LEWEL_B after 8 iterations' in second
+
+    other = _quickstart(tmp_path, epochs=3)  # not silently the results of two epochs
+    assert other.returncode == 1
+    assert 'holds results of another job (epochs 2, now 3)' in other.stdout.splitlines()[-1]
+    assert checkpoint.stat().st_mtime_ns == before

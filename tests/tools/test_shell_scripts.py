@@ -21,9 +21,9 @@ def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
     out = home / 'my run'
     trained = run(
         str(TOOLS / 'dist_train.sh'), config, '2', '--work-dir', str(out), '--amp', '--auto-scale-lr',
-        '--cfg-options', 'train_cfg.val_interval=2', 'optim_wrapper.optimizer.lr=0.5', cwd=home, PORT=free_port(),
+        '--cfg-options', 'train_cfg.val_interval=2', 'optim_wrapper.optimizer.lr=0.5', cwd=home,
     )  # fmt: skip
-    assert trained.returncode == 0, trained.stdout
+    assert trained.returncode == 0, trained.stdout[-4000:]
     for warning in ('SyncBN takes its statistics per rank', 'sync_bn is ignored', 'training in float32'):
         assert trained.stdout.count(f'UserWarning: no accelerator: {warning}') == 1, trained.stdout
     assert 'lr: 1.0000e+00' in trained.stdout  # 0.5 for 8 images; two ranks of 8
@@ -36,7 +36,7 @@ def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
         str(TOOLS / 'dist_test.sh'), config, str(checkpoint), '2', '--out', str(metrics), '--work-dir', str(out),
         cwd=home, PORT=free_port(),
     )  # fmt: skip
-    assert tested.returncode == 0, tested.stdout
+    assert tested.returncode == 0, tested.stdout[-4000:]
     assert 'knn/top1' in metrics.read_text()
 
 
@@ -60,7 +60,7 @@ def test_slurm_train(tmp_path, srun):
         str(TOOLS / 'slurm_train.sh'), 'gpu', 'a job', 'my config.py', 'my run', '--cfg-options', 'a.b="[1,2]"',
         cwd=tmp_path, PATH=f'{srun}:/usr/bin:/bin', GPUS='16', SRUN_ARGS='--exclude=n1 --time=1:00',
     )  # fmt: skip
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, result.stdout[-4000:]
     assert _arguments(result.stdout) == [
         '--partition=gpu', '--job-name=a job', '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8',
         '--cpus-per-task=5', '--kill-on-bad-exit=1', '--exclude=n1', '--time=1:00',
@@ -74,7 +74,7 @@ def test_slurm_test(tmp_path, srun):
         str(TOOLS / 'slurm_test.sh'), 'gpu', 'job', 'my config.py', 'a checkpoint.pth', '--out', 'm.json',
         cwd=tmp_path, PATH=f'{srun}:/usr/bin:/bin', GPUS='2',
     )  # fmt: skip
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, result.stdout[-4000:]
     arguments = _arguments(result.stdout)
     assert '--ntasks=2' in arguments and '--ntasks-per-node=2' in arguments and '--gres=gpu:2' in arguments
     assert arguments[-7:] == [

@@ -14,14 +14,14 @@ def test_train_resume_and_test(tmp_path):
     command = (sys.executable, TRAIN, config)
 
     first = run(*command, '--resume', '--amp', cwd=tmp_path)
-    assert first.returncode == 0, first.stdout
+    assert first.returncode == 0, first.stdout[-4000:]
     assert 'no checkpoint in ./work_dirs/toy, starting fresh' in first.stdout
     assert first.stdout.count('training in float32 instead of mixed precision') == 1
     work_dir = tmp_path / 'work_dirs' / 'toy'
     assert (work_dir / 'last_checkpoint').read_text().endswith('iter_2.pth')
 
     second = run(*command, '--resume', '--cfg-options', 'train_cfg.max_iters=3', 'randomness.seed=7', cwd=tmp_path)
-    assert second.returncode == 0, second.stdout
+    assert second.returncode == 0, second.stdout[-4000:]
     assert 'resuming with seed 0 of' in second.stdout
     assert 'resumed epoch: 0, iter: 2' in second.stdout
     assert 'Iter(train) [3/3]' in second.stdout and 'Iter(train) [2/3]' not in second.stdout
@@ -30,7 +30,7 @@ def test_train_resume_and_test(tmp_path):
     metrics = tmp_path / 'metrics.json'
     checkpoint = str(work_dir / 'iter_3.pth')
     tested = run(sys.executable, TEST, config, checkpoint, '--out', str(metrics), cwd=tmp_path)
-    assert tested.returncode == 0, tested.stdout
+    assert tested.returncode == 0, tested.stdout[-4000:]
     assert 0 <= json.loads(metrics.read_text())['knn/top1'] <= 100
 
     # A checkpoint of another model: mmengine would warn, and train or test random weights.
@@ -50,7 +50,7 @@ def test_resume_without_a_work_dir_stays_with_the_checkpoint(tmp_path):
     run(sys.executable, TRAIN, config, '--work-dir', 'runs/a', '--no-validate', cwd=tmp_path)
     more = ('--cfg-options', 'train_cfg.max_iters=2')
     again = run(sys.executable, TRAIN, config, '--resume', 'runs/a/iter_1.pth', *more, cwd=tmp_path)
-    assert again.returncode == 0, again.stdout
+    assert again.returncode == 0, again.stdout[-4000:]
     assert (tmp_path / 'runs' / 'a' / 'iter_2.pth').is_file()
     assert not (tmp_path / 'work_dirs').exists()
 
