@@ -13,20 +13,23 @@ class ResNet10(ResNet):
     The stem is a 3 × 3 convolution of stride 2 without pooling: 32 px images keep 16 × 16 positions in the first
     stage, and with the default strides 4 × 4 in the last.
 
-    The residual branches do not start at zero, as mmpretrain's do by default: with one block a stage, zero branches
-    leave hardly more than the 1 × 1 shortcuts, which costs a short pretraining most of what it could learn
-    (docs/results/README.md).
-
     Args:
         base_channels: Width of the first stage; the last has eight times that.
         strides: Stride of each stage.
+        zero_init_residual: Whether residual branches start at zero, mmpretrain's default for its ResNets. With one
+            block a stage that leaves hardly more than the 1 × 1 shortcuts, and a short pretraining learns much less
+            (configs/comparisons/calibration_garment-scenes.py).
         init_cfg: As everywhere in mmengine, e.g. a ``Pretrained`` checkpoint; None draws the weights.
     """
 
     arch_settings = {10: (BasicBlock, (1, 1, 1, 1))}
 
     def __init__(
-        self, base_channels: int = 16, strides: tuple[int, ...] = (1, 2, 2, 1), init_cfg: dict | list | None = None
+        self,
+        base_channels: int = 16,
+        strides: tuple[int, ...] = (1, 2, 2, 1),
+        zero_init_residual: bool = False,
+        init_cfg: dict | list | None = None,
     ) -> None:
         # None is mmpretrain's own initialisation, which its ResNet has as a default argument.
         init = {} if init_cfg is None else dict(init_cfg=init_cfg)
@@ -35,7 +38,7 @@ class ResNet10(ResNet):
             stem_channels=base_channels,
             base_channels=base_channels,
             strides=strides,
-            zero_init_residual=False,
+            zero_init_residual=zero_init_residual,
             **init,
         )
 
