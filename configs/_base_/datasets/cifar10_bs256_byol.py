@@ -7,7 +7,8 @@ data_preprocessor = dict(
     views=_base_.views,
     mean=[125.307, 122.950, 113.865],
     std=[62.993, 62.089, 66.705],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='PackInputs')]
 
@@ -20,7 +21,8 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline)),
+        dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(

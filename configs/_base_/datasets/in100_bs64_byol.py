@@ -4,7 +4,8 @@ _base_ = ['../views/byol_224px_crop008.py']
 data_root = 'data/imagenet'
 classes_file = '{{ fileDirname }}/imagenet100.txt'
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
 
 train_pipeline = [
     dict(type='lewel_plugins.LoadRGB'),
@@ -27,7 +28,14 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='lewel_plugins.ImageNetSubset', data_root=data_root, split='train', classes_file=classes_file, pipeline=train_pipeline)),
+        dataset=dict(
+            type='lewel_plugins.ImageNetSubset',
+            data_root=data_root,
+            split='train',
+            classes_file=classes_file,
+            pipeline=train_pipeline,
+        ),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(
@@ -36,7 +44,13 @@ bank_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='lewel_plugins.ImageNetSubset', data_root=data_root, split='train', classes_file=classes_file, pipeline=eval_pipeline),
+    dataset=dict(
+        type='lewel_plugins.ImageNetSubset',
+        data_root=data_root,
+        split='train',
+        classes_file=classes_file,
+        pipeline=eval_pipeline,
+    ),
 )
 val_dataloader = dict(
     batch_size=128,
@@ -44,7 +58,13 @@ val_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='lewel_plugins.ImageNetSubset', data_root=data_root, split='val', classes_file=classes_file, pipeline=eval_pipeline),
+    dataset=dict(
+        type='lewel_plugins.ImageNetSubset',
+        data_root=data_root,
+        split='val',
+        classes_file=classes_file,
+        pipeline=eval_pipeline,
+    ),
 )
 val_cfg = dict(type='lewel_plugins.FeatureValLoop', bank_dataloader=bank_dataloader)
 val_evaluator = [

@@ -3,7 +3,8 @@ _base_ = ['../views/mocov2_224px.py']
 
 data_root = 'data/imagenet'
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
 
 train_pipeline = [
     dict(type='lewel_plugins.LoadRGB'),
@@ -26,7 +27,8 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='ImageNet', data_root=data_root, split='train', pipeline=train_pipeline)),
+        dataset=dict(type='ImageNet', data_root=data_root, split='train', pipeline=train_pipeline),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader. The bank is the whole training
 # set: a validation costs about as much as half an epoch, so choose val_interval accordingly.
