@@ -1,5 +1,6 @@
 """Curves of a comparison as a picture."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from .table import Results, RowResult
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8c6d31')
+_LEAST_WIDTH = 8.0  # inches: room for the legend
+_INCHES_A_LETTER = 0.085  # of the legend and the title
+_INCHES_A_HANDLE = 0.6
 
 
 def draw_curves(results: Results, path: Path) -> bool:
@@ -35,7 +39,8 @@ def draw_curves(results: Results, path: Path) -> bool:
     ]
     if not panels:
         return False
-    figure = Figure(figsize=(5.2 * len(panels) + 0.4, 4.3), layout='constrained')
+    width = max(_LEAST_WIDTH, 5.2 * len(panels) + 0.4)
+    figure = Figure(figsize=(width, 4.3), layout='constrained')
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, metric in zip(axes, panels):
         _draw_panel(axis, metric, results.rows)
@@ -45,12 +50,11 @@ def draw_curves(results: Results, path: Path) -> bool:
             if label not in labels:
                 handles.append(handle)
                 labels.append(label)
-    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), 3 * len(panels)), frameon=False)
-    seeds = len(results.seeds)
-    figure.suptitle(
-        results.title + (f' (mean and range of {seeds} seeds)' if seeds > 1 else f' (seed {results.seeds[0]})'),
-        fontsize='medium',
-    )
+    columns = max(1, int(width / (_INCHES_A_LETTER * max(map(len, labels)) + _INCHES_A_HANDLE)))
+    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), columns), frameon=False)
+    seeds = max(len(row.curves) for row in results.rows)  # of those planned, the ones that have run
+    of_seeds = f' (mean and range of {seeds} seeds)' if seeds > 1 else ' (one seed)'
+    figure.suptitle(textwrap.fill(results.title + of_seeds, int(width / _INCHES_A_LETTER)), fontsize='medium')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return True
