@@ -102,6 +102,72 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
     return sum(losses, p.new_zeros(())) / len(losses)
 
 
+# MSBReg, Sec. 3
+
+
+def centroid_loss(p: Tensor, z: Tensor, exclude_self: bool = False) -> Tensor:
+    """Eq. 3, its mean over the batch."""
+    num_views, num_images = p.shape[:2]
+    total = p.new_zeros(())
+    for n in range(num_images):
+        for j in range(num_views):
+            others = [o for o in range(num_views) if o != j or not exclude_self]
+            centroid = sum((z[o, n] / norm(z[o, n]) for o in others), z.new_zeros(z.shape[2])) / len(others)
+            difference = p[j, n] / norm(p[j, n]) - centroid
+            total = total + dot(difference, difference) / num_views
+    return total / num_images
+
+
+def covariance(rows: Tensor) -> Tensor:
+    """Eq. 5 of one view: (n, d) → (d, d), divisor n − 1."""
+    mean = sum(rows, rows.new_zeros(rows.shape[1])) / len(rows)
+    total = rows.new_zeros(rows.shape[1], rows.shape[1])
+    for row in rows:
+        total = total + torch.outer(row - mean, row - mean)
+    return total / (len(rows) - 1)
+
+
+def singular_value_loss(p: Tensor, normalize: bool = False) -> Tensor:
+    """Eq. 6."""
+    total = p.new_zeros(())
+    for view in p:
+        S = covariance(torch.stack([row / norm(row) for row in view]) if normalize else view)
+        for a in range(len(S)):
+            for b in range(len(S)):
+                total = total + (S[a, b] - (1 if a == b else 0)) ** 2
+    return total / len(p)
+
+
+def singular_value_loss_by_values(p: Tensor) -> Tensor:
+    """Eq. 7: from the singular values themselves."""
+    total = p.new_zeros(())
+    for view in p:
+        for value in torch.linalg.svdvals(covariance(view)):
+            total = total + (value - 1) ** 2
+    return total / len(p)
+
+
+def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
+    """Eq. 4, its mean over the batch."""
+    num_views, num_images = p.shape[:2]
+    total = p.new_zeros(())
+    for n in range(num_images):
+        for j in range(num_views):
+            total = total + cosine(noise[n], p[j, n]) / num_views
+    return total / num_images
+
+
+def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
+    """Sec. 4.4: all ordered pairs i ≠ j of views i and large views j, mean over the batch."""
+    total = p.new_zeros(())
+    for n in range(p.shape[1]):
+        for i in range(len(p)):
+            for j in range(len(z)):
+                if i != j:
+                    total = total + 2 - 2 * cosine(p[i, n], z[j, n])
+    return total / p.shape[1]
+
+
 # Representation measures
 
 
