@@ -200,10 +200,8 @@ def centroid_loss(p: Tensor, z: Tensor, exclude_self: bool = False) -> Tensor:
     _check_same_shape('p', p, 'z', z)
     _check_views('p', p, least=2 if exclude_self else 1)
     p, z = F.normalize(p, dim=2), F.normalize(z, dim=2)
-    if exclude_self:
-        centroid = (z.sum(0, keepdim=True) - z) / (len(z) - 1)  # (K, N, d)
-    else:
-        centroid = z.mean(0, keepdim=True)  # (1, N, d)
+    total = z.sum(0, keepdim=True)
+    centroid = (total - z) / (len(z) - 1) if exclude_self else total / len(z)  # (K, N, d) or (1, N, d)
     return (p - centroid).square().sum(2).mean()
 
 
@@ -268,7 +266,7 @@ def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
     _check_views('p', p)
     if noise.shape != p.shape[1:]:
         raise ValueError(f'noise must be (N, d) = {tuple(p.shape[1:])}, got {tuple(noise.shape)}')
-    return (F.normalize(p, dim=2) * F.normalize(noise, dim=1)).sum(2).mean()
+    return (F.normalize(p, dim=2) * F.normalize(noise.to(p.dtype), dim=1)).sum(2).mean()
 
 
 @_full_precision

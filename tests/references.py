@@ -216,11 +216,36 @@ def batch_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tens
     return torch.stack(columns, 1), torch.stack(means), torch.stack(variances)
 
 
-def mlp(rows: Tensor, parameters: Sequence[Tensor], statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Linear, BN, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for the batch's own."""
+def standardized(weight: Tensor) -> Tensor:
+    """Weight standardisation: mean 0 and variance 1/I over an output's I inputs."""
+    rows = []
+    for row in weight:
+        mean = sum(row, row.new_zeros(())) / len(row)
+        variance = sum((row - mean) ** 2, row.new_zeros(())) / len(row)
+        rows.append((row - mean) / torch.sqrt(variance * len(row)))
+    return torch.stack(rows)
+
+
+def layer_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(R, C) normalised over C."""
+    return batch_norm(rows.T, rows.new_ones(len(rows)), rows.new_zeros(len(rows)))[0].T * weight + bias
+
+
+def mlp(
+    rows: Tensor,
+    parameters: Sequence[Tensor],
+    statistics: tuple[Tensor, Tensor] | None = None,
+    norm: str = 'BN',
+    standardize: bool = False,
+) -> Tensor:
+    """Linear, norm, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for BN's own of the batch."""
     first, weight, bias, second = parameters
+    if standardize:
+        first, second = standardized(first), standardized(second)
     hidden = torch.stack([torch.mv(first, row) for row in rows])
-    if statistics is None:
+    if norm == 'LN':
+        hidden = layer_norm(hidden, weight, bias)
+    elif statistics is None:
         hidden = batch_norm(hidden, weight, bias)[0]
     else:
         mean, variance = statistics
