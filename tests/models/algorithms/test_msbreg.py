@@ -45,11 +45,11 @@ def step_differences(model: MSBReg, views: list[Tensor]) -> dict[str, float]:
     'changes',
     [
         dict(),
-        dict(exclude_self=True, lambda_s=0.3, lambda_b=2.0),
-        dict(lambda_s=0.3, normalize=True),
-        dict(lambda_s=0.3, neck_changes=dict(norm='LN')),
-        dict(lambda_s=0.3, neck_changes=dict(norm='LN', standardize=True)),
-        dict(lambda_s=0.3, neck_changes=dict(standardize=True)),
+        dict(exclude_self=True, lambda_s=0.03, lambda_b=2.0),
+        dict(lambda_s=0.03, normalize=True),
+        dict(lambda_s=0.03, neck_changes=dict(norm='LN')),
+        dict(lambda_s=0.03, neck_changes=dict(norm='LN', standardize=True)),
+        dict(lambda_s=0.03, neck_changes=dict(standardize=True)),
     ],
     ids=str,
 )
