@@ -90,6 +90,13 @@ def byol_multi_crop(seed: int = 0, batch_free: bool = False, **changes: object) 
     return randomise(BYOLMultiCrop(backbone_config(batch_free), projection_config(), **settings).double(), seed)
 
 
+def shrink(model: nn.Module, factor: float = 0.3) -> None:
+    """Bring predictions to about unit variance: the singular value loss goes with their fourth power."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= factor
+
+
 def images(num: int = 4, views: int = 2, seed: int = 0, size: int = 6) -> list[Tensor]:
     """``views`` tensors (num, 3, size, size), float64."""
     generator = torch.Generator().manual_seed(seed)
