@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
+from lewel_plugins.datasets import SeededSampler
 from lewel_plugins.models import BrownianLoss, SingularValueLoss
 from lewel_plugins.models.losses.brownian_loss import directions
 from lewel_plugins.seeding import seed_shared_generator
@@ -66,6 +67,31 @@ def test_directions_are_a_function_of_the_seed():
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     assert not torch.equal(found[0], directions(6, 4, torch.device('cpu')))
+
+
+def directions_of_images(world_size: int, monkeypatch) -> dict[int, Tensor]:
+    """By index in the data set, over an epoch in global batches of 8, as the sampler deals the images out."""
+    found = {}
+    for rank in range(world_size):
+        monkeypatch.setattr('lewel_plugins.datasets.seeded_sampler.get_dist_info', lambda: (rank, world_size))  # noqa: B023
+        monkeypatch.setattr('lewel_plugins.dist.rank', lambda: rank)  # noqa: B023
+        monkeypatch.setattr('lewel_plugins.dist.world_size', lambda: world_size)
+        indices, batch = list(SeededSampler(range(24), seed=5)), 8 // world_size
+        for iteration in range(3):
+            seed_shared_generator(iteration)
+            rows = directions(batch, 4, torch.device('cpu'))
+            found.update(zip(indices[iteration * batch : (iteration + 1) * batch], rows))
+    return found
+
+
+def test_an_image_has_the_same_direction_on_any_number_of_ranks(monkeypatch):
+    alone = directions_of_images(1, monkeypatch)
+    assert len(alone) == 24
+    assert len({tuple(d.tolist()) for d in alone.values()}) == 24
+    for world_size in (2, 4):
+        several = directions_of_images(world_size, monkeypatch)
+        assert several.keys() == alone.keys()
+        assert all(torch.equal(several[index], alone[index]) for index in alone)
 
 
 @pytest.mark.parametrize('loss', [SingularValueLoss, BrownianLoss])
