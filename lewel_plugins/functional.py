@@ -349,3 +349,23 @@ def rank_me(x: Tensor) -> Tensor:
     sigma = torch.linalg.svdvals(x)  # (min(N, d),)
     p = sigma / sigma.sum().clamp_min(torch.finfo(x.dtype).tiny) + 1e-7
     return (-p * p.log()).sum().exp()
+
+
+@_full_precision
+def covariance_spectrum(x: Tensor) -> Tensor:
+    """Singular values of the covariance of unit features, times d. MSBReg, Eq. 7's σ, on the unit sphere.
+
+    Features spread evenly over the sphere have 1 everywhere; a collapse of dimensions shows as zeros at the end.
+
+    Args:
+        x: Features, (N, d), N ≥ 2.
+
+    Returns:
+        (d,) in falling order; of fewer than d + 1 images, the last are 0.
+    """
+    N, d = x.shape
+    if N < 2:
+        raise ValueError(f'a covariance is over at least 2 images, got {N}')
+    x = F.normalize(x, dim=1)
+    sigma = torch.linalg.svdvals(x - x.mean(0)).square() * (d / (N - 1))  # (min(N, d),)
+    return F.pad(sigma, (0, d - len(sigma)))

@@ -201,6 +201,12 @@ def rank_me(x: Tensor, epsilon: float = 1e-7) -> Tensor:
     return torch.exp(entropy)
 
 
+def covariance_spectrum(x: Tensor) -> Tensor:
+    """Eigenvalues of the covariance of unit rows times the dimension, the largest first."""
+    S = covariance(torch.stack([row / norm(row) for row in x]))
+    return torch.linalg.eigvalsh(S).flip(0) * x.shape[1]
+
+
 # Networks, from a flat list of parameters
 
 

@@ -40,6 +40,7 @@ CASES: list[Case] = [
     ('alignment', (randn(5, 4), 2 * randn(5, 4, seed=1)), {}),
     ('uniformity', (randn(6, 4),), {}),
     ('uniformity', (randn(3, 4),), dict(t=0.5)),
+    ('covariance_spectrum', (randn(6, 4),), {}),
     ('rank_me', (randn(6, 4),), {}),
     ('rank_me', (randn(3, 5),), {}),
 ]
@@ -149,6 +150,10 @@ def test_known_values():
     assert LF.rank_me(torch.eye(5, dtype=torch.float64)).item() == pytest.approx(5, rel=1e-5)
     assert LF.rank_me(torch.ones(5, 3, dtype=torch.float64)).item() == pytest.approx(1, rel=1e-4)
     assert LF.rank_me(torch.zeros(5, 3)).isfinite()
+    signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # evenly on the circle; n - 1 makes 4/3 of 1
+    torch.testing.assert_close(LF.covariance_spectrum(signs), torch.full((2,), 4 / 3))
+    few = LF.covariance_spectrum(randn(3, 5))
+    assert (few[:2] > 1e-3).all() and (few[2:] < 1e-12).all()
 
 
 def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
@@ -184,6 +189,7 @@ def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
         (lambda: LF.multi_crop_loss(randn(3, 3, 4), randn(2, 2, 4)), ['(3, 3, 4)', '(2, 2, 4)']),
         (lambda: LF.alignment(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
         (lambda: LF.uniformity(randn(1, 3)), ['at least 2', '1']),
+        (lambda: LF.covariance_spectrum(randn(1, 3)), ['at least 2', '1']),
     ],
 )
 def test_errors_name_the_numbers(call, numbers):

@@ -8,6 +8,7 @@ import tiny
 import torch
 import twins
 from mmengine.optim import OptimWrapper
+from test_lewel_b import BACKBONES
 from torch import Tensor
 
 from lewel_plugins.models import MSBReg
@@ -179,6 +180,15 @@ def test_losses_are_in_float32_under_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         losses = model.loss([x.float() for x in tiny.images(views=3)])
     assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
+
+
+@pytest.mark.parametrize(('name', 'channels'), [('resnet', 64), ('swin', 64), ('vit', 16)])
+def test_backbones_of_mmpretrain(name, channels):
+    model = MSBReg(BACKBONES[name], tiny.projection_config(in_channels=channels), hid_channels=tiny.HIDDEN)
+    model.init_weights()
+    torch.manual_seed(0)
+    sum(model.loss([torch.randn(4, 3, 32, 32) for _ in range(3)]).values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize(
