@@ -1,5 +1,6 @@
 """Read checkpoints without running code from them, and rebuild their models."""
 
+import copy
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,6 +93,14 @@ def config_of(checkpoint: dict[str, Any], path: str | Path) -> Config:
     return Config.fromstring(text, '.py')
 
 
+def model_config(cfg: Config) -> dict[str, Any]:
+    """A copy of a config's model, with the data preprocessor that the Runner gives it where that stands beside it."""
+    model = copy.deepcopy(cfg.model)
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    return model
+
+
 def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> BaseModel:
     """The config's model with a checkpoint's weights, on the CPU, in eval mode.
 
@@ -99,7 +108,7 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
         SetupError: The weights do not fit.
     """
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(model_config(cfg))
     try:
         model.load_state_dict(checkpoint['state_dict'])
     except RuntimeError as error:

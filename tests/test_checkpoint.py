@@ -5,7 +5,7 @@ import pytest
 import torch
 from toy_runner import toy_config, toy_runner
 
-from lewel_plugins.checkpoint import build_model, config_of, read_tensors
+from lewel_plugins.checkpoint import build_model, config_of, model_config, read_tensors
 from lewel_plugins.runner_setup import SetupError
 
 pytestmark = pytest.mark.core
@@ -28,6 +28,19 @@ def test_reads_what_mmengine_writes(tmp_path):
     assert not model.training
     for a, b in zip(model.state_dict().values(), runner.model.state_dict().values()):
         assert torch.equal(a, b)
+
+
+def test_the_model_gets_the_data_preprocessor_that_stands_beside_it(tmp_path):
+    """As in the Runner; without it images would reach the backbone as they are."""
+    cfg = toy_config(tmp_path)
+    del cfg.model['data_preprocessor']
+    cfg.data_preprocessor = dict(type='SelfSupDataPreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    state = toy_runner(tmp_path).model.state_dict()
+    model = build_model(cfg, dict(state_dict=state), 'x.pth')
+    assert model.data_preprocessor.std.flatten().tolist() == [4.0, 5.0, 6.0]
+    assert 'data_preprocessor' not in cfg.model
+    cfg.model.data_preprocessor = dict(type='SelfSupDataPreprocessor', mean=[0.0] * 3, std=[7.0] * 3)
+    assert model_config(cfg)['data_preprocessor']['std'] == [7.0] * 3
 
 
 class _Malicious:

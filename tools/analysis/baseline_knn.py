@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins import runner_setup
+from lewel_plugins.checkpoint import model_config
 from lewel_plugins.evaluation import KNNMetric
 from lewel_plugins.evaluation.feature_loop import labels_and_indices, pooled_features, preprocessed_images
 from lewel_plugins.registry import METRICS
@@ -88,7 +89,7 @@ def evaluate(
 def build_model(cfg: Config, seed: int) -> BaseModel:
     """The config's model, freshly initialised."""
     set_random_seed(seed)
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(model_config(cfg))
     model.init_weights()
     model.to(get_device()).eval()
     return model
