@@ -2,7 +2,7 @@ from .algorithms import LEWELB, LEWELM, BYOLMultiCrop, MomentumPretrainer, MSBRe
 from .backbones import ResNet10
 from .data_preprocessors import BatchViews
 from .key_queue import KeyQueue
-from .losses import BrownianLoss, SingularValueLoss
+from .losses import BrownianLoss, SingularValueLoss, UniformityLoss
 from .momentum_encoder import MomentumEncoder
 from .necks import MLP, LEWELNeck, ProjectionNeck, StandardizedLinear
 
@@ -22,4 +22,5 @@ __all__ = [
     'ResNet10',
     'SingularValueLoss',
     'StandardizedLinear',
+    'UniformityLoss',
 ]

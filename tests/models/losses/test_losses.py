@@ -11,7 +11,7 @@ from torch import Tensor
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
 from lewel_plugins.datasets import SeededSampler
-from lewel_plugins.models import BrownianLoss, SingularValueLoss
+from lewel_plugins.models import BrownianLoss, SingularValueLoss, UniformityLoss
 from lewel_plugins.models.losses.brownian_loss import directions
 from lewel_plugins.seeding import seed_shared_generator
 
@@ -28,7 +28,8 @@ def embeddings() -> Tensor:
 def on_rank(rank: int) -> dict[str, tuple[Tensor, Tensor]]:
     """Loss and gradient, as after DDP's averaging, of this rank's images, dealt out in turn."""
     found = {}
-    for loss in (SingularValueLoss(0.3), SingularValueLoss(0.3, normalize=True), BrownianLoss(0.7)):
+    singular = SingularValueLoss(0.3), SingularValueLoss(0.3, normalize=True)
+    for loss in (*singular, BrownianLoss(0.7), UniformityLoss(0.6)):
         seed_shared_generator(11)
         p = embeddings()[:, rank :: dist.world_size()].requires_grad_()
         value = loss(p)
@@ -52,8 +53,9 @@ def test_ranks_equal_one_process(world_size, tmp_path):
             continue
         mean = torch.stack([found[name][0] for found in ranks]).mean()
         assert naive.largest_difference([mean], [value]) < TOLERANCE, name
-        if name.startswith('singular'):  # of the global batch on every rank
+        if not name.startswith('brownian'):  # of the global batch on every rank
             assert all(naive.largest_difference([found[name][0]], [value]) < TOLERANCE for found in ranks)
+        if name.startswith('singular'):
             local = LF.singular_value_loss(embeddings()[:, ::world_size], name.endswith('True'))
             assert (0.3 * local - value).abs() > 1e-3  # the comparison can fail
 
@@ -94,7 +96,13 @@ def test_an_image_has_the_same_direction_on_any_number_of_ranks(monkeypatch):
         assert all(torch.equal(several[index], alone[index]) for index in alone)
 
 
-@pytest.mark.parametrize('loss', [SingularValueLoss, BrownianLoss])
+def test_uniformity_is_the_mean_over_views():
+    p = embeddings()
+    expected = sum(naive.uniformity(view) for view in p) / K
+    assert naive.largest_difference([UniformityLoss(0.6)(p)], [0.6 * expected]) < TOLERANCE
+
+
+@pytest.mark.parametrize('loss', [SingularValueLoss, BrownianLoss, UniformityLoss])
 def test_negative_weights_are_refused(loss):
     with pytest.raises(ValueError, match='weight .* got -0.1'):
         loss(weight=-0.1)
