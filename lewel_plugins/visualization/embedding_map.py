@@ -104,7 +104,8 @@ def _scatter(axis: Axes, points: Tensor, labels: Tensor, colors: list) -> None:
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
     shown = [colors[label] if label >= 0 else (0.6, 0.6, 0.6, 1.0) for label in labels[order].tolist()]
     size = max(2.0, min(20.0, 12000 / len(points)))
-    axis.scatter(*points[order].T.tolist(), s=size, c=shown, linewidths=0, alpha=0.75)
+    x, y = points[order].T.tolist()
+    axis.scatter(x, y, s=size, c=shown, linewidths=0, alpha=0.75)
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_aspect('equal', adjustable='datalim')
