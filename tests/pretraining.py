@@ -27,6 +27,8 @@ from lewel_plugins import runner_setup
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 GLOBAL_BATCH, ITERATIONS = 4, 12
+TYPES = dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM', msbreg='lewel_plugins.MSBReg')
+REGULARIZERS = [dict(type='lewel_plugins.SingularValueLoss'), dict(type='lewel_plugins.BrownianLoss')]
 VIEW = [
     dict(type='RandomResizedCrop', scale=16, crop_ratio_range=(0.2, 1.0)),
     dict(type='RandomFlip', prob=0.5),
@@ -45,6 +47,7 @@ class Run:
     workers: int = 0
     views: str = 'loader'  # or 'device': BatchViews
     alignment: str = 'learned'
+    regularized: bool = False
     accumulate: int = 1
     validate: bool = False
     seed: int = 0
@@ -83,18 +86,19 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     preprocessor = dict(
         type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
     )
+    more = 1 if run.method == 'msbreg' else 0  # K = 3
     if run.views == 'device':
         view = dict(size=16, crop_scale=(0.2, 1.0))
-        preprocessor.update(type='lewel_plugins.BatchViews', views=[view, dict(view, solarize=0.2)])
+        preprocessor.update(type='lewel_plugins.BatchViews', views=[view] * more + [view, dict(view, solarize=0.2)])
     else:
-        pipeline.append(dict(type='MultiView', num_views=[1, 1], transforms=[VIEW, VIEW]))
+        pipeline.append(dict(type='MultiView', num_views=[1 + more, 1], transforms=[VIEW, VIEW]))
     model = dict(
-        type=dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM')[run.method],
+        type=TYPES[run.method],
         data_preprocessor=preprocessor,
         backbone=tiny.backbone_config(),
-        neck=tiny.neck_config(alignment=run.alignment),
+        neck=tiny.projection_config() if run.method == 'msbreg' else tiny.neck_config(alignment=run.alignment),
     )
-    if run.method == 'lewel_b':
+    if run.method != 'lewel_m':
         model.update(hid_channels=tiny.HIDDEN)
         optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
     else:
@@ -141,6 +145,8 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 1
     cfg.default_hooks.checkpoint.update(interval=6, by_epoch=False)
+    if run.regularized:
+        cfg.custom_hooks.append(dict(type='lewel_plugins.RegularizerHook', module='q', regularizers=REGULARIZERS))
     if run.validate:
         add_validation(cfg)
     return cfg

@@ -20,6 +20,9 @@ CASES = [
     Run('lewel_m', loop='iter', images=24, workers=2),
     Run('lewel_m', ranks=2),
     Run('lewel_m', ranks=2, loop='iter', images=24, workers=2, alignment='random'),
+    Run('msbreg', workers=2),
+    Run('msbreg', ranks=2, loop='iter', images=24, views='device'),
+    Run('lewel_b', ranks=2, regularized=True),
 ]
 
 

@@ -1,4 +1,4 @@
-"""LEWEL on a backbone of one convolution, small enough for the naive loops of ``references.py``."""
+"""The methods on a backbone of one convolution, small enough for the naive loops of ``references.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from lewel_plugins.models import LEWELB, LEWELM, LEWELNeck
+from lewel_plugins.models import LEWELB, LEWELM, MLP, BYOLMultiCrop, LEWELNeck, MSBReg
 
 WIDTH, HIDDEN, EMBEDDING = 8, 12, 8
 
@@ -70,6 +70,31 @@ def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None =
     model = randomise(model.double(), seed)
     model.queue.keys.copy_(nn.functional.normalize(model.queue.keys, dim=0))
     return model
+
+
+def projection_config(**changes: object) -> dict:
+    sizes = dict(in_channels=WIDTH, hid_channels=HIDDEN, out_channels=EMBEDDING)
+    return dict(type='lewel_plugins.ProjectionNeck', **{**sizes, **changes})
+
+
+def msbreg(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> MSBReg:
+    """float64, teacher different from the online network."""
+    settings = dict(hid_channels=HIDDEN, **changes)
+    model = MSBReg(backbone_config(batch_free), projection_config(**(neck_changes or {})), **settings)
+    return randomise(model.double(), seed)
+
+
+def byol_multi_crop(seed: int = 0, batch_free: bool = False, **changes: object) -> BYOLMultiCrop:
+    """float64, teacher different from the online network."""
+    settings = dict(hid_channels=HIDDEN, **changes)
+    return randomise(BYOLMultiCrop(backbone_config(batch_free), projection_config(), **settings).double(), seed)
+
+
+def shrink(model: nn.Module, factor: float = 0.3) -> None:
+    """Bring predictions to about unit variance: the singular value loss goes with their fourth power."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= factor
 
 
 def images(num: int = 4, views: int = 2, seed: int = 0, size: int = 6) -> list[Tensor]:
@@ -149,3 +174,22 @@ def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
     parameters = [p for p in model.parameters() if p.requires_grad]
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
+
+
+def naive_head(module: MLP, rows: Tensor) -> Tensor:
+    """An MLP in training mode, or one without BN."""
+    norm = 'LN' if isinstance(module[1], nn.LayerNorm) else 'BN'
+    return naive.mlp(rows, list(module.parameters()), None, norm, type(module[0]) is not nn.Linear)
+
+
+def naive_embeddings(model: MSBReg | BYOLMultiCrop, views: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Predictions p and targets z of all views, both (K, N, d)."""
+
+    def project(network: nn.Module, x: Tensor) -> Tensor:
+        rows = torch.stack([naive.pooled(feature) for feature in network.backbone(x)[0]])
+        return naive_head(network.neck.g, rows)
+
+    p = torch.stack([naive_head(model.predictor, project(model, x)) for x in views])
+    with torch.no_grad():
+        z = torch.stack([project(model.teacher.module, x) for x in views])
+    return p, z

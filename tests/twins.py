@@ -1,4 +1,4 @@
-"""mmpretrain's own BYOL and MoCo on the weights of a LEWEL model with β = 0: what the identities compare with."""
+"""mmpretrain's own BYOL and MoCo on the weights of one of our models: what the identities compare with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from mmpretrain.models.selfsup import BYOL, MoCo
 from mmpretrain.utils import register_all_modules
 from torch import Tensor, nn
 
-from lewel_plugins.models import LEWELB, LEWELM, MLP
+from lewel_plugins.models import LEWELB, LEWELM, MLP, BYOLMultiCrop, MSBReg
+from lewel_plugins.seeding import seed_shared_generator
+
+OverBYOL = LEWELB | MSBReg | BYOLMultiCrop
 
 register_all_modules(init_default_scope=False)
 
@@ -37,7 +40,11 @@ def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
             theirs.data.copy_(ours.data)
 
 
-def byol(model: LEWELB) -> BYOL:
+def _predictor(model: OverBYOL) -> MLP:
+    return model.q if isinstance(model, LEWELB) else model.predictor
+
+
+def byol(model: OverBYOL) -> BYOL:
     """BYOL with the online weights of ``model``; its first step copies them to its target."""
     twin = BYOL(
         backbone=deepcopy(model.backbone),
@@ -45,12 +52,12 @@ def byol(model: LEWELB) -> BYOL:
         head=dict(
             type='mmpretrain.LatentPredictHead',
             loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),  # 1 - cos: the paper's constant
-            predictor=_config_of(model.q, pool=False),
+            predictor=_config_of(_predictor(model), pool=False),
         ),
         base_momentum=model.teacher.base_momentum,
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
     ).double()
-    _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck), (model.q, twin.head.predictor)])
+    _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck), (_predictor(model), twin.head.predictor)])
     return twin
 
 
@@ -76,13 +83,13 @@ def moco(model: LEWELM) -> MoCo:
     return twin
 
 
-def online(model: LEWELB | LEWELM) -> list[Tensor]:
+def online(model: OverBYOL | LEWELM) -> list[Tensor]:
     """Parameters of ``model`` that its twin has too, in the twin's order (backbone, neck, predictor)."""
-    modules = [model.backbone, model.neck.g] + ([model.q] if isinstance(model, LEWELB) else [])
+    modules = [model.backbone, model.neck.g] + ([] if isinstance(model, LEWELM) else [_predictor(model)])
     return [p for module in modules for p in module.parameters()]
 
 
-def teacher(model: LEWELB | LEWELM) -> list[Tensor]:
+def teacher(model: OverBYOL | LEWELM) -> list[Tensor]:
     """The teacher's parameters that the twin has too."""
     networks = model.teacher.module
     return [*networks.backbone.parameters(), *networks.neck.g.parameters()]
@@ -96,21 +103,29 @@ def twin_teacher(twin: BYOL | MoCo) -> list[Tensor]:
     return list((twin.target_net if isinstance(twin, BYOL) else twin.encoder_k).module.parameters())
 
 
-def walk_together(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) -> dict[str, float]:
+def walk_together(
+    model: OverBYOL | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6, scale: float = 1
+) -> dict[str, float]:
     """Largest differences over ``steps`` optimizer steps of both: loss, gradients, parameters, teacher, queue.
 
+    The loss of ``model`` is multiplied by ``scale``.
     mmpretrain's ``CosineEMA`` computes its momentum in torch's default type; in float32 it is off by 1e-8.
     """
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
         MessageHub.get_current_instance().update_info('max_iters', steps)
-        return _walk(model, twin, steps, size)
+        return _walk(model, twin, steps, size, scale)
     finally:
         torch.set_default_dtype(default)
 
 
-def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) -> dict[str, float]:
+def _losses(model: nn.Module, views: list[Tensor], step: int) -> dict[str, Tensor]:
+    seed_shared_generator(step)
+    return model(views, [], mode='loss')  # not model.loss: hooks
+
+
+def _walk(model: OverBYOL | LEWELM, twin: BYOL | MoCo, steps: int, size: int, scale: float) -> dict[str, float]:
     optimizers = [torch.optim.SGD(ps, lr=0.1, momentum=0.9) for ps in (online(model), twin_online(twin))]
     model.start_training()
     worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
@@ -121,7 +136,7 @@ def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) 
 
     for step in range(steps):
         views = tiny.images(seed=step, size=size)
-        losses = [sum(m.loss(views, []).values()) for m in (model, twin)]
+        losses = [s * sum(_losses(m, views, step).values()) for m, s in ((model, scale), (twin, 1))]
         note('teacher', teacher(model), twin_teacher(twin))  # mmpretrain updates it inside the loss
         for optimizer, loss in zip(optimizers, losses):
             optimizer.zero_grad()

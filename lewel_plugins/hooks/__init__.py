@@ -2,6 +2,7 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .broken_image_hook import BrokenImageHook
 from .momentum_update_hook import MomentumUpdateHook
 from .non_finite_hook import NonFiniteHook
+from .regularizer_hook import RegularizerHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
 
@@ -11,6 +12,7 @@ __all__ = [
     'CollapseError',
     'MomentumUpdateHook',
     'NonFiniteHook',
+    'RegularizerHook',
     'RepresentationMonitorHook',
     'ReproducibilityHook',
 ]

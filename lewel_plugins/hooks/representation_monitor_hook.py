@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
+from lewel_plugins.evaluation.representation_metric import spectrum_at_quartiles
 from lewel_plugins.registry import HOOKS
 
 _MAX_SAMPLES = 2048
@@ -38,6 +39,8 @@ class RepresentationMonitorHook(Hook):
 
     - ``std``: of the unit embeddings times sqrt(d), 1 = spread evenly, 0 = collapsed; mean over the views;
     - ``rank_me``: effective rank in [1, min(N, d)], mean over the views;
+    - ``spectrum_0``, ``_25``, ``_50``, ``_75``: singular values of the covariance of the unit embeddings times d, the
+      largest and those that 25, 50 and 75 % of the others exceed, mean over the views; 1 = spread evenly;
     - ``uniformity``: of the first view;
     - ``alignment``: mean squared distance between the first two views, if there are two;
     - ``teacher_momentum``: 1 − α, if the model has a ``teacher``.
@@ -157,6 +160,7 @@ class RepresentationMonitorHook(Hook):
         )
         if len(z[0]) > 1:
             measures['uniformity'] = LF.uniformity(z[0])
+            measures.update(spectrum_at_quartiles(torch.stack([LF.covariance_spectrum(view) for view in z]).mean(0)))
         if len(z) > 1 and z[0].shape == z[1].shape:
             measures['alignment'] = LF.alignment(z[0], z[1])
         values = torch.stack([value.float() for value in measures.values()]).tolist()  # one synchronisation

@@ -4,15 +4,17 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 
 from lewel_plugins.models import MomentumPretrainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-RECIPES = sorted([*CONFIGS.glob('lewel/*.py'), *CONFIGS.glob('baselines/*.py')])
+RECIPES = sorted(path for room in ('lewel', 'baselines', 'msbreg') for path in CONFIGS.glob(f'{room}/*.py'))
+MSBREG = [path for path in RECIPES if path.parent.name == 'msbreg']
 
 
 def test_basenames_are_unique():
@@ -26,7 +28,7 @@ def test_recipe_builds(path):
     init_default_scope('mmpretrain')
     cfg.model.data_preprocessor = cfg.data_preprocessor
     model = MODELS.build(cfg.model)
-    ours = path.stem.startswith('lewel')
+    ours = path.parent.name != 'baselines'
     assert isinstance(model, MomentumPretrainer) == ours
     # Without a GPU tools/train.py does the same to mixed precision.
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
@@ -60,3 +62,30 @@ def test_model_index_names_files_that_exist():
         models = yaml.safe_load((root / metafile).read_text())['Models']
         for model in models:
             assert (root / model['Config']).is_file(), model['Config']
+
+
+def number_of_views(cfg: Config) -> int:
+    if 'views' in cfg.data_preprocessor:
+        return len(cfg.data_preprocessor.views)
+    steps = cfg.train_dataloader.dataset.dataset.pipeline
+    (number,) = (step.num_views for step in steps if step.type == 'MultiView')
+    return number if isinstance(number, int) else sum(number)
+
+
+@pytest.mark.parametrize('path', MSBREG, ids=lambda path: path.stem)
+def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
+    cfg = Config.fromfile(str(path))
+    K = 8 if 'multicrop' in path.stem else int(re.search(r'-k(\d)', path.stem)[1])
+    assert number_of_views(cfg) == K
+    if 'k4' in path.stem or 'k8' in path.stem:
+        base = dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5).get(path.stem.rsplit('_')[-1])
+        if base:  # SPEC: lr = base * batch / 256 * K
+            assert cfg.optim_wrapper.optimizer.lr == pytest.approx(base * cfg.auto_scale_lr.base_batch_size / 256 * K)
+    for step in cfg.train_dataloader.dataset.dataset.pipeline:
+        TRANSFORMS.build(step)
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    losses = model.loss([torch.randn(2, 3, 32, 32) for _ in range(K)])
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""Print how far LEWEL is from what it must equal: ``python tools/benchmarks/identities.py``.
+"""Print how far the methods are from what they must equal: ``python tools/benchmarks/identities.py``.
 
 The comparisons are those of the tests (``tests/``, so this needs a clone, with pytest); here they print the largest
 differences that they find, in float64, instead of only passing. A minute on one core. Writes
@@ -20,6 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 for folder in ('', 'models/algorithms', 'models/necks'):
     sys.path.insert(0, str(ROOT / 'tests' / folder))
 
+TITLES = {
+    'lewel_b': 'LEWEL_B',
+    'lewel_m': 'LEWEL_M',
+    'lewel_b+regularizers': 'LEWEL_B + L_s + L_b',
+    'msbreg': 'MSBReg, K = 3',
+    'byol_multi_crop': 'BYOL with multi-crop',
+}
 Row = tuple[str, str, dict[str, float]]
 
 
@@ -34,6 +41,15 @@ def upstream() -> Iterable[Row]:
     yield 'the same on ResNet-18', "mmpretrain's BYOL, 3 steps", twins.on_resnet('lewel_b', 3)
     yield 'LEWEL_M, β = 0, uncoupled', "mmpretrain's MoCo, 7 steps", twins.walk_together(m, twins.moco(m), 7)
     yield 'the same on ResNet-18', "mmpretrain's MoCo, 3 steps", twins.on_resnet('lewel_m', 3)
+    half = tiny.msbreg(exclude_self=True, lambda_s=0.0, lambda_b=0.0, momentum=0.3)
+    found = twins.walk_together(half, twins.byol(half), 6, scale=2)
+    yield 'MSBReg, K = 2, without the own target, no forces, × 2', "mmpretrain's BYOL, 6 steps", found
+    large = tiny.byol_multi_crop(momentum=0.3)
+    yield (
+        'BYOL with multi-crop, no small views',
+        "mmpretrain's BYOL, 6 steps",
+        twins.walk_together(large, twins.byol(large), 6),
+    )
     neck = tiny.neck(alignment='uniform', num_groups=1)
     yield 'neck, uniform maps, h = 1', 'g and p on GAP', test_lewel_neck.differences_from_pooling(neck)
 
@@ -41,6 +57,7 @@ def upstream() -> Iterable[Row]:
 def loops() -> Iterable[Row]:
     import test_functional
     import test_lewel_neck
+    import test_msbreg
     import tiny
 
     for name in dict.fromkeys(case[0] for case in test_functional.CASES):
@@ -60,6 +77,12 @@ def loops() -> Iterable[Row]:
             yield f'LEWEL_B, {said}, {norm}', 'loops', tiny.step_differences(model, tiny.images(3))
         model = tiny.lewel_m(neck_changes=changes)
         yield f'LEWEL_M, {said}', 'loops', tiny.step_differences(model, tiny.images(3))
+    for norm in ('BN', 'LN'):
+        for standardize in (False, True):
+            model = tiny.msbreg(neck_changes=dict(norm=norm, standardize=standardize))
+            tiny.shrink(model)
+            said = f'{norm}{" and weight standardisation" if standardize else ""}'
+            yield f'MSBReg, K = 3, {said}', 'loops', test_msbreg.step_differences(model, tiny.images(3, 3))
 
 
 def ranks() -> Iterable[Row]:
@@ -73,7 +96,8 @@ def ranks() -> Iterable[Row]:
             for name, function in (('gather', 'all_gather'), ('sum', 'all_reduce_sum')):
                 yield f'`{function}`, {world_size} ranks', '1 process, all rows', test_dist.differences(results, name)
             results = on_ranks(world_size, Path(folder), test_parity.train_rank, world_size)
-            for method, title in (('lewel_b', 'LEWEL_B'), ('lewel_m', 'LEWEL_M')):
+            for method in test_parity.METHODS:
+                title = TITLES.get(method, method)
                 found = test_parity.differences(results, method)
                 yield f'{title}, {world_size} ranks', f'1 process, {test_parity.STEPS} steps', found
 
@@ -112,7 +136,9 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='Largest differences of LEWEL from what it must equal, in float64.')
+    parser = argparse.ArgumentParser(
+        description='Largest differences of the methods from what they must equal, in float64.'
+    )
     parser.add_argument('--out', type=Path, default=ROOT / 'docs' / 'results' / 'identities.md', help='file to write')
     args = parser.parse_args()
     torch.set_num_threads(1)

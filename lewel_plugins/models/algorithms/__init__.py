@@ -1,5 +1,7 @@
 from .base import MomentumPretrainer
+from .byol_multi_crop import BYOLMultiCrop
 from .lewel_b import LEWELB
 from .lewel_m import LEWELM
+from .msbreg import MSBReg
 
-__all__ = ['LEWELB', 'LEWELM', 'MomentumPretrainer']
+__all__ = ['LEWELB', 'LEWELM', 'BYOLMultiCrop', 'MSBReg', 'MomentumPretrainer']

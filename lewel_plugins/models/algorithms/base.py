@@ -81,11 +81,13 @@ class MomentumPretrainer(BaseSelfSupervisor):
         self.teacher.update(self.backbone, self.neck, progress)
         self._version = None
 
-    def views(self, inputs: list[Tensor], count: int) -> list[Tensor]:
-        """Check that a batch has ``count`` views, each (N, 3, H, W), and that the teacher is being updated."""
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != count:
-            got = f'{len(inputs)} views' if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-            raise ValueError(f'{type(self).__name__} takes a list of {count} views (N, 3, H, W) a batch, got {got}')
+    def views(self, inputs: list[Tensor], count: int, or_more: bool = False) -> list[Tensor]:
+        """Check that a batch has ``count`` views (N, 3, H, W), or more, and that the teacher is being updated."""
+        number = len(inputs) if isinstance(inputs, (list, tuple)) else 0
+        if number != count and not (or_more and number > count):
+            got = f'{number} views' if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            wanted = f'{count} views{" or more" if or_more else ""}'
+            raise ValueError(f'{type(self).__name__} takes a list of {wanted} (N, 3, H, W) a batch, got {got}')
         self._check_teacher_follows()
         return list(inputs)
 
