@@ -376,6 +376,25 @@ def projector_terms(
     return (contrastive / len(losses) if literal_eq4 else contrastive), pcr_weight * regularization
 
 
+@_full_precision
+def orthogonalize(weight: Tensor) -> Tensor:
+    """Make M weight matrices, as vectors, orthogonal to each other; each keeps its length. MPCL, Table II, "Orth.".
+
+    Gram-Schmidt in their order, by a Cholesky factor of their M × M cosines.
+
+    Args:
+        weight: (M, out, in), linearly independent.
+
+    Returns:
+        (M, out, in).
+    """
+    vectors = weight.flatten(1)
+    lengths = vectors.norm(dim=1, keepdim=True)
+    unit = vectors / lengths
+    factor = torch.linalg.cholesky_ex(unit @ unit.T)[0]  # the checked form would wait for the device
+    return (torch.linalg.solve_triangular(factor, unit, upper=False) * lengths).view_as(weight)
+
+
 # Measures of a representation -------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ def _config_of(mlp: MLP, pool: bool) -> dict:
 def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
     for source, target in pairs:
         for ours, theirs in zip(source.parameters(), target.parameters(), strict=True):
-            theirs.data.copy_(ours.data)
+            theirs.data.copy_(ours.data.view_as(theirs))
 
 
 def byol(model: LEWELB) -> BYOL:

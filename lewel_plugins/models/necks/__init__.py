@@ -1,4 +1,5 @@
 from .lewel_neck import LEWELNeck
 from .mlp import MLP
+from .multi_projector_neck import MultiProjectorNeck
 
-__all__ = ['MLP', 'LEWELNeck']
+__all__ = ['MLP', 'LEWELNeck', 'MultiProjectorNeck']
