@@ -11,6 +11,7 @@ from pathlib import Path
 import mmengine.config.config
 import numpy as np
 import tiny
+import tiny_mpcl
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -89,12 +90,19 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     else:
         pipeline.append(dict(type='MultiView', num_views=[1, 1], transforms=[VIEW, VIEW]))
     model = dict(
-        type=dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM')[run.method],
+        type=dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM').get(run.method),
         data_preprocessor=preprocessor,
         backbone=tiny.backbone_config(),
         neck=tiny.neck_config(alignment=run.alignment),
     )
-    if run.method == 'lewel_b':
+    custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    if run.method in tiny_mpcl.METHODS:
+        model.update(type=tiny_mpcl.TYPES[run.method], **tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
+        # Epochs of 4 iterations: at 6, where the runs are resumed, one is half done.
+        interval = None if run.loop == 'epoch' else 4
+        custom_hooks.append(dict(type='lewel_plugins.MPCLReweightHook', interval=interval))
+        optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    elif run.method == 'lewel_b':
         model.update(hid_channels=tiny.HIDDEN)
         optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
     else:
@@ -134,9 +142,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
             dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=ITERATIONS),
         ],
         log_processor=dict(window_size=1, by_epoch=epochs),
-        custom_hooks=[
-            dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)
-        ],
+        custom_hooks=custom_hooks,
     )
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 1

@@ -1,6 +1,7 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .broken_image_hook import BrokenImageHook
 from .momentum_update_hook import MomentumUpdateHook
+from .mpcl_reweight_hook import MPCLReweightHook
 from .non_finite_hook import NonFiniteHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
@@ -9,6 +10,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BrokenImageHook',
     'CollapseError',
+    'MPCLReweightHook',
     'MomentumUpdateHook',
     'NonFiniteHook',
     'RepresentationMonitorHook',
