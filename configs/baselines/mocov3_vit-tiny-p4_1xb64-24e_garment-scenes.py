@@ -4,11 +4,11 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='MoCoV3ViT',
-        arch=dict(embed_dims=96, num_layers=4, num_heads=4, feedforward_channels=192),
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=128),
         img_size=32,
         patch_size=4,
         stop_grad_conv1=True,
     ),
-    neck=dict(in_channels=96, num_layers=3, with_avg_pool=False),
+    neck=dict(in_channels=64, num_layers=3, with_avg_pool=False),
     head=dict(predictor=dict(with_last_bn=True)),
 )

@@ -20,6 +20,9 @@ PANELS = (
     ('Alignment', ('alignment',)),
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
+    ('Accuracy of projectors', ('projector/accuracy_*',)),
+    ('Weight of projectors', ('projector/weight_*',)),
+    ('Mean cosine between projectors', ('projector/cosine',)),
 )
 _NAMES = {
     'rank_me': 'embeddings',
@@ -145,4 +148,5 @@ def _select(curves: Iterable[str], wanted: Sequence[str]) -> list[str]:
 def _label(name: str) -> str:
     if name in _NAMES:
         return _NAMES[name]
+    name = name.removeprefix('projector/accuracy_').removeprefix('projector/weight_')
     return name.removeprefix('knn/').replace('top1_k', 'k = ').replace('top1', 'k-NN')
