@@ -48,6 +48,13 @@ def _check_temperature(tau: float) -> None:
         raise ValueError(f'tau must be positive, got {tau}')
 
 
+def _check_queue(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> None:
+    _check_same_shape('q', q, 'k', k)
+    _check_temperature(tau)
+    if queue.shape[:-1] != (*q.shape[:-2], q.shape[-1]):
+        raise ValueError(f'queue must be (…, d, Q) with d = {q.shape[-1]}, got {tuple(queue.shape)}')
+
+
 # LEWEL ------------------------------------------------------------------------------------------------------
 
 
@@ -178,14 +185,49 @@ def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_que
     Returns:
         Of the positives, (…, N), and of the negatives, (…, N, Q).
     """
-    _check_same_shape('q', q, 'k', k)
-    _check_temperature(tau)
-    if queue.shape[:-1] != (*q.shape[:-2], q.shape[-1]):
-        raise ValueError(f'queue must be (…, d, Q) with d = {q.shape[-1]}, got {tuple(queue.shape)}')
+    _check_queue(q, k, queue, tau)
     q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
     if not unit_queue:
         queue = F.normalize(queue, dim=-2)
     return (q * k).sum(-1) / tau, q @ queue / tau
+
+
+class _QueueContrast(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+        positive = (q * k).sum(-1) / tau  # (…, N)
+        negatives = (q / tau) @ queue  # (…, N, Q), the only tensor of this size
+        accuracy = ranked_first(positive, negatives)
+        log_sum = negatives.logsumexp(-1)
+        share = negatives.sub_(torch.logaddexp(positive, log_sum)[..., None]).exp_()  # softmax over 1 + Q
+        rest = torch.sigmoid(log_sum - positive)[..., None]  # 1 − the positive's share
+        ctx.save_for_backward((share @ queue.mT - rest * k) / (tau * q.shape[-2]))
+        ctx.mark_non_differentiable(accuracy)
+        return -F.logsigmoid(positive - log_sum).mean(-1), accuracy
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, _: Tensor):  # type: ignore[override]
+        return grad[..., None, None] * ctx.saved_tensors[0], None, None, None
+
+
+@_full_precision
+def queue_contrast(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """:func:`info_nce` and its accuracy, for a long queue of unit keys. MPCL, Eq. 1 and acc of Eq. 3.
+
+    Only q has a gradient, and it is computed at once: the queue may move on before the backward pass, without a copy
+    of it, and no (N, Q) similarities are kept. For M queues that is most of the time and memory of the loss.
+
+    Args:
+        q: Queries, (…, N, d).
+        k: Their positive keys, (…, N, d).
+        queue: Negative keys as unit columns, (…, d, Q).
+        tau: Temperature τ.
+
+    Returns:
+        Loss and accuracy as of :func:`nce` and :func:`ranked_first`, (…) each.
+    """
+    _check_queue(q, k, queue, tau)
+    return _QueueContrast.apply(F.normalize(q, dim=-1), F.normalize(k, dim=-1), queue, tau)
 
 
 @_full_precision

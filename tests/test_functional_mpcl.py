@@ -84,6 +84,39 @@ def test_low_precision_and_autocast_are_computed_in_float32(case):
     assert all(x.grad.isfinite().all() for x in single)
 
 
+@pytest.mark.parametrize('shape', [(3, 6, 4), (6, 4)], ids=str)
+@pytest.mark.parametrize('tau', [0.2, 1.0])
+def test_queue_contrast_is_info_nce_with_its_accuracy(shape, tau):
+    q, k, queue = randn(*shape), randn(*shape, seed=1), randn(*shape[:-2], 4, 9, seed=2)
+    k, unit = k + 2 * q, torch.nn.functional.normalize(queue, dim=-2)
+    found = naive.value_and_gradients(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q])
+    expected = naive.value_and_gradients(lambda x: LF.info_nce(x, k, unit, tau), [q])
+    assert naive.largest_difference(found, expected) < 1e-12
+    assert found[0].shape == shape[:-2]
+    accuracy = LF.queue_contrast(q, k, unit, tau)[1]
+    assert torch.equal(accuracy, LF.ranked_first(*LF.queue_similarities(q, k, unit, tau)))
+    assert torch.autograd.gradcheck(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q.requires_grad_()])
+
+
+def test_queue_contrast_lets_the_queue_move_on():
+    q, k, queue = randn(2, 3, 4).requires_grad_(), randn(2, 3, 4, seed=1), randn(2, 4, 5, seed=2)
+    (expected,) = torch.autograd.grad(LF.queue_contrast(q, k, queue, 0.2)[0].sum(), q)
+    loss, accuracy = LF.queue_contrast(q, k, queue, 0.2)
+    queue.zero_()
+    assert torch.equal(torch.autograd.grad(loss.sum(), q)[0], expected)
+    assert not accuracy.requires_grad
+    with torch.autocast('cpu', torch.bfloat16):
+        assert LF.queue_contrast(q.bfloat16(), k.bfloat16(), queue.float(), 0.2)[0].dtype == torch.float32
+
+
+def test_queue_contrast_does_not_overflow():
+    q = torch.eye(4, 8).requires_grad_()
+    loss, _ = LF.queue_contrast(q, -q.detach(), q.detach().T, 1e-3)
+    assert loss.item() == pytest.approx(2000, rel=1e-5)
+    loss.backward()
+    assert q.grad.isfinite().all()
+
+
 def test_m_tasks_are_m_calls():
     q, k, queue = randn(3, 4, 5), randn(3, 4, 5, seed=1), randn(3, 5, 6, seed=2)
     single = torch.stack([LF.info_nce(*task, 0.2) for task in zip(q, k, queue)])

@@ -65,10 +65,9 @@ class MPCLMoCo(MomentumPretrainer):
         x_q, x_k = self.views(inputs, 2)
         z_q = self.neck(self.backbone(x_q))  # (M, N, d)
         z_k = self._keys(x_k)
-        # A copy: the queues move on before the backward pass needs them.
-        similarities = LF.queue_similarities(z_q, z_k, self.queue.keys.clone(), self.temperature, unit_queue=True)
+        losses, accuracies = LF.queue_contrast(z_q, z_k, self.queue.keys, self.temperature)  # (M,)
         self.queue.enqueue(z_k)
-        return self.balance(LF.nce(*similarities), LF.ranked_first(*similarities), z_q)
+        return self.balance(losses, accuracies, z_q)
 
     @torch.no_grad()
     def _keys(self, x: Tensor) -> Tensor:

@@ -101,6 +101,7 @@ def test_a_transformer_keeps_its_patch_embedding_and_positions():
 
 
 @pytest.mark.parametrize('method', METHODS)
+@pytest.mark.filterwarnings('ignore:the parameters of')  # loading a state looks like a step
 def test_training_sees_the_weights(method):
     model, views = tiny_mpcl.build(method), tiny.images(5)
     found = []
@@ -145,6 +146,7 @@ def test_no_teacher_in_the_optimizer_and_all_state_in_the_checkpoint(method):
 
 
 @pytest.mark.parametrize('method', METHODS)
+@pytest.mark.filterwarnings('ignore:the parameters of')  # loading a state looks like a step
 def test_autocast_gives_float32_losses_near_the_exact_ones(method):
     model, views = tiny_mpcl.build(method).float(), [x.float() for x in tiny.images(6)]
     state = {name: value.clone() for name, value in model.state_dict().items()}
