@@ -59,6 +59,18 @@ class _AllReduceSum(torch.autograd.Function):
         return grad
 
 
+class _AllReduceSumToOneLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)
+        torch_dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad * world_size()
+
+
 def all_gather(x: Tensor) -> Tensor:
     """Rows of all ranks in rank order, differentiable.
 
@@ -73,13 +85,17 @@ def all_gather(x: Tensor) -> Tensor:
     return _AllGather.apply(x) if torch.is_grad_enabled() and x.requires_grad else _gather(x)
 
 
-def all_reduce_sum(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
     """Sum over ranks, differentiable (the gradient is summed over ranks too).
 
     Args:
         x: Any shape, the same on every rank.
+        same_loss: Every rank computes the same from the sum. Its gradient is then the same on every rank, and W times
+            one of them is their sum: backward needs no communication.
     """
-    return x if world_size() == 1 else _AllReduceSum.apply(x)
+    if world_size() == 1:
+        return x
+    return (_AllReduceSumToOneLoss if same_loss else _AllReduceSum).apply(x)
 
 
 def average_(tensors: Sequence[Tensor]) -> None:

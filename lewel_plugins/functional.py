@@ -5,8 +5,8 @@ communicates between ranks, and all are differentiable in every floating argumen
 arguments are computed in float32, also under autocast; float32 and float64 stay what they are.
 
 Shape letters: N images, D backbone channels, L = HW positions, d channels of the global embedding and
-number of maps, h channel groups, K = d/h aligned embeddings an image, c channels of each, Q queue length.
-In MSBReg's functions K is the number of views of an image.
+number of maps, h channel groups, K = d/h aligned embeddings an image, c channels of each, Q queue length, M projectors,
+W ranks. In MSBReg's functions K is the number of views of an image.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_Function = TypeVar('_Function', bound=Callable[..., Tensor])
+Similarities = tuple[Tensor, Tensor]
+_Function = TypeVar('_Function', bound=Callable[..., Tensor | Similarities])
 
 
 def _widen(x: object) -> object:
@@ -45,6 +46,13 @@ def _check_same_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
 def _check_temperature(tau: float) -> None:
     if not tau > 0:
         raise ValueError(f'tau must be positive, got {tau}')
+
+
+def _check_queue(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> None:
+    _check_same_shape('q', q, 'k', k)
+    _check_temperature(tau)
+    if queue.shape[:-1] != (*q.shape[:-2], q.shape[-1]):
+        raise ValueError(f'queue must be (…, d, Q) with d = {q.shape[-1]}, got {tuple(queue.shape)}')
 
 
 # LEWEL ------------------------------------------------------------------------------------------------------
@@ -99,27 +107,17 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool =
     −log( e^{cos(q,k)/τ} / (e^{cos(q,k)/τ} + Σ_j e^{cos(q, queue_j)/τ}) ), mean over the batch.
 
     Args:
-        q: Queries, (N, d).
-        k: Their positive keys, (N, d).
-        queue: Negative keys as columns, (d, Q).
+        q: Queries, (N, d), or (M, N, d) of M projectors.
+        k: Their positive keys, (N, d) or (M, N, d).
+        queue: Negative keys as columns, (d, Q) or (M, d, Q).
         tau: Temperature τ.
         unit_queue: The keys of the queue are unit vectors already: a long queue takes longer to normalise than to
             compare with.
 
     Returns:
-        Loss, ().
+        Loss, (), or (M,).
     """
-    _check_same_shape('q', q, 'k', k)
-    _check_temperature(tau)
-    if queue.shape[0] != q.shape[1]:
-        raise ValueError(f'queue must be (d, Q) with d = {q.shape[1]}, got {tuple(queue.shape)}')
-    q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
-    if not unit_queue:
-        queue = F.normalize(queue, dim=0)
-    positive = (q * k).sum(1) / tau  # (N,)
-    negatives = (q @ queue / tau).logsumexp(1)  # (N,)
-    # −log(e^p / (e^p + e^n)) = −log σ(p − n): no (N, 1 + Q) concatenation.
-    return -F.logsigmoid(positive - negatives).mean()
+    return nce(*queue_similarities(q, k, queue, tau, unit_queue))
 
 
 @_full_precision
@@ -168,6 +166,275 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
     """
     _check_same_shape('p', p, 'z', z)
     return 2 - 2 * (F.normalize(p, dim=-1) * F.normalize(z, dim=-1)).sum(-1).mean()
+
+
+# Contrastive tasks, one or M at a time (MPCL) ---------------------------------------------------------------
+
+
+@_full_precision
+def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False) -> Similarities:
+    """Cosines over τ of queries with their keys and with a queue. He et al. 2020 (MoCo); MPCL, s of Eq. 1.
+
+    Args:
+        q: Queries, (…, N, d).
+        k: Their positive keys, (…, N, d).
+        queue: Negative keys as columns, (…, d, Q).
+        tau: Temperature τ.
+        unit_queue: The keys of the queue are unit vectors already.
+
+    Returns:
+        Of the positives, (…, N), and of the negatives, (…, N, Q).
+    """
+    _check_queue(q, k, queue, tau)
+    q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+    if not unit_queue:
+        queue = F.normalize(queue, dim=-2)
+    return (q * k).sum(-1) / tau, q @ queue / tau
+
+
+class _QueueContrast(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+        positive = (q * k).sum(-1) / tau  # (…, N)
+        negatives = (q / tau) @ queue  # (…, N, Q), the only tensor of this size
+        accuracy = ranked_first(positive, negatives)
+        log_sum = negatives.logsumexp(-1)
+        share = negatives.sub_(torch.logaddexp(positive, log_sum)[..., None]).exp_()  # softmax over 1 + Q
+        rest = torch.sigmoid(log_sum - positive)[..., None]  # 1 − the positive's share
+        ctx.save_for_backward((share @ queue.mT - rest * k) / (tau * q.shape[-2]))
+        ctx.mark_non_differentiable(accuracy)
+        return -F.logsigmoid(positive - log_sum).mean(-1), accuracy
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, _: Tensor):  # type: ignore[override]
+        return grad[..., None, None] * ctx.saved_tensors[0], None, None, None
+
+
+@_full_precision
+def queue_contrast(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """:func:`info_nce` and its accuracy, for a long queue of unit keys. MPCL, Eq. 1 and acc of Eq. 3.
+
+    Only q has a gradient, and it is computed at once: the queue may move on before the backward pass, without a copy
+    of it, and no (N, Q) similarities are kept. For M queues that is most of the time and memory of the loss.
+
+    Args:
+        q: Queries, (…, N, d).
+        k: Their positive keys, (…, N, d).
+        queue: Negative keys as unit columns, (…, d, Q).
+        tau: Temperature τ.
+
+    Returns:
+        Loss and accuracy as of :func:`nce` and :func:`ranked_first`, (…) each.
+    """
+    _check_queue(q, k, queue, tau)
+    return _QueueContrast.apply(F.normalize(q, dim=-1), F.normalize(k, dim=-1), queue, tau)
+
+
+@_full_precision
+def batch_similarities(q: Tensor, keys: Tensor, tau: float, first: int = 0) -> Similarities:
+    """Cosines over τ of queries with the keys of a batch. Chen et al. 2021 (MoCo v3), Algorithm 1.
+
+    The positive of q[n] is keys[first + n]; all other keys are its negatives.
+
+    Args:
+        q: Queries, (…, N, d).
+        keys: Keys of the batch over all ranks, (…, WN, d), in rank order.
+        tau: Temperature τ.
+        first: Where this rank's keys begin: rank · N.
+
+    Returns:
+        Of the positives, (…, N), and of the negatives, (…, N, WN) with −∞ at the positive.
+
+    Raises:
+        ValueError: Shapes that do not fit, or a batch of one, which has no negative.
+    """
+    _check_temperature(tau)
+    N, total = q.shape[-2], keys.shape[-2]
+    if (*q.shape[:-2], q.shape[-1]) != (*keys.shape[:-2], keys.shape[-1]) or not 0 <= first <= total - N:
+        raise ValueError(f'q is {tuple(q.shape)} with its keys from row {first} on, but keys is {tuple(keys.shape)}')
+    if total < 2:
+        raise ValueError(f'the negatives are other images of the batch: it must hold at least 2, got {total}')
+    logits = F.normalize(q, dim=-1) @ F.normalize(keys, dim=-1).mT / tau
+    positive = logits.diagonal(first, -2, -1)
+    columns = torch.arange(total, device=q.device)
+    own = columns == columns[first : first + N, None]  # (N, WN)
+    return positive, logits.masked_fill(own, float('-inf'))
+
+
+@_full_precision
+def nce(positive: Tensor, negatives: Tensor) -> Tensor:
+    """InfoNCE from similarities: −log(e^p / (e^p + Σ_j e^{n_j})), mean over the batch. MPCL, Eq. 1.
+
+    Args:
+        positive: Similarities with the positives, (…, N).
+        negatives: Similarities with the negatives, (…, N, Q).
+
+    Returns:
+        Loss, (…).
+    """
+    # −log(e^p / (e^p + e^n)) = −log σ(p − n): no (N, 1 + Q) concatenation.
+    return -F.logsigmoid(positive - negatives.logsumexp(-1)).mean(-1)
+
+
+@torch.no_grad()
+def ranked_first(positive: Tensor, negatives: Tensor) -> Tensor:
+    """Share of the queries whose positive is more similar than every negative: acc of MPCL, Eq. 3.
+
+    A tie is a miss, so that a collapsed projector has accuracy 0. Has no gradient.
+
+    Args:
+        positive: Similarities with the positives, (…, N).
+        negatives: Similarities with the negatives, (…, N, Q).
+
+    Returns:
+        Accuracy in [0, 1], (…).
+    """
+    return (positive > negatives.amax(-1)).to(positive.dtype).mean(-1)
+
+
+@_full_precision
+def standardize(
+    x: Tensor, ranks: int = 1, sum_over_ranks: Callable[[Tensor], Tensor] = lambda x: x, eps: float = 1e-5
+) -> Tensor:
+    """Zero mean and unit variance over the batch, a channel each. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
+
+    Args:
+        x: Embeddings, (…, N, d).
+        ranks: Number of ranks W that the batch is spread over, N rows on each.
+        sum_over_ranks: Sums a tensor over them, differentiably. The default is one process's.
+        eps: Added to the variance (with divisor WN), as batch norm does.
+
+    Returns:
+        Standardised embeddings, (…, N, d).
+    """
+    count = ranks * x.shape[-2]
+    centred = x - sum_over_ranks(x.sum(-2, keepdim=True)) / count
+    variance = sum_over_ranks(centred.square().sum(-2, keepdim=True)) / count  # around the mean: no cancellation
+    return centred * (variance + eps).rsqrt()
+
+
+@_full_precision
+def cross_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Cross-correlation matrix of standardised embeddings. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
+
+    Args:
+        x: Standardised embeddings of one view, (…, N, d).
+        y: Standardised embeddings of the other view, (…, N, d).
+
+    Returns:
+        C = xᵀy / N, (…, d, d). Over ranks of N rows each: the mean of theirs.
+    """
+    _check_same_shape('x', x, 'y', y)
+    return x.mT @ y / x.shape[-2]
+
+
+@_full_precision
+def barlow_twins(correlation: Tensor, redundancy_weight: float = 0.0051) -> Tensor:
+    """Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij². Zbontar et al. 2021 (Barlow Twins), Eq. 1.
+
+    Args:
+        correlation: Cross-correlation matrices C, (…, d, d).
+        redundancy_weight: λ.
+
+    Returns:
+        Loss, (…).
+    """
+    diagonal = correlation.diagonal(0, -2, -1)  # (…, d)
+    redundancy = correlation.square().sum((-2, -1)) - diagonal.square().sum(-1)
+    return (1 - diagonal).square().sum(-1) + redundancy_weight * redundancy
+
+
+@_full_precision
+def projector_cosines(z: Tensor) -> Tensor:
+    """Cosines between what M projectors make of the same image: Z of MPCL, Sec. III-B.
+
+    Args:
+        z: Embeddings, (M, N, d).
+
+    Returns:
+        (N, M, M), symmetric, ones on the diagonal.
+    """
+    unit = F.normalize(z, dim=2).transpose(0, 1)  # (N, M, d)
+    return unit @ unit.mT
+
+
+@_full_precision
+def projector_regularization(z: Tensor, squared: bool = False) -> Tensor:
+    """Projector contrastive regularisation (PCR), averaged over the projectors. MPCL, Eq. 2.
+
+    (1/M) Σ_m 1/(M − 1) Σ_{l≠m} cos(z^m_b, z^l_b), mean over the batch. Gradients flow to both. 0 for M = 1.
+
+    Args:
+        z: Embeddings of M projectors, (M, N, d).
+        squared: Square the cosines: smallest for orthogonal instead of opposed embeddings. Eq. 2 has them signed.
+
+    Returns:
+        Loss, ().
+    """
+    M, N, _ = z.shape
+    cosines = projector_cosines(z)
+    others = 1 - torch.eye(M, dtype=cosines.dtype, device=cosines.device)
+    values = cosines.square() if squared else cosines
+    return (values * others).sum() / (N * max(M * (M - 1), 1))
+
+
+@_full_precision
+def training_balance(accuracy: Tensor, epsilon: float = 0.5) -> Tensor:
+    """Weights of the projectors' losses from their accuracies: projector training balance (PTB). MPCL, Eq. 3.
+
+    Args:
+        accuracy: Mean contrastive accuracy of each projector over the last epoch, in [0, 1], (M,).
+        epsilon: Temperature ε; a small one favours the worst projector more.
+
+    Returns:
+        Weights w, (M,), positive with sum 1.
+    """
+    if not epsilon > 0:
+        raise ValueError(f'epsilon must be positive, got {epsilon}')
+    return ((1 - accuracy) / epsilon).softmax(0)
+
+
+@_full_precision
+def projector_terms(
+    losses: Tensor, weights: Tensor, regularization: Tensor, pcr_weight: float = 0.01, literal_eq4: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The two terms of the total loss: Σ_m w^m L^m and (λ/M) Σ_m PCR^m. MPCL, Eq. 4, as a mean over the batch.
+
+    Eq. 4 read literally has another 1/M before the first sum, although the weights of Eq. 3 sum to one: steps would
+    shrink M-fold. With M = 1 and w = 1 the first term is the base framework's own loss, and the second is 0.
+
+    Args:
+        losses: Contrastive loss L^m of each projector, (M,).
+        weights: w, (M,).
+        regularization: (1/M) Σ_m PCR^m, (), from :func:`projector_regularization`.
+        pcr_weight: λ.
+        literal_eq4: Keep the other 1/M.
+
+    Returns:
+        Two losses, (); their sum is the total.
+    """
+    _check_same_shape('losses', losses, 'weights', weights)
+    contrastive = (weights * losses).sum()
+    return (contrastive / len(losses) if literal_eq4 else contrastive), pcr_weight * regularization
+
+
+@_full_precision
+def orthogonalize(weight: Tensor) -> Tensor:
+    """Make M weight matrices, as vectors, orthogonal to each other; each keeps its length. MPCL, Table II, "Orth.".
+
+    Gram-Schmidt in their order, by a Cholesky factor of their M × M cosines.
+
+    Args:
+        weight: (M, out, in), linearly independent.
+
+    Returns:
+        (M, out, in).
+    """
+    vectors = weight.flatten(1)
+    lengths = vectors.norm(dim=1, keepdim=True)
+    unit = vectors / lengths
+    factor = torch.linalg.cholesky_ex(unit @ unit.T)[0]  # the checked form would wait for the device
+    return (torch.linalg.solve_triangular(factor, unit, upper=False) * lengths).view_as(weight)
 
 
 # MSBReg -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import mmengine.config.config
 import numpy as np
 import tiny
+import tiny_mpcl
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -27,7 +28,12 @@ from lewel_plugins import runner_setup
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 GLOBAL_BATCH, ITERATIONS = 4, 12
-TYPES = dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM', msbreg='lewel_plugins.MSBReg')
+TYPES = dict(
+    lewel_b='lewel_plugins.LEWELB',
+    lewel_m='lewel_plugins.LEWELM',
+    msbreg='lewel_plugins.MSBReg',
+    **tiny_mpcl.TYPES,
+)
 REGULARIZERS = [dict(type='lewel_plugins.SingularValueLoss'), dict(type='lewel_plugins.BrownianLoss')]
 VIEW = [
     dict(type='RandomResizedCrop', scale=16, crop_ratio_range=(0.2, 1.0)),
@@ -98,7 +104,14 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         backbone=tiny.backbone_config(),
         neck=tiny.projection_config() if run.method == 'msbreg' else tiny.neck_config(alignment=run.alignment),
     )
-    if run.method != 'lewel_m':
+    custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    if run.method in tiny_mpcl.METHODS:
+        model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
+        # Epochs of 4 iterations: at 6, where the runs are resumed, one is half done.
+        interval = None if run.loop == 'epoch' else 4
+        custom_hooks.append(dict(type='lewel_plugins.MPCLReweightHook', interval=interval))
+        optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    elif run.method != 'lewel_m':
         model.update(hid_channels=tiny.HIDDEN)
         optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
     else:
@@ -138,9 +151,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
             dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=ITERATIONS),
         ],
         log_processor=dict(window_size=1, by_epoch=epochs),
-        custom_hooks=[
-            dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)
-        ],
+        custom_hooks=custom_hooks,
     )
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 1

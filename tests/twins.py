@@ -37,7 +37,7 @@ def _config_of(mlp: MLP, pool: bool) -> dict:
 def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
     for source, target in pairs:
         for ours, theirs in zip(source.parameters(), target.parameters(), strict=True):
-            theirs.data.copy_(ours.data)
+            theirs.data.copy_(ours.data.view_as(theirs))
 
 
 def _predictor(model: OverBYOL) -> MLP:
@@ -83,29 +83,31 @@ def moco(model: LEWELM) -> MoCo:
     return twin
 
 
-def online(model: OverBYOL | LEWELM) -> list[Tensor]:
+def online(model: nn.Module) -> list[Tensor]:
     """Parameters of ``model`` that its twin has too, in the twin's order (backbone, neck, predictor)."""
-    modules = [model.backbone, model.neck.g] + ([] if isinstance(model, LEWELM) else [_predictor(model)])
-    return [p for module in modules for p in module.parameters()]
+    predictors = [getattr(model, name) for name in ('q', 'predictor') if hasattr(model, name)]
+    modules = [model.backbone, getattr(model.neck, 'g', model.neck), *predictors]
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
-def teacher(model: OverBYOL | LEWELM) -> list[Tensor]:
-    """The teacher's parameters that the twin has too."""
+def teacher(model: nn.Module) -> list[Tensor]:
+    """The teacher's parameters that the twin has too; none without a teacher."""
+    if not hasattr(model, 'teacher'):
+        return []
     networks = model.teacher.module
-    return [*networks.backbone.parameters(), *networks.neck.g.parameters()]
+    return [*networks.backbone.parameters(), *getattr(networks.neck, 'g', networks.neck).parameters()]
 
 
-def twin_online(twin: BYOL | MoCo) -> list[Tensor]:
+def twin_online(twin: nn.Module) -> list[Tensor]:
     return [p for p in twin.parameters() if p.requires_grad]
 
 
-def twin_teacher(twin: BYOL | MoCo) -> list[Tensor]:
-    return list((twin.target_net if isinstance(twin, BYOL) else twin.encoder_k).module.parameters())
+def twin_teacher(twin: nn.Module) -> list[Tensor]:
+    names = ('target_net', 'encoder_k', 'momentum_encoder')
+    return [p for name in names if hasattr(twin, name) for p in getattr(twin, name).module.parameters()]
 
 
-def walk_together(
-    model: OverBYOL | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6, scale: float = 1
-) -> dict[str, float]:
+def walk_together(model: nn.Module, twin: nn.Module, steps: int, size: int = 6, scale: float = 1) -> dict[str, float]:
     """Largest differences over ``steps`` optimizer steps of both: loss, gradients, parameters, teacher, queue.
 
     The loss of ``model`` is multiplied by ``scale``.
@@ -125,7 +127,7 @@ def _losses(model: nn.Module, views: list[Tensor], step: int) -> dict[str, Tenso
     return model(views, [], mode='loss')  # not model.loss: hooks
 
 
-def _walk(model: OverBYOL | LEWELM, twin: BYOL | MoCo, steps: int, size: int, scale: float) -> dict[str, float]:
+def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float) -> dict[str, float]:
     optimizers = [torch.optim.SGD(ps, lr=0.1, momentum=0.9) for ps in (online(model), twin_online(twin))]
     model.start_training()
     worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
@@ -147,7 +149,7 @@ def _walk(model: OverBYOL | LEWELM, twin: BYOL | MoCo, steps: int, size: int, sc
             optimizer.step()
         model.momentum_update((step + 1) / steps)
         note('parameter', online(model), twin_online(twin))
-        if isinstance(model, LEWELM):
+        if hasattr(model, 'queue'):
             note('queue', [model.queue.keys], [twin.queue])
     return worst
 

@@ -51,12 +51,20 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
         data_batch: As for :func:`preprocessed_images`.
 
     Returns:
-        The backbone's last output, averaged over positions if it is a map, (N, D) float32.
+        As :func:`pooled`, (N, D) float32.
 
     Raises:
         ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
     """
-    out = model.backbone(preprocessed_images(model, data_batch))
+    return pooled(model.backbone(preprocessed_images(model, data_batch)))
+
+
+def pooled(out: Tensor | Sequence[Tensor]) -> Tensor:
+    """A backbone's last output, averaged over positions if it is a map, (N, D) float32.
+
+    Raises:
+        ValueError: It is neither (N, D) nor (N, D, H, W).
+    """
     out = out[-1] if isinstance(out, Sequence) else out
     if not isinstance(out, Tensor) or out.ndim not in (2, 4):
         shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__

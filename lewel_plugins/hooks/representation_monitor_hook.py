@@ -35,7 +35,8 @@ class RepresentationMonitorHook(Hook):
     """Log how the embeddings are spread while they train, and notice a collapse.
 
     Every ``interval`` iterations it reads what the online ``model.neck`` puts out (the first output, (N, d), of at
-    most two views and of all ranks, at most 2048 images) and logs, as ``train/…`` through the message hub:
+    most two views and of all ranks, at most 2048 images; of M projectors, (M, N, d), their unit embeddings side by
+    side, (N, Md)) and logs, as ``train/…`` through the message hub:
 
     - ``std``: of the unit embeddings times sqrt(d), 1 = spread evenly, 0 = collapsed; mean over the views;
     - ``rank_me``: effective rank in [1, min(N, d)], mean over the views;
@@ -135,6 +136,8 @@ class RepresentationMonitorHook(Hook):
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
         z = output if isinstance(output, Tensor) else output[0]
+        if z.ndim == 3:
+            z = nn.functional.normalize(z.float(), dim=2).transpose(0, 1).flatten(1)
         if z.ndim != 2:
             raise ValueError(f'RepresentationMonitorHook reads embeddings (N, d), but the neck gave {tuple(z.shape)}')
         self._captured.append(z.detach())

@@ -1,10 +1,20 @@
-from .algorithms import LEWELB, LEWELM, BYOLMultiCrop, MomentumPretrainer, MSBReg
+from .algorithms import (
+    LEWELB,
+    LEWELM,
+    BYOLMultiCrop,
+    MomentumPretrainer,
+    MPCLBarlowTwins,
+    MPCLMoCo,
+    MPCLMoCoV3,
+    MSBReg,
+)
 from .backbones import ResNet10
 from .data_preprocessors import BatchViews
 from .key_queue import KeyQueue
 from .losses import BrownianLoss, SingularValueLoss, UniformityLoss
 from .momentum_encoder import MomentumEncoder
-from .necks import MLP, LEWELNeck, ProjectionNeck, StandardizedLinear
+from .necks import MLP, LEWELNeck, MultiProjectorNeck, ProjectionNeck, StandardizedLinear
+from .projector_balance import ProjectorBalance
 
 __all__ = [
     'LEWELB',
@@ -15,10 +25,15 @@ __all__ = [
     'BrownianLoss',
     'KeyQueue',
     'LEWELNeck',
+    'MPCLBarlowTwins',
+    'MPCLMoCo',
+    'MPCLMoCoV3',
     'MSBReg',
     'MomentumEncoder',
     'MomentumPretrainer',
+    'MultiProjectorNeck',
     'ProjectionNeck',
+    'ProjectorBalance',
     'ResNet10',
     'SingularValueLoss',
     'StandardizedLinear',

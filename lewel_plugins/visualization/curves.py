@@ -22,6 +22,9 @@ PANELS = (
     ('Spectrum of the backbone, × D', ('representation/spectrum_*',)),
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
+    ('Accuracy of projectors', ('projector/accuracy_*',)),
+    ('Weight of projectors', ('projector/weight_*',)),
+    ('Mean cosine between projectors', ('projector/cosine',)),
 )
 _NAMES = {
     'rank_me': 'embeddings',
@@ -152,4 +155,5 @@ def _label(name: str) -> str:
     share = name.partition('spectrum_')[2]
     if share:
         return 'largest' if share == '0' else f'at {share} %'
+    name = name.removeprefix('projector/accuracy_').removeprefix('projector/weight_')
     return name.removeprefix('knn/').replace('top1_k', 'k = ').replace('top1', 'k-NN')

@@ -13,7 +13,8 @@ from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 from lewel_plugins.models import MomentumPretrainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-RECIPES = sorted(path for room in ('lewel', 'baselines', 'msbreg') for path in CONFIGS.glob(f'{room}/*.py'))
+RECIPES = sorted(path for room in ('lewel', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
+MPCL = [path for path in RECIPES if path.parent.name == 'mpcl']
 MSBREG = [path for path in RECIPES if path.parent.name == 'msbreg']
 
 
@@ -27,18 +28,21 @@ def test_recipe_builds(path):
     cfg = Config.fromfile(str(path))
     init_default_scope('mmpretrain')
     cfg.model.data_preprocessor = cfg.data_preprocessor
+    if cfg.model.neck.hid_channels == 8192:  # Barlow Twins': 2.4 GB for four
+        cfg.model.neck.update(hid_channels=64, out_channels=64)
     model = MODELS.build(cfg.model)
     ours = path.parent.name != 'baselines'
-    assert isinstance(model, MomentumPretrainer) == ours
+    has_teacher = ours and 'barlowtwins' not in path.stem
+    assert isinstance(model, MomentumPretrainer) == has_teacher
     # Without a GPU tools/train.py does the same to mixed precision.
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     assert len(wrapper.optimizer.param_groups) <= 2
     optimized = {id(p) for group in wrapper.optimizer.param_groups for p in group['params']}
     assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
-    if ours:
+    if has_teacher:
         assert not optimized & {id(p) for p in model.teacher.parameters()}
-    for hook in cfg.default_hooks.values():
+    for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         if hook['type'].startswith('lewel_plugins.'):
             HOOKS.build(hook)
 
@@ -53,6 +57,47 @@ def test_schedule_and_batch_are_what_the_name_says(path):
     assert cfg.auto_scale_lr.base_batch_size == gpus * batch
     epochs = int(re.search(r'-(\d+)e_', path.stem)[1])
     assert cfg.train_cfg.max_epochs == epochs
+
+
+def shrink(cfg: Config) -> None:
+    """A recipe on 32 px, with narrow heads and a shallow backbone of its kind."""
+    model = cfg.model
+    if model.backbone.type == 'MoCoV3ViT':
+        arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=64)
+        model.backbone.update(arch=arch, img_size=32, patch_size=model.backbone.patch_size)
+        model.neck.in_channels = 48
+    elif model.backbone.type == 'ResNet':
+        model.backbone.update(depth=18)
+        model.neck.in_channels = 512
+    model.neck.update(hid_channels=32, out_channels=16)
+    if 'predictor' in model:
+        model.predictor.update(hid_channels=32)
+    if 'queue_len' in model:
+        model.queue_len = 64
+
+
+@pytest.mark.parametrize('path', MPCL, ids=lambda path: path.stem)
+def test_mpcl_recipe_trains_a_step(path):
+    cfg = Config.fromfile(str(path))
+    shrink(cfg)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
+    model.init_weights()
+    wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
+    wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
+    model.start_training()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    on_device = cfg.data_preprocessor.type == 'lewel_plugins.BatchViews'
+    losses = model.train_step(dict(inputs=images if on_device else [images, images.flip(3)], data_samples=[]), wrapper)
+    model.momentum_update(0.5)
+    assert losses.keys() == {'loss', 'loss_contrastive', 'loss_pcr'}
+    assert all(value.isfinite() for value in losses.values())
+    assert losses['loss_contrastive'] > 0 and losses['loss_pcr'] != 0
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    heads = {n for n, p in model.named_parameters() if n.startswith(('neck.', 'predictor.')) and p.dim() == 3}
+    assert heads <= moved and any(name.startswith('backbone.') for name in moved)
+    assert ('teacher' in dict(model.named_children())) == any(name.startswith('teacher.') for name in moved)
 
 
 def test_model_index_names_files_that_exist():

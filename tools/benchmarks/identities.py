@@ -50,8 +50,42 @@ def upstream() -> Iterable[Row]:
         "mmpretrain's BYOL, 6 steps",
         twins.walk_together(large, twins.byol(large), 6),
     )
+    yield from upstream_mpcl()
     neck = tiny.neck(alignment='uniform', num_groups=1)
     yield 'neck, uniform maps, h = 1', 'g and p on GAP', test_lewel_neck.differences_from_pooling(neck)
+
+
+def upstream_mpcl() -> Iterable[Row]:
+    import twins_mpcl
+
+    for method, twin in (('mpcl_moco', 'MoCo'), ('mpcl_moco_v3', 'MoCoV3'), ('mpcl_barlow_twins', 'BarlowTwins')):
+        title = f'MPCL on {twin}, M = 1'
+        yield title, f"mmpretrain's {twin}, 7 steps", twins_mpcl.walk(method, None, 7)
+        yield (
+            'the same on ResNet-18',
+            f"mmpretrain's {twin}, 2 steps",
+            twins_mpcl.walk(method, twins_mpcl.RESNET, 2, 32),
+        )
+    vit = twins_mpcl.walk('mpcl_moco_v3', twins_mpcl.VIT, 2, 8, num_layers=3)
+    yield 'MPCL on MoCoV3, M = 1, on a ViT', "mmpretrain's MoCoV3, 2 steps", vit
+
+
+def loops_mpcl() -> Iterable[Row]:
+    import test_functional_mpcl
+    import test_multi_projector_neck
+    import tiny
+    import tiny_mpcl
+
+    for name in dict.fromkeys(case[0] for case in test_functional_mpcl.CASES):
+        found = [test_functional_mpcl.differences(case) for case in test_functional_mpcl.CASES if case[0] == name]
+        worst = {k: max(f[k] for f in found) for k in found[0]}
+        yield f'`{name}` of M projectors', f'loops, {len(found)} input{"s" * (len(found) > 1)}', worst
+    for layers in test_multi_projector_neck.LAYERS:
+        said = ', '.join(f'{name}={value}' for name, value in layers.items()) or 'defaults'
+        yield f'M = 3 projectors, {said}', 'loops', test_multi_projector_neck.differences(tiny_mpcl.neck(**layers))
+    for method, cls in tiny_mpcl.CLASSES.items():
+        found_step = tiny_mpcl.step_differences(tiny_mpcl.build(method), tiny.images(5))
+        yield f'{cls.__name__}, M = 3, uneven weights', 'loops', found_step
 
 
 def loops() -> Iterable[Row]:
@@ -83,11 +117,14 @@ def loops() -> Iterable[Row]:
             tiny.shrink(model)
             said = f'{norm}{" and weight standardisation" if standardize else ""}'
             yield f'MSBReg, K = 3, {said}', 'loops', test_msbreg.step_differences(model, tiny.images(3, 3))
+    yield from loops_mpcl()
 
 
 def ranks() -> Iterable[Row]:
     import test_dist
+    import test_mpcl_parity
     import test_parity
+    import tiny_mpcl
     from ranks import on_ranks
 
     for world_size in (2, 4):
@@ -100,6 +137,10 @@ def ranks() -> Iterable[Row]:
                 title = TITLES.get(method, method)
                 found = test_parity.differences(results, method)
                 yield f'{title}, {world_size} ranks', f'1 process, {test_parity.STEPS} steps', found
+            results = on_ranks(world_size, Path(folder), test_mpcl_parity.train_rank, world_size)
+            for method, cls in tiny_mpcl.CLASSES.items():
+                found = test_mpcl_parity.differences(results, method)
+                yield f'{cls.__name__}, {world_size} ranks', f'1 process, {test_mpcl_parity.STEPS} steps', found
 
 
 SECTIONS = (

@@ -6,7 +6,7 @@ from lewel_plugins.functional import aligned_info_nce, info_nce
 from lewel_plugins.registry import MODELS
 
 from ..key_queue import KeyQueue
-from .base import MomentumPretrainer, check_beta
+from .base import MomentumPretrainer, check_beta, check_temperature
 
 
 @MODELS.register_module()
@@ -40,9 +40,7 @@ class LEWELM(MomentumPretrainer):
         super().__init__(
             backbone, neck, momentum, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
-        if not temperature > 0:
-            raise ValueError(f'temperature must be positive, got {temperature}')
-        self.beta, self.temperature = check_beta(beta), temperature
+        self.beta, self.temperature = check_beta(beta), check_temperature(temperature)
         self.queue = KeyQueue(self.neck.out_channels, queue_len)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
