@@ -3,8 +3,8 @@
 Steps of all M and of mmpretrain's own method alternate in one process; on a CPU it is processor time. ``heads`` is the
 time of the projectors' own passes, run alone on the step's shapes: heads forward and backward, the teacher's forward,
 and the products that the losses are made of; ``updates`` is that of the optimizer and the teacher's update, run alone.
-``rest`` is what a step with M projectors takes more than one with M = 1, less what its heads and updates take more, over
-the step with M = 1: what M projectors cost beyond their own work.
+``rest`` is what a step with M projectors takes more than one with M = 1, less what its heads and updates take more,
+over the step with M = 1: what M projectors cost beyond their own work.
 """
 
 import argparse
