@@ -177,9 +177,7 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description='Largest differences of the methods from what they must equal, in float64.'
-    )
+    parser = argparse.ArgumentParser(description='Largest differences from what must be equal, in float64.')
     parser.add_argument('--out', type=Path, default=ROOT / 'docs' / 'results' / 'identities.md', help='file to write')
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,8 +2,9 @@
 
 Steps of all M and of mmpretrain's own method alternate in one process; on a CPU it is processor time. ``heads`` is the
 time of the projectors' own passes, run alone on the step's shapes: heads forward and backward, the teacher's forward,
-and the products that the losses are made of. ``rest`` is what a step with M projectors takes more than one with M = 1,
-less what its heads take more, over the step with M = 1: what M projectors cost beyond their own work.
+and the products that the losses are made of; ``updates`` is that of the optimizer and the teacher's update, run alone.
+``rest`` is what a step with M projectors takes more than one with M = 1, less what its heads and updates take more,
+over the step with M = 1: what M projectors cost beyond their own work.
 """
 
 import argparse
@@ -104,6 +105,19 @@ def heads_alone(model: Any, batch: int) -> Callable[[], None]:
     return run
 
 
+def updates_alone(model: Any, wrapper: Any) -> Callable[[], None]:
+    """Optimizer step and teacher update of all parameters."""
+
+    def run() -> None:
+        for parameter in model.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        wrapper.optimizer.step()
+        model.momentum_update(0.5)
+
+    return run
+
+
 def saved_bytes(step: Callable[[], None]) -> int:
     """Bytes that a step keeps for its backward pass, each storage once, parameters not counted apart."""
     seen: dict[int, int] = {}
@@ -128,7 +142,7 @@ def measure(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     depth, size, batch = map(int, args.setting.split(':'))
     data = random_views(batch, size)
     rows: list[dict[str, Any]] = []
-    steps, heads = [], []
+    steps, heads, updates = [], [], []
     for num in (None, *args.projectors):
         torch.manual_seed(0)
         model, wrapper = build(method, num, depth, args.barlow_width, args.device)
@@ -150,7 +164,8 @@ def measure(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(row)
         steps.append(step)
         heads.append(heads_alone(model, batch) if num else None)
-    for functions, name in ((steps, 'step'), (heads, 'heads')):
+        updates.append(updates_alone(model, wrapper) if num else None)
+    for functions, name in ((steps, 'step'), (heads, 'heads'), (updates, 'updates')):
         times: list[list[float]] = [[] for _ in rows]
         for _ in range(args.repeats + 1):
             for i, function in enumerate(functions):
@@ -160,22 +175,24 @@ def measure(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     one = next((row for row in rows if row['projectors'] == 1), None)
     for row in rows[1:]:
         if one is not None:
-            row['rest'] = (row['step'] - one['step'] - (row['heads'] - one['heads'])) / one['step']
+            own = sum(row[part] - one[part] for part in ('heads', 'updates'))
+            row['rest'] = (row['step'] - one['step'] - own) / one['step']
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
-        '| method | projectors | step, s | over mmpretrain | GFLOPs | over mmpretrain | heads, s | rest '
-        '| saved for backward, MB | parameters and buffers, MB |',
-        '|---' * 10 + '|',
+        '| method | projectors | step, s | over mmpretrain | GFLOPs | over mmpretrain | heads, s | updates, s '
+        '| rest | saved for backward, MB | parameters and buffers, MB |',
+        '|---' * 11 + '|',
     ]
     for row in rows:
         base = next(r for r in rows if r['method'] == row['method'] and r['projectors'] == 'mmpretrain')
         rest = f'{100 * row["rest"]:.1f} %' if 'rest' in row else ''
         lines.append(
             f'| {row["method"]} | {row["projectors"]} | {row["step"]:.3f} | {row["step"] / base["step"]:.3f} '
-            f'| {row["gflops"]:.1f} | {row["gflops"] / base["gflops"]:.3f} | {row["heads"]:.3f} | {rest} '
+            f'| {row["gflops"]:.1f} | {row["gflops"] / base["gflops"]:.3f} | {row["heads"]:.3f} | {row["updates"]:.3f} '
+            f'| {rest} '
             f'| {row["saved_mb"]:.0f} | {row["state_mb"]:.0f} |'
         )
     return lines
