@@ -1,7 +1,7 @@
 # Our choice, the paper has no CIFAR-10: the recipe of STL-10.
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
-    '../_base_/datasets/cifar10_bs256_byol.py',
+    '../_base_/datasets/cifar10.py',
     '../_base_/views/msbreg_32px.py',
     '../_base_/schedules/lars_coslr-200e.py',
     '../_base_/default_runtime.py',

@@ -1,7 +1,7 @@
 # MSBReg Sec. 7: STL-10, ResNet-18, heads 512/128, K = 4, batch 512, 320 epochs. lr = 0.5 * 512/256 * K.
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
-    '../_base_/datasets/stl10_bs256_byol.py',
+    '../_base_/datasets/stl10.py',
     '../_base_/views/msbreg_96px.py',
     '../_base_/schedules/lars_coslr-200e.py',
     '../_base_/default_runtime.py',

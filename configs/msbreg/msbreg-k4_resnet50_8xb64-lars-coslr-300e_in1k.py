@@ -1,7 +1,7 @@
 # MSBReg Sec. 7.1: ImageNet, K = 4, batch 512, 300 epochs. lr = 0.15 * 512/256 * K.
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
-    '../_base_/datasets/in1k_bs64_byol.py',
+    '../_base_/datasets/in1k.py',
     '../_base_/views/msbreg_224px.py',
     '../_base_/schedules/lars_coslr-200e.py',
     '../_base_/default_runtime.py',
@@ -11,7 +11,7 @@ train_pipeline = [
     dict(type='MultiView', num_views=4, transforms=[_base_.view_pipeline]),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(optimizer=dict(lr=1.2, weight_decay=1e-5))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
