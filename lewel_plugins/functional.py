@@ -48,6 +48,10 @@ def _check_temperature(tau: float) -> None:
         raise ValueError(f'tau must be positive, got {tau}')
 
 
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
 def _check_queue(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> None:
     _check_same_shape('q', q, 'k', k)
     _check_temperature(tau)
@@ -101,23 +105,22 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
 
 
 @_full_precision
-def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False) -> Tensor:
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
     """InfoNCE with a queue of negatives. LEWEL, Eq. 4; MPCL, Eq. 1; He et al. 2020 (MoCo), Eq. 1.
 
-    −log( e^{cos(q,k)/τ} / (e^{cos(q,k)/τ} + Σ_j e^{cos(q, queue_j)/τ}) ), mean over the batch.
+    −log( e^{cos(q,k)/τ} / (e^{cos(q,k)/τ} + Σ_j e^{cos(q, queue_j)/τ}) ), mean over the batch. For a long queue of
+    unit keys :func:`queue_contrast` computes the same in less time and memory.
 
     Args:
         q: Queries, (N, d), or (M, N, d) of M projectors.
         k: Their positive keys, (N, d) or (M, N, d).
         queue: Negative keys as columns, (d, Q) or (M, d, Q).
         tau: Temperature τ.
-        unit_queue: The keys of the queue are unit vectors already: a long queue takes longer to normalise than to
-            compare with.
 
     Returns:
         Loss, (), or (M,).
     """
-    return nce(*queue_similarities(q, k, queue, tau, unit_queue))
+    return nce(*queue_similarities(q, k, queue, tau))
 
 
 @_full_precision
@@ -172,7 +175,7 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
 
 
 @_full_precision
-def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False) -> Similarities:
+def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Similarities:
     """Cosines over τ of queries with their keys and with a queue. He et al. 2020 (MoCo); MPCL, s of Eq. 1.
 
     Args:
@@ -180,15 +183,12 @@ def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_que
         k: Their positive keys, (…, N, d).
         queue: Negative keys as columns, (…, d, Q).
         tau: Temperature τ.
-        unit_queue: The keys of the queue are unit vectors already.
 
     Returns:
         Of the positives, (…, N), and of the negatives, (…, N, Q).
     """
     _check_queue(q, k, queue, tau)
-    q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
-    if not unit_queue:
-        queue = F.normalize(queue, dim=-2)
+    q, k, queue = F.normalize(q, dim=-1), F.normalize(k, dim=-1), F.normalize(queue, dim=-2)
     return (q * k).sum(-1) / tau, q @ queue / tau
 
 
@@ -212,10 +212,11 @@ class _QueueContrast(torch.autograd.Function):
 
 @_full_precision
 def queue_contrast(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    """:func:`info_nce` and its accuracy, for a long queue of unit keys. MPCL, Eq. 1 and acc of Eq. 3.
+    """:func:`info_nce` and its accuracy, for a long queue of unit keys. LEWEL, Eq. 4; MPCL, Eq. 1 and acc of Eq. 3.
 
     Only q has a gradient, and it is computed at once: the queue may move on before the backward pass, without a copy
-    of it, and no (N, Q) similarities are kept. For M queues that is most of the time and memory of the loss.
+    of it, and no (N, Q) similarities are kept. A queue that is normalised anew at every step takes longer for that than
+    for the comparison, so its keys must be unit vectors. For M queues that is most of the time and memory of the loss.
 
     Args:
         q: Queries, (…, N, d).
@@ -294,7 +295,7 @@ def ranked_first(positive: Tensor, negatives: Tensor) -> Tensor:
 
 @_full_precision
 def standardize(
-    x: Tensor, ranks: int = 1, sum_over_ranks: Callable[[Tensor], Tensor] = lambda x: x, eps: float = 1e-5
+    x: Tensor, ranks: int = 1, sum_over_ranks: Callable[[Tensor], Tensor] = _identity, eps: float = 1e-5
 ) -> Tensor:
     """Zero mean and unit variance over the batch, a channel each. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
 
@@ -508,10 +509,6 @@ def singular_value_loss(
     centred = p - mean
     S = add(centred.transpose(1, 2) @ centred) / (n - 1)  # (K, d, d), Eq. 5
     return (S - torch.eye(d, dtype=S.dtype, device=S.device)).square().sum() / K  # Eq. 6
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x
 
 
 @_full_precision

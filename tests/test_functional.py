@@ -198,15 +198,6 @@ def test_errors_name_the_numbers(call, numbers):
     assert all(number in str(error.value) for number in numbers), str(error.value)
 
 
-def test_info_nce_takes_a_queue_of_unit_keys_as_it_is():
-    torch.manual_seed(0)
-    q, k, queue = torch.randn(5, 8).double(), torch.randn(5, 8).double(), torch.randn(8, 30).double()
-    unit = torch.nn.functional.normalize(queue, dim=0)
-    expected = LF.info_nce(q, k, queue, 0.2)
-    torch.testing.assert_close(LF.info_nce(q, k, unit, 0.2, unit_queue=True), expected, atol=1e-12, rtol=0)
-    assert LF.info_nce(q, k, 2 * unit, 0.2, unit_queue=True) != expected
-
-
 def test_eq_6_of_msbreg_equals_eq_7():
     for p in (randn(3, 8, 5), 2 * randn(2, 4, 6) + 1):  # the second: fewer images than dimensions
         ours = naive.value_and_gradients(LF.singular_value_loss, (p,))

@@ -97,8 +97,6 @@ def main() -> None:
     args = parse_args()
     cfg = runner_setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    if 'data_preprocessor' in cfg:
-        cfg.model.data_preprocessor = cfg.data_preprocessor
     model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint).to(get_device())
     set_random_seed(args.seed)
     result = summarize(embed(model, view_loader(cfg, args.images)))

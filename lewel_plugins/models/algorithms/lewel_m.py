@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from lewel_plugins.dist import batch_shuffle, batch_unshuffle
-from lewel_plugins.functional import aligned_info_nce, info_nce
+from lewel_plugins.functional import aligned_info_nce, queue_contrast
 from lewel_plugins.registry import MODELS
 
 from ..key_queue import KeyQueue
@@ -56,8 +56,7 @@ class LEWELM(MomentumPretrainer):
         x_q, x_k = self.views(inputs, 2)
         z_q, a_q = self.neck(self.backbone(x_q))  # (N, d), (N, d/h, c)
         z_k, a_k = self._keys(x_k)
-        # A copy: the queue moves on before the backward pass needs it.
-        loss_global = info_nce(z_q, z_k, self.queue.keys.clone(), self.temperature, unit_queue=True)
+        loss_global, _ = queue_contrast(z_q, z_k, self.queue.keys, self.temperature)
         loss_aligned = aligned_info_nce(a_q, a_k, self.temperature)
         self.queue.enqueue(z_k)
         return dict(loss_global=(1 - self.beta) * loss_global, loss_aligned=self.beta * loss_aligned)

@@ -1,3 +1,5 @@
+from functools import partial
+
 from torch import Tensor, nn
 
 from lewel_plugins import dist
@@ -24,5 +26,5 @@ class SingularValueLoss(nn.Module):
 
     def forward(self, p: Tensor) -> Tensor:
         """Loss, (), the same on every rank, of embeddings p (K, N, d)."""
-        sum_over_ranks = dist.all_reduce_sum if dist.world_size() > 1 else None
+        sum_over_ranks = partial(dist.all_reduce_sum, same_loss=True) if dist.world_size() > 1 else None
         return self.weight * LF.singular_value_loss(p, self.normalize, sum_over_ranks)
