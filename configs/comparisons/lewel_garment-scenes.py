@@ -18,7 +18,12 @@ rows = [
     dict(name='BYOL', config='../baselines/byol_resnet10_1xb64-24e_garment-scenes.py', options=budget),
     dict(name='LEWEL_B', config=lewel_b, options=budget),
     dict(name='MoCo v2', config='../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py', options=budget),
-    dict(name='LEWEL_M', config='../lewel/lewel-m_resnet10_1xb64-24e_garment-scenes.py', options=budget),
+    dict(
+        name='LEWEL_M',
+        config='../lewel/lewel-m_resnet10_1xb64-24e_garment-scenes.py',
+        options=budget,
+        baseline='MoCo v2',
+    ),
     dict(name='random initialisation', config=lewel_b, command=knn, select='random initialisation'),
     dict(name='raw pixels', config=lewel_b, command=knn, select='raw pixels', per_seed=False),
 ]
@@ -31,7 +36,7 @@ metrics = [
     dict(key='knn/top1_k200', label='200-NN, %', digits=1),
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
-    dict(key='maps/learned/best/mean', label='mass on the garment, %', digits=1),
-    dict(key='maps/area/mean', label="garment's area, %", digits=1),
+    dict(key='maps/learned/best/mean', label='mass on the garment', digits=3),
+    dict(key='maps/area/mean', label="garment's area", digits=3),
 ]
 del epochs, budget, knn, maps, lewel_b

@@ -1,5 +1,5 @@
-# MPCL on Barlow Twins (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views for
-# all. The hidden widths of "different" add up to those of "same".
+# MPCL on Barlow Twins (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views
+# for all. The hidden widths of "different" add up to those of "same".
 name = 'mpcl_barlowtwins_garment-scenes'
 title = 'MPCL on Barlow Twins on garment scenes'
 question = 'Table VII: is PCR above Barlow Twins, and PTB above PCR?'
@@ -20,7 +20,8 @@ baseline = 'Barlow Twins'
 post = [
     dict(
         name='views',
-        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}'),
+        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
 ]
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

@@ -27,7 +27,8 @@ baseline = 'M = 4, same'
 post = [
     dict(
         name='views',
-        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}'),
+        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
 ]
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

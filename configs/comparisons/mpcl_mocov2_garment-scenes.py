@@ -1,10 +1,11 @@
-# MPCL on MoCo v2 (the paper's Tables I and III): 3 seeds, equal budget in images seen, one optimizer and one set of views
-# for all. The hidden widths of "different" add up to those of "same".
+# MPCL on MoCo v2 (the paper's Tables I and III): 3 seeds, equal budget in images seen, one optimizer and one set of
+# views for all. The hidden widths of "different" add up to those of "same".
 name = 'mpcl_mocov2_garment-scenes'
 title = 'MPCL on MoCo v2 on garment scenes'
 question = (
     'Tables I and III: are four equal projectors no better than one, different widths better, PCR better still, and '
-    'PTB on top? Is M = 4 the best number?')
+    'PTB on top? Is M = 4 the best number?'
+)
 
 base = '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py'
 no_ptb = {'custom_hooks.0.epsilon': None}
@@ -25,7 +26,8 @@ baseline = 'MoCo v2'
 post = [
     dict(
         name='views',
-        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}'),
+        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
 ]
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

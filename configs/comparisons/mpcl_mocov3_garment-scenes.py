@@ -20,7 +20,8 @@ baseline = 'MoCo v3'
 post = [
     dict(
         name='views',
-        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}'),
+        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
 ]
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

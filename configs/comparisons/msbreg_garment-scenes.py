@@ -1,7 +1,9 @@
 # MSBReg's Table 8: BYOL and MSBReg with K = 2, 4 and 8 views, with and without L_s and L_b. 18 rows × 3 seeds.
 name = 'msbreg_garment-scenes'
 title = "MSBReg's three forces on garment scenes (the paper's Table 8)"
-question = 'Does more views help, do L_s and L_b help, and do they help more together? Is it more than the compute of K views?'
+question = (
+    'Does more views help, do L_s and L_b help, and do they help more together? Is it more than the compute of K views?'
+)
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
 msbreg = '../msbreg/msbreg-k{}_resnet10_1xb64-24e_garment-scenes.py'
@@ -14,9 +16,12 @@ rows = [
     dict(name='BYOL', config=byol),
     dict(name='BYOL + L_s', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular])]}),
     dict(name='BYOL + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[brownian])]}),
-    dict(name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}),
+    dict(
+        name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}
+    ),
     *[
-        dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options) for k in (2, 4, 8)
+        dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options)
+        for k in (2, 4, 8)
         for added, options in (
             ('', {'model.lambda_s': 0.0, 'model.lambda_b': 0.0}),
             (' + L_s', {'model.lambda_b': 0.0}),
@@ -34,7 +39,8 @@ rows = [
                 'param_scheduler.0.T_max': 2 * epochs // k,
                 'param_scheduler.0.end': 2 * epochs // k,
             },
-        ) for k in (4, 8)
+        )
+        for k in (4, 8)
     ],
 ]
 seeds = [0, 1, 2]

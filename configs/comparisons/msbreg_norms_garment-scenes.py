@@ -1,7 +1,10 @@
 # MSBReg's Tables 6 and 13: normalisation in the heads. 9 rows × 3 seeds.
 name = 'msbreg_norms_garment-scenes'
 title = "BN, LN and weight standardisation in the heads on garment scenes (the paper's Tables 6 and 13)"
-question = 'Does BYOL collapse with LN in its heads, and does L_b keep it from that? See RankMe and std, of backbone and embeddings.'
+question = (
+    'Does BYOL collapse with LN in its heads, and does L_b keep it from that? See RankMe and std, of backbone and '
+    'embeddings.'
+)
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
 msbreg = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
@@ -16,16 +19,23 @@ rows = [
     dict(name='BYOL, BN', config=byol),
     dict(name='BYOL, LN', config=byol, options=ln),
     dict(name='BYOL, LN + L_b 5e-3', config=byol, options={**ln, 'custom_hooks': [hook]}),
-    dict(name='BYOL, LN + WS', config=two, options={**as_byol, 'model.neck.norm': 'LN', 'model.neck.standardize': True}),
+    dict(
+        name='BYOL, LN + WS', config=two, options={**as_byol, 'model.neck.norm': 'LN', 'model.neck.standardize': True}
+    ),
     dict(name='K = 4, BN, L_b 5e-2', config=msbreg, options={'model.lambda_b': 5e-2}),
     *[
-        dict(name=f'K = 4, LN, L_b {weight:g}', config=msbreg, options={'model.neck.norm': 'LN', 'model.lambda_b': weight})
+        dict(
+            name=f'K = 4, LN, L_b {weight:g}',
+            config=msbreg,
+            options={'model.neck.norm': 'LN', 'model.lambda_b': weight},
+        )
         for weight in (5e-4, 5e-3, 5e-2)
     ],
     dict(
         name='K = 4, LN + WS, L_b 0.005',
         config=msbreg,
-        options={'model.neck.norm': 'LN', 'model.neck.standardize': True, 'model.lambda_b': 5e-3}),
+        options={'model.neck.norm': 'LN', 'model.neck.standardize': True, 'model.lambda_b': 5e-3},
+    ),
 ]
 seeds = [0, 1, 2]
 baseline = 'BYOL, BN'

@@ -9,22 +9,22 @@ brownian = dict(type='lewel_plugins.BrownianLoss', weight=0.5)
 # Name, config, module, and the factor of the weights: 2 where the loss is a sum over two directions.
 methods = [
     ('LEWEL_B', '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py', 'q', 2),
+    ('MPCL on MoCo v2', '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py', 'neck', 1),
 ]
-rows = [
-    dict(
-        name=f'{name}{added}',
-        config=config,
-        options={
-            'custom_hooks': [
-                dict(
-                    type='lewel_plugins.RegularizerHook',
-                    module=module,
-                    regularizers=[dict(loss, weight=factor * loss['weight']) for loss in (singular, brownian)],
-                )
-            ]
-        } if added else {},
-    ) for name, config, module, factor in methods for added in ('', ' + L_s + L_b')
-]
+rows = []
+for method, config, module, factor in methods:
+    losses = [dict(loss, weight=factor * loss['weight']) for loss in (singular, brownian)]
+    # Beside the method's own custom_hooks.
+    hook = dict(type='lewel_plugins.RegularizerHook', module=module, regularizers=losses)
+    rows += [
+        dict(name=method, config=config),
+        dict(
+            name=f'{method} + L_s + L_b',
+            config=config,
+            options={'default_hooks': dict(regularizer=hook)},
+            baseline=method,
+        ),
+    ]
 seeds = [0, 1, 2]
 baseline = 'LEWEL_B'
 metrics = [
@@ -33,4 +33,4 @@ metrics = [
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
 ]
-del singular, brownian, methods
+del singular, brownian, methods, method, config, module, factor, losses, hook

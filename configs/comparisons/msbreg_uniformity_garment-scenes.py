@@ -1,7 +1,10 @@
 # MSBReg's Table 12: alignment and uniformity. 4 rows × 3 seeds.
 name = 'msbreg_uniformity_garment-scenes'
 title = "Alignment and uniformity of MSBReg on garment scenes (the paper's Table 12)"
-question = 'Is MSBReg more uniform and less aligned than BYOL, and better? Alignment and uniformity: of the embeddings of a training batch.'
+question = (
+    'Is MSBReg more uniform and less aligned than BYOL, and better? Alignment and uniformity: of the embeddings of a '
+    'training batch.'
+)
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
 # BYOL's loss sums its two directions, MSBReg's is a mean over views: the weights are doubled to keep the ratio.
@@ -12,7 +15,9 @@ hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor')
 rows = [
     dict(name='BYOL', config=byol),
     dict(name='BYOL + L_uniform', config=byol, options={'custom_hooks': [dict(hook, regularizers=[uniformity])]}),
-    dict(name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}),
+    dict(
+        name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}
+    ),
     dict(name='MSBReg, K = 4', config='../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'),
 ]
 seeds = [0, 1, 2]

@@ -7,7 +7,8 @@ base = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
 rows = [
     *[
         dict(name=f'λ_s {s:g}, λ_b {b:g}', options={'model.lambda_s': s, 'model.lambda_b': b})
-        for s in (0.0, 2e-3, 4e-3, 1e-2) for b in (0.0, 0.25, 0.5, 1.0, 2.0)
+        for s in (0.0, 2e-3, 4e-3, 1e-2)
+        for b in (0.0, 0.25, 0.5, 1.0, 2.0)
     ],
     dict(name='without the own target', options={'model.exclude_self': True}),
     dict(name='L_s on unit vectors', options={'model.normalize': True}),

@@ -12,13 +12,20 @@ model = dict(
 optim_wrapper = dict(
     optimizer=dict(lr=0.2, weight_decay=1e-6),
     paramwise_cfg=dict(
-        custom_keys={'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024), 'downsample.1': dict(lr_mult=0.024)}),
+        custom_keys={'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024), 'downsample.1': dict(lr_mult=0.024)}
+    ),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
     dict(
-        type='CosineAnnealingLR', T_max=310, eta_min_ratio=1e-3, by_epoch=True, begin=10, end=320,
-        convert_to_iter_based=True),
+        type='CosineAnnealingLR',
+        T_max=310,
+        eta_min_ratio=1e-3,
+        by_epoch=True,
+        begin=10,
+        end=320,
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(max_epochs=320)
 auto_scale_lr = dict(base_batch_size=256)

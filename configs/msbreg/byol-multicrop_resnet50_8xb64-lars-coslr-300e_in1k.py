@@ -1,5 +1,5 @@
-# BYOL with multi-crop, MSBReg Sec. 4.4 and Table 7: 2 views of 224 px, V = 6 of 96 px, crops as in SwAV. The learning rate
-# is that of K = 2 (our choice).
+# BYOL with multi-crop, MSBReg Sec. 4.4 and Table 7: 2 views of 224 px, V = 6 of 96 px, crops as in SwAV. The learning
+# rate is that of K = 2 (our choice).
 _base_ = './msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py'
 model = dict(
     _delete_=True,
@@ -17,7 +17,8 @@ train_pipeline = [
         transforms=[
             [dict(_base_.view_pipeline[0], scale=size, crop_ratio_range=area)] + _base_.view_pipeline[1:]
             for size, area in ((224, (0.14, 1.0)), (96, (0.05, 0.14)))
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

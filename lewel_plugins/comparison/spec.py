@@ -55,6 +55,7 @@ class Row:
         command: If given, this is run instead of a training.
         select: Entry of the command's json, names joined by ``/``, that holds the metrics; all of it by default.
         per_seed: False if the seed makes no difference: run once, and compared with every seed.
+        baseline: Row that this one is compared with; the comparison's by default.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Row:
     command: tuple[str, ...] = ()
     select: str = ''
     per_seed: bool = True
+    baseline: str = ''
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,9 @@ def _check(comparison: Comparison, path: Path) -> None:
             raise ComparisonError(f'{path}: no {what}')
         if len(set(values)) < len(values):
             raise ComparisonError(f'{path}: {what} must differ from each other, got {list(values)}')
-    if comparison.baseline not in names:
-        raise ComparisonError(f'{path}: baseline {comparison.baseline!r} is no row; rows are {names}')
+    for baseline in (comparison.baseline, *(row.baseline for row in comparison.rows if row.baseline)):
+        if baseline not in names:
+            raise ComparisonError(f'{path}: baseline {baseline!r} is no row; rows are {names}')
     for post in comparison.post:
         missing = set(post.rows) - set(names)
         if missing:

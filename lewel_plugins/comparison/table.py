@@ -17,6 +17,7 @@ class RowResult:
 
     name: str
     per_seed: bool
+    baseline: str
     curves: dict[int, dict[str, Curve]] = field(default_factory=dict)
     values: dict[int, dict[str, float]] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
@@ -33,7 +34,6 @@ class Results:
     title: str
     seeds: tuple[int, ...]
     metrics: tuple[Metric, ...]
-    baseline: str
     rows: list[RowResult]
 
     def row(self, name: str) -> RowResult:
@@ -43,10 +43,11 @@ class Results:
         return summarize(list(row.of_metric(metric).values()))
 
     def difference(self, row: RowResult, metric: Metric) -> PairedDifference | None:
-        """Paired difference to the baseline row; a row that no seed changes meets every seed of the other."""
-        own, base = self._spread(row, metric), self._spread(self.row(self.baseline), metric)
-        if not row.per_seed and not self.row(self.baseline).per_seed:
-            own, base = row.of_metric(metric), self.row(self.baseline).of_metric(metric)
+        """Paired difference to the row's baseline; a row that no seed changes meets every seed of the other."""
+        baseline = self.row(row.baseline)
+        own, base = self._spread(row, metric), self._spread(baseline, metric)
+        if not row.per_seed and not baseline.per_seed:
+            own, base = row.of_metric(metric), baseline.of_metric(metric)
         return paired_difference(own, base)
 
     def _spread(self, row: RowResult, metric: Metric) -> dict[int, float]:
@@ -56,7 +57,7 @@ class Results:
 
 def collect(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run]) -> Results:
     """Gather the results of the runs that have finished."""
-    rows = {row.name: RowResult(row.name, row.per_seed) for row in comparison.rows}
+    rows = {row.name: RowResult(row.name, row.per_seed, row.baseline or comparison.baseline) for row in comparison.rows}
     for run in runs:
         if not run.is_trained():
             continue
@@ -68,7 +69,7 @@ def collect(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run]) -
             value = single[metric.key] if metric.key in single else _of_curve(metric, curves.get(metric.key))
             if value is not None:
                 row.values[run.seed][metric.key] = value
-    return Results(comparison.title, tuple(seeds), comparison.metrics, comparison.baseline, list(rows.values()))
+    return Results(comparison.title, tuple(seeds), comparison.metrics, list(rows.values()))
 
 
 def _of_curve(metric: Metric, curve: Curve | None) -> float | None:
@@ -94,20 +95,16 @@ def markdown_tables(results: Results) -> list[str]:
             for row in results.rows
         ],
     )
-    lines += [
-        '',
-        f'Difference to {results.baseline} on the same seeds (in brackets: seeds with the sign of the mean):',
-        '',
-    ]
+    lines += ['', 'Differences on the same seeds (in brackets: seeds with the sign of the mean):', '']
     lines += _table(
         ['', *headings],
         [
             [
-                row.name,
+                f'{row.name} − {row.baseline}',
                 *(_difference_cell(results.difference(row, metric), metric.digits) for metric in results.metrics),
             ]
             for row in results.rows
-            if row.name != results.baseline
+            if row.name != row.baseline
         ],
     )
     if len(results.seeds) > 1:
@@ -154,6 +151,7 @@ def as_json(results: Results) -> list[dict[str, Any]]:
     return [
         dict(
             name=row.name,
+            baseline=row.baseline,
             seconds=row.seconds,
             values=row.values,
             summary={m.key: _dict(results.summary(row, m)) for m in results.metrics},

@@ -31,6 +31,7 @@ def test_entries_and_defaults(tmp_path):
         (dict(seeds=[1, 1]), r'seeds must differ from each other, got \[1, 1\]'),
         (dict(rows=[dict(name='A'), dict(name='A')]), "must differ from each other, got .'A', 'A'"),
         (dict(baseline='Z'), r"baseline 'Z' is no row; rows are \['A', 'B'\]"),
+        (dict(rows=[dict(name='A', baseline='Z')]), r"baseline 'Z' is no row; rows are \['A'\]"),
         (dict(rows=[dict(config='config.py')]), 'has no name'),
         (dict(rows=[dict(name='A', config='none.py')]), r"row 'A': config '.*none.py' does not exist"),
         (dict(base=None), "row 'A' has no config, and there is no `base`"),

@@ -38,7 +38,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
         rows=[
             dict(name='A'),
             dict(name='B', options={'level': 12.5}),
-            dict(name='pixels', command=RAW_PIXELS, select='raw pixels', per_seed=False),
+            dict(name='pixels', command=RAW_PIXELS, select='raw pixels', per_seed=False, baseline='B'),
         ],
         post=[dict(name='read', command=READ_CHECKPOINT, rows=['B'])],
         metrics=[
@@ -56,9 +56,9 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
         '| A | 14.67 ± 2.08 | 0.333 ± 0.000 | — | 3/3 | 0.0 |',
         '| B | 17.17 ± 2.08 | 0.333 ± 0.000 | 34.33 ± 4.16 | 3/3 | 0.0 |',
         '| pixels | 9.50 | — | — | 1/1 | 0.0 |',
-        'Difference to A on the same seeds (in brackets: seeds with the sign of the mean):',
-        '| B | +2.50 ± 0.00 (3/3) | +0.000 ± 0.000 (0/3) | — |',
-        '| pixels | -5.17 ± 2.08 (3/3) | — | — |',
+        'Differences on the same seeds (in brackets: seeds with the sign of the mean):',
+        '| B − A | +2.50 ± 0.00 (3/3) | +0.000 ± 0.000 (0/3) | — |',
+        '| pixels − B | -7.67 ± 2.08 (3/3) | — | — |',
         '| A | 13.00, 14.00, 17.00 | 0.333, 0.333, 0.333 | —, —, — |',
         '| B | `config.py` | `level=12.5` |',
         '![Curves](it.png)',

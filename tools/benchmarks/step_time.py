@@ -32,6 +32,7 @@ CONFIGS = {
     'BYOL (mmpretrain)': 'configs/baselines/byol_resnet50_8xb128-lars-coslr-200e_in1k.py',
     'LEWEL_M': 'configs/lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py',
     'MoCo v2 (mmpretrain)': 'configs/baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'MPCL on MoCo v2, M = 4': 'configs/mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
     **{f'MSBReg, K = {k}': 'configs/msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py' for k in (2, 4, 8)},
 }
 SETTINGS = ('18:64:32', '50:160:16')
@@ -82,6 +83,8 @@ def head_passes(model: Any, f: Tensor) -> tuple[list[tuple[Callable, Tensor]], l
     N, D, H, W = f.shape
     neck = model.neck
     rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
+    if hasattr(model, 'balance'):  # MPCL
+        return [(neck.mlps, rows(N, D))], [(model.teacher.module.neck.mlps, rows(N, D))]
     if hasattr(model, 'predictor'):  # MSBReg
         pooled = rows(N, D)
         return [(neck.g, pooled), (model.predictor, rows(N, neck.out_channels))], [

@@ -1,10 +1,8 @@
 # CIFAR-10. mmpretrain downloads it to data_root if it is not there.
 data_root = 'data/cifar10'
 data_preprocessor = dict(
-    type='lewel_plugins.BatchViews',
-    mean=[125.307, 122.950, 113.865],
-    std=[62.993, 62.089, 66.705],
-    to_rgb=True)
+    type='lewel_plugins.BatchViews', mean=[125.307, 122.950, 113.865], std=[62.993, 62.089, 66.705], to_rgb=True
+)
 
 train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='PackInputs')]
 
@@ -17,7 +15,8 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline)),
+        dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(

@@ -8,7 +8,8 @@ data_preprocessor = dict(
     views=_base_.views,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='PackInputs')]
 
@@ -21,7 +22,8 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='lewel_plugins.FashionMNIST10k', data_root=data_root, split='train', pipeline=train_pipeline)),
+        dataset=dict(type='lewel_plugins.FashionMNIST10k', data_root=data_root, split='train', pipeline=train_pipeline),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(

@@ -1,4 +1,5 @@
-# Garment scenes (tools/data/make_garment_scenes.py), views against colour. Set another scheme by `data_preprocessor.views`.
+# Garment scenes (tools/data/make_garment_scenes.py), views against colour. Set another scheme by
+# `data_preprocessor.views`.
 _base_ = ['../views/garments_32px.py']
 
 data_root = 'data/garment_scenes'
@@ -7,7 +8,8 @@ data_preprocessor = dict(
     views=_base_.views,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB', cache=True), dict(type='PackInputs')]
 
@@ -20,7 +22,8 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='CustomDataset', data_root=data_root, data_prefix='train', pipeline=train_pipeline)),
+        dataset=dict(type='CustomDataset', data_root=data_root, data_prefix='train', pipeline=train_pipeline),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(

@@ -3,7 +3,8 @@
 _base_ = ['../views/byol_224px.py']
 
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
 
 train_pipeline = [
     dict(type='lewel_plugins.LoadRGB'),
@@ -20,6 +21,7 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='lewel_plugins.ImageTree', data_root='data/images', pipeline=train_pipeline)),
+        dataset=dict(type='lewel_plugins.ImageTree', data_root='data/images', pipeline=train_pipeline),
+    ),
 )
 # Without labels there is no k-NN; RepresentationMonitorHook watches the features while it trains.

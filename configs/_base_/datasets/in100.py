@@ -2,7 +2,8 @@
 data_root = 'data/imagenet'
 classes_file = '{{ fileDirname }}/imagenet100.txt'
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
 
 eval_pipeline = [
     dict(type='lewel_plugins.LoadRGB'),
@@ -19,7 +20,10 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='lewel_plugins.ImageNetSubset', data_root=data_root, split='train', classes_file=classes_file)),
+        dataset=dict(
+            type='lewel_plugins.ImageNetSubset', data_root=data_root, split='train', classes_file=classes_file
+        ),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(
@@ -28,7 +32,13 @@ bank_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='lewel_plugins.ImageNetSubset', data_root=data_root, split='train', classes_file=classes_file, pipeline=eval_pipeline),
+    dataset=dict(
+        type='lewel_plugins.ImageNetSubset',
+        data_root=data_root,
+        split='train',
+        classes_file=classes_file,
+        pipeline=eval_pipeline,
+    ),
 )
 val_dataloader = dict(
     batch_size=128,
@@ -36,7 +46,13 @@ val_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='lewel_plugins.ImageNetSubset', data_root=data_root, split='val', classes_file=classes_file, pipeline=eval_pipeline),
+    dataset=dict(
+        type='lewel_plugins.ImageNetSubset',
+        data_root=data_root,
+        split='val',
+        classes_file=classes_file,
+        pipeline=eval_pipeline,
+    ),
 )
 val_cfg = dict(type='lewel_plugins.FeatureValLoop', bank_dataloader=bank_dataloader)
 val_evaluator = [

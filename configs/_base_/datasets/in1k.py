@@ -1,7 +1,8 @@
 # ImageNet-1k. data_root holds train/ and val/, one folder a class (or meta/*.txt).
 data_root = 'data/imagenet'
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
 
 eval_pipeline = [
     dict(type='lewel_plugins.LoadRGB'),
@@ -17,8 +18,8 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
-        type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='ImageNet', data_root=data_root, split='train')),
+        type='lewel_plugins.PretrainDataset', dataset=dict(type='ImageNet', data_root=data_root, split='train')
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader. The bank is the whole training
 # set: a validation costs about as much as half an epoch, so choose val_interval accordingly.

@@ -2,10 +2,8 @@
 # data_root is the folder of its binary files.
 data_root = 'data/stl10_binary'
 data_preprocessor = dict(
-    type='lewel_plugins.BatchViews',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
 
 train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='PackInputs')]
 
@@ -18,7 +16,8 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='lewel_plugins.STL10', data_root=data_root, split='unlabeled', pipeline=train_pipeline)),
+        dataset=dict(type='lewel_plugins.STL10', data_root=data_root, split='unlabeled', pipeline=train_pipeline),
+    ),
 )
 # k-NN: the images of the bank, with their labels, classify those of val_dataloader.
 bank_dataloader = dict(

@@ -1,5 +1,5 @@
-# MPCL on MoCo v3, ResNet-50: the heads, temperature and teacher of mmpretrain's recipe, four of each head; lambda = 0.01,
-# PTB with epsilon = 0.5.
+# MPCL on MoCo v3, ResNet-50: the heads, temperature and teacher of mmpretrain's recipe, four of each head;
+# lambda = 0.01, PTB with epsilon = 0.5.
 model = dict(
     type='lewel_plugins.MPCLMoCoV3',
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False),

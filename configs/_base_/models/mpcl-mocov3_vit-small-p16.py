@@ -1,5 +1,5 @@
-# MPCL on MoCo v3, ViT-S/16: the backbone (frozen patch embedding, fixed sin-cos positions), heads, temperature and teacher
-# of mmpretrain's recipe, four of each head; lambda = 0.01, PTB with epsilon = 0.5.
+# MPCL on MoCo v3, ViT-S/16: the backbone (frozen patch embedding, fixed sin-cos positions), heads, temperature and
+# teacher of mmpretrain's recipe, four of each head; lambda = 0.01, PTB with epsilon = 0.5.
 model = dict(
     type='lewel_plugins.MPCLMoCoV3',
     backbone=dict(type='MoCoV3ViT', arch='mocov3-small', img_size=224, patch_size=16, stop_grad_conv1=True),
