@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
+from lewel_plugins.evaluation.feature_loop import embeddings
 from lewel_plugins.evaluation.representation_metric import spectrum_at_quartiles
 from lewel_plugins.registry import HOOKS
 
@@ -135,12 +136,7 @@ class RepresentationMonitorHook(Hook):
         return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
-        z = output if isinstance(output, Tensor) else output[0]
-        if z.ndim == 3:
-            z = nn.functional.normalize(z.float(), dim=2).transpose(0, 1).flatten(1)
-        if z.ndim != 2:
-            raise ValueError(f'RepresentationMonitorHook reads embeddings (N, d), but the neck gave {tuple(z.shape)}')
-        self._captured.append(z.detach())
+        self._captured.append(embeddings(output).detach())
 
     def _stop_listening(self) -> list[Tensor]:
         if self._handle is not None:

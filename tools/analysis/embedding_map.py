@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Subset
 from lewel_plugins import functional as LF
 from lewel_plugins import runner_setup
 from lewel_plugins.checkpoint import build_model, config_of, read_tensors
-from lewel_plugins.evaluation.feature_loop import labels_and_indices, pooled_features, preprocessed_images
+from lewel_plugins.evaluation.feature_loop import embeddings, labels_and_indices, pooled_features, preprocessed_images
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.visualization.embedding_map import draw_embedding_map, pca, tsne
 
@@ -59,12 +59,8 @@ def validation_images(cfg: Config, count: int) -> tuple[DataLoader, list[str]]:
 
 
 def neck_outputs(model: BaseModel, data_batch: dict) -> Tensor:
-    """Embeddings of a batch from the model's neck, (N, d): its first output."""
-    out = model.neck(model.backbone(preprocessed_images(model, data_batch)))
-    out = out if isinstance(out, Tensor) else out[0]
-    if out.ndim != 2:
-        raise SetupError(f'the neck must give (N, d) embeddings first, got {tuple(out.shape)}')
-    return out.float()
+    """Embeddings of a batch from the model's neck, (N, d)."""
+    return embeddings(model.neck(model.backbone(preprocessed_images(model, data_batch)))).float()
 
 
 @torch.no_grad()
