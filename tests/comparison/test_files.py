@@ -1,5 +1,6 @@
 """The comparison files of the repository."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ def test_comparison_is_valid_and_its_options_change_something(path):
     comparison = load_comparison(path)
     assert comparison.name == path.stem
     resolved = {}
+    paths = {row.config for row in comparison.rows}
+    configs = {config: Config.fromfile(str(config)) for config in paths}  # reading one is slow
     for row in comparison.rows:
-        cfg = Config.fromfile(str(row.config))
+        cfg = copy.deepcopy(configs[row.config])
         before = str(cfg.to_dict())
         cfg.merge_from_dict(dict(row.options))
         assert not row.options or str(cfg.to_dict()) != before or row.name == comparison.baseline, row.name
