@@ -4,6 +4,7 @@ from .momentum_update_hook import MomentumUpdateHook
 from .non_finite_hook import NonFiniteHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
+from .smog_reset_hook import SMoGResetHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -13,4 +14,5 @@ __all__ = [
     'NonFiniteHook',
     'RepresentationMonitorHook',
     'ReproducibilityHook',
+    'SMoGResetHook',
 ]

@@ -1,5 +1,6 @@
 from .base import MomentumPretrainer
 from .lewel_b import LEWELB
 from .lewel_m import LEWELM
+from .smog import SMoG
 
-__all__ = ['LEWELB', 'LEWELM', 'MomentumPretrainer']
+__all__ = ['LEWELB', 'LEWELM', 'MomentumPretrainer', 'SMoG']

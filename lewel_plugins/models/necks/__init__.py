@@ -1,4 +1,5 @@
 from .lewel_neck import LEWELNeck
 from .mlp import MLP
+from .smog_neck import SMoGNeck
 
-__all__ = ['MLP', 'LEWELNeck']
+__all__ = ['MLP', 'LEWELNeck', 'SMoGNeck']
