@@ -46,6 +46,7 @@ class Run:
     views: str = 'loader'  # or 'device': BatchViews
     alignment: str = 'learned'
     accumulate: int = 1
+    reset: int = 3  # SMoG's interval
     validate: bool = False
     seed: int = 0
 
@@ -89,13 +90,15 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     else:
         pipeline.append(dict(type='MultiView', num_views=[1, 1], transforms=[VIEW, VIEW]))
     model = dict(
-        type=dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM')[run.method],
+        type=f'lewel_plugins.{dict(lewel_b="LEWELB", lewel_m="LEWELM", smog="SMoG")[run.method]}',
         data_preprocessor=preprocessor,
         backbone=tiny.backbone_config(),
-        neck=tiny.neck_config(alignment=run.alignment),
+        neck=tiny.smog_neck_config() if run.method == 'smog' else tiny.neck_config(alignment=run.alignment),
     )
-    if run.method == 'lewel_b':
-        model.update(hid_channels=tiny.HIDDEN)
+    if run.method == 'smog':
+        model.update(hid_channels=tiny.HIDDEN, num_groups=6, end_beta=0.5)
+    if run.method in ('lewel_b', 'smog'):
+        model.setdefault('hid_channels', tiny.HIDDEN)
         optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
     else:
         model.update(queue_len=11)
@@ -138,6 +141,8 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
             dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)
         ],
     )
+    if run.method == 'smog':
+        cfg.custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 1
     cfg.default_hooks.checkpoint.update(interval=6, by_epoch=False)

@@ -20,6 +20,7 @@ PANELS = (
     ('Alignment', ('alignment',)),
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
+    ('Share of groups used', ('groups_used',)),
 )
 _NAMES = {
     'rank_me': 'embeddings',
@@ -29,8 +30,8 @@ _NAMES = {
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
 }
-# RepresentationMonitorHook measures these now and then, and mmengine repeats the last value in between.
-_RARE = ('std', 'rank_me', 'uniformity', 'alignment')
+# Hooks measure these now and then, and mmengine repeats the last value in between.
+_RARE = ('std', 'rank_me', 'uniformity', 'alignment', 'groups_used')
 _STYLES = ('-', '--', ':', '-.')
 
 

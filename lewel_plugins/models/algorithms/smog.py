@@ -180,7 +180,8 @@ class SMoG(MomentumPretrainer):
         if self.update == 'latest':
             return LF.move_groups(self.groups, sums, counts, 0.0)
         if self.update == 'average':
-            return LF.move_groups(self.groups, sums, counts, 1 - 1 / self.members.clamp_min(1)[:, None])
+            n = self.members.to(counts).clamp_min(1)
+            return LF.move_groups(self.groups, sums, counts, (1 - 1 / n)[:, None])
         return LF.move_groups(self.groups, sums, counts, self.beta)
 
     def _count_iteration(self) -> int:

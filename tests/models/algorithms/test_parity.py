@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lewel_plugins import functional as LF
-from lewel_plugins.models import LEWELB, LEWELM
+from lewel_plugins.models import LEWELB, LEWELM, SMoG
 from lewel_plugins.models.momentum_encoder import running_statistics
 
 pytestmark = pytest.mark.core
 
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
-METHODS = ('lewel_b', 'lewel_m')
+METHODS = ('lewel_b', 'lewel_m', 'smog')
 
 
-def build(method: str) -> LEWELB | LEWELM:
+def build(method: str) -> LEWELB | LEWELM | SMoG:
     """In evaluation mode; the queue's length is no multiple of the batch, so that it wraps inside one."""
     settings = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
     return getattr(tiny, method)(momentum=0.3, **settings).eval()
@@ -42,9 +42,11 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def train(model: LEWELB | LEWELM, loss_of_step, finish=lambda: None) -> list[dict]:
+def train(model: LEWELB | LEWELM | SMoG, loss_of_step, finish=lambda: None) -> list[dict]:
     """Loss, gradients and whole state of every step."""
     model.start_training()
+    if isinstance(model, SMoG):
+        model.cache.start(STEPS)
     tiny.randomise(model.teacher, seed=3)  # else teacher and online network are equal in the first step
     sgd, history = optimizer(model), []
     for step in range(STEPS):
@@ -67,8 +69,15 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
             model,
             lambda views: sum(wrapped(chunk(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
         )
+    results['reset'] = reset(model)
     results['statistics'] = train_mode_statistics(rank, world_size)
     return results
+
+
+def reset(model: SMoG) -> dict:
+    """K-means on the features of all steps."""
+    model.cluster_groups(model.cache, seed=1)
+    return dict(groups=model.groups.clone(), members=model.members.clone())
 
 
 def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
@@ -80,11 +89,11 @@ def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
     return [t.clone() for t in running_statistics(model)]
 
 
-def train_one_process(method: str, world_size: int) -> list[dict]:
-    model = build(method)
+def train_one_process(method: str, world_size: int, model: nn.Module | None = None) -> list[dict]:
+    model = model or build(method)
 
     def loss(views: list[Tensor]) -> Tensor:
-        if isinstance(model, LEWELB):
+        if not isinstance(model, LEWELM):
             return sum(model.loss(views).values())
         z, aligned = model.neck(model.backbone(views[0]))
         with torch.no_grad():
@@ -142,6 +151,20 @@ def test_the_comparison_has_something_to_compare(ranks):
     state = [step['state'] for step in ranks[0]['lewel_m']]
     assert not torch.equal(state[0]['queue.keys'], state[1]['queue.keys'])
     assert state[1]['queue.position'].item() == 2 * GLOBAL_BATCH - (GLOBAL_BATCH + 3)
+
+
+def test_all_ranks_reset_to_the_groups_of_one_process(ranks):
+    model = build('smog')
+    train_one_process('smog', 1, model)
+    trained = model.groups.clone()
+    expected = reset(model)
+    for result in ranks:
+        assert torch.equal(result['reset']['members'], expected['members'])
+        assert torch.equal(result['reset']['groups'], ranks[0]['reset']['groups'])
+        # The cache and K-means are float32.
+        torch.testing.assert_close(result['reset']['groups'], expected['groups'], rtol=0, atol=1e-6)
+    assert (expected['groups'] - trained).abs().max() > 0.1
+    assert expected['members'].sum() == STEPS * GLOBAL_BATCH
 
 
 def test_running_statistics_are_the_mean_over_ranks_and_the_eman_teachers_follow(ranks):
