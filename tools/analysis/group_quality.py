@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--split', choices=('bank', 'query'), default='bank', help='images to assign (bank)')
     parser.add_argument('--out', type=Path, default=Path('group_quality'), help='folder to write (group_quality)')
     parser.add_argument('--rows', type=int, default=6, help='purest and most mixed groups shown, each (6)')
-    parser.add_argument('--columns', type=int, default=10, help='images of a group shown (10)')
+    parser.add_argument('--columns', type=int, default=10, help='images of a group shown, and fewest that it has (10)')
     add_config_options(parser)
     args = parser.parse_args()
     if args.rows < 1 or args.columns < 1:
@@ -128,9 +128,9 @@ def contact_sheet_rows(grouping: Grouping, entropy: Tensor, groups: list[int], c
     rows = []
     for k in groups:
         members = (grouping.assignment == k).nonzero().flatten()
-        shown = [members[i * len(members) // columns] for i in range(columns)] if len(members) > columns else members
+        shown = [members[i * len(members) // columns] for i in range(columns)]
         images = torch.stack([grouping.dataset[int(i)]['inputs'] for i in shown])
-        text = f'{len(members)} images, {entropy[k]:.2f}\n{class_shares(grouping.labels[members], names)}'
+        text = f'{len(members)} images, entropy {entropy[k]:.2f}\n{class_shares(grouping.labels[members], names)}'
         rows.append((text, to_rgb(images, grouping.model)))
     return rows
 
@@ -153,14 +153,14 @@ def main() -> None:
         columns = ('entropy', 'entropy_shuffled', 'entropy_by_image', 'entropy_by_image_shuffled')
         cells = [f'{100 * numbers["share_used"]:.0f}', *(f'{numbers[column]:.3f}' for column in columns)]
         print(f'| {name} | {" | ".join(cells)} |')
-        purest, mixed = pick_groups(entropy, sizes, args.rows, args.columns // 2)
+        purest, mixed = pick_groups(entropy, sizes, args.rows, args.columns)
         if not purest:
-            print(f'{name}: no group has {args.columns // 2} images, so there is no contact sheet; fewer --columns?')
+            print(f'{name}: no group has {args.columns} images, so there is no contact sheet; fewer --columns?')
             continue
         sheet = draw_contact_sheet(
             contact_sheet_rows(grouping, entropy, purest + mixed, args.columns),
             args.columns,
-            f'{name}: the {len(purest)} purest and {len(mixed)} most mixed groups, from the ends (size, entropy)',
+            f'{name}: the {len(purest)} purest groups and, below, the {len(mixed)} most mixed (entropy in nats)',
         )
         sheet.savefig(args.out / f'groups_{name}.png')
     draw_entropy_density(entropies, num_classes).savefig(args.out / 'entropy.png')
