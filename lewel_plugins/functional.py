@@ -180,18 +180,21 @@ def _check_groups(z: Tensor, groups: Tensor, name: str = 'z') -> None:
 
 @torch.no_grad()
 @_full_precision
-def assign_groups(z: Tensor, groups: Tensor) -> Tensor:
+def assign_groups(z: Tensor, groups: Tensor, unit_groups: bool = False) -> Tensor:
     """Group of highest cosine similarity to each feature. SMoG, Eq. 4, whose argmin is a misprint for the closest.
 
     Args:
         z: Features, (N, d).
         groups: Group features G, (l, d).
+        unit_groups: The groups are unit vectors already.
 
     Returns:
         Groups, (N,) int64 in [0, l). Without gradient.
     """
     _check_groups(z, groups)
-    return (z @ F.normalize(groups, dim=1).T).argmax(1)  # the length of z changes nothing
+    if not unit_groups:
+        groups = F.normalize(groups, dim=1)
+    return (z @ groups.T).argmax(1)  # the length of z changes nothing
 
 
 @_full_precision
@@ -233,8 +236,8 @@ def move_groups(groups: Tensor, sums: Tensor, counts: Tensor, beta: float | Tens
     Returns:
         Groups, (l, d), unit rows.
     """
-    mean = sums / counts.clamp_min(1)[:, None]
-    moved = F.normalize(beta * groups + (1 - beta) * mean, dim=1)
+    share = (1 - beta) / counts.clamp_min(1)[:, None]  # (l, 1): fewer passes over (l, d) than the mean takes
+    moved = F.normalize(torch.addcmul(beta * groups, share.to(sums.dtype), sums), dim=1)
     return torch.where(counts[:, None] > 0, moved, groups)
 
 

@@ -147,7 +147,8 @@ def main() -> None:
         entropy = LF.group_entropy(grouping.assignment, grouping.labels, l)
         reference = shuffled_entropy(grouping.assignment, grouping.labels, l)
         sizes = grouping.assignment.bincount(minlength=l)
-        numbers = results[name] = dict(checkpoint=str(path), **summary(entropy, sizes, reference))
+        numbers = summary(entropy, sizes, reference)
+        results[name] = dict(checkpoint=str(path), **numbers)
         entropies[name], entropies[f'{name}, labels shuffled'] = entropy, reference
         num_classes = max(num_classes, int(grouping.labels.max()) + 1)
         columns = ('entropy', 'entropy_shuffled', 'entropy_by_image', 'entropy_by_image_shuffled')

@@ -41,6 +41,7 @@ def upstream() -> Iterable[Row]:
 def loops() -> Iterable[Row]:
     import test_functional
     import test_lewel_neck
+    import test_smog
     import tiny
 
     for name in dict.fromkeys(case[0] for case in test_functional.CASES):
@@ -60,6 +61,11 @@ def loops() -> Iterable[Row]:
             yield f'LEWEL_B, {said}, {norm}', 'loops', tiny.step_differences(model, tiny.images(3))
         model = tiny.lewel_m(neck_changes=changes)
         yield f'LEWEL_M, {said}', 'loops', tiny.step_differences(model, tiny.images(3))
+    for activation in ('relu', 'gelu'):
+        model = tiny.smog(neck_changes=dict(activation=activation))
+        yield f'SMoG, {activation}', 'loops', test_smog.step_differences(model, tiny.images(6))
+    multi_crop = test_smog.step_differences(tiny.smog(num_views=5), test_smog.multi_crop(4, 3))
+    yield 'SMoG, 2 large and 3 small views', 'loops', multi_crop
 
 
 def ranks() -> Iterable[Row]:
@@ -73,7 +79,7 @@ def ranks() -> Iterable[Row]:
             for name, function in (('gather', 'all_gather'), ('sum', 'all_reduce_sum')):
                 yield f'`{function}`, {world_size} ranks', '1 process, all rows', test_dist.differences(results, name)
             results = on_ranks(world_size, Path(folder), test_parity.train_rank, world_size)
-            for method, title in (('lewel_b', 'LEWEL_B'), ('lewel_m', 'LEWEL_M')):
+            for method, title in (('lewel_b', 'LEWEL_B'), ('lewel_m', 'LEWEL_M'), ('smog', 'SMoG')):
                 found = test_parity.differences(results, method)
                 yield f'{title}, {world_size} ranks', f'1 process, {test_parity.STEPS} steps', found
 
@@ -100,7 +106,7 @@ def table(rows: Iterable[Row]) -> list[str]:
     lines = ['| what | against | value, loss | gradient | state |', '|---|---|---|---|---|']
     for what, against, found in rows:
         value = found.get('value', found.get('loss'))
-        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state')]
+        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state', 'groups')]
         gradient = found['gradient']
         if what.startswith('`all_'):  # of a parameter behind the collective: a gradient, too
             gradient, others = max(gradient, found['parameter']), []

@@ -31,7 +31,10 @@ CONFIGS = {
     'BYOL (mmpretrain)': 'configs/baselines/byol_resnet50_8xb128-lars-coslr-200e_in1k.py',
     'LEWEL_M': 'configs/lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py',
     'MoCo v2 (mmpretrain)': 'configs/baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'SMoG': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
+    'SMoG, 30,000 groups': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
 }
+OPTIONS = {'SMoG, 30,000 groups': {'model.num_groups': 30000}}
 SETTINGS = ('18:64:32', '50:160:16')
 
 
@@ -40,15 +43,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--settings', nargs='+', default=SETTINGS, metavar='DEPTH:SIZE:BATCH', help='ResNet depth, pixels, images'
     )
+    parser.add_argument('--methods', nargs='+', choices=list(CONFIGS), default=list(CONFIGS), help='which (all)')
     parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
 
-def build(config: str, depth: int, device: str) -> tuple[Any, object]:
+def build(method: str, depth: int, device: str) -> tuple[Any, object]:
     """The recipe's model with a ResNet of this depth, and its optim wrapper in float32."""
-    cfg = Config.fromfile(str(ROOT / config))
+    cfg = Config.fromfile(str(ROOT / CONFIGS[method]))
+    cfg.merge_from_dict(OPTIONS.get(method, {}))
     cfg.model.backbone.depth = depth
     cfg.model.neck.in_channels = 512 if depth < 50 else 2048
     cfg.model.data_preprocessor = cfg.data_preprocessor
@@ -81,10 +86,14 @@ def necessary_passes(model: Any, data: dict) -> Callable[[], None]:
         f = model.backbone(x[0])[-1]
     N, D, H, W = f.shape
     neck, ours = model.neck, hasattr(model, 'teacher')
-    directions = 1 if hasattr(model, 'queue') else 2
+    directions = 1 if hasattr(model, 'queue') or hasattr(model, 'groups') else 2
     rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
     heads: list[tuple[Callable, Tensor]] = []
-    if ours:
+    if hasattr(model, 'groups'):
+        heads += [(neck.mlp, rows(N, D)), (model.predictor, rows(N, neck.out_channels))]
+        teacher_backbone = model.teacher.module.backbone
+        teacher_heads = [(model.teacher.module.neck.mlp, heads[0][1])]
+    elif ours:
         K, d, c = neck.num_aligned, neck.out_channels, neck.aligned_channels
         heads += [(neck.g, rows(N, 1 + H * W, D)), (neck.p, rows(N, K, D))]
         if directions == 2:
@@ -150,9 +159,9 @@ def parts(model: Any, wrapper: Any, data: dict) -> dict[str, Callable[[], object
     )
 
 
-def measure(config: str, depth: int, size: int, batch: int, repeats: int, device: str) -> dict[str, float]:
+def measure(method: str, depth: int, size: int, batch: int, repeats: int, device: str) -> dict[str, float]:
     torch.manual_seed(0)
-    model, wrapper = build(config, depth, device)
+    model, wrapper = build(method, depth, device)
     data = random_views(batch, size)
     full, necessary = full_step(model, wrapper, data), necessary_passes(model, data)
     pairs = [(seconds(full, device), seconds(necessary, device)) for _ in range(repeats + 1)][1:]
@@ -186,8 +195,8 @@ def main() -> None:
     results = []
     for setting in args.settings:
         depth, size, batch = map(int, setting.split(':'))
-        for name, config in CONFIGS.items():
-            row = measure(config, depth, size, batch, args.repeats, args.device)
+        for name in args.methods:
+            row = measure(name, depth, size, batch, args.repeats, args.device)
             results.append(dict(method=name, depth=depth, size=size, batch=batch, **row))
             times = f'{row["step"]:.3f} | {row["passes"]:.3f} | {row["ratio"]:.3f}'
             for part in ('preprocessing', 'optimizer', 'teacher', 'rest'):

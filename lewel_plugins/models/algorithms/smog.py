@@ -113,7 +113,7 @@ class SMoG(MomentumPretrainer):
         z_a = self.neck(self.backbone(x_a))  # (N, d)
         z_b = self.teacher(x_b)  # without gradient
         self.cache.add(z_a)
-        c_a, c_b = LF.assign_groups(torch.cat([z_a, z_b]), self.groups).chunk(2)  # before the update
+        c_a, c_b = LF.assign_groups(torch.cat([z_a, z_b]), self.groups, unit_groups=True).chunk(2)  # before the update
         groups = self._updated_groups(z_a, c_a)  # (l, d), differentiable in z_a
         loss = self._contrast(self.predictor(z_a), groups, c_b)
         if small:
