@@ -1,4 +1,4 @@
-"""Collectives between ranks: differentiable gather and sum, ShuffleBN's shuffle, averaging of buffers.
+"""Collectives between ranks: differentiable gather and sum, ShuffleBN's shuffle, averaging and gathering of buffers.
 
 All are identities in a single process, work on gloo and NCCL, and need the same shapes on every rank.
 
@@ -96,6 +96,21 @@ def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
     if world_size() == 1:
         return x
     return (_AllReduceSumToOneLoss if same_loss else _AllReduceSum).apply(x)
+
+
+def gather(x: Tensor) -> list[Tensor]:
+    """The tensors of all ranks in rank order on rank 0, an empty list on the others; not differentiable.
+
+    Args:
+        x: Any shape and type, the same on every rank.
+    """
+    if world_size() == 1 or not x.numel():
+        return [x] * world_size() if rank() == 0 else []
+    # As bytes: gloo knows few types, and any bits will do.
+    flat = x.detach().contiguous().flatten().view(torch.uint8)
+    parts = [torch.empty_like(flat) for _ in range(world_size())] if rank() == 0 else []
+    torch_dist.gather(flat, parts or None)
+    return [part.view(x.dtype).view(x.shape) for part in parts]
 
 
 def average_(tensors: Sequence[Tensor]) -> None:

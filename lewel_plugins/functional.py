@@ -5,8 +5,8 @@ communicates between ranks, and all are differentiable in every floating argumen
 arguments are computed in float32, also under autocast; float32 and float64 stay what they are.
 
 Shape letters: N images, D backbone channels, L = HW positions, d channels of the global embedding and
-number of maps, h channel groups, K = d/h aligned embeddings an image, c channels of each, Q queue length, M projectors,
-W ranks. In MSBReg's functions K is the number of views of an image.
+number of maps, h channel groups, K = d/h aligned embeddings an image, c channels of each, Q queue length, l groups of
+images, M projectors, W ranks. In MSBReg's functions K is the number of views of an image.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Similarities = tuple[Tensor, Tensor]
-_Function = TypeVar('_Function', bound=Callable[..., Tensor | Similarities])
+_Function = TypeVar('_Function', bound=Callable[..., Tensor | tuple[Tensor, Tensor]])
 
 
 def _widen(x: object) -> object:
@@ -169,6 +169,144 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
     """
     _check_same_shape('p', p, 'z', z)
     return 2 - 2 * (F.normalize(p, dim=-1) * F.normalize(z, dim=-1)).sum(-1).mean()
+
+
+# SMoG -------------------------------------------------------------------------------------------------------
+
+
+def _check_groups(z: Tensor, groups: Tensor, name: str = 'z') -> None:
+    if z.dim() != 2 or groups.dim() != 2 or z.shape[1] != groups.shape[1]:
+        raise ValueError(f'{name} must be (N, d) and groups (l, d), got {tuple(z.shape)} and {tuple(groups.shape)}')
+
+
+@torch.no_grad()
+@_full_precision
+def assign_groups(z: Tensor, groups: Tensor, unit_groups: bool = False) -> Tensor:
+    """Group of highest cosine similarity to each feature. SMoG, Eq. 4, whose argmin is a misprint for the closest.
+
+    Args:
+        z: Features, (N, d).
+        groups: Group features G, (l, d).
+        unit_groups: The groups are unit vectors already.
+
+    Returns:
+        Groups, (N,) int64 in [0, l). Without gradient.
+    """
+    _check_groups(z, groups)
+    if not unit_groups:
+        groups = F.normalize(groups, dim=1)
+    return (z @ groups.T).argmax(1)  # the length of z changes nothing
+
+
+@_full_precision
+def group_sums(z: Tensor, assignment: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
+    """Sum of the unit features assigned to each group, and their number: one segment-sum.
+
+    Over ranks, the update of the groups is :func:`move_groups` of the sums over ranks of both.
+
+    Args:
+        z: Features, (N, d).
+        assignment: Group of each, (N,) int64 in [0, l).
+        num_groups: Number of groups l.
+
+    Returns:
+        Sums (l, d), differentiable in z, and counts (l,) of the same type.
+    """
+    z = F.normalize(z, dim=1)
+    sums, counts = z.new_zeros(num_groups, z.shape[1]), z.new_zeros(num_groups)
+    counts = counts.scatter_add(0, assignment, z.new_ones(len(z)))
+    # The same bits every time: the first sorts on a GPU, where the second adds in any order; on a CPU it is the
+    # second that keeps to the order.
+    if z.is_cuda:
+        return sums.index_put((assignment,), z, accumulate=True), counts
+    return sums.index_add(0, assignment, z), counts
+
+
+@_full_precision
+def move_groups(groups: Tensor, sums: Tensor, counts: Tensor, beta: float | Tensor) -> Tensor:
+    """Move unit groups towards the mean of what is assigned to them. SMoG, Eq. 4, with the normalisation it omits.
+
+    g_k ← normalise(β g_k + (1 − β) mean_k) for the groups with members; the others stay as they are, bit for bit.
+
+    Args:
+        groups: Unit group features, (l, d).
+        sums: Sums of the unit features assigned to each group, (l, d).
+        counts: Their numbers, (l,).
+        beta: Momentum β in [0, 1]: a number, a scalar, or (l, 1) for one a group.
+
+    Returns:
+        Groups, (l, d), unit rows.
+    """
+    share = (1 - beta) / counts.clamp_min(1)[:, None]  # (l, 1): fewer passes over (l, d) than the mean takes
+    moved = F.normalize(torch.addcmul(beta * groups, share.to(sums.dtype), sums), dim=1)
+    return torch.where(counts[:, None] > 0, moved, groups)
+
+
+@_full_precision
+def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Tensor) -> Tensor:
+    """Synchronous momentum grouping: the groups after a step's features. SMoG, Eq. 4.
+
+    Features are normalised before they are averaged.
+
+    Args:
+        groups: Group features G, (l, d).
+        z: Features, (N, d).
+        assignment: Group of each feature, (N,) int64.
+        beta: Momentum β in [0, 1].
+
+    Returns:
+        Groups, (l, d), unit rows, differentiable in z.
+
+    Raises:
+        ValueError: Shapes do not fit, or β is a number outside [0, 1].
+    """
+    _check_groups(z, groups)
+    if not isinstance(beta, Tensor) and not 0 <= beta <= 1:
+        raise ValueError(f'beta is a momentum and must be in [0, 1], got {beta}')
+    return move_groups(F.normalize(groups, dim=1), *group_sums(z, assignment, len(groups)), beta)
+
+
+@_full_precision
+def adopt_random(groups: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+    """Put randomly selected features in the place of groups. SMoG, Table 7d, "Randomly select".
+
+    With N ≥ l features all groups are replaced; with fewer, the paper leaves open which: as many groups, at random.
+
+    Args:
+        groups: Unit group features, (l, d).
+        z: Features, (N, d).
+        generator: Of the draw, on their device.
+
+    Returns:
+        Groups, (l, d), unit rows, differentiable in z.
+    """
+    count = min(len(groups), len(z))
+    rows = torch.randperm(len(z), generator=generator, device=z.device)[:count]
+    places = torch.randperm(len(groups), generator=generator, device=z.device)[:count]
+    return groups.index_copy(0, places, F.normalize(z, dim=1)[rows].to(groups.dtype))
+
+
+@_full_precision
+def group_contrast(p: Tensor, groups: Tensor, assignment: Tensor, tau: float, unit_groups: bool = False) -> Tensor:
+    """Cross-entropy of the cosines to all groups against the assigned one. SMoG, Eq. 3.
+
+    −log( e^{cos(p, g_c)/τ} / Σ_j e^{cos(p, g_j)/τ} ), mean over the batch.
+
+    Args:
+        p: Predictions, (N, d).
+        groups: Group features G, after this step's update, (l, d).
+        assignment: Group c of each image, from the other view, (N,) int64.
+        tau: Temperature τ.
+        unit_groups: The groups are unit vectors already, as :func:`update_groups` returns them.
+
+    Returns:
+        Loss, ().
+    """
+    _check_groups(p, groups, 'p')
+    _check_temperature(tau)
+    if not unit_groups:
+        groups = F.normalize(groups, dim=1)
+    return F.cross_entropy(F.normalize(p, dim=1) @ groups.T / tau, assignment)
 
 
 # Contrastive tasks, one or M at a time (MPCL) ---------------------------------------------------------------
@@ -633,3 +771,21 @@ def covariance_spectrum(x: Tensor) -> Tensor:
     x = F.normalize(x, dim=1)
     sigma = torch.linalg.svdvals(x - x.mean(0)).square() * (d / (N - 1))  # (min(N, d),)
     return F.pad(sigma, (0, d - len(sigma)))
+
+
+def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor:
+    """Entropy of the classes within each group. SMoG, Sec. 4.4, "Grouping quality".
+
+    Args:
+        assignment: Group of each image, (N,) int64 in [0, l).
+        labels: Class of each image, (N,) int64, from 0.
+        num_groups: Number of groups l.
+
+    Returns:
+        −Σ_i p_i log p_i of each group, in nats, (l,) float64; NaN where a group is empty.
+    """
+    num_classes = int(labels.max()) + 1
+    counts = torch.bincount(assignment * num_classes + labels, minlength=num_groups * num_classes)
+    shares = counts.view(num_groups, num_classes).double()
+    shares = shares / shares.sum(1, keepdim=True)  # 0 / 0 in empty groups
+    return -torch.special.xlogy(shares, shares).sum(1)

@@ -32,6 +32,7 @@ TYPES = dict(
     lewel_b='lewel_plugins.LEWELB',
     lewel_m='lewel_plugins.LEWELM',
     msbreg='lewel_plugins.MSBReg',
+    smog='lewel_plugins.SMoG',
     **tiny_mpcl.TYPES,
 )
 REGULARIZERS = [dict(type='lewel_plugins.SingularValueLoss'), dict(type='lewel_plugins.BrownianLoss')]
@@ -55,6 +56,7 @@ class Run:
     alignment: str = 'learned'
     regularized: bool = False
     accumulate: int = 1
+    reset: int = 3  # SMoG's interval
     validate: bool = False
     seed: int = 0
 
@@ -98,13 +100,17 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         preprocessor.update(type='lewel_plugins.BatchViews', views=[view] * more + [view, dict(view, solarize=0.2)])
     else:
         pipeline.append(dict(type='MultiView', num_views=[1 + more, 1], transforms=[VIEW, VIEW]))
+    necks = dict(msbreg=tiny.projection_config(), smog=tiny.smog_neck_config())
     model = dict(
         type=TYPES[run.method],
         data_preprocessor=preprocessor,
         backbone=tiny.backbone_config(),
-        neck=tiny.projection_config() if run.method == 'msbreg' else tiny.neck_config(alignment=run.alignment),
+        neck=necks.get(run.method) or tiny.neck_config(alignment=run.alignment),
     )
     custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    if run.method == 'smog':
+        model.update(num_groups=6, end_beta=0.5)
+        custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
     if run.method in tiny_mpcl.METHODS:
         model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
         # Epochs of 4 iterations: at 6, where the runs are resumed, one is half done.

@@ -102,6 +102,54 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
     return sum(losses, p.new_zeros(())) / len(losses)
 
 
+# SMoG, Sec. 3
+
+
+def assign_groups(z: Tensor, groups: Tensor) -> Tensor:
+    """Eq. 4's first line, with the group that is closest."""
+    found = []
+    for feature in z:
+        best = 0
+        for k in range(len(groups)):
+            if cosine(feature, groups[k]) > cosine(feature, groups[best]):
+                best = k
+        found.append(best)
+    return torch.tensor(found)
+
+
+def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Sequence[float]) -> Tensor:
+    """Eq. 4's second line, with the normalisation that it omits. ``beta``: one for all groups, or one each."""
+    updated = []
+    for k in range(len(groups)):
+        old = groups[k] / norm(groups[k])
+        members = [z[n] / norm(z[n]) for n in range(len(z)) if assignment[n] == k]
+        if members:
+            mean = sum(members, z.new_zeros(z.shape[1])) / len(members)
+            b = beta[k] if isinstance(beta, Sequence) else beta
+            old = b * old + (1 - b) * mean
+        updated.append(old / norm(old))
+    return torch.stack(updated)
+
+
+def group_contrast(p: Tensor, groups: Tensor, assignment: Tensor, tau: float) -> Tensor:
+    """Eq. 3."""
+    losses = []
+    for n in range(len(p)):
+        exponentials = [torch.exp(cosine(p[n], group) / tau) for group in groups]
+        losses.append(-torch.log(exponentials[int(assignment[n])] / sum(exponentials, p.new_zeros(()))))
+    return sum(losses, p.new_zeros(())) / len(losses)
+
+
+def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor:
+    """Sec. 4.4: the sum of -p log p over the classes of a group's images."""
+    entropies = []
+    for k in range(num_groups):
+        inside = [int(labels[n]) for n in range(len(labels)) if assignment[n] == k]
+        shares = [inside.count(label) / len(inside) for label in set(inside)]
+        entropies.append(sum(-p * math.log(p) for p in shares) if inside else math.nan)
+    return torch.tensor(entropies, dtype=torch.float64)
+
+
 # MSBReg, Sec. 3
 
 
@@ -222,6 +270,10 @@ def batch_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tens
     return torch.stack(columns, 1), torch.stack(means), torch.stack(variances)
 
 
+def gelu(v: Tensor) -> Tensor:
+    return v * (1 + torch.erf(v / math.sqrt(2))) / 2
+
+
 def standardized(weight: Tensor) -> Tensor:
     """Weight standardisation: mean 0 and variance 1/I over an output's I inputs."""
     rows = []
@@ -243,6 +295,7 @@ def mlp(
     statistics: tuple[Tensor, Tensor] | None = None,
     norm: str = 'BN',
     standardize: bool = False,
+    activation: Callable[[Tensor], Tensor] = lambda row: row.clamp(min=0),
 ) -> Tensor:
     """Linear, norm, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for BN's own of the batch."""
     first, weight, bias, second = parameters
@@ -256,7 +309,7 @@ def mlp(
     else:
         mean, variance = statistics
         hidden = (hidden - mean) / torch.sqrt(variance + BN_EPS) * weight + bias
-    return torch.stack([torch.mv(second, row.clamp(min=0)) for row in hidden])
+    return torch.stack([torch.mv(second, activation(row)) for row in hidden])
 
 
 def hidden_statistics(rows: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:

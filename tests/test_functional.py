@@ -37,6 +37,12 @@ CASES: list[Case] = [
     ('singular_value_loss', (2 * randn(3, 3, 5),), dict(normalize=True)),
     ('brownian_loss', (randn(4, 3, 5), 3 * randn(3, 5, seed=1)), {}),
     ('multi_crop_loss', (randn(5, 3, 4), randn(2, 3, 4, seed=1)), {}),
+    # Groups hit several times, once, and not at all.
+    ('update_groups', (randn(5, 4), randn(6, 4, seed=1)), dict(assignment=torch.tensor([3, 0, 3, 3, 4, 0]), beta=0.6)),
+    ('update_groups', (3 * randn(2, 3), randn(1, 3, seed=1)), dict(assignment=torch.tensor([1]), beta=0.0)),
+    ('update_groups', (randn(2, 3), randn(2, 3, seed=1)), dict(assignment=torch.tensor([1, 1]), beta=1.0)),
+    ('group_contrast', (randn(4, 5), 2 * randn(3, 5, seed=1)), dict(assignment=torch.tensor([2, 0, 2, 1]), tau=0.1)),
+    ('group_contrast', (randn(1, 3), randn(2, 3, seed=1)), dict(assignment=torch.tensor([0]), tau=1.0)),
     ('alignment', (randn(5, 4), 2 * randn(5, 4, seed=1)), {}),
     ('uniformity', (randn(6, 4),), {}),
     ('uniformity', (randn(3, 4),), dict(t=0.5)),
@@ -187,6 +193,11 @@ def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
         (lambda: LF.brownian_loss(randn(2, 3, 4), randn(2, 4)), ['(3, 4)', '(2, 4)']),
         (lambda: LF.multi_crop_loss(randn(1, 3, 4), randn(2, 3, 4)), ['at least 2', '(1, 3, 4)']),
         (lambda: LF.multi_crop_loss(randn(3, 3, 4), randn(2, 2, 4)), ['(3, 3, 4)', '(2, 2, 4)']),
+        (lambda: LF.assign_groups(randn(2, 3), randn(5, 4)), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.update_groups(randn(5, 4), randn(2, 3), torch.tensor([0, 1]), 0.9), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.update_groups(randn(5, 3), randn(2, 3), torch.tensor([0, 1]), 1.5), ['beta', '1.5', '[0, 1]']),
+        (lambda: LF.group_contrast(randn(2, 3), randn(5, 4), torch.tensor([0, 1]), 0.1), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.group_contrast(randn(2, 3), randn(5, 3), torch.tensor([0, 1]), 0.0), ['tau', '0.0']),
         (lambda: LF.alignment(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
         (lambda: LF.uniformity(randn(1, 3)), ['at least 2', '1']),
         (lambda: LF.covariance_spectrum(randn(1, 3)), ['at least 2', '1']),
@@ -230,3 +241,44 @@ def test_singular_value_loss_does_not_lose_a_small_variance_around_a_large_mean(
     exact = LF.singular_value_loss(p)
     assert LF.singular_value_loss(p.float()).item() == pytest.approx(exact.item(), rel=1e-4)
     assert exact < 0.2
+
+
+def test_features_go_to_the_closest_group():
+    z, groups = randn(40, 6), 3 * randn(7, 6, seed=1)
+    assert torch.equal(LF.assign_groups(z, groups), naive.assign_groups(z, groups))
+    assert torch.equal(LF.assign_groups(100 * z, groups), LF.assign_groups(z, groups))
+
+
+def test_groups_without_members_keep_their_bits():
+    groups = torch.nn.functional.normalize(torch.randn(50, 8), dim=1)
+    sums, counts = LF.group_sums(torch.randn(3, 8), torch.tensor([4, 4, 9]), 50)
+    moved = LF.move_groups(groups, sums, counts, 0.5)
+    assert (moved != groups).any(1).nonzero().flatten().tolist() == [4, 9]
+    assert counts.tolist() == [2.0 if k == 4 else float(k == 9) for k in range(50)]
+
+
+def test_one_beta_a_group():
+    groups, z, assignment = randn(3, 4), randn(5, 4, seed=1), torch.tensor([0, 2, 0, 1, 2])
+    beta = [0.2, 0.5, 0.9]
+    ours = LF.update_groups(groups, z, assignment, torch.tensor(beta, dtype=torch.float64)[:, None])
+    torch.testing.assert_close(ours, naive.update_groups(groups, z, assignment, beta), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize('count', [3, 5, 9])
+def test_random_features_replace_as_many_groups(count):
+    groups, z = torch.nn.functional.normalize(randn(5, 4), dim=1), randn(count, 4, seed=1).requires_grad_()
+    ours = LF.adopt_random(groups, z, torch.Generator().manual_seed(0))
+    equal = (ours[:, None] == torch.nn.functional.normalize(z, dim=1)).all(2)  # (l, N)
+    assert equal.sum() == min(5, count) and equal.sum(0).max() == equal.sum(1).max() == 1
+    assert torch.equal(ours[~equal.any(1)], groups[~equal.any(1)])
+    assert ours.requires_grad
+    again = LF.adopt_random(groups, z, torch.Generator().manual_seed(0))
+    assert torch.equal(again, ours)
+
+
+def test_entropy_of_the_classes_in_a_group():
+    assignment, labels = torch.tensor([0, 0, 0, 0, 3, 1, 1, 1]), torch.tensor([2, 2, 0, 1, 1, 0, 0, 0])
+    ours = LF.group_entropy(assignment, labels, 5)
+    torch.testing.assert_close(ours, naive.group_entropy(assignment, labels, 5), equal_nan=True)
+    assert ours.isnan().tolist() == [False, False, True, False, True]
+    assert ours[1] == ours[3] == 0

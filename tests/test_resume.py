@@ -20,6 +20,11 @@ CASES = [
     Run('lewel_m', loop='iter', images=24, workers=2),
     Run('lewel_m', ranks=2),
     Run('lewel_m', ranks=2, loop='iter', images=24, workers=2, alignment='random'),
+    # The checkpoint at 6 is in the middle of the features for the reset at 8, or just after a reset.
+    Run('smog', reset=4, images=22),  # the epoch's last batch is not full
+    Run('smog', loop='iter', views='device', workers=2),
+    Run('smog', ranks=2, reset=4, loop='iter', workers=2),
+    Run('smog', ranks=2, images=24),
     Run('msbreg', workers=2),
     Run('msbreg', ranks=2, loop='iter', images=24, views='device'),
     Run('lewel_b', ranks=2, regularized=True),
@@ -73,7 +78,9 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
     assert len(logged(tmp_path / 'straight')) == ITERATIONS
 
 
-@pytest.mark.parametrize('run', [Run('lewel_b', workers=2), Run('lewel_m', loop='iter', views='device')], ids=name)
+@pytest.mark.parametrize(
+    'run', [Run('lewel_b', workers=2), Run('lewel_m', loop='iter', views='device'), Run('smog')], ids=name
+)
 def test_validation_changes_nothing(run, images, tmp_path):
     """It takes random numbers, and an ``eman`` teacher's and BN's modes go back and forth."""
     expected = train(run, images, tmp_path / 'straight')

@@ -9,6 +9,7 @@ brownian = dict(type='lewel_plugins.BrownianLoss', weight=0.5)
 # Name, config, module, and the factor of the weights: 2 where the loss is a sum over two directions.
 methods = [
     ('LEWEL_B', '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py', 'q', 2),
+    ('SMoG', '../smog/smog_resnet10_1xb64-24e_garment-scenes.py', 'predictor', 1),
     ('MPCL on MoCo v2', '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py', 'neck', 1),
 ]
 rows = []

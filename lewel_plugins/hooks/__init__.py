@@ -6,6 +6,7 @@ from .non_finite_hook import NonFiniteHook
 from .regularizer_hook import RegularizerHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
+from .smog_reset_hook import SMoGResetHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -17,4 +18,5 @@ __all__ = [
     'RegularizerHook',
     'RepresentationMonitorHook',
     'ReproducibilityHook',
+    'SMoGResetHook',
 ]

@@ -7,9 +7,11 @@ from .algorithms import (
     MPCLMoCo,
     MPCLMoCoV3,
     MSBReg,
+    SMoG,
 )
 from .backbones import ResNet10
 from .data_preprocessors import BatchViews
+from .feature_cache import FeatureCache
 from .key_queue import KeyQueue
 from .losses import BrownianLoss, SingularValueLoss, UniformityLoss
 from .momentum_encoder import MomentumEncoder
@@ -23,6 +25,7 @@ __all__ = [
     'BYOLMultiCrop',
     'BatchViews',
     'BrownianLoss',
+    'FeatureCache',
     'KeyQueue',
     'LEWELNeck',
     'MPCLBarlowTwins',
@@ -35,6 +38,7 @@ __all__ = [
     'ProjectionNeck',
     'ProjectorBalance',
     'ResNet10',
+    'SMoG',
     'SingularValueLoss',
     'StandardizedLinear',
     'UniformityLoss',

@@ -22,6 +22,7 @@ PANELS = (
     ('Spectrum of the backbone, × D', ('representation/spectrum_*',)),
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
+    ('Share of groups used', ('groups_used',)),
     ('Accuracy of projectors', ('projector/accuracy_*',)),
     ('Weight of projectors', ('projector/weight_*',)),
     ('Mean cosine between projectors', ('projector/cosine',)),
@@ -34,8 +35,15 @@ _NAMES = {
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
 }
-# RepresentationMonitorHook measures these now and then, and mmengine repeats the last value in between.
-_RARE = ('std', 'rank_me', 'uniformity', 'alignment', *(f'spectrum_{share}' for share in (0, 25, 50, 75)))
+# Hooks measure these now and then, and mmengine repeats the last value in between.
+_RARE = (
+    'std',
+    'rank_me',
+    'uniformity',
+    'alignment',
+    'groups_used',
+    *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
+)
 _STYLES = ('-', '--', ':', '-.')
 
 

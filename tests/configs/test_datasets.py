@@ -115,6 +115,17 @@ def test_config_draws_views_and_evaluation_images(path, data, monkeypatch):
     assert config.val_cfg.bank_dataloader == config.bank_dataloader
 
 
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs' / 'smog').glob('*multicrop*')), ids=lambda path: path.stem)
+def test_multi_crop_draws_two_large_and_four_small_views(path, data, monkeypatch):
+    register_all_modules(init_default_scope=True)
+    monkeypatch.chdir(data.parent)
+    config = Config.fromfile(path)
+    views = MODELS.build(config.data_preprocessor)(first_batch(config.train_dataloader, 2), training=True)['inputs']
+    assert [tuple(view.shape) for view in views] == [(2, 3, 224, 224)] * 2 + [(2, 3, 96, 96)] * 4
+    assert len(views) == config.model.num_views
+    assert not torch.equal(views[2], views[3])
+
+
 @pytest.mark.parametrize('name', ['byol_224px', 'mocov2_224px'])
 def test_channels_reach_the_network_as_rgb(name, tmp_path):
     """A red image is brightest in the first channel after the whole way from file to network."""

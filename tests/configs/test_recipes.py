@@ -13,7 +13,8 @@ from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 from lewel_plugins.models import MomentumPretrainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-RECIPES = sorted(path for room in ('lewel', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
+RECIPES = sorted(path for room in ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
+SMOG = [path for path in RECIPES if path.parent.name == 'smog']
 MPCL = [path for path in RECIPES if path.parent.name == 'mpcl']
 MSBREG = [path for path in RECIPES if path.parent.name == 'msbreg']
 
@@ -30,6 +31,10 @@ def test_recipe_builds(path):
     cfg.model.data_preprocessor = cfg.data_preprocessor
     if cfg.model.neck.hid_channels == 8192:  # Barlow Twins': 2.4 GB for four
         cfg.model.neck.update(hid_channels=64, out_channels=64)
+    if 'resnet50x' in path.stem:  # up to 3 GB, and no other layers than at a sixteenth of the width
+        for part, name in ((cfg.model.neck, 'in_channels'), (cfg.model.backbone, 'base_channels')):
+            part[name] //= 16
+        cfg.model.backbone.stem_channels //= 16
     model = MODELS.build(cfg.model)
     ours = path.parent.name != 'baselines'
     has_teacher = ours and 'barlowtwins' not in path.stem
@@ -59,7 +64,49 @@ def test_schedule_and_batch_are_what_the_name_says(path):
     assert cfg.train_cfg.max_epochs == epochs
 
 
-def shrink(cfg: Config) -> None:
+def shrink_smog(cfg: Config) -> None:
+    """The recipe on a network and groups that train a step in no time."""
+    backbone = cfg.model.backbone
+    if backbone.type == 'SwinTransformer':
+        backbone.arch = dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+        width = 64
+    else:
+        backbone.base_channels = 8
+        if backbone.type != 'lewel_plugins.ResNet10':
+            backbone.stem_channels = 8
+        width = 8 * 8 * (4 if backbone.get('depth') == 50 else 1)
+    cfg.model.neck.update(in_channels=width, hid_channels=16)
+    cfg.model.update(hid_channels=16, num_groups=6, init_cfg=None)
+
+
+@pytest.mark.parametrize('path', SMOG, ids=lambda path: path.stem)
+def test_smog_recipe_trains_a_step(path):
+    cfg = Config.fromfile(str(path))
+    init_default_scope('mmpretrain')
+    shrink_smog(cfg)
+    model = MODELS.build(cfg.model).train()
+    wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
+    wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
+    (hook,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
+    model.start_training()
+    model.cache.start(hook.interval)
+    large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # Swin's windows of 7 fit no others
+    sizes = [large] * 2 + [96] * (model.num_views - 2)
+    torch.manual_seed(0)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    groups = model.groups.clone()
+    for step in range(2):
+        views = [torch.randn(4, 3, size, size) for size in sizes]
+        wrapper.update_params(model.parse_losses(model.loss(views))[0])
+        model.momentum_update((step + 1) / 2)
+    assert all(v.isfinite().all() for v in model.state_dict().values())
+    assert all(not torch.equal(p, before[n]) for n, p in model.named_parameters() if p.requires_grad)
+    assert not torch.equal(model.groups, groups)
+    model.cluster_groups(model.cache, seed=0)
+    model.reset_teacher()
+
+
+def shrink_mpcl(cfg: Config) -> None:
     """A recipe on 32 px, with narrow heads and a shallow backbone of its kind."""
     model = cfg.model
     if model.backbone.type == 'MoCoV3ViT':
@@ -79,7 +126,7 @@ def shrink(cfg: Config) -> None:
 @pytest.mark.parametrize('path', MPCL, ids=lambda path: path.stem)
 def test_mpcl_recipe_trains_a_step(path):
     cfg = Config.fromfile(str(path))
-    shrink(cfg)
+    shrink_mpcl(cfg)
     init_default_scope('mmpretrain')
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
     model.init_weights()

@@ -26,6 +26,7 @@ TITLES = {
     'lewel_b+regularizers': 'LEWEL_B + L_s + L_b',
     'msbreg': 'MSBReg, K = 3',
     'byol_multi_crop': 'BYOL with multi-crop',
+    'smog': 'SMoG',
 }
 Row = tuple[str, str, dict[str, float]]
 
@@ -92,6 +93,7 @@ def loops() -> Iterable[Row]:
     import test_functional
     import test_lewel_neck
     import test_msbreg
+    import test_smog
     import tiny
 
     for name in dict.fromkeys(case[0] for case in test_functional.CASES):
@@ -111,6 +113,11 @@ def loops() -> Iterable[Row]:
             yield f'LEWEL_B, {said}, {norm}', 'loops', tiny.step_differences(model, tiny.images(3))
         model = tiny.lewel_m(neck_changes=changes)
         yield f'LEWEL_M, {said}', 'loops', tiny.step_differences(model, tiny.images(3))
+    for activation in ('relu', 'gelu'):
+        model = tiny.smog(neck_changes=dict(activation=activation))
+        yield f'SMoG, {activation}', 'loops', test_smog.step_differences(model, tiny.images(6))
+    multi_crop = test_smog.step_differences(tiny.smog(num_views=5), test_smog.multi_crop(4, 3))
+    yield 'SMoG, 2 large and 3 small views', 'loops', multi_crop
     for norm in ('BN', 'LN'):
         for standardize in (False, True):
             model = tiny.msbreg(neck_changes=dict(norm=norm, standardize=standardize))
@@ -165,7 +172,7 @@ def table(rows: Iterable[Row]) -> list[str]:
     lines = ['| what | against | value, loss | gradient | state |', '|---|---|---|---|---|']
     for what, against, found in rows:
         value = found.get('value', found.get('loss'))
-        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state')]
+        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state', 'groups')]
         gradient = found['gradient']
         if what.startswith('`all_'):  # of a parameter behind the collective: a gradient, too
             gradient, others = max(gradient, found['parameter']), []

@@ -32,9 +32,12 @@ CONFIGS = {
     'BYOL (mmpretrain)': 'configs/baselines/byol_resnet50_8xb128-lars-coslr-200e_in1k.py',
     'LEWEL_M': 'configs/lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py',
     'MoCo v2 (mmpretrain)': 'configs/baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'SMoG': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
+    'SMoG, 30,000 groups': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
     'MPCL on MoCo v2, M = 4': 'configs/mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
     **{f'MSBReg, K = {k}': 'configs/msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py' for k in (2, 4, 8)},
 }
+OPTIONS = {'SMoG, 30,000 groups': {'model.num_groups': 30000}}
 SETTINGS = ('18:64:32', '50:160:16')
 
 
@@ -50,9 +53,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(config: str, depth: int, device: str) -> tuple[Any, object]:
+def build(method: str, depth: int, device: str) -> tuple[Any, object]:
     """The recipe's model with a ResNet of this depth, and its optim wrapper in float32."""
-    cfg = Config.fromfile(str(ROOT / config))
+    cfg = Config.fromfile(str(ROOT / CONFIGS[method]))
+    cfg.merge_from_dict(OPTIONS.get(method, {}))
     cfg.model.backbone.depth = depth
     cfg.model.neck.in_channels = 512 if depth < 50 else 2048
     cfg.model.data_preprocessor = cfg.data_preprocessor
@@ -85,7 +89,7 @@ def head_passes(model: Any, f: Tensor) -> tuple[list[tuple[Callable, Tensor]], l
     rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
     if hasattr(model, 'balance'):  # MPCL
         return [(neck.mlps, rows(N, D))], [(model.teacher.module.neck.mlps, rows(N, D))]
-    if hasattr(model, 'predictor'):  # MSBReg
+    if hasattr(model, 'predictor'):  # MSBReg, SMoG
         pooled = rows(N, D)
         return [(neck.g, pooled), (model.predictor, rows(N, neck.out_channels))], [
             (model.teacher.module.neck.g, pooled)
@@ -114,8 +118,8 @@ def teacher_backbone(model: Any) -> Callable:
 
 
 def directions(model: Any, data: dict) -> int:
-    """Views that go through the online network: MoCo's queries are one."""
-    one = hasattr(model, 'queue')
+    """Views that go through the online network: MoCo's queries are one, and so is SMoG's."""
+    one = hasattr(model, 'queue') or hasattr(model, 'groups')
     return 1 if one else len(data['inputs'])
 
 
@@ -209,7 +213,7 @@ def parts(model: Any, wrapper: Any, data: dict) -> dict[str, Callable[[], object
 
 def measure(method: str, depth: int, size: int, batch: int, repeats: int, device: str) -> dict[str, float]:
     torch.manual_seed(0)
-    model, wrapper = build(CONFIGS[method], depth, device)
+    model, wrapper = build(method, depth, device)
     data = random_views(batch, size, int(method.partition('K = ')[2] or 2))
     full, necessary = full_step(model, wrapper, data), necessary_passes(model, data)
     pairs = [(seconds(full, device), seconds(necessary, device)) for _ in range(repeats + 1)][1:]

@@ -6,6 +6,7 @@ from .mpcl_barlow_twins import MPCLBarlowTwins
 from .mpcl_moco import MPCLMoCo
 from .mpcl_moco_v3 import MPCLMoCoV3
 from .msbreg import MSBReg
+from .smog import SMoG
 
 __all__ = [
     'LEWELB',
@@ -16,4 +17,5 @@ __all__ = [
     'MPCLMoCoV3',
     'MSBReg',
     'MomentumPretrainer',
+    'SMoG',
 ]

@@ -16,14 +16,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lewel_plugins import functional as LF
 from lewel_plugins.hooks import RegularizerHook
-from lewel_plugins.models import LEWELM, BYOLMultiCrop, MomentumPretrainer, MSBReg
+from lewel_plugins.models import LEWELM, BYOLMultiCrop, MomentumPretrainer, MSBReg, SMoG
 from lewel_plugins.models.momentum_encoder import running_statistics
 from lewel_plugins.seeding import seed_shared_generator
 
 pytestmark = pytest.mark.core
 
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
-METHODS = ('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop')
+METHODS = ('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop', 'smog')
 REGULARIZERS = [
     dict(type='lewel_plugins.SingularValueLoss', weight=4e-3),
     dict(type='lewel_plugins.BrownianLoss', weight=0.5),
@@ -63,6 +63,8 @@ def train(model: MomentumPretrainer, loss_of_step) -> list[dict]:
     """Loss, gradients and whole state of every step."""
     num_views = 3 if isinstance(model, (MSBReg, BYOLMultiCrop)) else 2
     model.start_training()
+    if isinstance(model, SMoG):
+        model.cache.start(STEPS)
     tiny.randomise(model.teacher, seed=3)  # else teacher and online network are equal in the first step
     sgd, history = optimizer(model), []
     for step in range(STEPS):
@@ -87,8 +89,15 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
             model,
             lambda views: sum(wrapped(part(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
         )
+    results['reset'] = reset(model)
     results['statistics'] = train_mode_statistics(rank, world_size)
     return results
+
+
+def reset(model: SMoG) -> dict:
+    """K-means on the features of all steps."""
+    model.cluster_groups(model.cache, seed=1)
+    return dict(groups=model.groups.clone(), members=model.members.clone())
 
 
 def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
@@ -100,8 +109,8 @@ def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
     return [t.clone() for t in running_statistics(model)]
 
 
-def train_one_process(method: str, world_size: int) -> list[dict]:
-    model = build(method)
+def train_one_process(method: str, world_size: int, model: nn.Module | None = None) -> list[dict]:
+    model = model or build(method)
 
     def loss(views: list[Tensor]) -> Tensor:
         if not isinstance(model, LEWELM):
@@ -164,6 +173,20 @@ def test_the_comparison_has_something_to_compare(ranks):
     state = [step['state'] for step in ranks[0]['lewel_m']]
     assert not torch.equal(state[0]['queue.keys'], state[1]['queue.keys'])
     assert state[1]['queue.position'].item() == 2 * GLOBAL_BATCH - (GLOBAL_BATCH + 3)
+
+
+def test_all_ranks_reset_to_the_groups_of_one_process(ranks):
+    model = build('smog')
+    train_one_process('smog', 1, model)
+    trained = model.groups.clone()
+    expected = reset(model)
+    for result in ranks:
+        assert torch.equal(result['reset']['members'], expected['members'])
+        assert torch.equal(result['reset']['groups'], ranks[0]['reset']['groups'])
+        # The cache and K-means are float32.
+        torch.testing.assert_close(result['reset']['groups'], expected['groups'], rtol=0, atol=1e-6)
+    assert (expected['groups'] - trained).abs().max() > 0.1
+    assert expected['members'].sum() == STEPS * GLOBAL_BATCH
 
 
 def test_running_statistics_are_the_mean_over_ranks_and_the_eman_teachers_follow(ranks):
