@@ -20,12 +20,12 @@ OWN_IMAGES = 'configs/lewel/lewel-b_resnet18_1xb256-lars-coslr-200e_image-folder
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Pretrain LEWEL_B on garment scenes and draw what came out.')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/quickstart'), help='folder for all results')
-    parser.add_argument('--epochs', type=int, help="epochs of training (default: the config's)")
+    parser.add_argument('--epochs', type=int, default=16, help='epochs of training (16: two thirds of the config)')
     parser.add_argument('--data', type=Path, default=Path('data/garment_scenes'), help='folder of the scenes')
     parser.add_argument('--num-train', type=int, default=8000, help='training scenes to make (8000)')
     parser.add_argument('--num-val', type=int, default=2000, help='validation scenes to make (2000)')
     args = parser.parse_args()
-    if args.epochs is not None and args.epochs < 1:
+    if args.epochs < 1:
         parser.error(f'--epochs must be at least 1, got {args.epochs}')
     return args
 
@@ -41,16 +41,17 @@ def step(title: str, command: list[str | Path], done: Path | None = None) -> Non
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True, env={**os.environ, **threads})
 
 
-def data_options(data: Path, epochs: int | None) -> list[str]:
-    """``--cfg-options`` that point the config to ``data``, and shorten it to ``epochs``."""
+def training_options(data: Path, epochs: int) -> list[str]:
+    """``--cfg-options`` that point the config to ``data`` and give it ``epochs``."""
+    interval = 1 if epochs < 10 else 2
     options = [
         f'train_dataloader.dataset.dataset.data_root={data}',
         f'val_dataloader.dataset.data_root={data}',
         f'val_cfg.bank_dataloader.dataset.data_root={data}',
     ]
-    if epochs is not None:
-        options += [f'train_cfg.max_epochs={epochs}', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1']
-        options += [f'param_scheduler.0.T_max={epochs}', f'param_scheduler.0.end={epochs}']
+    options += [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={interval}']
+    options += [f'param_scheduler.0.T_max={epochs}', f'param_scheduler.0.end={epochs}']
+    options += [f'default_hooks.checkpoint.interval={interval}']
     return ['--cfg-options', *options]
 
 
@@ -103,7 +104,7 @@ def main() -> None:
     run = out / 'lewel-b'
     out.mkdir(parents=True, exist_ok=True)
     check_same_job(args, out / 'job.json')
-    options = data_options(data, args.epochs)
+    options = training_options(data, args.epochs)
     baselines, curves, maps, backbone = (
         out / name for name in ('baseline_knn.json', 'curves.png', 'alignment_maps.png', 'backbone.pth')
     )

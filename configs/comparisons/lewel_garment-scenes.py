@@ -37,6 +37,7 @@ metrics = [
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
     dict(key='maps/learned/best/mean', label='mass on the garment', digits=3),
-    dict(key='maps/area/mean', label="garment's area", digits=3),
+    dict(key='maps/random/best/mean', label='that of random maps', digits=3),
+    dict(key='area/mean', label="garment's area", digits=3),
 ]
 del epochs, budget, knn, maps, lewel_b
