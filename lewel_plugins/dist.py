@@ -1,4 +1,4 @@
-"""Collectives between ranks: differentiable gather and sum, ShuffleBN's shuffle, averaging of buffers.
+"""Collectives between ranks: differentiable gather and sum, ShuffleBN's shuffle, averaging and gathering of buffers.
 
 All are identities in a single process, work on gloo and NCCL, and need the same shapes on every rank.
 
@@ -59,6 +59,18 @@ class _AllReduceSum(torch.autograd.Function):
         return grad
 
 
+class _AllReduceSumToOneLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)
+        torch_dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad * world_size()
+
+
 def all_gather(x: Tensor) -> Tensor:
     """Rows of all ranks in rank order, differentiable.
 
@@ -73,13 +85,32 @@ def all_gather(x: Tensor) -> Tensor:
     return _AllGather.apply(x) if torch.is_grad_enabled() and x.requires_grad else _gather(x)
 
 
-def all_reduce_sum(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
     """Sum over ranks, differentiable (the gradient is summed over ranks too).
 
     Args:
         x: Any shape, the same on every rank.
+        same_loss: Every rank computes the same from the sum. Its gradient is then the same on every rank, and W times
+            one of them is their sum: backward needs no communication.
     """
-    return x if world_size() == 1 else _AllReduceSum.apply(x)
+    if world_size() == 1:
+        return x
+    return (_AllReduceSumToOneLoss if same_loss else _AllReduceSum).apply(x)
+
+
+def gather(x: Tensor) -> list[Tensor]:
+    """The tensors of all ranks in rank order on rank 0, an empty list on the others; not differentiable.
+
+    Args:
+        x: Any shape and type, the same on every rank.
+    """
+    if world_size() == 1 or not x.numel():
+        return [x] * world_size() if rank() == 0 else []
+    # As bytes: gloo knows few types, and any bits will do.
+    flat = x.detach().contiguous().flatten().view(torch.uint8)
+    parts = [torch.empty_like(flat) for _ in range(world_size())] if rank() == 0 else []
+    torch_dist.gather(flat, parts or None)
+    return [part.view(x.dtype).view(x.shape) for part in parts]
 
 
 def average_(tensors: Sequence[Tensor]) -> None:

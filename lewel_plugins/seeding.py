@@ -35,6 +35,28 @@ def seed_generators(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
+_shared_seed = 0
+_shared_generators: dict[torch.device, torch.Generator] = {}
+
+
+def seed_shared_generator(seed: int) -> None:
+    """Seed :func:`shared_generator` on all devices; the same seed on all ranks."""
+    global _shared_seed
+    _shared_seed = seed
+    for generator in _shared_generators.values():
+        generator.manual_seed(seed)
+
+
+def shared_generator(device: torch.device) -> torch.Generator:
+    """A generator on ``device`` for draws that all ranks make alike, while torch's own differ between ranks.
+
+    ``ReproducibilityHook`` seeds it for every iteration from the run's seed. Without the hook it goes on from 0.
+    """
+    if device not in _shared_generators:
+        _shared_generators[device] = torch.Generator(device).manual_seed(_shared_seed)
+    return _shared_generators[device]
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Run a block under :func:`seed_generators`, and put the generators back as they were.

@@ -11,6 +11,7 @@ from pathlib import Path
 import mmengine.config.config
 import numpy as np
 import tiny
+import tiny_mpcl
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -27,6 +28,14 @@ from lewel_plugins import runner_setup
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 GLOBAL_BATCH, ITERATIONS = 4, 12
+TYPES = dict(
+    lewel_b='lewel_plugins.LEWELB',
+    lewel_m='lewel_plugins.LEWELM',
+    msbreg='lewel_plugins.MSBReg',
+    smog='lewel_plugins.SMoG',
+    **tiny_mpcl.TYPES,
+)
+REGULARIZERS = [dict(type='lewel_plugins.SingularValueLoss'), dict(type='lewel_plugins.BrownianLoss')]
 VIEW = [
     dict(type='RandomResizedCrop', scale=16, crop_ratio_range=(0.2, 1.0)),
     dict(type='RandomFlip', prob=0.5),
@@ -45,7 +54,9 @@ class Run:
     workers: int = 0
     views: str = 'loader'  # or 'device': BatchViews
     alignment: str = 'learned'
+    regularized: bool = False
     accumulate: int = 1
+    reset: int = 3  # SMoG's interval
     validate: bool = False
     seed: int = 0
 
@@ -83,18 +94,30 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     preprocessor = dict(
         type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
     )
+    more = 1 if run.method == 'msbreg' else 0  # K = 3
     if run.views == 'device':
         view = dict(size=16, crop_scale=(0.2, 1.0))
-        preprocessor.update(type='lewel_plugins.BatchViews', views=[view, dict(view, solarize=0.2)])
+        preprocessor.update(type='lewel_plugins.BatchViews', views=[view] * more + [view, dict(view, solarize=0.2)])
     else:
-        pipeline.append(dict(type='MultiView', num_views=[1, 1], transforms=[VIEW, VIEW]))
+        pipeline.append(dict(type='MultiView', num_views=[1 + more, 1], transforms=[VIEW, VIEW]))
+    necks = dict(msbreg=tiny.projection_config(), smog=tiny.smog_neck_config())
     model = dict(
-        type=dict(lewel_b='lewel_plugins.LEWELB', lewel_m='lewel_plugins.LEWELM')[run.method],
+        type=TYPES[run.method],
         data_preprocessor=preprocessor,
         backbone=tiny.backbone_config(),
-        neck=tiny.neck_config(alignment=run.alignment),
+        neck=necks.get(run.method) or tiny.neck_config(alignment=run.alignment),
     )
-    if run.method == 'lewel_b':
+    custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    if run.method == 'smog':
+        model.update(num_groups=6, end_beta=0.5)
+        custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
+    if run.method in tiny_mpcl.METHODS:
+        model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
+        # Epochs of 4 iterations: at 6, where the runs are resumed, one is half done.
+        interval = None if run.loop == 'epoch' else 4
+        custom_hooks.append(dict(type='lewel_plugins.MPCLReweightHook', interval=interval))
+        optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    elif run.method != 'lewel_m':
         model.update(hid_channels=tiny.HIDDEN)
         optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
     else:
@@ -134,13 +157,13 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
             dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=ITERATIONS),
         ],
         log_processor=dict(window_size=1, by_epoch=epochs),
-        custom_hooks=[
-            dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)
-        ],
+        custom_hooks=custom_hooks,
     )
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 1
     cfg.default_hooks.checkpoint.update(interval=6, by_epoch=False)
+    if run.regularized:
+        cfg.custom_hooks.append(dict(type='lewel_plugins.RegularizerHook', module='q', regularizers=REGULARIZERS))
     if run.validate:
         add_validation(cfg)
     return cfg

@@ -102,6 +102,120 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
     return sum(losses, p.new_zeros(())) / len(losses)
 
 
+# SMoG, Sec. 3
+
+
+def assign_groups(z: Tensor, groups: Tensor) -> Tensor:
+    """Eq. 4's first line, with the group that is closest."""
+    found = []
+    for feature in z:
+        best = 0
+        for k in range(len(groups)):
+            if cosine(feature, groups[k]) > cosine(feature, groups[best]):
+                best = k
+        found.append(best)
+    return torch.tensor(found)
+
+
+def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Sequence[float]) -> Tensor:
+    """Eq. 4's second line, with the normalisation that it omits. ``beta``: one for all groups, or one each."""
+    updated = []
+    for k in range(len(groups)):
+        old = groups[k] / norm(groups[k])
+        members = [z[n] / norm(z[n]) for n in range(len(z)) if assignment[n] == k]
+        if members:
+            mean = sum(members, z.new_zeros(z.shape[1])) / len(members)
+            b = beta[k] if isinstance(beta, Sequence) else beta
+            old = b * old + (1 - b) * mean
+        updated.append(old / norm(old))
+    return torch.stack(updated)
+
+
+def group_contrast(p: Tensor, groups: Tensor, assignment: Tensor, tau: float) -> Tensor:
+    """Eq. 3."""
+    losses = []
+    for n in range(len(p)):
+        exponentials = [torch.exp(cosine(p[n], group) / tau) for group in groups]
+        losses.append(-torch.log(exponentials[int(assignment[n])] / sum(exponentials, p.new_zeros(()))))
+    return sum(losses, p.new_zeros(())) / len(losses)
+
+
+def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor:
+    """Sec. 4.4: the sum of -p log p over the classes of a group's images."""
+    entropies = []
+    for k in range(num_groups):
+        inside = [int(labels[n]) for n in range(len(labels)) if assignment[n] == k]
+        shares = [inside.count(label) / len(inside) for label in set(inside)]
+        entropies.append(sum(-p * math.log(p) for p in shares) if inside else math.nan)
+    return torch.tensor(entropies, dtype=torch.float64)
+
+
+# MSBReg, Sec. 3
+
+
+def centroid_loss(p: Tensor, z: Tensor, exclude_self: bool = False) -> Tensor:
+    """Eq. 3, its mean over the batch."""
+    num_views, num_images = p.shape[:2]
+    total = p.new_zeros(())
+    for n in range(num_images):
+        for j in range(num_views):
+            others = [o for o in range(num_views) if o != j or not exclude_self]
+            centroid = sum((z[o, n] / norm(z[o, n]) for o in others), z.new_zeros(z.shape[2])) / len(others)
+            difference = p[j, n] / norm(p[j, n]) - centroid
+            total = total + dot(difference, difference) / num_views
+    return total / num_images
+
+
+def covariance(rows: Tensor) -> Tensor:
+    """Eq. 5 of one view: (n, d) → (d, d), divisor n − 1."""
+    mean = sum(rows, rows.new_zeros(rows.shape[1])) / len(rows)
+    total = rows.new_zeros(rows.shape[1], rows.shape[1])
+    for row in rows:
+        total = total + torch.outer(row - mean, row - mean)
+    return total / (len(rows) - 1)
+
+
+def singular_value_loss(p: Tensor, normalize: bool = False) -> Tensor:
+    """Eq. 6."""
+    total = p.new_zeros(())
+    for view in p:
+        S = covariance(torch.stack([row / norm(row) for row in view]) if normalize else view)
+        for a in range(len(S)):
+            for b in range(len(S)):
+                total = total + (S[a, b] - (1 if a == b else 0)) ** 2
+    return total / len(p)
+
+
+def singular_value_loss_by_values(p: Tensor) -> Tensor:
+    """Eq. 7: from the singular values themselves."""
+    total = p.new_zeros(())
+    for view in p:
+        for value in torch.linalg.svdvals(covariance(view)):
+            total = total + (value - 1) ** 2
+    return total / len(p)
+
+
+def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
+    """Eq. 4, its mean over the batch."""
+    num_views, num_images = p.shape[:2]
+    total = p.new_zeros(())
+    for n in range(num_images):
+        for j in range(num_views):
+            total = total + cosine(noise[n], p[j, n]) / num_views
+    return total / num_images
+
+
+def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
+    """Sec. 4.4: all ordered pairs i ≠ j of views i and large views j, mean over the batch."""
+    total = p.new_zeros(())
+    for n in range(p.shape[1]):
+        for i in range(len(p)):
+            for j in range(len(z)):
+                if i != j:
+                    total = total + 2 - 2 * cosine(p[i, n], z[j, n])
+    return total / p.shape[1]
+
+
 # Representation measures
 
 
@@ -135,6 +249,12 @@ def rank_me(x: Tensor, epsilon: float = 1e-7) -> Tensor:
     return torch.exp(entropy)
 
 
+def covariance_spectrum(x: Tensor) -> Tensor:
+    """Eigenvalues of the covariance of unit rows times the dimension, the largest first."""
+    S = covariance(torch.stack([row / norm(row) for row in x]))
+    return torch.linalg.eigvalsh(S).flip(0) * x.shape[1]
+
+
 # Networks, from a flat list of parameters
 
 
@@ -150,16 +270,46 @@ def batch_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tens
     return torch.stack(columns, 1), torch.stack(means), torch.stack(variances)
 
 
-def mlp(rows: Tensor, parameters: Sequence[Tensor], statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Linear, BN, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for the batch's own."""
+def gelu(v: Tensor) -> Tensor:
+    return v * (1 + torch.erf(v / math.sqrt(2))) / 2
+
+
+def standardized(weight: Tensor) -> Tensor:
+    """Weight standardisation: mean 0 and variance 1/I over an output's I inputs."""
+    rows = []
+    for row in weight:
+        mean = sum(row, row.new_zeros(())) / len(row)
+        variance = sum((row - mean) ** 2, row.new_zeros(())) / len(row)
+        rows.append((row - mean) / torch.sqrt(variance * len(row)))
+    return torch.stack(rows)
+
+
+def layer_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(R, C) normalised over C."""
+    return batch_norm(rows.T, rows.new_ones(len(rows)), rows.new_zeros(len(rows)))[0].T * weight + bias
+
+
+def mlp(
+    rows: Tensor,
+    parameters: Sequence[Tensor],
+    statistics: tuple[Tensor, Tensor] | None = None,
+    norm: str = 'BN',
+    standardize: bool = False,
+    activation: Callable[[Tensor], Tensor] = lambda row: row.clamp(min=0),
+) -> Tensor:
+    """Linear, norm, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for BN's own of the batch."""
     first, weight, bias, second = parameters
+    if standardize:
+        first, second = standardized(first), standardized(second)
     hidden = torch.stack([torch.mv(first, row) for row in rows])
-    if statistics is None:
+    if norm == 'LN':
+        hidden = layer_norm(hidden, weight, bias)
+    elif statistics is None:
         hidden = batch_norm(hidden, weight, bias)[0]
     else:
         mean, variance = statistics
         hidden = (hidden - mean) / torch.sqrt(variance + BN_EPS) * weight + bias
-    return torch.stack([torch.mv(second, row.clamp(min=0)) for row in hidden])
+    return torch.stack([torch.mv(second, activation(row)) for row in hidden])
 
 
 def hidden_statistics(rows: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,6 +45,11 @@ def check_all(rank: int) -> dict:
         model = DistributedDataParallel(layer())
         loss_of(rank, collective(model(rows_of(rank)))).backward()
         out[name]['parameters'] = [p.grad for p in model.module.parameters()]
+    for same_loss in (False, True):
+        x = rows_of(rank).requires_grad_()
+        value = dist.all_reduce_sum(x, same_loss)
+        loss_of(0, value).backward()
+        out[f'same_loss={same_loss}'] = dict(value=value.detach(), gradient=x.grad)
     with torch.no_grad():
         out['no_grad'] = dist.all_gather(rows_of(rank).requires_grad_())
     out['transposed'] = dist.all_gather(rows_of(rank).T)
@@ -122,6 +127,13 @@ def test_gather_of_what_needs_no_gradient(ranks):
         assert not result['no_grad'].requires_grad
         assert torch.equal(result['transposed'], torch.cat([rows_of(r).T for r in range(len(ranks))]))
         assert result['integers'].tolist() == [v for r in range(len(ranks)) for v in (r, 10 * r)]
+
+
+def test_the_sum_of_one_loss_needs_no_communication_backward(ranks):
+    for result in ranks:
+        plain, quick = result['same_loss=False'], result['same_loss=True']
+        assert torch.equal(quick['value'], plain['value'])
+        assert naive.largest_difference([quick['gradient']], [plain['gradient']]) < 1e-12
 
 
 def test_sum_leaves_its_argument_alone(ranks):

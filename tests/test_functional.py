@@ -1,4 +1,4 @@
-"""Every function of ``lewel_plugins.functional`` that LEWEL needs, against ``references.py`` in float64."""
+"""Every function of ``lewel_plugins.functional`` against ``references.py`` in float64."""
 
 from collections.abc import Callable
 
@@ -31,9 +31,22 @@ CASES: list[Case] = [
     ('aligned_info_nce', (randn(3, 4, 5), randn(3, 4, 5, seed=1)), dict(tau=0.2)),
     ('aligned_info_nce', (randn(2, 1, 3), randn(2, 1, 3, seed=1)), dict(tau=0.1)),
     ('cosine_mse', (randn(5, 4), 2 * randn(5, 4, seed=1)), {}),
+    ('centroid_loss', (randn(4, 3, 5), 2 * randn(4, 3, 5, seed=1)), {}),
+    ('centroid_loss', (randn(3, 2, 4), randn(3, 2, 4, seed=1)), dict(exclude_self=True)),
+    ('singular_value_loss', (randn(2, 6, 4) + 1,), {}),
+    ('singular_value_loss', (2 * randn(3, 3, 5),), dict(normalize=True)),
+    ('brownian_loss', (randn(4, 3, 5), 3 * randn(3, 5, seed=1)), {}),
+    ('multi_crop_loss', (randn(5, 3, 4), randn(2, 3, 4, seed=1)), {}),
+    # Groups hit several times, once, and not at all.
+    ('update_groups', (randn(5, 4), randn(6, 4, seed=1)), dict(assignment=torch.tensor([3, 0, 3, 3, 4, 0]), beta=0.6)),
+    ('update_groups', (3 * randn(2, 3), randn(1, 3, seed=1)), dict(assignment=torch.tensor([1]), beta=0.0)),
+    ('update_groups', (randn(2, 3), randn(2, 3, seed=1)), dict(assignment=torch.tensor([1, 1]), beta=1.0)),
+    ('group_contrast', (randn(4, 5), 2 * randn(3, 5, seed=1)), dict(assignment=torch.tensor([2, 0, 2, 1]), tau=0.1)),
+    ('group_contrast', (randn(1, 3), randn(2, 3, seed=1)), dict(assignment=torch.tensor([0]), tau=1.0)),
     ('alignment', (randn(5, 4), 2 * randn(5, 4, seed=1)), {}),
     ('uniformity', (randn(6, 4),), {}),
     ('uniformity', (randn(3, 4),), dict(t=0.5)),
+    ('covariance_spectrum', (randn(6, 4),), {}),
     ('rank_me', (randn(6, 4),), {}),
     ('rank_me', (randn(3, 5),), {}),
 ]
@@ -120,6 +133,9 @@ def test_zero_vectors_and_equal_rows_have_finite_values_and_gradients():
         (LF.uniformity, (torch.ones(4, 3),)),
         (bind(LF.info_nce, dict(tau=0.2)), (torch.zeros(2, 4), torch.ones(2, 4), torch.ones(4, 3))),
         (bind(LF.aligned_info_nce, dict(tau=0.2)), (torch.zeros(2, 2, 4), torch.ones(2, 2, 4))),
+        (LF.centroid_loss, (torch.zeros(2, 3, 4), torch.ones(2, 3, 4))),
+        (bind(LF.singular_value_loss, dict(normalize=True)), (torch.zeros(2, 3, 4),)),
+        (LF.brownian_loss, (torch.zeros(2, 3, 4), torch.zeros(3, 4))),
     ):
         value, *gradients = naive.value_and_gradients(function, inputs)
         assert value.isfinite().all() and all(g.isfinite().all() for g in gradients)
@@ -140,6 +156,10 @@ def test_known_values():
     assert LF.rank_me(torch.eye(5, dtype=torch.float64)).item() == pytest.approx(5, rel=1e-5)
     assert LF.rank_me(torch.ones(5, 3, dtype=torch.float64)).item() == pytest.approx(1, rel=1e-4)
     assert LF.rank_me(torch.zeros(5, 3)).isfinite()
+    signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # evenly on the circle; n - 1 makes 4/3 of 1
+    torch.testing.assert_close(LF.covariance_spectrum(signs), torch.full((2,), 4 / 3))
+    few = LF.covariance_spectrum(randn(3, 5))
+    assert (few[:2] > 1e-3).all() and (few[2:] < 1e-12).all()
 
 
 def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
@@ -166,8 +186,21 @@ def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
         (lambda: LF.aligned_info_nce(randn(1, 2, 3), randn(1, 2, 3), 0.2), ['at least 2', '1']),
         (lambda: LF.aligned_info_nce(randn(2, 2, 3), randn(2, 3, 3), 0.2), ['(2, 2, 3)', '(2, 3, 3)']),
         (lambda: LF.cosine_mse(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
+        (lambda: LF.centroid_loss(randn(2, 3, 4), randn(3, 3, 4)), ['(2, 3, 4)', '(3, 3, 4)']),
+        (lambda: LF.centroid_loss(randn(1, 3, 4), randn(1, 3, 4), True), ['at least 2', '(1, 3, 4)']),
+        (lambda: LF.singular_value_loss(randn(3, 4)), ['(K, N, d)', '(3, 4)']),
+        (lambda: LF.singular_value_loss(randn(2, 1, 4)), ['at least 2', '1']),
+        (lambda: LF.brownian_loss(randn(2, 3, 4), randn(2, 4)), ['(3, 4)', '(2, 4)']),
+        (lambda: LF.multi_crop_loss(randn(1, 3, 4), randn(2, 3, 4)), ['at least 2', '(1, 3, 4)']),
+        (lambda: LF.multi_crop_loss(randn(3, 3, 4), randn(2, 2, 4)), ['(3, 3, 4)', '(2, 2, 4)']),
+        (lambda: LF.assign_groups(randn(2, 3), randn(5, 4)), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.update_groups(randn(5, 4), randn(2, 3), torch.tensor([0, 1]), 0.9), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.update_groups(randn(5, 3), randn(2, 3), torch.tensor([0, 1]), 1.5), ['beta', '1.5', '[0, 1]']),
+        (lambda: LF.group_contrast(randn(2, 3), randn(5, 4), torch.tensor([0, 1]), 0.1), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.group_contrast(randn(2, 3), randn(5, 3), torch.tensor([0, 1]), 0.0), ['tau', '0.0']),
         (lambda: LF.alignment(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
         (lambda: LF.uniformity(randn(1, 3)), ['at least 2', '1']),
+        (lambda: LF.covariance_spectrum(randn(1, 3)), ['at least 2', '1']),
     ],
 )
 def test_errors_name_the_numbers(call, numbers):
@@ -176,10 +209,76 @@ def test_errors_name_the_numbers(call, numbers):
     assert all(number in str(error.value) for number in numbers), str(error.value)
 
 
-def test_info_nce_takes_a_queue_of_unit_keys_as_it_is():
-    torch.manual_seed(0)
-    q, k, queue = torch.randn(5, 8).double(), torch.randn(5, 8).double(), torch.randn(8, 30).double()
-    unit = torch.nn.functional.normalize(queue, dim=0)
-    expected = LF.info_nce(q, k, queue, 0.2)
-    torch.testing.assert_close(LF.info_nce(q, k, unit, 0.2, unit_queue=True), expected, atol=1e-12, rtol=0)
-    assert LF.info_nce(q, k, 2 * unit, 0.2, unit_queue=True) != expected
+def test_eq_6_of_msbreg_equals_eq_7():
+    for p in (randn(3, 8, 5), 2 * randn(2, 4, 6) + 1):  # the second: fewer images than dimensions
+        ours = naive.value_and_gradients(LF.singular_value_loss, (p,))
+        eq_7 = naive.value_and_gradients(naive.singular_value_loss_by_values, (p,))
+        assert naive.largest_difference(ours[:1], eq_7[:1]) < TOLERANCE
+        if p.shape[1] > p.shape[2]:  # zero singular values have no derivative of their own
+            assert naive.largest_difference(ours[1:], eq_7[1:]) < TOLERANCE
+
+
+def test_centroid_loss_without_the_own_target_is_half_of_byols_at_two_views():
+    p, z = randn(2, 4, 5), randn(2, 4, 5, seed=1)
+    ours = naive.value_and_gradients(bind(LF.centroid_loss, dict(exclude_self=True)), (p, z))
+
+    def half_of_byol(p: Tensor, z: Tensor) -> Tensor:
+        return (naive.cosine_mse(p[0], z[1]) + naive.cosine_mse(p[1], z[0])) / 2
+
+    assert naive.largest_difference(ours, naive.value_and_gradients(half_of_byol, (p, z))) < TOLERANCE
+    with_own = naive.value_and_gradients(LF.centroid_loss, (p, z))
+    assert naive.largest_difference(ours, with_own) > 1e-2
+
+
+def test_two_large_views_alone_are_byol():
+    p, z = randn(2, 4, 5), randn(2, 4, 5, seed=1)
+    byol = LF.cosine_mse(p[0], z[1]) + LF.cosine_mse(p[1], z[0])
+    assert LF.multi_crop_loss(p, z).item() == pytest.approx(byol.item(), abs=1e-12)
+
+
+def test_singular_value_loss_does_not_lose_a_small_variance_around_a_large_mean():
+    p = randn(1, 512, 4) + 300
+    exact = LF.singular_value_loss(p)
+    assert LF.singular_value_loss(p.float()).item() == pytest.approx(exact.item(), rel=1e-4)
+    assert exact < 0.2
+
+
+def test_features_go_to_the_closest_group():
+    z, groups = randn(40, 6), 3 * randn(7, 6, seed=1)
+    assert torch.equal(LF.assign_groups(z, groups), naive.assign_groups(z, groups))
+    assert torch.equal(LF.assign_groups(100 * z, groups), LF.assign_groups(z, groups))
+
+
+def test_groups_without_members_keep_their_bits():
+    groups = torch.nn.functional.normalize(torch.randn(50, 8), dim=1)
+    sums, counts = LF.group_sums(torch.randn(3, 8), torch.tensor([4, 4, 9]), 50)
+    moved = LF.move_groups(groups, sums, counts, 0.5)
+    assert (moved != groups).any(1).nonzero().flatten().tolist() == [4, 9]
+    assert counts.tolist() == [2.0 if k == 4 else float(k == 9) for k in range(50)]
+
+
+def test_one_beta_a_group():
+    groups, z, assignment = randn(3, 4), randn(5, 4, seed=1), torch.tensor([0, 2, 0, 1, 2])
+    beta = [0.2, 0.5, 0.9]
+    ours = LF.update_groups(groups, z, assignment, torch.tensor(beta, dtype=torch.float64)[:, None])
+    torch.testing.assert_close(ours, naive.update_groups(groups, z, assignment, beta), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize('count', [3, 5, 9])
+def test_random_features_replace_as_many_groups(count):
+    groups, z = torch.nn.functional.normalize(randn(5, 4), dim=1), randn(count, 4, seed=1).requires_grad_()
+    ours = LF.adopt_random(groups, z, torch.Generator().manual_seed(0))
+    equal = (ours[:, None] == torch.nn.functional.normalize(z, dim=1)).all(2)  # (l, N)
+    assert equal.sum() == min(5, count) and equal.sum(0).max() == equal.sum(1).max() == 1
+    assert torch.equal(ours[~equal.any(1)], groups[~equal.any(1)])
+    assert ours.requires_grad
+    again = LF.adopt_random(groups, z, torch.Generator().manual_seed(0))
+    assert torch.equal(again, ours)
+
+
+def test_entropy_of_the_classes_in_a_group():
+    assignment, labels = torch.tensor([0, 0, 0, 0, 3, 1, 1, 1]), torch.tensor([2, 2, 0, 1, 1, 0, 0, 0])
+    ours = LF.group_entropy(assignment, labels, 5)
+    torch.testing.assert_close(ours, naive.group_entropy(assignment, labels, 5), equal_nan=True)
+    assert ours.isnan().tolist() == [False, False, True, False, True]
+    assert ours[1] == ours[3] == 0

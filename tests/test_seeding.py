@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lewel_plugins.seeding import derive_seed, seed_generators, seeded
+from lewel_plugins.seeding import derive_seed, seed_generators, seed_shared_generator, seeded, shared_generator
 
 pytestmark = pytest.mark.core
 
@@ -60,3 +60,15 @@ def test_seeded_is_a_function_of_the_seed():
         with seeded(5):
             draws.append((draw(), np.random.normal(size=3).tolist()))
     assert draws[0] == draws[1]
+
+
+def test_the_shared_generator_goes_its_own_way():
+    device, draws = torch.device('cpu'), []
+    for other in (0, 1):
+        torch.manual_seed(other)
+        seed_shared_generator(9)
+        draws.append(torch.rand(3, generator=shared_generator(device)))
+    assert torch.equal(*draws)
+    assert torch.equal(draws[0], torch.rand(3, generator=torch.Generator().manual_seed(9)))
+    seed_shared_generator(10)
+    assert not torch.equal(draws[0], torch.rand(3, generator=shared_generator(device)))

@@ -1,4 +1,4 @@
-"""LEWEL on a backbone of one convolution, small enough for the naive loops of ``references.py``."""
+"""The methods on a backbone of one convolution, small enough for the naive loops of ``references.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from lewel_plugins.models import LEWELB, LEWELM, LEWELNeck
+from lewel_plugins.models import LEWELB, LEWELM, MLP, BYOLMultiCrop, LEWELNeck, MSBReg, ProjectionNeck, SMoG
 
 WIDTH, HIDDEN, EMBEDDING = 8, 12, 8
 
@@ -70,6 +70,45 @@ def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None =
     model = randomise(model.double(), seed)
     model.queue.keys.copy_(nn.functional.normalize(model.queue.keys, dim=0))
     return model
+
+
+def projection_config(**changes: object) -> dict:
+    sizes = dict(in_channels=WIDTH, hid_channels=HIDDEN, out_channels=EMBEDDING)
+    return dict(type='lewel_plugins.ProjectionNeck', **{**sizes, **changes})
+
+
+def msbreg(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> MSBReg:
+    """float64, teacher different from the online network."""
+    settings = dict(hid_channels=HIDDEN, **changes)
+    model = MSBReg(backbone_config(batch_free), projection_config(**(neck_changes or {})), **settings)
+    return randomise(model.double(), seed)
+
+
+def byol_multi_crop(seed: int = 0, batch_free: bool = False, **changes: object) -> BYOLMultiCrop:
+    """float64, teacher different from the online network."""
+    settings = dict(hid_channels=HIDDEN, **changes)
+    return randomise(BYOLMultiCrop(backbone_config(batch_free), projection_config(), **settings).double(), seed)
+
+
+def smog_neck_config(**changes: object) -> dict:
+    return projection_config(**{**dict(out_norm=True), **changes})
+
+
+def smog(seed: int = 0, neck_changes: dict | None = None, **changes: object) -> SMoG:
+    """float64, teacher different from the online network, 5 groups, β = 0.7 unless it is given."""
+    settings = dict(dict(hid_channels=HIDDEN, num_groups=5, beta=0.7, cache_dtype='float32'), **changes)
+    model = SMoG(backbone_config(), smog_neck_config(**(neck_changes or {})), **settings)
+    model = randomise(model.double(), seed)
+    model.groups.copy_(nn.functional.normalize(model.groups, dim=1))
+    model.beta.fill_(model.start_beta)
+    return model
+
+
+def shrink(model: nn.Module, factor: float = 0.3) -> None:
+    """Bring predictions to about unit variance: the singular value loss goes with their fourth power."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= factor
 
 
 def images(num: int = 4, views: int = 2, seed: int = 0, size: int = 6) -> list[Tensor]:
@@ -144,8 +183,67 @@ def step_differences(model: LEWELB | LEWELM, views: list[Tensor]) -> dict[str, f
     )
 
 
+def naive_smog_head(head: MLP, rows: Tensor, activation: str) -> Tensor:
+    """An MLP, with a BN on the output if it has one."""
+    parameters = list(head.parameters())
+    function = dict(relu=lambda row: row.clamp(min=0), gelu=naive.gelu)[activation]
+    statistics = None if head.training else (head[1].running_mean, head[1].running_var)
+    if len(parameters) == 4:
+        return naive.mlp(rows, parameters, statistics, activation=function)
+    first, weight, bias, second, out_weight, out_bias = parameters
+    out = naive.mlp(rows, [first, weight, bias, second], statistics, activation=function)
+    if head.training:
+        return naive.batch_norm(out, out_weight, out_bias)[0]
+    return (out - head[4].running_mean) / torch.sqrt(head[4].running_var + naive.BN_EPS) * out_weight + out_bias
+
+
+def naive_smog_loss(model: SMoG, views: list[Tensor], odd: bool, beta: float | list[float]) -> tuple[Tensor, Tensor]:
+    """Loss and updated groups of one step with Eqs. 3 and 4 in the loops of ``references.py``."""
+
+    def embed(backbone: nn.Module, neck: ProjectionNeck, x: Tensor) -> Tensor:
+        pooled = torch.stack([naive.pooled(feature) for feature in backbone(x)[0]])
+        return naive_smog_head(neck.g, pooled, neck.activation)
+
+    x_a, x_b = (views[1], views[0]) if odd else (views[0], views[1])
+    teacher = model.teacher.module
+    with torch.no_grad():
+        z_b = embed(teacher.backbone, teacher.neck, x_b)
+    z_a = embed(model.backbone, model.neck, x_a)
+    c_a, c_b = (naive.assign_groups(z, model.groups) for z in (z_a, z_b))
+    groups = naive.update_groups(model.groups, z_a, c_a, beta)
+    online = [z_a]
+    if len(views) > 2:  # BN's statistics are over the small views together
+        together = embed(model.backbone, model.neck, torch.cat(views[2:]))
+        online.append(together)
+    losses = []
+    for z in online:
+        p = naive_smog_head(model.predictor, z, model.neck.activation)
+        for part in p.split(len(x_a)):
+            losses.append(naive.group_contrast(part, groups, c_b, model.temperature))
+    return sum(losses, z_a.new_zeros(())) / len(losses), groups
+
+
 def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
     """Of every trainable parameter; zeros for those that the loss does not reach."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
+
+
+def naive_head(module: MLP, rows: Tensor) -> Tensor:
+    """An MLP in training mode, or one without BN."""
+    norm = 'LN' if isinstance(module[1], nn.LayerNorm) else 'BN'
+    return naive.mlp(rows, list(module.parameters()), None, norm, type(module[0]) is not nn.Linear)
+
+
+def naive_embeddings(model: MSBReg | BYOLMultiCrop, views: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Predictions p and targets z of all views, both (K, N, d)."""
+
+    def project(network: nn.Module, x: Tensor) -> Tensor:
+        rows = torch.stack([naive.pooled(feature) for feature in network.backbone(x)[0]])
+        return naive_head(network.neck.g, rows)
+
+    p = torch.stack([naive_head(model.predictor, project(model, x)) for x in views])
+    with torch.no_grad():
+        z = torch.stack([project(model.teacher.module, x) for x in views])
+    return p, z

@@ -1,4 +1,4 @@
-"""mmpretrain's own BYOL and MoCo on the weights of a LEWEL model with β = 0: what the identities compare with."""
+"""mmpretrain's own BYOL and MoCo on the weights of one of our models: what the identities compare with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from mmpretrain.models.selfsup import BYOL, MoCo
 from mmpretrain.utils import register_all_modules
 from torch import Tensor, nn
 
-from lewel_plugins.models import LEWELB, LEWELM, MLP
+from lewel_plugins.models import LEWELB, LEWELM, MLP, BYOLMultiCrop, MSBReg
+from lewel_plugins.seeding import seed_shared_generator
+
+OverBYOL = LEWELB | MSBReg | BYOLMultiCrop
 
 register_all_modules(init_default_scope=False)
 
@@ -34,10 +37,14 @@ def _config_of(mlp: MLP, pool: bool) -> dict:
 def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
     for source, target in pairs:
         for ours, theirs in zip(source.parameters(), target.parameters(), strict=True):
-            theirs.data.copy_(ours.data)
+            theirs.data.copy_(ours.data.view_as(theirs))
 
 
-def byol(model: LEWELB) -> BYOL:
+def _predictor(model: OverBYOL) -> MLP:
+    return model.q if isinstance(model, LEWELB) else model.predictor
+
+
+def byol(model: OverBYOL) -> BYOL:
     """BYOL with the online weights of ``model``; its first step copies them to its target."""
     twin = BYOL(
         backbone=deepcopy(model.backbone),
@@ -45,12 +52,12 @@ def byol(model: LEWELB) -> BYOL:
         head=dict(
             type='mmpretrain.LatentPredictHead',
             loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),  # 1 - cos: the paper's constant
-            predictor=_config_of(model.q, pool=False),
+            predictor=_config_of(_predictor(model), pool=False),
         ),
         base_momentum=model.teacher.base_momentum,
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
     ).double()
-    _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck), (model.q, twin.head.predictor)])
+    _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck), (_predictor(model), twin.head.predictor)])
     return twin
 
 
@@ -76,41 +83,51 @@ def moco(model: LEWELM) -> MoCo:
     return twin
 
 
-def online(model: LEWELB | LEWELM) -> list[Tensor]:
+def online(model: nn.Module) -> list[Tensor]:
     """Parameters of ``model`` that its twin has too, in the twin's order (backbone, neck, predictor)."""
-    modules = [model.backbone, model.neck.g] + ([model.q] if isinstance(model, LEWELB) else [])
-    return [p for module in modules for p in module.parameters()]
+    predictors = [getattr(model, name) for name in ('q', 'predictor') if hasattr(model, name)]
+    modules = [model.backbone, getattr(model.neck, 'g', model.neck), *predictors]
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
-def teacher(model: LEWELB | LEWELM) -> list[Tensor]:
-    """The teacher's parameters that the twin has too."""
+def teacher(model: nn.Module) -> list[Tensor]:
+    """The teacher's parameters that the twin has too; none without a teacher."""
+    if not hasattr(model, 'teacher'):
+        return []
     networks = model.teacher.module
-    return [*networks.backbone.parameters(), *networks.neck.g.parameters()]
+    return [*networks.backbone.parameters(), *getattr(networks.neck, 'g', networks.neck).parameters()]
 
 
-def twin_online(twin: BYOL | MoCo) -> list[Tensor]:
+def twin_online(twin: nn.Module) -> list[Tensor]:
     return [p for p in twin.parameters() if p.requires_grad]
 
 
-def twin_teacher(twin: BYOL | MoCo) -> list[Tensor]:
-    return list((twin.target_net if isinstance(twin, BYOL) else twin.encoder_k).module.parameters())
+def twin_teacher(twin: nn.Module) -> list[Tensor]:
+    names = ('target_net', 'encoder_k', 'momentum_encoder')
+    return [p for name in names if hasattr(twin, name) for p in getattr(twin, name).module.parameters()]
 
 
-def walk_together(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) -> dict[str, float]:
+def walk_together(model: nn.Module, twin: nn.Module, steps: int, size: int = 6, scale: float = 1) -> dict[str, float]:
     """Largest differences over ``steps`` optimizer steps of both: loss, gradients, parameters, teacher, queue.
 
+    The loss of ``model`` is multiplied by ``scale``.
     mmpretrain's ``CosineEMA`` computes its momentum in torch's default type; in float32 it is off by 1e-8.
     """
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
         MessageHub.get_current_instance().update_info('max_iters', steps)
-        return _walk(model, twin, steps, size)
+        return _walk(model, twin, steps, size, scale)
     finally:
         torch.set_default_dtype(default)
 
 
-def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) -> dict[str, float]:
+def _losses(model: nn.Module, views: list[Tensor], step: int) -> dict[str, Tensor]:
+    seed_shared_generator(step)
+    return model(views, [], mode='loss')  # not model.loss: hooks
+
+
+def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float) -> dict[str, float]:
     optimizers = [torch.optim.SGD(ps, lr=0.1, momentum=0.9) for ps in (online(model), twin_online(twin))]
     model.start_training()
     worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
@@ -121,7 +138,7 @@ def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) 
 
     for step in range(steps):
         views = tiny.images(seed=step, size=size)
-        losses = [sum(m.loss(views, []).values()) for m in (model, twin)]
+        losses = [s * sum(_losses(m, views, step).values()) for m, s in ((model, scale), (twin, 1))]
         note('teacher', teacher(model), twin_teacher(twin))  # mmpretrain updates it inside the loss
         for optimizer, loss in zip(optimizers, losses):
             optimizer.zero_grad()
@@ -132,7 +149,7 @@ def _walk(model: LEWELB | LEWELM, twin: BYOL | MoCo, steps: int, size: int = 6) 
             optimizer.step()
         model.momentum_update((step + 1) / steps)
         note('parameter', online(model), twin_online(twin))
-        if isinstance(model, LEWELM):
+        if hasattr(model, 'queue'):
             note('queue', [model.queue.keys], [twin.queue])
     return worst
 

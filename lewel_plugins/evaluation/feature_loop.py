@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import Runner, TestLoop, ValLoop
@@ -51,12 +52,20 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
         data_batch: As for :func:`preprocessed_images`.
 
     Returns:
-        The backbone's last output, averaged over positions if it is a map, (N, D) float32.
+        As :func:`pooled`, (N, D) float32.
 
     Raises:
         ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
     """
-    out = model.backbone(preprocessed_images(model, data_batch))
+    return pooled(model.backbone(preprocessed_images(model, data_batch)))
+
+
+def pooled(out: Tensor | Sequence[Tensor]) -> Tensor:
+    """A backbone's last output, averaged over positions if it is a map, (N, D) float32.
+
+    Raises:
+        ValueError: It is neither (N, D) nor (N, D, H, W).
+    """
     out = out[-1] if isinstance(out, Sequence) else out
     if not isinstance(out, Tensor) or out.ndim not in (2, 4):
         shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -65,6 +74,20 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
             "for a ViT of mmpretrain set out_type to 'cls_token', 'avg_featmap' or 'featmap'"
         )
     return out.float().mean((2, 3)) if out.ndim == 4 else out.float()
+
+
+def embeddings(out: Tensor | Sequence[Tensor]) -> Tensor:
+    """A neck's embeddings: its first output, (N, d); of M projectors, (M, N, d), unit embeddings side by side, (N, Md).
+
+    Raises:
+        ValueError: The output has another shape.
+    """
+    z = out if isinstance(out, Tensor) else out[0]
+    if z.ndim == 3:
+        z = F.normalize(z.float(), dim=2).transpose(0, 1).flatten(1)
+    if z.ndim != 2:
+        raise ValueError(f'embeddings are (N, d), or (M, N, d) of M projectors, but the neck gave {tuple(z.shape)}')
+    return z
 
 
 def labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:

@@ -4,10 +4,22 @@ import torch
 from torch import Tensor
 
 from lewel_plugins import dist
-from lewel_plugins.functional import rank_me, uniformity
+from lewel_plugins.functional import covariance_spectrum, rank_me, uniformity
 from lewel_plugins.registry import METRICS
 
 from .feature_metric import FeatureMetric, FeatureSet, gather_rows, unit
+
+
+def spectrum_at_quartiles(sigma: Tensor) -> dict[str, Tensor]:
+    """A spectrum as a few scalars to log: ``spectrum_0``, ``_25``, ``_50`` and ``_75``.
+
+    Args:
+        sigma: Singular values in falling order, (d,).
+
+    Returns:
+        For each share in percent, the value that this share of the others exceed.
+    """
+    return {f'spectrum_{share}': sigma[len(sigma) * share // 100] for share in (0, 25, 50, 75)}
 
 
 @METRICS.register_module()
@@ -18,13 +30,15 @@ class RepresentationMetric(FeatureMetric):
     - ``std``: that times sqrt(D). 1 for features spread evenly over the sphere, 0 for a collapse to a point
       (Chen and He 2021, SimSiam, Sec. 4.1). Features after a ReLU fill only one orthant and lie below 1;
     - ``rank_me``: effective rank in [1, D] (Garrido et al. 2023);
-    - ``uniformity``: in [−8, 0], lower is more uniform (Wang and Isola 2020), t = 2.
+    - ``uniformity``: in [−8, 0], lower is more uniform (Wang and Isola 2020), t = 2;
+    - ``spectrum_0``, ``_25``, ``_50``, ``_75``: singular values of the covariance of the unit features times D, the
+      largest and those that 25, 50 and 75 % of the others exceed.
 
-    The std is over all images. Rank and uniformity grow with N² or D³ and are over at most ``max_samples`` images
-    drawn with a fixed seed: RankMe is then at most min(max_samples, D).
+    The std is over all images. Rank, spectrum and uniformity grow with N² or D³ and are over at most ``max_samples``
+    images drawn with a fixed seed: RankMe is then at most min(max_samples, D).
 
     Args:
-        max_samples: Bound on the images of ``rank_me`` and ``uniformity``, at least 2.
+        max_samples: Bound on the images of ``rank_me``, spectrum and ``uniformity``, at least 2.
         prefix: Prefix of the metrics' names.
     """
 
@@ -37,7 +51,7 @@ class RepresentationMetric(FeatureMetric):
         self.max_samples = max_samples
 
     def compute_features(self, splits: dict[str, FeatureSet]) -> dict[str, float]:
-        """The four measures of the query set."""
+        """The measures of the query set."""
         if 'query' not in splits:
             raise ValueError(f'RepresentationMetric needs the split query, got only {sorted(splits)}')
         query = splits['query']
@@ -48,6 +62,7 @@ class RepresentationMetric(FeatureMetric):
             std_raw=std_raw,
             rank_me=float(rank_me(sample)),
             uniformity=float(uniformity(sample)),
+            **{name: float(value) for name, value in spectrum_at_quartiles(covariance_spectrum(sample)).items()},
         )
 
     @staticmethod

@@ -1,16 +1,22 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .broken_image_hook import BrokenImageHook
 from .momentum_update_hook import MomentumUpdateHook
+from .mpcl_reweight_hook import MPCLReweightHook
 from .non_finite_hook import NonFiniteHook
+from .regularizer_hook import RegularizerHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
+from .smog_reset_hook import SMoGResetHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'BrokenImageHook',
     'CollapseError',
+    'MPCLReweightHook',
     'MomentumUpdateHook',
     'NonFiniteHook',
+    'RegularizerHook',
     'RepresentationMonitorHook',
     'ReproducibilityHook',
+    'SMoGResetHook',
 ]

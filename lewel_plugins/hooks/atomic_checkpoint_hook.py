@@ -5,7 +5,10 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from torch import Tensor
 
+from lewel_plugins import dist
 from lewel_plugins.registry import HOOKS
 
 _PARTIAL = '.partial'
@@ -58,6 +61,14 @@ class _DeferredRemoval:
         self.noted.append(filepath)
 
 
+def _of_all_ranks(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Tensors of every rank, on the first one's CPU; nothing on the others."""
+    gathered = {name: dist.gather(value) for name, value in state.items()}
+    ranks = len(next(iter(gathered.values())))
+    # Copies: of a view, torch would save all of what it is a view of.
+    return [{name: values[rank].to('cpu', copy=True) for name, values in gathered.items()} for rank in range(ranks)]
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, safe against a kill at any moment.
@@ -66,11 +77,31 @@ class AtomicCheckpointHook(CheckpointHook):
     successor is complete: ``last_checkpoint`` always names a whole file, also with ``max_keep_ckpts=1``. A kill
     leaves at most one outdated checkpoint and one ``.partial`` file behind, which the next start removes.
 
+    A model may have state that differs between ranks: ``rank_state()`` gives it as a dict of tensors of one shape. All
+    ranks' is gathered into the checkpoint of rank 0, as ``rank_state``, and a load hands the list of them to the
+    model's ``load_rank_state``. The checkpoint stays one file that can be moved, and fits another number of ranks.
+
     Takes the arguments of ``CheckpointHook``. With an ``out_dir`` or backend that is not the local disk it behaves
     as its base.
     """
 
     file_backend: Any
+    rank_state: list[dict] | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Give the model back what its ranks saved."""
+        model = self._model(runner)
+        if 'rank_state' in checkpoint and hasattr(model, 'load_rank_state'):
+            model.load_rank_state(checkpoint['rank_state'])
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Put in what the ranks have; called on the writing rank only."""
+        if self.rank_state:
+            checkpoint['rank_state'] = self.rank_state
+
+    @staticmethod
+    def _model(runner) -> Any:
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def before_train(self, runner) -> None:
         """Choose the atomic backend for a local folder, and remove what a kill has left there."""
@@ -86,6 +117,14 @@ class AtomicCheckpointHook(CheckpointHook):
                     runner.logger.info(f'Removed {leftover}, left by an interrupted write.')
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        model = self._model(runner)
+        self.rank_state = _of_all_ranks(model.rank_state()) if hasattr(model, 'rank_state') else None
+        try:
+            self._save_with_step(runner, step, meta)
+        finally:
+            self.rank_state = None
+
+    def _save_with_step(self, runner, step: int, meta: dict) -> None:
         if not self.atomic:
             super()._save_checkpoint_with_step(runner, step, meta)
             return

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
+from lewel_plugins.evaluation.feature_loop import embeddings
+from lewel_plugins.evaluation.representation_metric import spectrum_at_quartiles
 from lewel_plugins.registry import HOOKS
 
 _MAX_SAMPLES = 2048
@@ -34,10 +36,13 @@ class RepresentationMonitorHook(Hook):
     """Log how the embeddings are spread while they train, and notice a collapse.
 
     Every ``interval`` iterations it reads what the online ``model.neck`` puts out (the first output, (N, d), of at
-    most two views and of all ranks, at most 2048 images) and logs, as ``train/…`` through the message hub:
+    most two views and of all ranks, at most 2048 images; of M projectors, (M, N, d), their unit embeddings side by
+    side, (N, Md)) and logs, as ``train/…`` through the message hub:
 
     - ``std``: of the unit embeddings times sqrt(d), 1 = spread evenly, 0 = collapsed; mean over the views;
     - ``rank_me``: effective rank in [1, min(N, d)], mean over the views;
+    - ``spectrum_0``, ``_25``, ``_50``, ``_75``: singular values of the covariance of the unit embeddings times d, the
+      largest and those that 25, 50 and 75 % of the others exceed, mean over the views; 1 = spread evenly;
     - ``uniformity``: of the first view;
     - ``alignment``: mean squared distance between the first two views, if there are two;
     - ``teacher_momentum``: 1 − α, if the model has a ``teacher``.
@@ -131,10 +136,7 @@ class RepresentationMonitorHook(Hook):
         return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
-        z = output if isinstance(output, Tensor) else output[0]
-        if z.ndim != 2:
-            raise ValueError(f'RepresentationMonitorHook reads embeddings (N, d), but the neck gave {tuple(z.shape)}')
-        self._captured.append(z.detach())
+        self._captured.append(embeddings(output).detach())
 
     def _stop_listening(self) -> list[Tensor]:
         if self._handle is not None:
@@ -157,6 +159,7 @@ class RepresentationMonitorHook(Hook):
         )
         if len(z[0]) > 1:
             measures['uniformity'] = LF.uniformity(z[0])
+            measures.update(spectrum_at_quartiles(torch.stack([LF.covariance_spectrum(view) for view in z]).mean(0)))
         if len(z) > 1 and z[0].shape == z[1].shape:
             measures['alignment'] = LF.alignment(z[0], z[1])
         values = torch.stack([value.float() for value in measures.values()]).tolist()  # one synchronisation

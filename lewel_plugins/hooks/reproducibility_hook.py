@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
 from lewel_plugins.registry import HOOKS
-from lewel_plugins.seeding import derive_seed
+from lewel_plugins.seeding import derive_seed, seed_shared_generator
 
 
 @HOOKS.register_module()
@@ -40,8 +40,9 @@ class ReproducibilityHook(Hook):
             sampler.skip(min(done * dataloader.batch_size, len(sampler)))  # an epoch's last batch may be smaller
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Seed Python's, NumPy's and torch's generators for this iteration and rank."""
+        """Seed Python's, NumPy's and torch's generators for this iteration and rank, the shared one for all ranks."""
         seed = derive_seed(runner.seed, runner.iter, get_rank())
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
+        seed_shared_generator(derive_seed(runner.seed, runner.iter))

@@ -1,18 +1,45 @@
-from .algorithms import LEWELB, LEWELM, MomentumPretrainer
+from .algorithms import (
+    LEWELB,
+    LEWELM,
+    BYOLMultiCrop,
+    MomentumPretrainer,
+    MPCLBarlowTwins,
+    MPCLMoCo,
+    MPCLMoCoV3,
+    MSBReg,
+    SMoG,
+)
 from .backbones import ResNet10
 from .data_preprocessors import BatchViews
+from .feature_cache import FeatureCache
 from .key_queue import KeyQueue
+from .losses import BrownianLoss, SingularValueLoss, UniformityLoss
 from .momentum_encoder import MomentumEncoder
-from .necks import MLP, LEWELNeck
+from .necks import MLP, LEWELNeck, MultiProjectorNeck, ProjectionNeck, StandardizedLinear
+from .projector_balance import ProjectorBalance
 
 __all__ = [
     'LEWELB',
     'LEWELM',
     'MLP',
+    'BYOLMultiCrop',
     'BatchViews',
+    'BrownianLoss',
+    'FeatureCache',
     'KeyQueue',
     'LEWELNeck',
+    'MPCLBarlowTwins',
+    'MPCLMoCo',
+    'MPCLMoCoV3',
+    'MSBReg',
     'MomentumEncoder',
     'MomentumPretrainer',
+    'MultiProjectorNeck',
+    'ProjectionNeck',
+    'ProjectorBalance',
     'ResNet10',
+    'SMoG',
+    'SingularValueLoss',
+    'StandardizedLinear',
+    'UniformityLoss',
 ]

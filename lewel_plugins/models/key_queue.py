@@ -14,18 +14,20 @@ class KeyQueue(nn.Module):
     Args:
         channels: Channels d of a key.
         length: Number of keys Q.
+        num_queues: M for a queue for each of M projectors; None for a single one.
     """
 
     keys: Tensor
     position: Tensor
 
-    def __init__(self, channels: int, length: int) -> None:
+    def __init__(self, channels: int, length: int, num_queues: int | None = None) -> None:
         super().__init__()
         for name, value in (('channels', channels), ('length', length)):
             if value < 1:
                 raise ValueError(f'queue {name} must be at least 1, got {value}')
-        keys = torch.randn(channels, length, generator=torch.Generator().manual_seed(0))
-        self.register_buffer('keys', F.normalize(keys, dim=0))
+        shape = (channels, length) if num_queues is None else (num_queues, channels, length)
+        keys = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        self.register_buffer('keys', F.normalize(keys, dim=-2))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
@@ -33,17 +35,20 @@ class KeyQueue(nn.Module):
         """Replace the oldest keys by those of all ranks.
 
         Args:
-            k: New keys of this rank, (N, d); need not be normalised. WN may be any number up to Q.
+            k: New keys of this rank, (N, d), or (M, N, d) for M queues; need not be normalised. WN may be any number
+                up to Q.
 
         Raises:
-            ValueError: More keys than the queue holds, or another number of channels.
+            ValueError: More keys than the queue holds, or another number of queues or channels.
         """
-        channels, length = self.keys.shape
-        if k.shape[1] != channels:
-            raise ValueError(f'the queue holds keys of {channels} channels, got {tuple(k.shape)}')
-        k = dist.all_gather(F.normalize(k.detach().to(self.keys.dtype), dim=1))
+        *queues, channels, length = self.keys.shape
+        if (*k.shape[:-2], k.shape[-1]) != (*queues, channels):
+            many = f'{queues[0]} queues hold' if queues else 'the queue holds'
+            raise ValueError(f'{many} keys of {channels} channels, got {tuple(k.shape)}')
+        k = F.normalize(k.detach().to(self.keys.dtype), dim=-1).movedim(-2, 0)  # (N, …, d)
+        k = dist.all_gather(k)
         if len(k) > length:
             raise ValueError(f'a queue of length {length} cannot take {len(k)} keys at once (batch over all ranks)')
         columns = (self.position + torch.arange(len(k), device=k.device)) % length
-        self.keys.index_copy_(1, columns, k.T)
+        self.keys.index_copy_(-1, columns, k.movedim(0, -1))
         self.position.add_(len(k)).remainder_(length)

@@ -18,8 +18,14 @@ PANELS = (
     ('Std of unit features × √d', ('std', 'representation/std')),
     ('Uniformity', ('uniformity', 'representation/uniformity')),
     ('Alignment', ('alignment',)),
+    ('Spectrum of the embeddings, × d', ('spectrum_*',)),
+    ('Spectrum of the backbone, × D', ('representation/spectrum_*',)),
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
+    ('Share of groups used', ('groups_used',)),
+    ('Accuracy of projectors', ('projector/accuracy_*',)),
+    ('Weight of projectors', ('projector/weight_*',)),
+    ('Mean cosine between projectors', ('projector/cosine',)),
 )
 _NAMES = {
     'rank_me': 'embeddings',
@@ -29,8 +35,15 @@ _NAMES = {
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
 }
-# RepresentationMonitorHook measures these now and then, and mmengine repeats the last value in between.
-_RARE = ('std', 'rank_me', 'uniformity', 'alignment')
+# Hooks measure these now and then, and mmengine repeats the last value in between.
+_RARE = (
+    'std',
+    'rank_me',
+    'uniformity',
+    'alignment',
+    'groups_used',
+    *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
+)
 _STYLES = ('-', '--', ':', '-.')
 
 
@@ -128,6 +141,8 @@ def _draw_panel(
             axis.plot([], [], color='0.3', linestyle=_STYLES[j % 4], label=_label(name))
     for j, (label, value) in enumerate(levels.items()):
         axis.axhline(value, color='0.45', linestyle=_STYLES[1 + j % 3], linewidth=1.2, label=f'{label} {value:.1f}')
+    if title.startswith('Spectrum'):
+        axis.set_yscale('log')
     axis.set_title(title, fontsize=11)
     axis.set_xlabel('iteration', fontsize=9)
     axis.tick_params(labelsize=8, labelbottom=True)
@@ -145,4 +160,8 @@ def _select(curves: Iterable[str], wanted: Sequence[str]) -> list[str]:
 def _label(name: str) -> str:
     if name in _NAMES:
         return _NAMES[name]
+    share = name.partition('spectrum_')[2]
+    if share:
+        return 'largest' if share == '0' else f'at {share} %'
+    name = name.removeprefix('projector/accuracy_').removeprefix('projector/weight_')
     return name.removeprefix('knn/').replace('top1_k', 'k = ').replace('top1', 'k-NN')

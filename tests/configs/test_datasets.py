@@ -18,7 +18,10 @@ from lewel_plugins.datasets.garment_scenes import SceneConfig
 
 pytestmark = pytest.mark.core
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / 'configs' / '_base_' / 'datasets').glob('*.py'))
+WITHOUT_VIEWS = ('cifar10', 'cifar100', 'stl10', 'in100', 'in1k')  # the others' bases
+CONFIGS = sorted(
+    path for path in (ROOT / 'configs' / '_base_' / 'datasets').glob('*.py') if path.stem not in WITHOUT_VIEWS
+)
 SIZES = {'stl10': 96, 'cifar10': 32, 'cifar100': 32, 'fashion-mnist': 32, 'garment-scenes': 32}
 
 
@@ -110,6 +113,17 @@ def test_config_draws_views_and_evaluation_images(path, data, monkeypatch):
         assert tuple(image.shape) == (4, 3, eval_size, eval_size)
         assert all(0 <= int(sample.gt_label) < 100 for sample in batch['data_samples'])
     assert config.val_cfg.bank_dataloader == config.bank_dataloader
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs' / 'smog').glob('*multicrop*')), ids=lambda path: path.stem)
+def test_multi_crop_draws_two_large_and_four_small_views(path, data, monkeypatch):
+    register_all_modules(init_default_scope=True)
+    monkeypatch.chdir(data.parent)
+    config = Config.fromfile(path)
+    views = MODELS.build(config.data_preprocessor)(first_batch(config.train_dataloader, 2), training=True)['inputs']
+    assert [tuple(view.shape) for view in views] == [(2, 3, 224, 224)] * 2 + [(2, 3, 96, 96)] * 4
+    assert len(views) == config.model.num_views
+    assert not torch.equal(views[2], views[3])
 
 
 @pytest.mark.parametrize('name', ['byol_224px', 'mocov2_224px'])

@@ -4,15 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 
 from lewel_plugins.models import MomentumPretrainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-RECIPES = sorted([*CONFIGS.glob('lewel/*.py'), *CONFIGS.glob('baselines/*.py')])
+RECIPES = sorted(path for room in ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
+SMOG = [path for path in RECIPES if path.parent.name == 'smog']
+MPCL = [path for path in RECIPES if path.parent.name == 'mpcl']
+MSBREG = [path for path in RECIPES if path.parent.name == 'msbreg']
 
 
 def test_basenames_are_unique():
@@ -25,18 +29,25 @@ def test_recipe_builds(path):
     cfg = Config.fromfile(str(path))
     init_default_scope('mmpretrain')
     cfg.model.data_preprocessor = cfg.data_preprocessor
+    if cfg.model.neck.hid_channels == 8192:  # Barlow Twins': 2.4 GB for four
+        cfg.model.neck.update(hid_channels=64, out_channels=64)
+    if 'resnet50x' in path.stem:  # up to 3 GB, and no other layers than at a sixteenth of the width
+        for part, name in ((cfg.model.neck, 'in_channels'), (cfg.model.backbone, 'base_channels')):
+            part[name] //= 16
+        cfg.model.backbone.stem_channels //= 16
     model = MODELS.build(cfg.model)
-    ours = path.stem.startswith('lewel')
-    assert isinstance(model, MomentumPretrainer) == ours
+    ours = path.parent.name != 'baselines'
+    has_teacher = ours and 'barlowtwins' not in path.stem
+    assert isinstance(model, MomentumPretrainer) == has_teacher
     # Without a GPU tools/train.py does the same to mixed precision.
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     assert len(wrapper.optimizer.param_groups) <= 2
     optimized = {id(p) for group in wrapper.optimizer.param_groups for p in group['params']}
     assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
-    if ours:
+    if has_teacher:
         assert not optimized & {id(p) for p in model.teacher.parameters()}
-    for hook in cfg.default_hooks.values():
+    for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         if hook['type'].startswith('lewel_plugins.'):
             HOOKS.build(hook)
 
@@ -53,6 +64,89 @@ def test_schedule_and_batch_are_what_the_name_says(path):
     assert cfg.train_cfg.max_epochs == epochs
 
 
+def shrink_smog(cfg: Config) -> None:
+    """The recipe on a network and groups that train a step in no time."""
+    backbone = cfg.model.backbone
+    if backbone.type == 'SwinTransformer':
+        backbone.arch = dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+        width = 64
+    else:
+        backbone.base_channels = 8
+        if backbone.type != 'lewel_plugins.ResNet10':
+            backbone.stem_channels = 8
+        width = 8 * 8 * (4 if backbone.get('depth') == 50 else 1)
+    cfg.model.neck.update(in_channels=width, hid_channels=16)
+    cfg.model.update(hid_channels=16, num_groups=6, init_cfg=None)
+
+
+@pytest.mark.parametrize('path', SMOG, ids=lambda path: path.stem)
+def test_smog_recipe_trains_a_step(path):
+    cfg = Config.fromfile(str(path))
+    init_default_scope('mmpretrain')
+    shrink_smog(cfg)
+    model = MODELS.build(cfg.model).train()
+    wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
+    wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
+    (hook,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
+    model.start_training()
+    model.cache.start(hook.interval)
+    large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # Swin's windows of 7 fit no others
+    sizes = [large] * 2 + [96] * (model.num_views - 2)
+    torch.manual_seed(0)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    groups = model.groups.clone()
+    for step in range(2):
+        views = [torch.randn(4, 3, size, size) for size in sizes]
+        wrapper.update_params(model.parse_losses(model.loss(views))[0])
+        model.momentum_update((step + 1) / 2)
+    assert all(v.isfinite().all() for v in model.state_dict().values())
+    assert all(not torch.equal(p, before[n]) for n, p in model.named_parameters() if p.requires_grad)
+    assert not torch.equal(model.groups, groups)
+    model.cluster_groups(model.cache, seed=0)
+    model.reset_teacher()
+
+
+def shrink_mpcl(cfg: Config) -> None:
+    """A recipe on 32 px, with narrow heads and a shallow backbone of its kind."""
+    model = cfg.model
+    if model.backbone.type == 'MoCoV3ViT':
+        arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=64)
+        model.backbone.update(arch=arch, img_size=32, patch_size=model.backbone.patch_size)
+        model.neck.in_channels = 48
+    elif model.backbone.type == 'ResNet':
+        model.backbone.update(depth=18)
+        model.neck.in_channels = 512
+    model.neck.update(hid_channels=32, out_channels=16)
+    if 'predictor' in model:
+        model.predictor.update(hid_channels=32)
+    if 'queue_len' in model:
+        model.queue_len = 64
+
+
+@pytest.mark.parametrize('path', MPCL, ids=lambda path: path.stem)
+def test_mpcl_recipe_trains_a_step(path):
+    cfg = Config.fromfile(str(path))
+    shrink_mpcl(cfg)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
+    model.init_weights()
+    wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
+    wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
+    model.start_training()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    on_device = cfg.data_preprocessor.type == 'lewel_plugins.BatchViews'
+    losses = model.train_step(dict(inputs=images if on_device else [images, images.flip(3)], data_samples=[]), wrapper)
+    model.momentum_update(0.5)
+    assert losses.keys() == {'loss', 'loss_contrastive', 'loss_pcr'}
+    assert all(value.isfinite() for value in losses.values())
+    assert losses['loss_contrastive'] > 0 and losses['loss_pcr'] != 0
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    heads = {n for n, p in model.named_parameters() if n.startswith(('neck.', 'predictor.')) and p.dim() == 3}
+    assert heads <= moved and any(name.startswith('backbone.') for name in moved)
+    assert ('teacher' in dict(model.named_children())) == any(name.startswith('teacher.') for name in moved)
+
+
 def test_model_index_names_files_that_exist():
     root = CONFIGS.parent
     metafiles = yaml.safe_load((root / 'model-index.yml').read_text())['Import']
@@ -60,3 +154,30 @@ def test_model_index_names_files_that_exist():
         models = yaml.safe_load((root / metafile).read_text())['Models']
         for model in models:
             assert (root / model['Config']).is_file(), model['Config']
+
+
+def number_of_views(cfg: Config) -> int:
+    if 'views' in cfg.data_preprocessor:
+        return len(cfg.data_preprocessor.views)
+    steps = cfg.train_dataloader.dataset.dataset.pipeline
+    (number,) = (step.num_views for step in steps if step.type == 'MultiView')
+    return number if isinstance(number, int) else sum(number)
+
+
+@pytest.mark.parametrize('path', MSBREG, ids=lambda path: path.stem)
+def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
+    cfg = Config.fromfile(str(path))
+    K = 8 if 'multicrop' in path.stem else int(re.search(r'-k(\d)', path.stem)[1])
+    assert number_of_views(cfg) == K
+    if 'k4' in path.stem or 'k8' in path.stem:
+        base = dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5).get(path.stem.rsplit('_')[-1])
+        if base:  # SPEC: lr = base * batch / 256 * K
+            assert cfg.optim_wrapper.optimizer.lr == pytest.approx(base * cfg.auto_scale_lr.base_batch_size / 256 * K)
+    for step in cfg.train_dataloader.dataset.dataset.pipeline:
+        TRANSFORMS.build(step)
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    losses = model.loss([torch.randn(2, 3, 32, 32) for _ in range(K)])
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)

@@ -50,7 +50,8 @@ def test_val_and_test_measure_the_backbone(tmp_path):
     runner.register_hook(calls)
     metrics = runner.val()
     assert metrics['knn/top1'] == pytest.approx(_naive_top1(runner))
-    assert set(metrics) == {'knn/top1'} | {f'representation/{m}' for m in ('std', 'std_raw', 'rank_me', 'uniformity')}
+    measures = ('std', 'std_raw', 'rank_me', 'uniformity', *(f'spectrum_{share}' for share in (0, 25, 50, 75)))
+    assert set(metrics) == {'knn/top1'} | {f'representation/{m}' for m in measures}
     one_batch = ['before_val_iter', 'after_val_iter']
     assert calls.names == ['before_val', 'before_val_epoch', *one_batch * 3, 'after_val_epoch', 'after_val']
     assert runner.test() == {'knn/top1': metrics['knn/top1']}

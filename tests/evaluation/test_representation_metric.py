@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lewel_plugins.evaluation import RepresentationMetric
-from lewel_plugins.functional import rank_me, uniformity
+from lewel_plugins.functional import covariance_spectrum, rank_me, uniformity
 
 pytestmark = pytest.mark.core
 
@@ -22,6 +22,10 @@ def test_isotropic_features():
     assert got['representation/std'] == pytest.approx(1, abs=0.02)
     assert got['representation/rank_me'] == pytest.approx(rank_me(feat).item(), rel=1e-4)
     assert got['representation/uniformity'] == pytest.approx(uniformity(feat).item(), rel=1e-4)
+    spectrum = covariance_spectrum(feat)
+    for share, position in ((0, 0), (25, 4), (50, 8), (75, 12)):
+        assert got[f'representation/spectrum_{share}'] == pytest.approx(spectrum[position].item(), rel=1e-4)
+        assert got[f'representation/spectrum_{share}'] == pytest.approx(1, abs=0.15)
 
 
 def test_collapsed_features():

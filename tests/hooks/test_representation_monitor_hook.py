@@ -6,6 +6,7 @@ import torch
 from toy_runner import run_on_ranks, toy_runner
 
 from lewel_plugins import functional as LF
+from lewel_plugins.evaluation.representation_metric import spectrum_at_quartiles
 from lewel_plugins.hooks import CollapseError, RepresentationMonitorHook
 
 pytestmark = pytest.mark.core
@@ -39,6 +40,9 @@ def test_logs_the_measures_of_the_embeddings(tmp_path):
     rank = (LF.rank_me(z1) + LF.rank_me(z2)).item() / 2
     assert _logged(runner, 'rank_me')[-1] == pytest.approx(rank, rel=1e-5)
     assert _logged(runner, 'uniformity')[-1] == pytest.approx(LF.uniformity(z1).item(), rel=1e-5)
+    spectrum = (LF.covariance_spectrum(z1) + LF.covariance_spectrum(z2)) / 2  # (16,), of 8 images
+    for share, position in ((0, 0), (25, 4), (50, 8), (75, 12)):
+        assert _logged(runner, f'spectrum_{share}')[-1] == pytest.approx(spectrum[position].item(), rel=1e-4, abs=1e-9)
     assert _logged(runner, 'alignment')[-1] == pytest.approx(LF.alignment(z1, z2).item(), rel=1e-5)
     # What LoggerHook hands to the visualizer's backends.
     scalars = [json.loads(line) for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()]
@@ -139,12 +143,14 @@ def _on_rank(rank: int) -> None:
     z1, z2 = torch.randn(2, 8, 5, generator=generator)
     half = slice(4 * rank, 4 * rank + 4)
     measure = RepresentationMonitorHook()._measure
+    spectrum = spectrum_at_quartiles((LF.covariance_spectrum(z1) + LF.covariance_spectrum(z2)) / 2)
     assert measure([z1[half], z2[half]]) == pytest.approx(
         dict(
             rank_me=(LF.rank_me(z1) + LF.rank_me(z2)).item() / 2,
             uniformity=LF.uniformity(z1).item(),
             alignment=LF.alignment(z1, z2).item(),
             std=measure([z1[half], z2[half]])['std'],
+            **{name: value.item() for name, value in spectrum.items()},
         ),
         rel=1e-5,
     )
@@ -177,3 +183,15 @@ def test_model_without_a_neck(tmp_path):
     runner.model.neck = None
     with pytest.raises(ValueError, match='reads model.neck, but .*BYOL.* has none'):
         runner.train()
+
+
+def test_projectors_are_measured_side_by_side():
+    hook, z = RepresentationMonitorHook(), torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
+    hook._capture(torch.nn.Identity(), (), z)
+    (joint,) = hook._stop_listening()
+    expected = torch.cat([torch.nn.functional.normalize(one, dim=1) for one in z], 1)
+    torch.testing.assert_close(joint, expected)
+    hook._capture(torch.nn.Identity(), (), z.roll(1, 1))
+    measured = hook._measure([joint, *hook._stop_listening()])
+    single = [LF.alignment(one, other).item() for one, other in zip(z, z.roll(1, 1))]
+    assert measured['alignment'] == pytest.approx(sum(single) / 3, rel=1e-5)

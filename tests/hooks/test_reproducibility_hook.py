@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lewel_plugins.hooks import ReproducibilityHook
+from lewel_plugins.seeding import shared_generator
 
 pytestmark = pytest.mark.core
 
@@ -25,6 +26,19 @@ def test_generators_are_a_function_of_seed_and_iteration():
     assert numbers(0, 5) == first
     for other in (numbers(0, 6), numbers(1, 5)):
         assert all(a != b for a, b in zip(first, other))
+
+
+def test_the_shared_generator_is_the_same_on_all_ranks(monkeypatch):
+    draws = []
+    for rank in (0, 3):
+        monkeypatch.setattr('lewel_plugins.hooks.reproducibility_hook.get_rank', lambda: rank)  # noqa: B023
+        own = numbers(0, 5)
+        draws.append((own, torch.rand((), generator=shared_generator(torch.device('cpu'))).item()))
+    assert draws[0][0] != draws[1][0]
+    assert draws[0][1] == draws[1][1]
+    assert draws[0][1] not in draws[0][0]
+    numbers(0, 6)
+    assert torch.rand((), generator=shared_generator(torch.device('cpu'))).item() != draws[0][1]
 
 
 class Sampler:

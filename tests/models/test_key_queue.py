@@ -68,6 +68,24 @@ def test_state_dict_round_trip():
     assert queue.state_dict().keys() == {'keys', 'position'}
 
 
+def test_many_queues_are_as_many_single_ones():
+    many, single = KeyQueue(4, 7, num_queues=3), [KeyQueue(4, 7) for _ in range(3)]
+    assert many.keys.shape == (3, 4, 7)
+    torch.testing.assert_close(many.keys.norm(dim=1), torch.ones(3, 7))
+    assert many.keys.unique().numel() == 3 * 4 * 7
+    for m, queue in enumerate(single):
+        queue.keys.copy_(many.keys[m])
+    for step in range(4):  # wraps
+        new = torch.stack([keys(3, seed=10 * step + m) for m in range(3)])
+        many.enqueue(new)
+        for m, queue in enumerate(single):
+            queue.enqueue(new[m])
+        assert all(torch.equal(many.keys[m], queue.keys) for m, queue in enumerate(single))
+        assert many.position == single[0].position
+    with pytest.raises(ValueError, match=r'3 queues hold keys of 4 channels, got \(2, 5, 4\)'):
+        many.enqueue(torch.ones(2, 5, 4))
+
+
 def test_errors_name_the_numbers():
     with pytest.raises(ValueError, match='length 5 .* 6 keys'):
         KeyQueue(4, 5).enqueue(keys(6))

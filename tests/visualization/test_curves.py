@@ -66,6 +66,13 @@ def test_figure_holds_the_data():
     assert [list(line.get_ydata()) for line in both.axes[0].lines if len(line.get_ydata())] == [[2.0, 1.0]] * 2
 
 
+def test_spectra_are_logarithmic_and_labelled():
+    curves = {f'spectrum_{share}': ([1, 2], [2.0, 1.0 / (1 + share)]) for share in (0, 25, 50, 75)}
+    (axis,) = draw_curves({'run': curves}).axes
+    assert axis.get_title() == 'Spectrum of the embeddings, × d' and axis.get_yscale() == 'log'
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ['largest', 'at 25 %', 'at 50 %', 'at 75 %']
+
+
 def test_nothing_to_draw(tmp_path):
     with pytest.raises(FileNotFoundError, match='is it the work dir of a run'):
         read_curves(tmp_path)

@@ -26,6 +26,7 @@ from lewel_plugins.datasets import ImageTree
 from lewel_plugins.evaluation.feature_loop import preprocessed_images
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.visualization.alignment_maps import draw_alignment_maps, held_out_best, mass_on_object, pick_maps
+from lewel_plugins.visualization.images import to_rgb
 
 BATCH = 100
 
@@ -70,16 +71,6 @@ def read_batches(paths: list[str], pipeline: Compose, title: str) -> Iterator[di
     for start in track(range(0, len(paths), BATCH), title):
         packed = [pipeline(dict(img_path=path, sample_idx=start)) for path in paths[start : start + BATCH]]
         yield dict(inputs=[p['inputs'] for p in packed], data_samples=[p['data_samples'] for p in packed])
-
-
-def to_rgb(images: Tensor, model: BaseModel) -> Tensor:
-    """Images as they come out of the pipeline to RGB in [0, 1]."""
-    swap = getattr(model.data_preprocessor, '_channel_conversion', False)
-    images = images.flip(1) if swap else images
-    if not images.is_floating_point():
-        return images.float() / 255
-    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
-    return (images - low) / (high - low).clamp_min(1e-12)
 
 
 def read_masks(paths: list[str], args: argparse.Namespace, pipeline: Compose) -> Tensor:

@@ -1,4 +1,4 @@
-"""Print how far LEWEL is from what it must equal: ``python tools/benchmarks/identities.py``.
+"""Print how far the methods are from what they must equal: ``python tools/benchmarks/identities.py``.
 
 The comparisons are those of the tests (``tests/``, so this needs a clone, with pytest); here they print the largest
 differences that they find, in float64, instead of only passing. A minute on one core. Writes
@@ -20,6 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 for folder in ('', 'models/algorithms', 'models/necks'):
     sys.path.insert(0, str(ROOT / 'tests' / folder))
 
+TITLES = {
+    'lewel_b': 'LEWEL_B',
+    'lewel_m': 'LEWEL_M',
+    'lewel_b+regularizers': 'LEWEL_B + L_s + L_b',
+    'msbreg': 'MSBReg, K = 3',
+    'byol_multi_crop': 'BYOL with multi-crop',
+    'smog': 'SMoG',
+}
 Row = tuple[str, str, dict[str, float]]
 
 
@@ -34,13 +42,58 @@ def upstream() -> Iterable[Row]:
     yield 'the same on ResNet-18', "mmpretrain's BYOL, 3 steps", twins.on_resnet('lewel_b', 3)
     yield 'LEWEL_M, β = 0, uncoupled', "mmpretrain's MoCo, 7 steps", twins.walk_together(m, twins.moco(m), 7)
     yield 'the same on ResNet-18', "mmpretrain's MoCo, 3 steps", twins.on_resnet('lewel_m', 3)
+    half = tiny.msbreg(exclude_self=True, lambda_s=0.0, lambda_b=0.0, momentum=0.3)
+    found = twins.walk_together(half, twins.byol(half), 6, scale=2)
+    yield 'MSBReg, K = 2, without the own target, no forces, × 2', "mmpretrain's BYOL, 6 steps", found
+    large = tiny.byol_multi_crop(momentum=0.3)
+    yield (
+        'BYOL with multi-crop, no small views',
+        "mmpretrain's BYOL, 6 steps",
+        twins.walk_together(large, twins.byol(large), 6),
+    )
+    yield from upstream_mpcl()
     neck = tiny.neck(alignment='uniform', num_groups=1)
     yield 'neck, uniform maps, h = 1', 'g and p on GAP', test_lewel_neck.differences_from_pooling(neck)
+
+
+def upstream_mpcl() -> Iterable[Row]:
+    import twins_mpcl
+
+    for method, twin in (('mpcl_moco', 'MoCo'), ('mpcl_moco_v3', 'MoCoV3'), ('mpcl_barlow_twins', 'BarlowTwins')):
+        title = f'MPCL on {twin}, M = 1'
+        yield title, f"mmpretrain's {twin}, 7 steps", twins_mpcl.walk(method, None, 7)
+        yield (
+            'the same on ResNet-18',
+            f"mmpretrain's {twin}, 2 steps",
+            twins_mpcl.walk(method, twins_mpcl.RESNET, 2, 32),
+        )
+    vit = twins_mpcl.walk('mpcl_moco_v3', twins_mpcl.VIT, 2, 8, num_layers=3)
+    yield 'MPCL on MoCoV3, M = 1, on a ViT', "mmpretrain's MoCoV3, 2 steps", vit
+
+
+def loops_mpcl() -> Iterable[Row]:
+    import test_functional_mpcl
+    import test_multi_projector_neck
+    import tiny
+    import tiny_mpcl
+
+    for name in dict.fromkeys(case[0] for case in test_functional_mpcl.CASES):
+        found = [test_functional_mpcl.differences(case) for case in test_functional_mpcl.CASES if case[0] == name]
+        worst = {k: max(f[k] for f in found) for k in found[0]}
+        yield f'`{name}` of M projectors', f'loops, {len(found)} input{"s" * (len(found) > 1)}', worst
+    for layers in test_multi_projector_neck.LAYERS:
+        said = ', '.join(f'{name}={value}' for name, value in layers.items()) or 'defaults'
+        yield f'M = 3 projectors, {said}', 'loops', test_multi_projector_neck.differences(tiny_mpcl.neck(**layers))
+    for method, cls in tiny_mpcl.CLASSES.items():
+        found_step = tiny_mpcl.step_differences(tiny_mpcl.build(method), tiny.images(5))
+        yield f'{cls.__name__}, M = 3, uneven weights', 'loops', found_step
 
 
 def loops() -> Iterable[Row]:
     import test_functional
     import test_lewel_neck
+    import test_msbreg
+    import test_smog
     import tiny
 
     for name in dict.fromkeys(case[0] for case in test_functional.CASES):
@@ -60,11 +113,25 @@ def loops() -> Iterable[Row]:
             yield f'LEWEL_B, {said}, {norm}', 'loops', tiny.step_differences(model, tiny.images(3))
         model = tiny.lewel_m(neck_changes=changes)
         yield f'LEWEL_M, {said}', 'loops', tiny.step_differences(model, tiny.images(3))
+    for activation in ('relu', 'gelu'):
+        model = tiny.smog(neck_changes=dict(activation=activation))
+        yield f'SMoG, {activation}', 'loops', test_smog.step_differences(model, tiny.images(6))
+    multi_crop = test_smog.step_differences(tiny.smog(num_views=5), test_smog.multi_crop(4, 3))
+    yield 'SMoG, 2 large and 3 small views', 'loops', multi_crop
+    for norm in ('BN', 'LN'):
+        for standardize in (False, True):
+            model = tiny.msbreg(neck_changes=dict(norm=norm, standardize=standardize))
+            tiny.shrink(model)
+            said = f'{norm}{" and weight standardisation" if standardize else ""}'
+            yield f'MSBReg, K = 3, {said}', 'loops', test_msbreg.step_differences(model, tiny.images(3, 3))
+    yield from loops_mpcl()
 
 
 def ranks() -> Iterable[Row]:
     import test_dist
+    import test_mpcl_parity
     import test_parity
+    import tiny_mpcl
     from ranks import on_ranks
 
     for world_size in (2, 4):
@@ -73,9 +140,14 @@ def ranks() -> Iterable[Row]:
             for name, function in (('gather', 'all_gather'), ('sum', 'all_reduce_sum')):
                 yield f'`{function}`, {world_size} ranks', '1 process, all rows', test_dist.differences(results, name)
             results = on_ranks(world_size, Path(folder), test_parity.train_rank, world_size)
-            for method, title in (('lewel_b', 'LEWEL_B'), ('lewel_m', 'LEWEL_M')):
+            for method in test_parity.METHODS:
+                title = TITLES.get(method, method)
                 found = test_parity.differences(results, method)
                 yield f'{title}, {world_size} ranks', f'1 process, {test_parity.STEPS} steps', found
+            results = on_ranks(world_size, Path(folder), test_mpcl_parity.train_rank, world_size)
+            for method, cls in tiny_mpcl.CLASSES.items():
+                found = test_mpcl_parity.differences(results, method)
+                yield f'{cls.__name__}, {world_size} ranks', f'1 process, {test_mpcl_parity.STEPS} steps', found
 
 
 SECTIONS = (
@@ -100,7 +172,7 @@ def table(rows: Iterable[Row]) -> list[str]:
     lines = ['| what | against | value, loss | gradient | state |', '|---|---|---|---|---|']
     for what, against, found in rows:
         value = found.get('value', found.get('loss'))
-        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state')]
+        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state', 'groups')]
         gradient = found['gradient']
         if what.startswith('`all_'):  # of a parameter behind the collective: a gradient, too
             gradient, others = max(gradient, found['parameter']), []
@@ -112,7 +184,7 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='Largest differences of LEWEL from what it must equal, in float64.')
+    parser = argparse.ArgumentParser(description='Largest differences from what must be equal, in float64.')
     parser.add_argument('--out', type=Path, default=ROOT / 'docs' / 'results' / 'identities.md', help='file to write')
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,9 +1,10 @@
-"""Time of a training step over its necessary passes, ours and mmpretrain's.
+"""Time and memory of a training step over its necessary passes, ours and mmpretrain's.
 
 The necessary passes are the backbone and the MLP heads on the step's shapes: forward and backward in the online net,
 forward in the teacher. Everything else (preprocessing, pooling, losses, optimizer, teacher update) is what the ratio
 shows. Full steps and necessary passes alternate in one process, and the median of the paired ratios is reported. On a
-CPU it is processor time.
+CPU it is processor time. Memory is what autograd keeps for the backward pass of a step, over what the same passes
+keep; MSBReg's against the number of views K.
 """
 
 import argparse
@@ -31,7 +32,12 @@ CONFIGS = {
     'BYOL (mmpretrain)': 'configs/baselines/byol_resnet50_8xb128-lars-coslr-200e_in1k.py',
     'LEWEL_M': 'configs/lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py',
     'MoCo v2 (mmpretrain)': 'configs/baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'SMoG': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
+    'SMoG, 30,000 groups': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
+    'MPCL on MoCo v2, M = 4': 'configs/mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    **{f'MSBReg, K = {k}': 'configs/msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py' for k in (2, 4, 8)},
 }
+OPTIONS = {'SMoG, 30,000 groups': {'model.num_groups': 30000}}
 SETTINGS = ('18:64:32', '50:160:16')
 
 
@@ -40,15 +46,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--settings', nargs='+', default=SETTINGS, metavar='DEPTH:SIZE:BATCH', help='ResNet depth, pixels, images'
     )
+    parser.add_argument('--methods', nargs='+', default=list(CONFIGS), choices=list(CONFIGS), help='rows (all)')
     parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
 
-def build(config: str, depth: int, device: str) -> tuple[Any, object]:
+def build(method: str, depth: int, device: str) -> tuple[Any, object]:
     """The recipe's model with a ResNet of this depth, and its optim wrapper in float32."""
-    cfg = Config.fromfile(str(ROOT / config))
+    cfg = Config.fromfile(str(ROOT / CONFIGS[method]))
+    cfg.merge_from_dict(OPTIONS.get(method, {}))
     cfg.model.backbone.depth = depth
     cfg.model.neck.in_channels = 512 if depth < 50 else 2048
     cfg.model.data_preprocessor = cfg.data_preprocessor
@@ -60,8 +68,8 @@ def build(config: str, depth: int, device: str) -> tuple[Any, object]:
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 
 
-def random_views(batch: int, size: int) -> dict:
-    views = [torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8) for _ in range(2)]
+def random_views(batch: int, size: int, count: int) -> dict:
+    views = [torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8) for _ in range(count)]
     return dict(inputs=views, data_samples=[])
 
 
@@ -74,50 +82,103 @@ def full_step(model: Any, wrapper: object, data: dict) -> Callable[[], None]:
     return run
 
 
+def head_passes(model: Any, f: Tensor) -> tuple[list[tuple[Callable, Tensor]], list[tuple[Callable, Tensor]]]:
+    """MLPs of one view, of the online network and of the teacher, each with an input of its shape; f (N, D, H, W)."""
+    N, D, H, W = f.shape
+    neck = model.neck
+    rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
+    if hasattr(model, 'balance'):  # MPCL
+        return [(neck.mlps, rows(N, D))], [(model.teacher.module.neck.mlps, rows(N, D))]
+    if hasattr(model, 'predictor'):  # MSBReg, SMoG
+        pooled = rows(N, D)
+        return [(neck.g, pooled), (model.predictor, rows(N, neck.out_channels))], [
+            (model.teacher.module.neck.g, pooled)
+        ]
+    if hasattr(model, 'teacher'):  # LEWEL
+        K, d, c = neck.num_aligned, neck.out_channels, neck.aligned_channels
+        teacher = model.teacher.module.neck
+        positions, aligned = rows(N, 1 + H * W, D), rows(N, K, D)
+        heads = [(neck.g, positions), (neck.p, aligned)]
+        if hasattr(model, 'q'):
+            heads += [(model.q, rows(N, d)), (model.s, rows(N, K, c))]
+        return heads, [(teacher.g, positions), (teacher.p, aligned)]
+    mlp = lambda module: lambda y: module((y,))[0]  # noqa: E731
+    features = rows(N, D, 1, 1)
+    heads = [(mlp(neck), features)]
+    if hasattr(model, 'target_net'):
+        heads.append((mlp(model.head.predictor), rows(N, 256)))
+    target = model.target_net if hasattr(model, 'target_net') else model.encoder_k
+    return heads, [(mlp(target.module[1]), features)]
+
+
+def teacher_backbone(model: Any) -> Callable:
+    if hasattr(model, 'teacher'):
+        return model.teacher.module.backbone
+    return (model.target_net if hasattr(model, 'target_net') else model.encoder_k).module[0]
+
+
+def directions(model: Any, data: dict) -> int:
+    """Views that go through the online network: MoCo's queries are one, and so is SMoG's."""
+    one = hasattr(model, 'queue') or hasattr(model, 'groups')
+    return 1 if one else len(data['inputs'])
+
+
+def online_pass(model: Any, x: Tensor, heads: list[tuple[Callable, Tensor]]) -> list[Tensor]:
+    return [model.backbone(x)[-1], *(head(y.detach().requires_grad_()) for head, y in heads)]
+
+
 def necessary_passes(model: Any, data: dict) -> Callable[[], None]:
     """The passes of one step through backbone and MLPs, on inputs of the right shapes."""
     x = model.data_preprocessor(data, True)['inputs']
     with torch.no_grad():
         f = model.backbone(x[0])[-1]
-    N, D, H, W = f.shape
-    neck, ours = model.neck, hasattr(model, 'teacher')
-    directions = 1 if hasattr(model, 'queue') else 2
-    rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
-    heads: list[tuple[Callable, Tensor]] = []
-    if ours:
-        K, d, c = neck.num_aligned, neck.out_channels, neck.aligned_channels
-        heads += [(neck.g, rows(N, 1 + H * W, D)), (neck.p, rows(N, K, D))]
-        if directions == 2:
-            heads += [(model.q, rows(N, d)), (model.s, rows(N, K, c))]
-        teacher = model.teacher.module
-        teacher_backbone = teacher.backbone
-        teacher_heads = [(teacher.neck.g, heads[0][1]), (teacher.neck.p, heads[1][1])]
-    else:
-        mlp = lambda module: lambda y: module((y,))[0]  # noqa: E731
-        heads.append((mlp(neck), rows(N, D, 1, 1)))
-        if directions == 2:
-            heads.append((mlp(model.head.predictor), rows(N, 256)))
-        target = model.target_net if directions == 2 else model.encoder_k
-        teacher_backbone, teacher_neck = target.module
-        teacher_heads = [(mlp(teacher_neck), heads[0][1])]
+    heads, teacher_heads = head_passes(model, f)
+    through_teacher = teacher_backbone(model)
     online = [p for p in model.parameters() if p.requires_grad]
     grad = torch.randn_like(f)
 
     def run() -> None:
-        for i in range(directions):
-            model.backbone(x[i])[-1].backward(grad)
-            for head, y in heads:
-                out = head(y.detach().requires_grad_())
+        for i in range(directions(model, data)):
+            features, *outs = online_pass(model, x[i], heads)
+            features.backward(grad)
+            for out in outs:
                 out.backward(torch.ones_like(out))
         with torch.no_grad():
-            for i in range(directions):
-                teacher_backbone(x[1 - i])
+            for i in range(directions(model, data)):
+                through_teacher(x[i - 1])
                 for head, y in teacher_heads:
                     head(y)
         for p in online:
             p.grad = None
 
     return run
+
+
+def kept_bytes(model: Any, function: Callable[[], object]) -> int:
+    """Memory that autograd keeps for the backward pass of what ``function`` returns, parameters aside."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        result = function()
+    total = sum(kept.values())
+    del result  # until here it has held the graph, so that no address was used twice
+    return total
+
+
+def memory(model: Any, data: dict) -> tuple[int, int]:
+    """Bytes kept by a step, and by its necessary passes."""
+    x = model.data_preprocessor(data, True)['inputs']
+    heads, _ = head_passes(model, model.backbone(x[0])[-1].detach())
+    step = kept_bytes(model, lambda: model(x, data['data_samples'], mode='loss'))
+    views = range(directions(model, data))
+    return step, kept_bytes(model, lambda: [online_pass(model, x[i], heads) for i in views])
 
 
 def seconds(function: Callable[[], object], device: str) -> float:
@@ -150,10 +211,10 @@ def parts(model: Any, wrapper: Any, data: dict) -> dict[str, Callable[[], object
     )
 
 
-def measure(config: str, depth: int, size: int, batch: int, repeats: int, device: str) -> dict[str, float]:
+def measure(method: str, depth: int, size: int, batch: int, repeats: int, device: str) -> dict[str, float]:
     torch.manual_seed(0)
-    model, wrapper = build(config, depth, device)
-    data = random_views(batch, size)
+    model, wrapper = build(method, depth, device)
+    data = random_views(batch, size, int(method.partition('K = ')[2] or 2))
     full, necessary = full_step(model, wrapper, data), necessary_passes(model, data)
     pairs = [(seconds(full, device), seconds(necessary, device)) for _ in range(repeats + 1)][1:]
     for parameter in model.parameters():
@@ -165,7 +226,9 @@ def measure(config: str, depth: int, size: int, batch: int, repeats: int, device
     step, passes = median(a for a, _ in pairs), median(b for _, b in pairs)
     # Pooling, losses and their backward, bookkeeping; and what the noise of the other figures leaves.
     rest = step - passes - sum(alone.values())
-    return dict(step=step, passes=passes, ratio=median(a / b for a, b in pairs), **alone, rest=rest)
+    bytes_step, bytes_passes = memory(model, data)
+    times = dict(step=step, passes=passes, ratio=median(a / b for a, b in pairs), **alone, rest=rest)
+    return dict(**times, bytes_step=bytes_step, bytes_passes=bytes_passes)
 
 
 def main() -> None:
@@ -180,16 +243,17 @@ def main() -> None:
     )
     lines = [
         '| method | ResNet | pixels | batch | step, s | necessary passes, s | ratio '
-        '| preprocessing | optimizer | teacher update | pooling, losses and other |',
-        '|---' * 11 + '|',
+        '| memory, MiB | ratio | preprocessing | optimizer | teacher update | pooling, losses and other |',
+        '|---' * 13 + '|',
     ]
     results = []
     for setting in args.settings:
         depth, size, batch = map(int, setting.split(':'))
-        for name, config in CONFIGS.items():
-            row = measure(config, depth, size, batch, args.repeats, args.device)
+        for name in args.methods:
+            row = measure(name, depth, size, batch, args.repeats, args.device)
             results.append(dict(method=name, depth=depth, size=size, batch=batch, **row))
             times = f'{row["step"]:.3f} | {row["passes"]:.3f} | {row["ratio"]:.3f}'
+            times += f' | {row["bytes_step"] / 2**20:.1f} | {row["bytes_step"] / row["bytes_passes"]:.3f}'
             for part in ('preprocessing', 'optimizer', 'teacher', 'rest'):
                 times += f' | {100 * row[part] / row["passes"]:.1f} %'
             lines.append(f'| {name} | {depth} | {size} | {batch} | {times} |')
@@ -200,8 +264,13 @@ def main() -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(dict(**described, repeats=args.repeats, rows=results), indent=2) + '\n')
         notes = '\n'.join(f'- {key}: {value}' for key, value in described.items())
-        shares = 'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
-        args.out.with_suffix('.md').write_text(f'# Step time over necessary passes\n\n{table}\n{shares}\n\n{notes}\n')
+        shares = (
+            'Memory is what autograd keeps for the backward pass. '
+            'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
+        )
+        args.out.with_suffix('.md').write_text(
+            f'# Step time and memory over necessary passes\n\n{table}\n{shares}\n\n{notes}\n'
+        )
 
 
 if __name__ == '__main__':

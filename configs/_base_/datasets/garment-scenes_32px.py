@@ -1,4 +1,5 @@
-# Garment scenes (tools/data/make_garment_scenes.py), views against colour. Set another scheme by `data_preprocessor.views`.
+# Garment scenes (tools/data/make_garment_scenes.py), views against colour. Set another scheme by
+# `data_preprocessor.views`.
 _base_ = ['../views/garments_32px.py']
 
 data_root = 'data/garment_scenes'

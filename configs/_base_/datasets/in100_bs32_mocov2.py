@@ -1,76 +1,9 @@
-# ImageNet-100, MoCo v2's views. data_root is ImageNet's: the classes are picked by imagenet100.txt.
-_base_ = ['../views/mocov2_224px.py']
-
-data_root = 'data/imagenet'
-classes_file = '{{ fileDirname }}/imagenet100.txt'
-data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
-)
+# ImageNet-100, MoCo v2's views.
+_base_ = ['./in100.py', '../views/mocov2_224px.py']
 
 train_pipeline = [
     dict(type='lewel_plugins.LoadRGB'),
     dict(type='MultiView', num_views=[1, 1], transforms=_base_.view_pipelines),
     dict(type='PackInputs'),
 ]
-eval_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
-    dict(type='ResizeEdge', scale=256, edge='short', backend='cv2'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackInputs'),
-]
-
-train_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='lewel_plugins.SeededSampler'),
-    dataset=dict(
-        type='lewel_plugins.PretrainDataset',
-        dataset=dict(
-            type='lewel_plugins.ImageNetSubset',
-            data_root=data_root,
-            split='train',
-            classes_file=classes_file,
-            pipeline=train_pipeline,
-        ),
-    ),
-)
-# k-NN: the images of the bank, with their labels, classify those of val_dataloader.
-bank_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='lewel_plugins.ImageNetSubset',
-        data_root=data_root,
-        split='train',
-        classes_file=classes_file,
-        pipeline=eval_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='lewel_plugins.ImageNetSubset',
-        data_root=data_root,
-        split='val',
-        classes_file=classes_file,
-        pipeline=eval_pipeline,
-    ),
-)
-val_cfg = dict(type='lewel_plugins.FeatureValLoop', bank_dataloader=bank_dataloader)
-val_evaluator = [
-    dict(type='lewel_plugins.KNNMetric', k=(5, 20, 200), temperature=0.07),
-    dict(type='lewel_plugins.RepresentationMetric'),
-]
-test_dataloader = val_dataloader
-test_cfg = dict(type='lewel_plugins.FeatureTestLoop', bank_dataloader=bank_dataloader)
-test_evaluator = val_evaluator
+train_dataloader = dict(batch_size=32, dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -42,12 +42,7 @@ class MomentumPretrainer(BaseSelfSupervisor):
         super().__init__(
             backbone=backbone, neck=neck, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
-        width = getattr(self.backbone, 'feat_dim', None)
-        if width is not None and width != self.neck.in_channels:
-            raise ValueError(
-                f'neck.in_channels = {self.neck.in_channels}, but the last feature map of '
-                f'{type(self.backbone).__name__} has {width} channels'
-            )
+        check_width(self)
         self.teacher = MomentumEncoder(self.backbone, self.neck, momentum, end_momentum, teacher_norm)
         self._statistics: list[Tensor] | None = None
         self._version: int | None = None
@@ -75,19 +70,21 @@ class MomentumPretrainer(BaseSelfSupervisor):
             progress: Share of training done after this step, in [0, 1].
         """
         if self._statistics is None:
-            online = [module for name, module in self.named_children() if name != 'teacher']
-            self._statistics = running_statistics(nn.ModuleList(online))
+            self._statistics = self.rank_statistics()
         dist.average_(self._statistics)
         self.teacher.update(self.backbone, self.neck, progress)
         self._version = None
 
-    def views(self, inputs: list[Tensor], count: int) -> list[Tensor]:
-        """Check that a batch has ``count`` views, each (N, 3, H, W), and that the teacher is being updated."""
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != count:
-            got = f'{len(inputs)} views' if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-            raise ValueError(f'{type(self).__name__} takes a list of {count} views (N, 3, H, W) a batch, got {got}')
+    def rank_statistics(self) -> list[Tensor]:
+        """Buffers that each rank's batch moves by itself, and that are averaged over ranks after every step."""
+        online = [module for name, module in self.named_children() if name != 'teacher']
+        return running_statistics(nn.ModuleList(online))
+
+    def views(self, inputs: list[Tensor], count: int, or_more: bool = False) -> list[Tensor]:
+        """Check that a batch has ``count`` views (N, 3, H, W), or more, and that the teacher is being updated."""
+        views = check_views(self, inputs, count, or_more)
         self._check_teacher_follows()
-        return list(inputs)
+        return views
 
     def _check_teacher_follows(self) -> None:
         # An optimizer changes parameters in place, which their version counts. Steps without an update of the
@@ -102,6 +99,33 @@ class MomentumPretrainer(BaseSelfSupervisor):
                 stacklevel=3,
             )
         self._version = version
+
+
+def check_width(model: BaseSelfSupervisor) -> None:
+    """Raise ValueError if the backbone tells its width and the neck takes another."""
+    width, expected = getattr(model.backbone, 'feat_dim', None), model.neck.in_channels
+    if width is not None and width != expected:
+        raise ValueError(
+            f'neck.in_channels = {expected}, but the last feature map of '
+            f'{type(model.backbone).__name__} has {width} channels'
+        )
+
+
+def check_views(model: nn.Module, inputs: list[Tensor], count: int, or_more: bool = False) -> list[Tensor]:
+    """Return a batch's views if there are ``count``, or more, else raise ValueError."""
+    number = len(inputs) if isinstance(inputs, (list, tuple)) else 0
+    if number != count and not (or_more and number > count):
+        got = f'{number} views' if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+        wanted = f'{count} views{" or more" if or_more else ""}'
+        raise ValueError(f'{type(model).__name__} takes a list of {wanted} (N, 3, H, W) a batch, got {got}')
+    return list(inputs)
+
+
+def check_temperature(temperature: float) -> float:
+    """Return τ if it is positive, else raise ValueError."""
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+    return temperature
 
 
 def check_beta(beta: float) -> float:

@@ -2,11 +2,11 @@ import torch
 from torch import Tensor
 
 from lewel_plugins.dist import batch_shuffle, batch_unshuffle
-from lewel_plugins.functional import aligned_info_nce, info_nce
+from lewel_plugins.functional import aligned_info_nce, queue_contrast
 from lewel_plugins.registry import MODELS
 
 from ..key_queue import KeyQueue
-from .base import MomentumPretrainer, check_beta
+from .base import MomentumPretrainer, check_beta, check_temperature
 
 
 @MODELS.register_module()
@@ -40,9 +40,7 @@ class LEWELM(MomentumPretrainer):
         super().__init__(
             backbone, neck, momentum, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
-        if not temperature > 0:
-            raise ValueError(f'temperature must be positive, got {temperature}')
-        self.beta, self.temperature = check_beta(beta), temperature
+        self.beta, self.temperature = check_beta(beta), check_temperature(temperature)
         self.queue = KeyQueue(self.neck.out_channels, queue_len)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
@@ -58,8 +56,7 @@ class LEWELM(MomentumPretrainer):
         x_q, x_k = self.views(inputs, 2)
         z_q, a_q = self.neck(self.backbone(x_q))  # (N, d), (N, d/h, c)
         z_k, a_k = self._keys(x_k)
-        # A copy: the queue moves on before the backward pass needs it.
-        loss_global = info_nce(z_q, z_k, self.queue.keys.clone(), self.temperature, unit_queue=True)
+        loss_global, _ = queue_contrast(z_q, z_k, self.queue.keys, self.temperature)
         loss_aligned = aligned_info_nce(a_q, a_k, self.temperature)
         self.queue.enqueue(z_k)
         return dict(loss_global=(1 - self.beta) * loss_global, loss_aligned=self.beta * loss_aligned)

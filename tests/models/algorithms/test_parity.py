@@ -15,19 +15,31 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lewel_plugins import functional as LF
-from lewel_plugins.models import LEWELB, LEWELM
+from lewel_plugins.hooks import RegularizerHook
+from lewel_plugins.models import LEWELM, BYOLMultiCrop, MomentumPretrainer, MSBReg, SMoG
 from lewel_plugins.models.momentum_encoder import running_statistics
+from lewel_plugins.seeding import seed_shared_generator
 
 pytestmark = pytest.mark.core
 
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
-METHODS = ('lewel_b', 'lewel_m')
+METHODS = ('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop', 'smog')
+REGULARIZERS = [
+    dict(type='lewel_plugins.SingularValueLoss', weight=4e-3),
+    dict(type='lewel_plugins.BrownianLoss', weight=0.5),
+]
 
 
-def build(method: str) -> LEWELB | LEWELM:
+def build(method: str) -> MomentumPretrainer:
     """In evaluation mode; the queue's length is no multiple of the batch, so that it wraps inside one."""
     settings = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
-    return getattr(tiny, method)(momentum=0.3, **settings).eval()
+    method, regularizers = method.partition('+')[::2]
+    model = getattr(tiny, method)(momentum=0.3, **settings).eval()
+    if regularizers:
+        RegularizerHook('q', REGULARIZERS).attach(model)
+    if regularizers or method == 'msbreg':
+        tiny.shrink(model)
+    return model
 
 
 def optimizer(model: nn.Module) -> torch.optim.Optimizer:
@@ -38,17 +50,26 @@ def chunk(views: list[Tensor], rank: int, world_size: int) -> list[Tensor]:
     return [view.chunk(world_size)[rank] for view in views]
 
 
+def deal(views: list[Tensor], rank: int, world_size: int) -> list[Tensor]:
+    """In turn, as samplers do; what depends on an image's place in the global batch needs that."""
+    return [view[rank::world_size] for view in views]
+
+
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def train(model: LEWELB | LEWELM, loss_of_step, finish=lambda: None) -> list[dict]:
+def train(model: MomentumPretrainer, loss_of_step) -> list[dict]:
     """Loss, gradients and whole state of every step."""
+    num_views = 3 if isinstance(model, (MSBReg, BYOLMultiCrop)) else 2
     model.start_training()
+    if isinstance(model, SMoG):
+        model.cache.start(STEPS)
     tiny.randomise(model.teacher, seed=3)  # else teacher and online network are equal in the first step
     sgd, history = optimizer(model), []
     for step in range(STEPS):
-        loss = loss_of_step(tiny.images(GLOBAL_BATCH, seed=step))
+        seed_shared_generator(step)
+        loss = loss_of_step(tiny.images(GLOBAL_BATCH, num_views, seed=step))
         sgd.zero_grad()
         loss.backward()
         gradients = [p.grad.clone() for p in model.parameters() if p.requires_grad]
@@ -63,12 +84,20 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
     for method in METHODS:
         model = build(method)
         wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+        part = chunk if method == 'lewel_m' else deal  # the order of its queue is that of one process's batch
         results[method] = train(
             model,
-            lambda views: sum(wrapped(chunk(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
+            lambda views: sum(wrapped(part(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
         )
+    results['reset'] = reset(model)
     results['statistics'] = train_mode_statistics(rank, world_size)
     return results
+
+
+def reset(model: SMoG) -> dict:
+    """K-means on the features of all steps."""
+    model.cluster_groups(model.cache, seed=1)
+    return dict(groups=model.groups.clone(), members=model.members.clone())
 
 
 def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
@@ -80,12 +109,12 @@ def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
     return [t.clone() for t in running_statistics(model)]
 
 
-def train_one_process(method: str, world_size: int) -> list[dict]:
-    model = build(method)
+def train_one_process(method: str, world_size: int, model: nn.Module | None = None) -> list[dict]:
+    model = model or build(method)
 
     def loss(views: list[Tensor]) -> Tensor:
-        if isinstance(model, LEWELB):
-            return sum(model.loss(views).values())
+        if not isinstance(model, LEWELM):
+            return sum(model(views, None, mode='loss').values())
         z, aligned = model.neck(model.backbone(views[0]))
         with torch.no_grad():
             key, key_aligned = model.teacher(views[1])
@@ -139,9 +168,25 @@ def test_the_comparison_has_something_to_compare(ranks):
         losses = [r[method][0]['loss'].item() for r in ranks]
         assert max(losses) - min(losses) > 1e-4  # the chunks differ
         assert all(g.abs().max() > 1e-6 for g in ranks[0][method][0]['gradients'])
+    with_forces, without = (train_one_process(method, 1)[0]['loss'] for method in ('lewel_b+regularizers', 'lewel_b'))
+    assert (with_forces - without).abs() > 1e-3
     state = [step['state'] for step in ranks[0]['lewel_m']]
     assert not torch.equal(state[0]['queue.keys'], state[1]['queue.keys'])
     assert state[1]['queue.position'].item() == 2 * GLOBAL_BATCH - (GLOBAL_BATCH + 3)
+
+
+def test_all_ranks_reset_to_the_groups_of_one_process(ranks):
+    model = build('smog')
+    train_one_process('smog', 1, model)
+    trained = model.groups.clone()
+    expected = reset(model)
+    for result in ranks:
+        assert torch.equal(result['reset']['members'], expected['members'])
+        assert torch.equal(result['reset']['groups'], ranks[0]['reset']['groups'])
+        # The cache and K-means are float32.
+        torch.testing.assert_close(result['reset']['groups'], expected['groups'], rtol=0, atol=1e-6)
+    assert (expected['groups'] - trained).abs().max() > 0.1
+    assert expected['members'].sum() == STEPS * GLOBAL_BATCH
 
 
 def test_running_statistics_are_the_mean_over_ranks_and_the_eman_teachers_follow(ranks):

@@ -1,0 +1,45 @@
+# CIFAR-10. mmpretrain downloads it to data_root if it is not there.
+data_root = 'data/cifar10'
+data_preprocessor = dict(
+    type='lewel_plugins.BatchViews', mean=[125.307, 122.950, 113.865], std=[62.993, 62.089, 66.705], to_rgb=True
+)
+
+train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='PackInputs')]
+
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='lewel_plugins.SeededSampler'),
+    dataset=dict(
+        type='lewel_plugins.PretrainDataset',
+        dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline),
+    ),
+)
+# k-NN: the images of the bank, with their labels, classify those of val_dataloader.
+bank_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=eval_pipeline),
+)
+val_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='CIFAR10', data_root=data_root, split='test', pipeline=eval_pipeline),
+)
+val_cfg = dict(type='lewel_plugins.FeatureValLoop', bank_dataloader=bank_dataloader)
+val_evaluator = [
+    dict(type='lewel_plugins.KNNMetric', k=(5, 20, 200), temperature=0.07),
+    dict(type='lewel_plugins.RepresentationMetric'),
+]
+test_dataloader = val_dataloader
+test_cfg = dict(type='lewel_plugins.FeatureTestLoop', bank_dataloader=bank_dataloader)
+test_evaluator = val_evaluator

@@ -1,0 +1,18 @@
+# MPCL on Barlow Twins: four of its projectors, initialised as in mmpretrain's recipe; lambda = 0.01, PTB with
+# epsilon = 0.5.
+model = dict(
+    type='lewel_plugins.MPCLBarlowTwins',
+    backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=True),
+    neck=dict(
+        type='lewel_plugins.MultiProjectorNeck',
+        in_channels=2048,
+        hid_channels=8192,
+        out_channels=8192,
+        num_projectors=4,
+        num_layers=3,
+        init='kaiming',
+    ),
+    redundancy_weight=0.0051,
+    pcr_weight=0.01,
+)
+custom_hooks = [dict(type='lewel_plugins.MPCLReweightHook', epsilon=0.5)]

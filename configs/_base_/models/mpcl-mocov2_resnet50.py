@@ -1,0 +1,19 @@
+# MPCL on MoCo v2: four projectors (Table III) with MoCo v2's neck, queue, temperature and teacher; lambda = 0.01, PTB
+# with epsilon = 0.5.
+model = dict(
+    type='lewel_plugins.MPCLMoCo',
+    backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False),
+    neck=dict(
+        type='lewel_plugins.MultiProjectorNeck',
+        in_channels=2048,
+        hid_channels=2048,
+        out_channels=128,
+        num_projectors=4,
+        with_bn=False,
+    ),
+    temperature=0.2,
+    queue_len=65536,
+    pcr_weight=0.01,
+    momentum=0.001,
+)
+custom_hooks = [dict(type='lewel_plugins.MPCLReweightHook', epsilon=0.5)]

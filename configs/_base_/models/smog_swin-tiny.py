@@ -1,0 +1,21 @@
+# SMoG Sec. 3.4: Transformers have GELU in the heads and 256 channels at their end. No stochastic depth, which the
+# teacher, a copy of the online network, would have too.
+model = dict(
+    type='lewel_plugins.SMoG',
+    backbone=dict(type='SwinTransformer', arch='tiny', img_size=224, drop_path_rate=0.0),
+    neck=dict(
+        type='lewel_plugins.ProjectionNeck',
+        in_channels=768,
+        hid_channels=2048,
+        out_channels=256,
+        activation='gelu',
+        out_norm=True,
+    ),
+    hid_channels=2048,
+    num_groups=3000,
+    temperature=0.1,
+    beta=1.0,
+    end_beta=0.99,
+    momentum=0.001,
+)
+custom_hooks = [dict(type='lewel_plugins.SMoGResetHook', interval=300)]

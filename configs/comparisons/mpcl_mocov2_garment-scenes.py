@@ -1,0 +1,39 @@
+# MPCL on MoCo v2 (the paper's Tables I and III): 3 seeds, equal budget in images seen, one optimizer and one set of
+# views for all. The hidden widths of "different" add up to those of "same".
+name = 'mpcl_mocov2_garment-scenes'
+title = 'MPCL on MoCo v2 on garment scenes'
+question = (
+    'Tables I and III: are four equal projectors no better than one, different widths better, PCR better still, and '
+    'PTB on top? Is M = 4 the best number?'
+)
+
+base = '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py'
+no_ptb = {'custom_hooks.0.epsilon': None}
+no_pcr = {'model.pcr_weight': 0.0, **no_ptb}
+rows = [
+    dict(name='MoCo v2', config='../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py'),
+    dict(name='M = 4, same', options=no_pcr),
+    dict(name='M = 4, different', options={'model.neck.hid_channels': [64, 96, 128, 224], **no_pcr}),
+    dict(name='M = 4, PCR', options=no_ptb),
+    dict(name='M = 4, PCR and PTB'),
+    dict(name='M = 1', options={'model.neck.num_projectors': 1}),
+    dict(name='M = 2, PCR and PTB', options={'model.neck.num_projectors': 2}),
+    dict(name='M = 8, PCR and PTB', options={'model.neck.num_projectors': 8}),
+]
+seeds = [0, 1, 2]
+baseline = 'MoCo v2'
+# On two training views of each validation image.
+post = [
+    dict(
+        name='views',
+        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
+]
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='backbone/alignment', label='alignment', digits=3, higher_is_better=False),
+    dict(key='backbone/uniformity', label='uniformity', digits=3, higher_is_better=False),
+    dict(key='projector/cosine', label='cosine between projectors', digits=3, higher_is_better=False),
+]
+del no_ptb, no_pcr

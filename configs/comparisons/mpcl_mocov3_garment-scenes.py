@@ -1,0 +1,33 @@
+# MPCL on MoCo v3 (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views for
+# all. The hidden widths of "different" add up to those of "same".
+name = 'mpcl_mocov3_garment-scenes'
+title = 'MPCL on MoCo v3 on garment scenes'
+question = 'Table VII: MoCo v3 about as good as equal projectors, different widths above, then PCR, then PTB?'
+
+base = '../mpcl/mpcl-mocov3_vit-tiny-p4_1xb64-24e_garment-scenes.py'
+no_ptb = {'custom_hooks.0.epsilon': None}
+no_pcr = {'model.pcr_weight': 0.0, **no_ptb}
+rows = [
+    dict(name='MoCo v3', config='../baselines/mocov3_vit-tiny-p4_1xb64-24e_garment-scenes.py'),
+    dict(name='M = 4, same', options=no_pcr),
+    dict(name='M = 4, different', options={'model.neck.hid_channels': [64, 96, 128, 224], **no_pcr}),
+    dict(name='M = 4, PCR', options=no_ptb),
+    dict(name='M = 4, PCR and PTB'),
+]
+seeds = [0, 1, 2]
+baseline = 'MoCo v3'
+# On two training views of each validation image.
+post = [
+    dict(
+        name='views',
+        command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
+]
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='backbone/alignment', label='alignment', digits=3, higher_is_better=False),
+    dict(key='backbone/uniformity', label='uniformity', digits=3, higher_is_better=False),
+    dict(key='projector/cosine', label='cosine between projectors', digits=3, higher_is_better=False),
+]
+del no_ptb, no_pcr

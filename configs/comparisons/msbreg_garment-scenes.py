@@ -1,0 +1,54 @@
+# MSBReg's Table 8: BYOL and MSBReg with K = 2, 4 and 8 views, with and without L_s and L_b. 18 rows × 3 seeds.
+name = 'msbreg_garment-scenes'
+title = "MSBReg's three forces on garment scenes (the paper's Table 8)"
+question = (
+    'Does more views help, do L_s and L_b help, and do they help more together? Is it more than the compute of K views?'
+)
+
+byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
+msbreg = '../msbreg/msbreg-k{}_resnet10_1xb64-24e_garment-scenes.py'
+# BYOL's loss sums its two directions, MSBReg's is a mean over views: the weights are doubled to keep the ratio.
+singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
+brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
+hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor')
+epochs = 24  # of the schedule that all rows inherit
+rows = [
+    dict(name='BYOL', config=byol),
+    dict(name='BYOL + L_s', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular])]}),
+    dict(name='BYOL + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[brownian])]}),
+    dict(
+        name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}
+    ),
+    *[
+        dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options)
+        for k in (2, 4, 8)
+        for added, options in (
+            ('', {'model.lambda_s': 0.0, 'model.lambda_b': 0.0}),
+            (' + L_s', {'model.lambda_b': 0.0}),
+            (' + L_b', {'model.lambda_s': 0.0}),
+            (' + L_s + L_b', {}),
+        )
+    ],
+    # As many views in all as BYOL: K views an image, in 2/K of the epochs.
+    *[
+        dict(
+            name=f'K = {k} + L_s + L_b, {2 * epochs // k} epochs',
+            config=msbreg.format(k),
+            options={
+                'train_cfg.max_epochs': 2 * epochs // k,
+                'param_scheduler.0.T_max': 2 * epochs // k,
+                'param_scheduler.0.end': 2 * epochs // k,
+            },
+        )
+        for k in (4, 8)
+    ],
+]
+seeds = [0, 1, 2]
+baseline = 'BYOL'
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='representation/rank_me', label='RankMe', digits=1),
+    dict(key='representation/std', label='std', digits=3),
+]
+del byol, msbreg, singular, brownian, hook, epochs

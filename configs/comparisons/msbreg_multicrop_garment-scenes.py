@@ -1,0 +1,18 @@
+# MSBReg's Table 7: more views of one size against small crops. 3 rows × 3 seeds.
+name = 'msbreg_multicrop_garment-scenes'
+title = "MSBReg and BYOL with multi-crop on garment scenes (the paper's Table 7)"
+question = 'Does multi-crop help or harm BYOL, and are K views of one size better?'
+
+rows = [
+    dict(name='BYOL', config='../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'),
+    dict(name='BYOL + multi-crop', config='../msbreg/byol-multicrop_resnet10_1xb64-24e_garment-scenes.py'),
+    dict(name='MSBReg, K = 4', config='../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'),
+]
+seeds = [0, 1, 2]
+baseline = 'BYOL'
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='representation/rank_me', label='RankMe', digits=1),
+    dict(key='representation/std', label='std', digits=3),
+]

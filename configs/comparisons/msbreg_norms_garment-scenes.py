@@ -1,0 +1,50 @@
+# MSBReg's Tables 6 and 13: normalisation in the heads. 9 rows × 3 seeds.
+name = 'msbreg_norms_garment-scenes'
+title = "BN, LN and weight standardisation in the heads on garment scenes (the paper's Tables 6 and 13)"
+question = (
+    'Does BYOL collapse with LN in its heads, and does L_b keep it from that? See RankMe and std, of backbone and '
+    'embeddings.'
+)
+
+byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
+msbreg = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
+two = '../msbreg/msbreg-k2_resnet10_1xb64-24e_garment-scenes.py'
+ln = {'model.neck.norm_cfg.type': 'LN', 'model.head.predictor.norm_cfg.type': 'LN'}
+# Doubled: BYOL's loss sums its two directions, MSBReg's is a mean over views.
+brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 5e-3)
+hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor', regularizers=[brownian])
+# MSBReg's class as BYOL, which mmpretrain's heads cannot be with weight standardisation.
+as_byol = {'model.exclude_self': True, 'model.lambda_s': 0.0, 'model.lambda_b': 0.0}
+rows = [
+    dict(name='BYOL, BN', config=byol),
+    dict(name='BYOL, LN', config=byol, options=ln),
+    dict(name='BYOL, LN + L_b 5e-3', config=byol, options={**ln, 'custom_hooks': [hook]}),
+    dict(
+        name='BYOL, LN + WS', config=two, options={**as_byol, 'model.neck.norm': 'LN', 'model.neck.standardize': True}
+    ),
+    dict(name='K = 4, BN, L_b 5e-2', config=msbreg, options={'model.lambda_b': 5e-2}),
+    *[
+        dict(
+            name=f'K = 4, LN, L_b {weight:g}',
+            config=msbreg,
+            options={'model.neck.norm': 'LN', 'model.lambda_b': weight},
+        )
+        for weight in (5e-4, 5e-3, 5e-2)
+    ],
+    dict(
+        name='K = 4, LN + WS, L_b 0.005',
+        config=msbreg,
+        options={'model.neck.norm': 'LN', 'model.neck.standardize': True, 'model.lambda_b': 5e-3},
+    ),
+]
+seeds = [0, 1, 2]
+baseline = 'BYOL, BN'
+metrics = [
+    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
+    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
+    dict(key='representation/rank_me', label='RankMe', digits=1),
+    dict(key='representation/std', label='std', digits=3),
+    dict(key='rank_me', label='RankMe of embeddings', digits=1),
+    dict(key='std', label='std of embeddings', digits=3),
+]
+del byol, msbreg, two, ln, brownian, hook, as_byol

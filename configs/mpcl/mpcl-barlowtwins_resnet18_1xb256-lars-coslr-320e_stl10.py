@@ -1,0 +1,31 @@
+# Our choice, the paper has no STL-10: ResNet-18, one GPU, 320 epochs, heads of 1024; Barlow Twins' rate in proportion.
+_base_ = [
+    '../_base_/models/mpcl-barlowtwins_resnet50.py',
+    '../_base_/datasets/stl10_bs256_byol.py',
+    '../_base_/schedules/lars_coslr-200e.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
+    neck=dict(in_channels=512, hid_channels=1024, out_channels=1024),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=0.2, weight_decay=1e-6),
+    paramwise_cfg=dict(
+        custom_keys={'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024), 'downsample.1': dict(lr_mult=0.024)}
+    ),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=310,
+        eta_min_ratio=1e-3,
+        by_epoch=True,
+        begin=10,
+        end=320,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(max_epochs=320)
+auto_scale_lr = dict(base_batch_size=256)

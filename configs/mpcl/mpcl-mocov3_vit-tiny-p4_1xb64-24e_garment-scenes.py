@@ -1,0 +1,22 @@
+# MPCL on MoCo v3 on garment scenes, a ViT of four layers of width 64 on patches of 4 px.
+_base_ = [
+    '../_base_/models/mpcl-mocov3_vit-small-p16.py',
+    '../_base_/datasets/garment-scenes_32px.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/garment-scenes_24e.py',
+]
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='MoCoV3ViT',
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=128),
+        img_size=32,
+        patch_size=4,
+        stop_grad_conv1=True,
+    ),
+    neck=dict(in_channels=64, hid_channels=128, out_channels=64),
+    predictor=dict(hid_channels=128),
+)
+train_dataloader = dict(batch_size=64)
+auto_scale_lr = dict(base_batch_size=64)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

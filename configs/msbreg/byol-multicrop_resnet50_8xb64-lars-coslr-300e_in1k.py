@@ -1,0 +1,25 @@
+# BYOL with multi-crop, MSBReg Sec. 4.4 and Table 7: 2 views of 224 px, V = 6 of 96 px, crops as in SwAV. The learning
+# rate is that of K = 2 (our choice).
+_base_ = './msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py'
+model = dict(
+    _delete_=True,
+    type='lewel_plugins.BYOLMultiCrop',
+    backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=True),
+    neck=dict(type='lewel_plugins.ProjectionNeck', in_channels=2048, hid_channels=2048, out_channels=256),
+    hid_channels=2048,
+    momentum=0.004,
+)
+train_pipeline = [
+    dict(type='lewel_plugins.LoadRGB'),
+    dict(
+        type='MultiView',
+        num_views=[2, 6],
+        transforms=[
+            [dict(_base_.view_pipeline[0], scale=size, crop_ratio_range=area)] + _base_.view_pipeline[1:]
+            for size, area in ((224, (0.14, 1.0)), (96, (0.05, 0.14)))
+        ],
+    ),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+optim_wrapper = dict(optimizer=dict(lr=0.6))

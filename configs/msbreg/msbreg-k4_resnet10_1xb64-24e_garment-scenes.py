@@ -1,0 +1,17 @@
+# MSBReg on garment scenes, K = 4. Widths, teacher and optimizer are BYOL's and LEWEL_B's there.
+_base_ = [
+    '../_base_/models/msbreg_resnet50.py',
+    '../_base_/datasets/garment-scenes_32px.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/garment-scenes_24e.py',
+]
+model = dict(
+    backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
+    neck=dict(in_channels=128, hid_channels=128, out_channels=64),
+    hid_channels=128,
+    momentum=0.02,
+)
+data_preprocessor = dict(views=_base_.views[:1] * 4)
+train_dataloader = dict(batch_size=64)
+auto_scale_lr = dict(base_batch_size=64)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

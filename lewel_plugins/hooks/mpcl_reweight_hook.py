@@ -1,0 +1,75 @@
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
+
+from lewel_plugins.models.projector_balance import ProjectorBalance
+from lewel_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MPCLReweightHook(Hook):
+    """Projector training balance (PTB): weigh MPCL's projectors by their accuracies. MPCL, Sec. III-C and Eq. 3.
+
+    After every epoch the weights are set from the mean contrastive accuracy of each projector over that epoch, all
+    batches and all ranks; in the first epoch they are equal. Nothing is read from the device in between. Weights and
+    the sums of an unfinished epoch are in the model's checkpoint.
+
+    It also logs, each time, to the visualizer's backends (``scalars.json``): ``projector/accuracy_m`` of the epoch,
+    ``projector/weight_m`` for the next one, ``projector/cosine_m_l``, the mean cosine between the embeddings of
+    projectors m and l, and ``projector/cosine``, the mean over the pairs. ``tools/analysis/projectors.py`` draws them.
+
+    Args:
+        epsilon: Temperature ε of Eq. 3; None only logs and leaves the weights equal (PTB off).
+        interval: Iterations that take the place of an epoch; needed with an iteration-based loop.
+
+    Raises:
+        ValueError: An argument is out of range, the model has no projectors to weigh, or an iteration-based loop has no
+            ``interval``.
+    """
+
+    priority = 'NORMAL'  # before the logger, and before a checkpoint, which then has the new weights
+
+    def __init__(self, epsilon: float | None = 0.5, interval: int | None = None) -> None:
+        if epsilon is not None and not epsilon > 0:
+            raise ValueError(f'epsilon must be positive, or None for equal weights, got {epsilon}')
+        if interval is not None and interval < 1:
+            raise ValueError(f'interval is a number of iterations and must be at least 1, got {interval}')
+        self.epsilon, self.interval = epsilon, interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that there is something to weigh, and a time to do it."""
+        self._balance(runner)
+        if self.interval is not None:
+            self._every = self.interval
+        elif isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError('an iteration-based loop has no epochs: MPCLReweightHook needs interval=<iterations>')
+        else:
+            self._every = runner.max_iters // runner.max_epochs
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Weigh anew after an epoch's last iteration: its checkpoint may be taken before the epoch's own hooks."""
+        if self.every_n_train_iters(runner, self._every):
+            self._reweight(runner, runner.iter + 1)
+
+    @staticmethod
+    def _balance(runner: Runner) -> ProjectorBalance:
+        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        balance = getattr(model, 'balance', None)
+        if not isinstance(balance, ProjectorBalance):
+            raise ValueError(f'MPCLReweightHook weighs the projectors of MPCL, but {type(model).__name__} has none')
+        return balance
+
+    def _reweight(self, runner: Runner, step: int) -> None:
+        found = self._balance(runner).rebalance(self.epsilon)
+        M = len(found['weight'])
+        scalars = {f'projector/{name}_{m + 1}': found[name][m] for name in ('accuracy', 'weight') for m in range(M)}
+        pairs = {(m, other): found['cosine'][m][other] for m in range(M) for other in range(m + 1, M)}
+        scalars.update({f'projector/cosine_{m + 1}_{other + 1}': value for (m, other), value in pairs.items()})
+        text = ''
+        if pairs:
+            scalars['projector/cosine'] = sum(pairs.values()) / len(pairs)
+            text = f'; mean cosine {scalars["projector/cosine"]:.3f}'
+        runner.visualizer.add_scalars(dict(scalars, iter=step), step=step)
+        accuracies, weights = ([f'{value:.3f}' for value in found[name]] for name in ('accuracy', 'weight'))
+        runner.logger.info(f'Projectors: accuracy {", ".join(accuracies)}; next weights {", ".join(weights)}{text}')

@@ -1,0 +1,96 @@
+from collections.abc import Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from lewel_plugins.registry import HOOKS, MODELS
+
+
+@HOOKS.register_module()
+class RegularizerHook(Hook):
+    """Add losses on an online embedding to any method, which need not know of it. MSBReg, Sec. 4 and Table 8.
+
+    Listens to a module of the model by torch's own forward hooks, and adds to the losses that the model returns. What
+    the module puts out with a gradient in one iteration makes embeddings (K, N, d), N the images of the batch. An
+    output is (N, d) of one view, (KN, d) of views one after another, or (M, N, d) of M projectors, which count as
+    views; of a sequence, the first element is taken.
+
+    The module is the predictor of a method that has one, else its neck: ``head.predictor`` of mmpretrain's BYOL, ``q``
+    of LEWELB. MSBReg has the two losses itself. A method whose loss is a sum over two directions, as BYOL's, is
+    twice MSBReg's mean over views: double the weights there to keep the ratio.
+
+    Args:
+        module: Dotted name of the module, as in the model's ``named_modules``.
+        regularizers: Configs of losses, e.g. ``dict(type='lewel_plugins.SingularValueLoss', weight=4e-3)``: modules
+            from (K, N, d) to (), with a ``name``; their losses are logged as ``loss_<name>``.
+
+    Raises:
+        ValueError: No regulariser, or two of one kind; or in training, the model has no such module, does not call it,
+            has a loss of that name, or the output has another shape.
+    """
+
+    def __init__(self, module: str, regularizers: Sequence[dict]) -> None:
+        if not regularizers:
+            raise ValueError('regularizers must name at least one loss, got none')
+        self.module = module
+        self.regularizers = [MODELS.build(regularizer) for regularizer in regularizers]
+        names = [regularizer.name for regularizer in self.regularizers]
+        if len(set(names)) < len(names):
+            raise ValueError(f'regularizers must have different names, got {names}')
+        self._captured: list[Tensor] = []
+        self._handles: list = []
+
+    def before_train(self, runner) -> None:
+        """Attach to the runner's model."""
+        self.attach(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+
+    def after_train(self, runner) -> None:
+        """Let go of the model."""
+        self.detach()
+
+    def attach(self, model: nn.Module) -> None:
+        """Listen to ``model``, until :meth:`detach`."""
+        names = [name for name, _ in model.named_modules()]
+        if self.module not in names[1:]:
+            children = ', '.join(name for name in names[1:] if name.count('.') < 2)
+            raise ValueError(f'{type(model).__name__} has no module {self.module!r} to regularise; it has {children}')
+        self.detach()
+        self._handles = [
+            model.get_submodule(self.module).register_forward_hook(self._capture),
+            model.register_forward_hook(self._add_losses, with_kwargs=True),
+        ]
+
+    def detach(self) -> None:
+        """Stop listening."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._captured = [], []
+
+    def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
+        p = output if isinstance(output, Tensor) else output[0]
+        if p.requires_grad:
+            self._captured.append(p)
+
+    def _add_losses(self, model: nn.Module, args: tuple, kwargs: dict, output: object) -> dict | None:
+        captured, self._captured = self._captured, []
+        if not isinstance(output, dict) or not torch.is_grad_enabled():
+            return None
+        if not captured:
+            raise ValueError(f'{type(model).__name__}.{self.module} was not called: there is nothing to regularise')
+        inputs = kwargs['inputs'] if 'inputs' in kwargs else args[0]
+        p = self._embeddings(captured, len(inputs if isinstance(inputs, Tensor) else inputs[0]))
+        added = {f'loss_{regularizer.name}': regularizer(p) for regularizer in self.regularizers}
+        taken = sorted(added.keys() & output.keys())
+        if taken:
+            raise ValueError(f'{type(model).__name__} has {", ".join(taken)} itself: leave it out of the regularizers')
+        return {**output, **added}
+
+    def _embeddings(self, captured: list[Tensor], N: int) -> Tensor:
+        for p in captured:
+            fits = p.shape[0] % N == 0 if p.dim() == 2 else p.dim() == 3 and p.shape[1] == N
+            if not fits or p.shape[-1] != captured[0].shape[-1]:
+                shapes = ', '.join(str(tuple(p.shape)) for p in captured)
+                raise ValueError(f'{self.module} must give (N, d), (KN, d) or (M, N, d) with N = {N}, got {shapes}')
+        return torch.cat([p.reshape(-1, N, p.shape[-1]) for p in captured])  # (K, N, d)

@@ -1,0 +1,129 @@
+import time
+from collections.abc import Iterator
+from copy import copy
+from itertools import islice
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from lewel_plugins import dist
+from lewel_plugins.models import FeatureCache, SMoG
+from lewel_plugins.registry import HOOKS
+from lewel_plugins.seeding import derive_seed
+
+STARTS = ('kmeans', 'random')
+_ROWS_PER_GROUP = 10  # that K-means starts from
+
+
+@HOOKS.register_module()
+class SMoGResetHook(Hook):
+    """Start SMoG's groups, and reset groups and teacher every ``interval`` iterations. SMoG, Secs. 3.2 and 3.4.
+
+    At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images a
+    group or one epoch. Every ``interval`` iterations they become the clusters of the online embeddings since the last
+    reset, and the teacher a copy of the online network; not after the last iteration. Then ``groups_used`` is logged
+    too, the share of the groups to which an embedding was assigned since the last reset.
+
+    Args:
+        interval: Iterations between resets; 300 in the paper.
+        cluster: Reset the groups (Table 7b, "periodical clustering").
+        teacher: Reset the teacher (Table 7b, "reset f̂_η").
+        start: ``kmeans`` or ``random`` unit vectors.
+
+    Raises:
+        ValueError: An argument is out of range, the model is no SMoG, or K-means would get fewer features than groups.
+    """
+
+    def __init__(self, interval: int = 300, cluster: bool = True, teacher: bool = True, start: str = 'kmeans') -> None:
+        if interval < 1:
+            raise ValueError(f'interval must be at least 1, got {interval}')
+        if start not in STARTS:
+            raise ValueError(f'start must be one of {STARTS}, got {start!r}')
+        self.interval, self.cluster, self.teacher, self.start = interval, cluster, teacher, start
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the groups of a new run, and have the model keep its features."""
+        model = self._model(runner)
+        fresh = int(model.iteration) == 0
+        if fresh and self.start == 'kmeans':
+            self._start_groups(runner, model)
+        if self.cluster:
+            self._check_window(runner, model)
+            model.cache.start(self.interval)
+            if int(model.iteration) % self.interval and not model.cache.filled:
+                runner.logger.warning(
+                    'The checkpoint holds no cached features: the next K-means has fewer than without a resume. '
+                    'AtomicCheckpointHook saves them.'
+                )
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Reset what is to be reset."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        model = self._model(runner)
+        runner.message_hub.update_scalar('train/groups_used', model.pop_share_used())
+        if self.is_last_train_iter(runner):  # the groups that the network has learned with are worth a look
+            return
+        if self.cluster:
+            self._cluster(runner, model, model.cache, derive_seed(runner.seed, runner.iter + 1))
+        if self.teacher:
+            model.reset_teacher()
+
+    @staticmethod
+    def _model(runner: Runner) -> SMoG:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not isinstance(model, SMoG):
+            raise ValueError(f'SMoGResetHook is for SMoG, the model is a {type(model).__name__}')
+        return model
+
+    def _check_window(self, runner: Runner, model: SMoG) -> None:
+        batch = (runner.train_dataloader.batch_size or 1) * dist.world_size()
+        if self.interval * batch < model.num_groups:
+            raise ValueError(
+                f'interval = {self.interval} iterations of {batch} images are fewer features than '
+                f'num_groups = {model.num_groups}: raise the interval or lower the number of groups'
+            )
+
+    def _start_groups(self, runner: Runner, model: SMoG) -> None:
+        loader = runner.train_dataloader
+        batch = (loader.batch_size or 1) * dist.world_size()
+        count = min(len(loader), -(-_ROWS_PER_GROUP * model.num_groups // batch))
+        cache = FeatureCache(model.neck.out_channels, 'float32').to(model.groups.device)
+        cache.start(count)
+        seed = derive_seed(runner.seed, 0)
+        torch.manual_seed(derive_seed(seed, dist.rank()))  # views that are made on the device differ between ranks
+        model.train()
+        with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
+            for i, data in enumerate(_first_batches(loader, count)):
+                # The teacher is equal to the online network, and nothing reads its running statistics.
+                cache.add(model.teacher(model.data_preprocessor(data, True)['inputs'][i % 2]))
+        self._cluster(runner, model, cache, seed)
+
+    @staticmethod
+    def _cluster(runner: Runner, model: SMoG, cache: FeatureCache, seed: int) -> None:
+        begin, rows = time.monotonic(), cache.total
+        found = model.cluster_groups(cache, seed, runner.logger.info)
+        runner.logger.info(
+            f'Groups reset: {rows} features in {model.num_groups} groups of {int(found.sizes.min())} to '
+            f'{int(found.sizes.max())}, inertia {found.inertia:.4f}, {found.iterations} moves, '
+            f'{time.monotonic() - begin:.1f} s'
+        )
+
+
+def _first_batches(loader: DataLoader, count: int) -> Iterator[dict]:
+    """The first batches of an epoch, by a loader of its own: the run's may be in use or keep its workers."""
+    return islice(
+        DataLoader(
+            loader.dataset,
+            batch_size=loader.batch_size,
+            sampler=copy(loader.sampler),
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            drop_last=loader.drop_last,
+            worker_init_fn=loader.worker_init_fn,
+        ),
+        count,
+    )

@@ -1,0 +1,101 @@
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lewel_plugins import dist
+
+DTYPES = dict(bfloat16=torch.bfloat16, float32=torch.float32)
+
+
+class FeatureCache(nn.Module):
+    """The unit features of the past iterations, for K-means; each rank keeps its own.
+
+    It holds nothing until :meth:`start`. Room for all iterations is made at the first batch, and again only for a
+    larger one. With every row goes its position among the rows of all ranks, in the order in which one process would
+    have seen them (samplers deal images out in turn): what is drawn from them does not depend on the number of ranks.
+
+    The rows are no part of the ``state_dict``, which is rank 0's: see :meth:`rank_state`.
+
+    Args:
+        channels: Channels d of a feature.
+        dtype: ``bfloat16`` or ``float32``.
+    """
+
+    rows: Tensor
+    positions: Tensor
+
+    def __init__(self, channels: int, dtype: str = 'bfloat16') -> None:
+        super().__init__()
+        if dtype not in DTYPES:
+            raise ValueError(f'the cache dtype must be one of {tuple(DTYPES)}, got {dtype!r}')
+        self.channels, self.dtype = channels, DTYPES[dtype]
+        self.iterations = 0  # to make room for; 0 means off
+        self.filled = 0  # this rank's rows
+        self.total = 0  # all ranks' rows
+        self.register_buffer('rows', torch.empty(0, channels, dtype=self.dtype), persistent=False)
+        self.register_buffer('positions', torch.empty(0, dtype=torch.long), persistent=False)
+
+    def start(self, iterations: int) -> None:
+        """Keep features from now on, of this many iterations between two :meth:`clear`."""
+        self.iterations = iterations
+
+    def clear(self) -> None:
+        """Forget all rows; the memory stays."""
+        self.filled = self.total = 0
+
+    @torch.no_grad()
+    def add(self, z: Tensor) -> None:
+        """Keep the features of an iteration.
+
+        Args:
+            z: This rank's features, (N, d); need not be normalised. N is the same on every rank.
+        """
+        if not self.iterations:
+            return
+        N = len(z)
+        if self.filled + N > len(self.rows):
+            self._make_room(max(self.filled + N, N * self.iterations))
+        here = slice(self.filled, self.filled + N)
+        self.rows[here] = F.normalize(z.detach().float(), dim=1).to(self.dtype)
+        W = dist.world_size()
+        torch.arange(self.total + dist.rank(), self.total + W * N, W, out=self.positions[here])
+        self.filled += N
+        self.total += W * N
+
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Rows (n, d) of this rank, and their positions (n,) among those of all ranks."""
+        return self.rows[: self.filled], self.positions[: self.filled]
+
+    def rank_state(self) -> dict[str, Tensor]:
+        """What this rank has and others have not: rows and positions."""
+        rows, positions = self.features()
+        return dict(rows=rows, positions=positions)
+
+    def load_rank_state(self, states: list[dict[str, Tensor]]) -> None:
+        """Take this rank's part of what all ranks saved; another number of ranks shares it out anew.
+
+        Args:
+            states: :meth:`rank_state` of every rank, in rank order.
+        """
+        rank, ranks = dist.rank(), dist.world_size()
+        if len(states) == ranks:
+            rows, positions = states[rank]['rows'], states[rank]['positions']
+        else:
+            rows, positions = (
+                torch.cat([state[name] for state in states]).tensor_split(ranks)[rank] for name in ('rows', 'positions')
+            )
+        self.rows = rows.to(self.rows.device, self.dtype, copy=True)
+        self.positions = positions.to(self.positions.device, copy=True)
+        self.filled, self.total = len(rows), sum(len(state['rows']) for state in states)
+
+    def _make_room(self, capacity: int) -> None:
+        for name in ('rows', 'positions'):
+            old = getattr(self, name)
+            new = old.new_empty(capacity, *old.shape[1:])
+            new[: self.filled] = old[: self.filled]
+            setattr(self, name, new)
+
+    def _apply(self, fn, recurse: bool = True):  # type: ignore[override]
+        super()._apply(fn, recurse)
+        self.rows = self.rows.to(self.dtype)  # .half() and .double() are for networks
+        return self

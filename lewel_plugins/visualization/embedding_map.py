@@ -1,0 +1,111 @@
+"""Two-dimensional maps of embeddings, coloured by class."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import torch
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+_MAX_LEGEND = 20
+
+
+def pca(x: Tensor, dimensions: int = 2) -> tuple[Tensor, Tensor]:
+    """Principal components of unit features.
+
+    Args:
+        x: Features, (N, d), N ≥ 2 and d at least ``dimensions``.
+        dimensions: Number of components.
+
+    Returns:
+        Coordinates, (N, dimensions), and each component's share of the variance, (dimensions,). Signs are fixed: the
+        largest loading of a component is positive.
+
+    Raises:
+        ValueError: Too few features or dimensions.
+    """
+    if len(x) < 2 or x.shape[1] < dimensions:
+        raise ValueError(f'x must be (N, d) with N of at least 2 and d of at least {dimensions}, got {tuple(x.shape)}')
+    x = F.normalize(x.double(), dim=1)
+    x = x - x.mean(0)
+    _, sigma, directions = torch.linalg.svd(x, full_matrices=False)
+    if len(sigma) < dimensions:
+        raise ValueError(f'{dimensions} components need at least {dimensions} features, got {len(x)}')
+    directions = directions[:dimensions]
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    shares = sigma.square() / sigma.square().sum().clamp_min(torch.finfo(sigma.dtype).tiny)
+    return x @ (directions * largest.sign()).T, shares[:dimensions]
+
+
+def tsne(x: Tensor, seed: int = 0) -> Tensor:
+    """t-SNE of unit features by scikit-learn, with its defaults, from the principal components.
+
+    Args:
+        x: Features, (N, d), N ≥ 4.
+        seed: Of scikit-learn's generator.
+
+    Returns:
+        Coordinates, (N, 2).
+
+    Raises:
+        ModuleNotFoundError: scikit-learn is not installed.
+    """
+    from sklearn.manifold import TSNE
+
+    unit = F.normalize(x.float(), dim=1).numpy()
+    perplexity = min(30.0, (len(unit) - 1) / 3)
+    return torch.from_numpy(TSNE(init='pca', perplexity=perplexity, random_state=seed).fit_transform(unit))
+
+
+def draw_embedding_map(
+    maps: dict[str, Tensor], labels: Tensor, classes: Sequence[str], spectrum: Tensor, title: str = ''
+) -> Figure:
+    """Draw maps of the same images side by side, and the spectrum of their covariance.
+
+    Args:
+        maps: Coordinates, (N, 2), by the panel's title.
+        labels: Class of each image, (N,); −1 is drawn in grey.
+        classes: Names of the classes.
+        spectrum: As :func:`lewel_plugins.functional.covariance_spectrum` gives it, (d,).
+        title: Title of the figure.
+    """
+    figure = Figure(figsize=(4.6 * len(maps) + 5.6, 4.6), layout='constrained', dpi=120)
+    axes = figure.subplots(1, len(maps) + 1, squeeze=False)[0]
+    colors = _colors(len(classes))
+    for axis, (name, points) in zip(axes, maps.items()):
+        _scatter(axis, points, labels, colors)
+        axis.set_title(name, fontsize=11)
+    if 0 < len(classes) <= _MAX_LEGEND:
+        handles = [axes[0].plot([], [], 'o', color=color, label=name)[0] for name, color in zip(classes, colors)]
+        figure.legend(handles=handles, loc='outside right center', fontsize=9, frameon=False)
+    axes[-1].plot(range(1, len(spectrum) + 1), spectrum.tolist(), linewidth=1.5)
+    axes[-1].axhline(1, color='0.45', linestyle='--', linewidth=1, label='spread evenly')
+    axes[-1].set_yscale('log')
+    # What is below is rounding.
+    axes[-1].set_ylim(bottom=max(1e-6 * float(spectrum[0]), float(spectrum[spectrum > 0].min()) / 2))
+    axes[-1].set_title('Singular values of the covariance, × d', fontsize=11)
+    axes[-1].set_xlabel('rank', fontsize=9)
+    axes[-1].grid(alpha=0.3)
+    axes[-1].legend(fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _colors(count: int) -> list:
+    name = 'tab10' if count <= 10 else 'tab20' if count <= 20 else 'hsv'
+    palette = matplotlib.colormaps[name]
+    return [palette(i if count <= 20 else i / count) for i in range(count)]
+
+
+def _scatter(axis: Axes, points: Tensor, labels: Tensor, colors: list) -> None:
+    # In one call and a fixed random order, so that no class lies on top of the others.
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
+    shown = [colors[label] if label >= 0 else (0.6, 0.6, 0.6, 1.0) for label in labels[order].tolist()]
+    size = max(2.0, min(20.0, 12000 / len(points)))
+    x, y = points[order].T.tolist()
+    axis.scatter(x, y, s=size, c=shown, linewidths=0, alpha=0.75)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_aspect('equal', adjustable='datalim')

@@ -1,0 +1,89 @@
+"""Class entropy of groups of images, and images of some groups, as pictures."""
+
+from collections.abc import Mapping, Sequence
+from math import log
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lewel_plugins.functional import group_entropy
+
+_STYLES = ('-', '--', ':', '-.')
+
+
+def shuffled_entropy(assignment: Tensor, labels: Tensor, num_groups: int, seed: int = 0) -> Tensor:
+    """Entropies (l,) of groups of the same sizes whose images are drawn at random: what the sizes alone give."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return group_entropy(assignment, labels[order], num_groups)
+
+
+def pick_groups(entropy: Tensor, sizes: Tensor, count: int, min_size: int) -> tuple[list[int], list[int]]:
+    """The purest and the most mixed groups of at least ``min_size`` images; of equal ones, the largest.
+
+    Args:
+        entropy: Entropy of each group, (l,).
+        sizes: Images of each, (l,) int64.
+        count: How many of each kind at most; together no more than there are.
+        min_size: Fewest images.
+
+    Returns:
+        Purest, from the purest on, and most mixed, from the most mixed on.
+    """
+    entropies, images = entropy.tolist(), sizes.tolist()
+    large = [k for k in range(len(images)) if images[k] >= max(1, min_size)]
+    order = sorted(large, key=lambda k: (entropies[k], -images[k]))
+    count = min(count, (len(order) + 1) // 2)
+    return order[:count], order[count:][::-1][:count]
+
+
+def density(values: np.ndarray, at: np.ndarray, top: float) -> np.ndarray:
+    """Gaussian density estimate on [0, top], reflected at its ends so that it sums to one there."""
+    spread = min(values.std(), np.subtract(*np.percentile(values, [75, 25])) / 1.34) or values.std()
+    width = max(0.9 * spread * len(values) ** -0.2, 0.01 * top)  # Silverman's rule
+    copies = np.concatenate([values, -values, 2 * top - values])
+    kernels = np.exp(-((at[:, None] - copies) ** 2) / (2 * width**2))
+    return kernels.sum(1) / (len(values) * width * np.sqrt(2 * np.pi))
+
+
+def draw_entropy_density(entropies: Mapping[str, Tensor], num_classes: int) -> Figure:
+    """Density of the groups over their class entropy, a line a set of groups. SMoG, Fig. 5.
+
+    Args:
+        entropies: Entropy of each group by title, (l,), NaN for empty groups, which are left out.
+        num_classes: Number of classes C; the entropy is at most log C.
+    """
+    top = log(max(2, num_classes))
+    at = np.linspace(0, top, 300)
+    figure = Figure(figsize=(6.4, 4), layout='constrained', dpi=120)
+    axis = figure.subplots()
+    for i, (title, entropy) in enumerate(entropies.items()):
+        values = entropy[~entropy.isnan()].numpy()
+        axis.plot(at, density(values, at, top), _STYLES[i % len(_STYLES)], label=f'{title}, mean {values.mean():.2f}')
+    axis.set_xlim(0, top)
+    axis.set_ylim(0)
+    axis.set_xlabel(f'entropy of the classes in a group, nats (log {num_classes} = {top:.2f})')
+    axis.set_ylabel('density of groups')
+    axis.legend(frameon=False)
+    return figure
+
+
+def draw_contact_sheet(rows: Sequence[tuple[str, Tensor]], columns: int, title: str = '') -> Figure:
+    """Images of groups, a row a group.
+
+    Args:
+        rows: Text and images of each group, RGB in [0, 1], (n, 3, H, W), n ≤ ``columns``.
+        columns: Images in a row.
+        title: Title of the figure.
+    """
+    figure = Figure(figsize=(0.8 * columns + 2.6, 0.85 * len(rows) + 0.5), layout='constrained', dpi=120)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (text, images) in zip(axes, rows):
+        for column, axis in enumerate(line):
+            axis.set_axis_off()
+            if column < len(images):
+                axis.imshow(images[column].permute(1, 2, 0).numpy(), interpolation='nearest')
+        line[0].text(-0.15, 0.5, text, transform=line[0].transAxes, ha='right', va='center', fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    return figure

@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from toy_runner import toy_runner
+
+from lewel_plugins.hooks import SMoGResetHook
+from lewel_plugins.models import SMoG
+
+pytestmark = pytest.mark.core
+
+
+@HOOKS.register_module(force=True)
+class Watch(Hook):
+    """Copies of the groups before and after the hooks of every iteration, and whether the teacher is a copy then."""
+
+    priority = 'VERY_LOW'
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.states = getattr(self, 'states', [])
+        self.states.append(dict(started=runner.model.groups.clone(), filled=runner.model.cache.filled))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        model = runner.model
+        online, copied = model.backbone.state_dict(), model.teacher.module.backbone.state_dict()
+        self.states[-1].update(
+            groups=model.groups.clone(), is_copy=all(torch.equal(online[name], copied[name]) for name in online)
+        )
+
+
+def train(work_dir: Path, max_iters: int = 5, num_groups: int = 6, beta: float = 0.9, resume: bool = False, **hook):
+    """A run whose groups move slowly enough that a reset shows."""
+    model = dict(
+        type='lewel_plugins.SMoG',
+        data_preprocessor=dict(type='SelfSupDataPreprocessor'),
+        backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
+        neck=tiny.smog_neck_config(in_channels=64),
+        hid_channels=tiny.HIDDEN,
+        num_groups=num_groups,
+        beta=beta,
+        end_beta=None,
+        _delete_=True,
+    )
+    runner = toy_runner(
+        work_dir,
+        max_iters,
+        model=model,
+        resume=resume,
+        default_hooks=dict(
+            momentum_update=dict(type='lewel_plugins.MomentumUpdateHook'),
+            checkpoint=dict(type='lewel_plugins.AtomicCheckpointHook', interval=3, by_epoch=False),
+        ),
+        custom_hooks=[dict(type='lewel_plugins.SMoGResetHook', **hook), dict(type='mmengine.Watch')],
+    )
+    runner.train()
+    watch = next(h for h in runner.hooks if isinstance(h, Watch))
+    return runner, watch.states
+
+
+def moved(states: list[dict], iteration: int) -> float:
+    """Largest move of a group from the start of an iteration to its end."""
+    return float((states[iteration]['groups'] - states[iteration]['started']).norm(dim=1).max())
+
+
+@pytest.mark.parametrize('cluster', [True, False])
+@pytest.mark.parametrize('teacher', [True, False])
+def test_each_half_resets_every_interval_and_not_after_the_last(cluster, teacher, tmp_path):
+    _, states = train(tmp_path, 6, interval=2, cluster=cluster, teacher=teacher)
+    assert [state['is_copy'] for state in states] == [False, teacher, False, teacher, False, False]
+    far = [moved(states, i) > 0.4 for i in range(6)]
+    assert far == [False, cluster, False, cluster, False, False]
+    filled = [state['filled'] for state in states]
+    assert filled == ([0, 8, 0, 8, 0, 8] if cluster else [0] * 6)
+
+
+@pytest.mark.parametrize('start', ['kmeans', 'random'])
+def test_start_of_the_groups(start, tmp_path):
+    runner, states = train(tmp_path, 1, interval=300, start=start)
+    torch.manual_seed(0)
+    fresh = SMoG(tiny.backbone_config(), tiny.smog_neck_config(), num_groups=6).groups
+    assert torch.equal(states[0]['started'], fresh) == (start == 'random')
+    torch.testing.assert_close(states[0]['started'].norm(dim=1), torch.ones(6))
+    assert (runner.model.members.sum() >= 32) == (start == 'kmeans')  # the clusters of one epoch count
+
+
+def test_a_start_from_kmeans_is_of_the_first_batches_and_leaves_the_run_alone(tmp_path):
+    _, first = train(tmp_path / 'a', 2, interval=300)
+    _, again = train(tmp_path / 'b', 2, interval=300)
+    assert torch.equal(first[1]['groups'], again[1]['groups'])
+    random, _ = train(tmp_path / 'c', 1, interval=300, start='random', beta=1.0)
+    kmeans, _ = train(tmp_path / 'd', 1, interval=300, beta=1.0)
+    # The same views and running statistics, other groups.
+    for name, value in random.model.backbone.state_dict().items():
+        if 'running' in name:
+            torch.testing.assert_close(kmeans.model.backbone.state_dict()[name], value)
+
+
+def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):
+    train(tmp_path, 3, interval=300)
+    saved = torch.load(tmp_path / 'iter_3.pth', weights_only=False)
+    assert [len(state['rows']) for state in saved['rank_state']] == [24]
+    assert saved['rank_state'][0]['rows'].untyped_storage().nbytes() == 24 * tiny.EMBEDDING * 2
+    runner, states = train(tmp_path, 5, interval=300, resume=True)
+    assert torch.equal(states[0]['started'], saved['state_dict']['groups'])
+    assert states[0]['filled'] == 24 and runner.model.cache.filled == 40
+
+
+def test_logs_the_share_of_groups_used_and_the_resets(tmp_path):
+    runner, _ = train(tmp_path, 5, interval=2)
+    shares = list(runner.message_hub.get_scalar('train/groups_used').data[0])
+    assert len(shares) == 2 and all(0 < share <= 1 for share in shares)
+    scalars = next(tmp_path.glob('*/vis_data/scalars.json')).read_text()
+    assert 'groups_used' in scalars
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert log.count('Groups reset: 32 features in 6 groups') == 1  # the start
+    assert log.count('Groups reset: 16 features in 6 groups') == 2
+
+
+def test_a_checkpoint_without_the_features_is_reported(tmp_path):
+    train(tmp_path, 3, interval=2)
+    path = tmp_path / 'iter_3.pth'
+    saved = torch.load(path, weights_only=False)
+    del saved['rank_state']
+    torch.save(saved, path)
+    train(tmp_path, 5, interval=2, resume=True)
+    log = ''.join(file.read_text() for file in tmp_path.glob('*/*.log'))
+    assert 'no cached features' in log
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'numbers'),
+    [(dict(interval=0), ['interval', '0']), (dict(start='zeros'), ['zeros', 'kmeans', 'random'])],
+    ids=str,
+)
+def test_constructor_errors(arguments, numbers):
+    with pytest.raises(ValueError) as error:
+        SMoGResetHook(**arguments)
+    assert all(number in str(error.value) for number in numbers)
+
+
+def test_too_few_features_for_the_groups(tmp_path):
+    with pytest.raises(ValueError, match='interval = 2 iterations of 8 images .* num_groups = 20'):
+        train(tmp_path / 'window', interval=2, num_groups=20)
+    with pytest.raises(ValueError, match='40 clusters need .* got 32'):
+        train(tmp_path / 'start', interval=300, num_groups=40)
+
+
+def test_another_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='SMoGResetHook is for SMoG, the model is a BYOL'):
+        toy_runner(tmp_path, custom_hooks=[dict(type='lewel_plugins.SMoGResetHook')]).train()

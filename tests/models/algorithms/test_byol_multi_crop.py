@@ -1,0 +1,45 @@
+"""BYOL with multi-crop: against naive loops, and against mmpretrain's BYOL where the two coincide."""
+
+import pytest
+import references as naive
+import tiny
+import torch
+import twins
+
+pytestmark = pytest.mark.core
+
+TOLERANCE = 1e-10
+
+
+def views(small: int = 3, seed: int = 0) -> list[torch.Tensor]:
+    """Two large views of 6 px and small ones of 4 px."""
+    return [*tiny.images(3, seed=seed), *tiny.images(3, small, seed=seed + 1, size=4)]
+
+
+@pytest.mark.parametrize('small', [0, 1, 3])
+def test_step_equals_the_naive_step(small):
+    model = tiny.byol_multi_crop()
+    p, z = tiny.naive_embeddings(model, views(small))
+    expected = naive.multi_crop_loss(p, z[:2])
+    theirs = tiny.gradients(expected, model)
+    loss = model.loss(views(small))['loss']
+    assert naive.largest_difference([loss], [expected]) < TOLERANCE
+    assert naive.largest_difference(tiny.gradients(loss, model), theirs) < TOLERANCE
+
+
+def test_without_small_views_it_is_mmpretrains_byol():
+    model = tiny.byol_multi_crop(momentum=0.3)
+    worst = twins.walk_together(model, twins.byol(model), steps=6)
+    assert max(worst.values()) < TOLERANCE, worst
+
+
+def test_small_views_do_not_go_through_the_teacher():
+    model, seen = tiny.byol_multi_crop(), []
+    model.teacher.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].shape[-1]))
+    model.loss(views())
+    assert seen == [6, 6]
+
+
+def test_one_view_is_too_few():
+    with pytest.raises(ValueError, match='BYOLMultiCrop takes a list of 2 views or more .* got 1 views'):
+        tiny.byol_multi_crop().loss(tiny.images(views=1))

@@ -1,0 +1,114 @@
+"""MPCL's frameworks: one process against 2 and 4 gloo ranks on the same global batch, float64; PTB included.
+
+BN in the networks is in evaluation mode where results are compared, as in ``test_parity.py``.
+"""
+
+from __future__ import annotations
+
+import pytest
+import references as naive
+import tiny
+import tiny_mpcl
+import torch
+from ranks import on_ranks
+from test_parity import GLOBAL_BATCH, TOLERANCE, chunk, optimizer, snapshot
+from tiny_mpcl import METHODS
+from torch.nn.parallel import DistributedDataParallel
+
+pytestmark = pytest.mark.core
+
+STEPS, REWEIGHTED = 4, 1  # the steps after the second have other weights
+
+
+def build(method: str, training: bool = False) -> tiny_mpcl.MPCL:
+    settings = dict(queue_len=GLOBAL_BATCH + 3) if method == 'mpcl_moco' else {}
+    return tiny_mpcl.build(method, **settings).train(training)
+
+
+def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
+    """Loss, gradients and whole state of every step."""
+    model.start_training()
+    if hasattr(model, 'teacher'):  # not equal to the online network, but near: some positives are ranked first
+        generator = torch.Generator().manual_seed(3)
+        for parameter in model.teacher.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    sgd, history = optimizer(model), []
+    for step in range(STEPS):
+        loss = loss_of_step(tiny.images(GLOBAL_BATCH, seed=step))
+        sgd.zero_grad()
+        loss.backward()
+        gradients = [p.grad.clone() for p in model.parameters() if p.requires_grad]
+        sgd.step()
+        model.momentum_update((step + 1) / STEPS)
+        found = model.balance.rebalance(0.1) if step == REWEIGHTED else None
+        history.append(dict(loss=loss.detach(), gradients=gradients, state=snapshot(model), found=found))
+    return history
+
+
+def train_rank(rank: int, world_size: int) -> dict[str, list]:
+    results = {}
+    for method in METHODS:
+        for training in (False, True):
+            model = build(method, training)
+            wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+            results[f'{method} {training}'] = train(
+                model,
+                lambda views: sum(wrapped(chunk(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
+            )
+    return results
+
+
+@pytest.fixture(scope='module', params=[2, 4])
+def ranks(request, tmp_path_factory) -> list[dict]:
+    return on_ranks(request.param, tmp_path_factory.mktemp('ranks'), train_rank, request.param)
+
+
+def differences(ranks: list[dict], method: str) -> dict[str, float]:
+    """Largest over steps and ranks: of the mean loss, the gradients after DDP's averaging, and the whole state."""
+    model = build(method)
+    worst = dict(loss=0.0, gradient=0.0, state=0.0)
+    for step, expected in enumerate(train(model, lambda views: sum(model.loss(views).values()))):
+        loss = torch.stack([r[f'{method} False'][step]['loss'] for r in ranks]).mean()
+        worst['loss'] = max(worst['loss'], (loss - expected['loss']).abs().item())
+        for result in ranks:
+            ours = result[f'{method} False'][step]
+            difference = naive.largest_difference(ours['gradients'], expected['gradients'])
+            worst['gradient'] = max(worst['gradient'], difference)
+            assert ours['state'].keys() == expected['state'].keys()
+            for name, value in ours['state'].items():
+                counted = name in ('balance.images', 'balance.correct', 'balance.cosines')  # means over ranks
+                value = value * len(ranks) if counted else value
+                worst['state'] = max(worst['state'], naive.largest_difference([value], [expected['state'][name]]))
+            if expected['found']:
+                assert ours['found']['weight'] == pytest.approx(expected['found']['weight'], abs=1e-6)
+                assert ours['found']['accuracy'] == pytest.approx(expected['found']['accuracy'], abs=1e-6)
+    return worst
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_ranks_do_the_step_of_one_process(ranks, method):
+    worst = differences(ranks, method)
+    assert max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('method', METHODS)
+def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, training):
+    """But for what BN in training mode leaves in a teacher, which nothing reads."""
+    for other in ranks[1:]:
+        for first, second in zip(ranks[0][f'{method} {training}'], other[f'{method} {training}']):
+            names = [n for n in first['state'] if not (n.startswith('teacher.') and 'running' in n)]
+            assert all(torch.equal(first['state'][name], second['state'][name]) for name in names)
+            assert first['found'] == second['found']
+
+
+def test_the_comparison_has_something_to_compare(ranks):
+    for method in METHODS:
+        history = [r[f'{method} False'] for r in ranks]
+        assert all(g.abs().max() > 1e-9 for g in history[0][0]['gradients'])
+        weights = [step['state']['balance.weights'] for step in history[0]]
+        assert weights[0].tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 2])
+        assert not torch.equal(weights[REWEIGHTED - 1], weights[REWEIGHTED])
+        assert weights[REWEIGHTED].max() - weights[REWEIGHTED].min() > 1e-2, method
+    losses = [r['mpcl_moco False'][0]['loss'].item() for r in ranks]
+    assert max(losses) - min(losses) > 1e-4  # the chunks differ

@@ -1,0 +1,61 @@
+import pytest
+import references as naive
+import references_mpcl as naive_mpcl
+import torch
+from torch import Tensor
+
+from lewel_plugins.models import ProjectorBalance
+
+pytestmark = pytest.mark.core
+
+
+def embeddings(num: int, seed: int = 0) -> Tensor:
+    return torch.randn(2, num, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_a_hand_worked_epoch():
+    """Batches of 4, 4 and 2 images, accuracies as counted by hand; ε = 0.5."""
+    balance = ProjectorBalance(2).double()
+    batches = [(4, [1.0, 0.5]), (4, [0.75, 0.25]), (2, [1.0, 0.5])]
+    losses = torch.tensor([2.0, 4.0], dtype=torch.float64)
+    for step, (num, accuracies) in enumerate(batches):
+        terms = balance(losses, torch.tensor(accuracies, dtype=torch.float64), embeddings(num, step))
+        assert terms['loss_contrastive'].item() == 3  # equal weights in the first epoch
+    found = balance.rebalance(0.5)
+    # (4 + 3 + 2) / 10 and (2 + 1 + 1) / 10 → e^0.2 : e^1.2 → 1 : e
+    assert found['accuracy'] == pytest.approx([0.9, 0.4])
+    assert found['weight'] == pytest.approx([0.2689414213699951, 0.7310585786300049], abs=1e-12)
+    assert balance.weights.tolist() == pytest.approx(found['weight'])
+    z = torch.cat([embeddings(num, step) for step, (num, _) in enumerate(batches)], 1)
+    expected = naive_mpcl.projector_cosines(z).mean(0)
+    assert naive.largest_difference([torch.tensor(found['cosine'])], [expected.float()]) < 1e-6
+    assert all(total.abs().sum() == 0 for total in balance.accumulators())
+    terms = balance(losses, torch.ones(2).double(), embeddings(4))
+    assert terms['loss_contrastive'].item() == pytest.approx(2 * 0.2689414213699951 + 4 * 0.7310585786300049)
+    assert balance.rebalance(0.5)['weight'] == pytest.approx([0.5, 0.5])  # of this epoch alone
+
+
+def test_without_epsilon_the_weights_stay_equal():
+    balance = ProjectorBalance(4)
+    balance(torch.ones(4), torch.tensor([0.1, 0.5, 0.9, 0.3]), torch.randn(4, 3, 5))
+    found = balance.rebalance(None)
+    assert found['weight'] == [0.25] * 4
+    assert found['accuracy'] == pytest.approx([0.1, 0.5, 0.9, 0.3])
+    assert balance.rebalance(0.5)['accuracy'] == [0] * 4  # an epoch without a batch
+
+
+def test_pcr_is_the_mean_over_the_views():
+    balance = ProjectorBalance(2, pcr_weight=0.5).double()
+    views = [embeddings(3, seed) for seed in (0, 1)]
+    found = balance(torch.zeros(2).double(), torch.zeros(2).double(), *views)['loss_pcr']
+    expected = 0.5 * sum(naive_mpcl.projector_regularization(view) for view in views) / 2
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert balance.cosines.diagonal().tolist() == pytest.approx([3, 3])
+
+
+def test_state_is_in_the_checkpoint():
+    balance, other = ProjectorBalance(2), ProjectorBalance(2)
+    balance(torch.ones(2), torch.tensor([0.2, 0.6]), torch.randn(2, 3, 5))
+    other.load_state_dict(balance.state_dict())
+    assert balance.state_dict().keys() == {'weights', 'images', 'correct', 'cosines'}
+    assert other.rebalance(0.5) == balance.rebalance(0.5)

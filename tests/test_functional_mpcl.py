@@ -1,0 +1,205 @@
+"""Every function of ``lewel_plugins.functional`` that MPCL needs, against ``references_mpcl.py`` in float64."""
+
+import pytest
+import references as naive
+import references_mpcl as naive_mpcl
+import torch
+from test_functional import bind, randn
+from torch import Tensor
+
+from lewel_plugins import functional as LF
+
+pytestmark = pytest.mark.core
+
+TOLERANCE = 1e-10
+
+
+def batch_info_nce(q: Tensor, keys: Tensor, tau: float, first: int = 0) -> Tensor:
+    return LF.nce(*LF.batch_similarities(q, keys, tau, first))
+
+
+def barlow_twins(x: Tensor, y: Tensor, redundancy_weight: float = 0.0051) -> Tensor:
+    return LF.barlow_twins(LF.cross_correlation(LF.standardize(x), LF.standardize(y)), redundancy_weight)
+
+
+OURS = dict(batch_info_nce=batch_info_nce, barlow_twins=barlow_twins)
+THREE = (randn(3, 4, 5), randn(3, 4, 5, seed=1))
+CASES = [
+    ('info_nce', (*THREE, 3 * randn(3, 5, 7, seed=2)), dict(tau=0.2)),
+    ('info_nce', (randn(1, 2, 3), randn(1, 2, 3, seed=1), randn(1, 3, 4, seed=2)), dict(tau=1.0)),
+    ('batch_info_nce', THREE, dict(tau=0.2)),
+    ('batch_info_nce', (randn(2, 3, 4), randn(2, 9, 4, seed=1)), dict(tau=1.0, first=3)),
+    ('standardize', (randn(2, 5, 3) + 7,), {}),
+    ('barlow_twins', (randn(3, 6, 4) + 2, randn(3, 6, 4, seed=1)), {}),
+    ('barlow_twins', (randn(1, 5, 3), randn(1, 5, 3, seed=1)), dict(redundancy_weight=0.3)),
+    ('projector_cosines', (randn(3, 4, 5),), {}),
+    ('projector_regularization', (randn(4, 3, 5),), {}),
+    ('projector_regularization', (randn(4, 3, 5),), dict(squared=True)),
+    ('projector_regularization', (3 * randn(2, 1, 6),), {}),
+    ('projector_regularization', (randn(1, 3, 5),), {}),
+    ('training_balance', (randn(4).sigmoid(),), {}),
+    ('training_balance', (randn(8).sigmoid(),), dict(epsilon=0.1)),
+]
+IDS = [f'{name}-{i}' for i, (name, _, _) in enumerate(CASES)]
+
+
+def ours(case: tuple):
+    return bind(OURS.get(case[0]) or getattr(LF, case[0]), case[2])
+
+
+def differences(case: tuple) -> dict[str, float]:
+    name, inputs, keywords = case
+    found = naive.value_and_gradients(ours(case), inputs)
+    expected = naive.value_and_gradients(bind(getattr(naive_mpcl, name), keywords), inputs)
+    assert all(a.shape == b.shape for a, b in zip(found, expected))
+    return dict(
+        value=naive.largest_difference(found[:1], expected[:1]),
+        gradient=naive.largest_difference(found[1:], expected[1:]),
+    )
+
+
+@pytest.mark.parametrize('case', CASES, ids=IDS)
+def test_value_and_gradient_equal_the_naive_loops(case):
+    worst = differences(case)
+    assert max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.parametrize('case', CASES, ids=IDS)
+def test_gradcheck(case):
+    leaves = [x.clone().requires_grad_() for x in case[1]]
+    assert torch.autograd.gradcheck(ours(case), leaves)
+
+
+@pytest.mark.parametrize('case', CASES, ids=IDS)
+def test_low_precision_and_autocast_are_computed_in_float32(case):
+    low = [x.bfloat16() for x in case[1]]
+    exact = ours(case)(*[x.double() for x in low])
+    assert ours(case)(*low).dtype == torch.float32
+    torch.testing.assert_close(ours(case)(*low).double(), exact, rtol=1e-5, atol=1e-5)
+    single = [x.float().requires_grad_() for x in low]
+    with torch.autocast('cpu', torch.bfloat16):
+        value = ours(case)(*single)
+    torch.testing.assert_close(value.detach().double(), exact, rtol=1e-5, atol=1e-5)
+    value.sum().backward()
+    assert all(x.grad.isfinite().all() for x in single)
+
+
+@pytest.mark.parametrize('shape', [(3, 6, 4), (6, 4)], ids=str)
+@pytest.mark.parametrize('tau', [0.2, 1.0])
+def test_queue_contrast_is_info_nce_with_its_accuracy(shape, tau):
+    q, k, queue = randn(*shape), randn(*shape, seed=1), randn(*shape[:-2], 4, 9, seed=2)
+    k, unit = k + 2 * q, torch.nn.functional.normalize(queue, dim=-2)
+    found = naive.value_and_gradients(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q])
+    expected = naive.value_and_gradients(lambda x: LF.info_nce(x, k, unit, tau), [q])
+    assert naive.largest_difference(found, expected) < 1e-12
+    assert found[0].shape == shape[:-2]
+    accuracy = LF.queue_contrast(q, k, unit, tau)[1]
+    assert torch.equal(accuracy, LF.ranked_first(*LF.queue_similarities(q, k, unit, tau)))
+    assert torch.autograd.gradcheck(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q.requires_grad_()])
+
+
+def test_queue_contrast_lets_the_queue_move_on():
+    q, k, queue = randn(2, 3, 4).requires_grad_(), randn(2, 3, 4, seed=1), randn(2, 4, 5, seed=2)
+    (expected,) = torch.autograd.grad(LF.queue_contrast(q, k, queue, 0.2)[0].sum(), q)
+    loss, accuracy = LF.queue_contrast(q, k, queue, 0.2)
+    queue.zero_()
+    assert torch.equal(torch.autograd.grad(loss.sum(), q)[0], expected)
+    assert not accuracy.requires_grad
+    with torch.autocast('cpu', torch.bfloat16):
+        assert LF.queue_contrast(q.bfloat16(), k.bfloat16(), queue.float(), 0.2)[0].dtype == torch.float32
+
+
+def test_queue_contrast_does_not_overflow():
+    q = torch.eye(4, 8).requires_grad_()
+    loss, _ = LF.queue_contrast(q, -q.detach(), q.detach().T, 1e-3)
+    assert loss.item() == pytest.approx(2000, rel=1e-5)
+    loss.backward()
+    assert q.grad.isfinite().all()
+
+
+def test_m_tasks_are_m_calls():
+    q, k, queue = randn(3, 4, 5), randn(3, 4, 5, seed=1), randn(3, 5, 6, seed=2)
+    single = torch.stack([LF.info_nce(*task, 0.2) for task in zip(q, k, queue)])
+    torch.testing.assert_close(LF.info_nce(q, k, queue, 0.2), single, rtol=0, atol=1e-12)
+
+
+def test_accuracies_are_those_of_loops():
+    q, k = randn(3, 6, 4), randn(3, 6, 4, seed=1)
+    k = k + 1.5 * q  # some are found, some are not
+    queue = randn(3, 4, 5, seed=2)
+    found = LF.ranked_first(*LF.queue_similarities(q, k, queue, 0.2))
+    assert found.tolist() == pytest.approx(naive_mpcl.queue_accuracy(q, k, queue))
+    assert found.min() > 0 and found.max() < 1
+    found = LF.ranked_first(*LF.batch_similarities(q, k, 0.2))
+    assert found.tolist() == pytest.approx(naive_mpcl.batch_accuracy(q, k))
+    assert found.min() > 0 and found.max() < 1
+
+
+def test_a_tie_is_a_miss_and_accuracy_has_no_gradient():
+    q = torch.ones(1, 3, 4, requires_grad=True)
+    accuracy = LF.ranked_first(*LF.batch_similarities(q, torch.ones(1, 3, 4), 0.2))
+    assert accuracy.tolist() == [0]
+    assert not accuracy.requires_grad
+
+
+def test_a_ranks_queries_against_all_ranks_keys():
+    q, keys = randn(2, 6, 4), randn(2, 6, 4, seed=1)
+    whole = batch_info_nce(q, keys, 0.2)
+    parts = [batch_info_nce(q[:, r : r + 2], keys, 0.2, first=r) for r in (0, 2, 4)]
+    torch.testing.assert_close(torch.stack(parts).mean(0), whole, rtol=0, atol=1e-12)
+
+
+def test_pcr_known_values():
+    z = torch.eye(4, dtype=torch.float64).view(4, 1, 4)
+    assert LF.projector_regularization(z).item() == 0
+    assert LF.projector_regularization(z[:1].expand(4, 1, 4)).item() == pytest.approx(1)
+    opposed = torch.stack([z[0], -z[0]])
+    assert LF.projector_regularization(opposed).item() == pytest.approx(-1)
+    assert LF.projector_regularization(opposed, squared=True).item() == pytest.approx(1)
+    assert LF.projector_regularization(z[:1]).item() == 0  # M = 1
+
+
+def test_weights_of_a_worked_example():
+    """Eq. 3 by hand: accuracies 0.9 and 0.4, ε = 0.5 → e^0.2 and e^1.2, so w = 1/(1 + e) and e/(1 + e)."""
+    weights = LF.training_balance(torch.tensor([0.9, 0.4], dtype=torch.float64))
+    assert weights.tolist() == pytest.approx([0.2689414213699951, 0.7310585786300049], abs=1e-12)
+    assert LF.training_balance(torch.full((4,), 0.3)).tolist() == pytest.approx([0.25] * 4)
+
+
+@pytest.mark.parametrize('literal', [False, True])
+def test_the_total_is_eq_4(literal):
+    losses, weights = randn(3).exp(), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    pcr = randn(3, seed=1)  # of every projector
+    contrastive, regularization = LF.projector_terms(losses, weights, pcr.mean(), 0.01, literal)
+    by_hand = sum(w * loss for w, loss in zip(weights.tolist(), losses.tolist())) / (3 if literal else 1)
+    assert contrastive.item() == pytest.approx(by_hand)
+    assert regularization.item() == pytest.approx(0.01 / 3 * sum(pcr.tolist()))
+
+
+def test_zero_and_equal_embeddings_have_finite_values_and_gradients():
+    for function, inputs in (
+        (barlow_twins, (torch.ones(2, 3, 4), torch.zeros(2, 3, 4))),
+        (LF.projector_regularization, (torch.zeros(2, 3, 4),)),
+        (bind(batch_info_nce, dict(tau=0.2)), (torch.zeros(2, 3, 4), torch.ones(2, 3, 4))),
+    ):
+        value, *gradients = naive.value_and_gradients(function, inputs)
+        assert value.isfinite().all() and all(g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize(
+    ('call', 'numbers'),
+    [
+        (lambda: LF.info_nce(randn(2, 3, 4), randn(2, 3, 4), randn(3, 4, 5), 0.2), ['d = 4', '(3, 4, 5)']),
+        (lambda: LF.batch_similarities(randn(2, 3, 4), randn(2, 3, 5), 0.2), ['(2, 3, 4)', '(2, 3, 5)']),
+        (lambda: LF.batch_similarities(randn(2, 3, 4), randn(2, 6, 4), 0.2, 4), ['row 4', '(2, 6, 4)']),
+        (lambda: LF.batch_similarities(randn(2, 1, 4), randn(2, 1, 4), 0.2), ['at least 2', '1']),
+        (lambda: LF.batch_similarities(randn(2, 3, 4), randn(2, 3, 4), 0.0), ['tau', '0.0']),
+        (lambda: LF.cross_correlation(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
+        (lambda: LF.training_balance(randn(3), 0.0), ['epsilon', '0.0']),
+        (lambda: LF.projector_terms(randn(3), randn(2), randn(1)[0]), ['(3,)', '(2,)']),
+    ],
+)
+def test_errors_name_the_numbers(call, numbers):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert all(number in str(error.value) for number in numbers), str(error.value)

@@ -1,0 +1,55 @@
+import json
+import sys
+
+import pytest
+import tiny
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from tool_runs import ROOT, run
+from toy_runner import toy_config
+
+TOOL = str(ROOT / 'tools' / 'analysis' / 'group_quality.py')
+
+
+def write_checkpoint(path) -> None:
+    """An untrained SMoG on the toy images."""
+    toy = toy_config('')
+    toy.model = dict(
+        type='lewel_plugins.SMoG',
+        data_preprocessor=toy.model.data_preprocessor,
+        backbone=toy.model.backbone,
+        neck=tiny.smog_neck_config(in_channels=64),
+        hid_channels=tiny.HIDDEN,
+        num_groups=4,
+    )
+    toy.custom_imports = dict(imports=['toy_runner'])
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(Config(toy.to_dict()).model)
+    torch.save(dict(meta=dict(cfg=toy.pretty_text), state_dict=model.state_dict()), path)
+
+
+@pytest.mark.core
+def test_measures_and_draws(tmp_path):
+    write_checkpoint(tmp_path / 'a.pth')
+    shown = run(
+        *(sys.executable, TOOL, 'a.pth', '--names', 'ours', '--columns', '2', '--rows', '2', '--out', 'quality'),
+        cwd=tmp_path,
+    )
+    assert shown.returncode == 0, shown.stdout
+    assert '| ours | ' in shown.stdout
+    numbers = json.loads((tmp_path / 'quality' / 'group_quality.json').read_text())
+    assert numbers['num_classes'] == 4
+    result = numbers['results']['ours']
+    assert result['groups'] == 4 and 0 < result['share_used'] <= 1
+    assert 0 <= result['entropy'] <= 1.39 and 0.25 <= result['largest_share'] <= 1
+    for picture in ('entropy.png', 'groups_ours.png'):
+        assert (tmp_path / 'quality' / picture).stat().st_size > 5000
+
+
+def test_answers_to_bad_inputs(tmp_path):
+    missing = run(sys.executable, TOOL, 'none.pth', cwd=tmp_path)
+    assert missing.returncode == 1 and "error: checkpoint 'none.pth' does not exist" in missing.stdout
+    names = run(sys.executable, TOOL, 'a.pth', 'b.pth', '--names', 'one', cwd=tmp_path)
+    assert names.returncode == 2 and '2 checkpoints, but 1 --names' in names.stdout

@@ -1,0 +1,177 @@
+"""Class entropy of SMoG's groups: ``group_quality.py CHECKPOINT [CHECKPOINT ...] --out FOLDER``.
+
+Assigns the labelled images of the config's bank (or query set) to the checkpoint's groups and writes the density of
+the groups over their entropy (the paper's Fig. 5), a contact sheet of the purest and the most mixed groups, and the
+numbers. Groups of the same sizes with shuffled labels show what their sizes alone give.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lewel_plugins import functional as LF
+from lewel_plugins.checkpoint import build_model, config_of, read_tensors
+from lewel_plugins.command_line import add_config_options
+from lewel_plugins.evaluation.feature_loop import labels_and_indices, preprocessed_images
+from lewel_plugins.models import SMoG
+from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.visualization.group_quality import (
+    draw_contact_sheet,
+    draw_entropy_density,
+    pick_groups,
+    shuffled_entropy,
+)
+from lewel_plugins.visualization.images import to_rgb
+
+
+class Grouping(NamedTuple):
+    """A checkpoint's model, the images it was looked at with, and their groups, (N,)."""
+
+    model: SMoG
+    dataset: Dataset
+    assignment: Tensor
+    labels: Tensor
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Class entropy of SMoG's groups, and images of some.")
+    parser.add_argument('checkpoints', nargs='+', help='of SMoG; their configs are in them')
+    parser.add_argument('--names', nargs='+', help="titles in the figure (default: the checkpoints' folders)")
+    parser.add_argument('--split', choices=('bank', 'query'), default='bank', help='images to assign (bank)')
+    parser.add_argument('--out', type=Path, default=Path('group_quality'), help='folder to write (group_quality)')
+    parser.add_argument('--rows', type=int, default=6, help='purest and most mixed groups shown, each (6)')
+    parser.add_argument('--columns', type=int, default=10, help='images of a group shown, and fewest that it has (10)')
+    add_config_options(parser)
+    args = parser.parse_args()
+    if args.rows < 1 or args.columns < 1:
+        parser.error('--rows and --columns must be at least 1')
+    if args.names and len(args.names) != len(args.checkpoints):
+        parser.error(f'{len(args.checkpoints)} checkpoints, but {len(args.names)} --names')
+    args.names = args.names or [Path(path).resolve().parent.name for path in args.checkpoints]
+    if len(set(args.names)) < len(args.names):
+        parser.error(f'--names must differ, got {args.names}')
+    return args
+
+
+def loader_of(cfg: Config, split: str) -> dict[str, Any]:
+    """The config's labelled images."""
+    loader = cfg.get('val_dataloader') if split == 'query' else (cfg.get('val_cfg') or {}).get('bank_dataloader')
+    if not loader:
+        raise SetupError(f'the config has no {split} images: it needs val_dataloader and val_cfg.bank_dataloader')
+    return {**loader, 'persistent_workers': False}
+
+
+@torch.no_grad()
+def read_groups(path: str, args: argparse.Namespace) -> Grouping:
+    """Assign every image of the split to a group of the checkpoint."""
+    checkpoint = read_tensors(path)
+    cfg = config_of(checkpoint, path)
+    cfg.merge_from_dict(args.cfg_options)
+    loader = loader_of(cfg, args.split)
+    if 'data_preprocessor' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model: BaseModel = build_model(cfg, checkpoint, path)
+    if not isinstance(model, SMoG):
+        raise SetupError(f'{path} is of {type(model).__name__}: only SMoG has groups')
+    model.to(get_device())
+    built = Runner.build_dataloader(loader, seed=0)
+    assignment, labels, indices = [], list[int](), list[int]()
+    for batch in track(built, f'groups of {path}', total=len(built)):
+        z = model.neck(model.backbone(preprocessed_images(model, batch)))
+        assignment.append(LF.assign_groups(z, model.groups).cpu())
+        found = labels_and_indices(batch['data_samples'])
+        labels += found[0]
+        indices += found[1]
+    if min(labels) < 0:
+        raise SetupError(f'{labels.count(-1)} of {len(labels)} images have no label: there is no entropy of classes')
+    if indices != list(range(len(indices))):
+        raise SetupError(f'the {args.split} loader must give the images in their order: shuffle=False')
+    return Grouping(model, built.dataset, torch.cat(assignment), torch.tensor(labels))
+
+
+def summary(entropy: Tensor, sizes: Tensor, reference: Tensor) -> dict[str, float]:
+    """What the entropies come to."""
+    used = sizes > 0
+    weights = sizes[used].double() / sizes.sum()
+    return dict(
+        groups=len(sizes),
+        share_used=used.double().mean().item(),
+        largest_share=sizes.max().item() / sizes.sum().item(),
+        entropy=entropy[used].mean().item(),
+        entropy_shuffled=reference[used].mean().item(),
+        entropy_by_image=(entropy[used] * weights).sum().item(),
+        entropy_by_image_shuffled=(reference[used] * weights).sum().item(),
+    )
+
+
+def class_shares(labels: Tensor, names: list[str]) -> str:
+    """The three most frequent classes and their shares."""
+    counts = labels.bincount()
+    top = counts.argsort(descending=True, stable=True)[:3].tolist()
+    return '\n'.join(f'{names[k]} {100 * counts[k].item() / len(labels):.0f} %' for k in top if counts[k])
+
+
+def contact_sheet_rows(grouping: Grouping, entropy: Tensor, groups: list[int], columns: int) -> list:
+    """A text and images of each group, spread evenly over its images."""
+    names = list(getattr(grouping.dataset, 'metainfo', {}).get('classes') or [])
+    names = names or [str(k) for k in range(int(grouping.labels.max()) + 1)]
+    rows = []
+    for k in groups:
+        members = (grouping.assignment == k).nonzero().flatten()
+        shown = [members[i * len(members) // columns] for i in range(columns)]
+        images = torch.stack([grouping.dataset[int(i)]['inputs'] for i in shown])
+        text = f'{len(members)} images, entropy {entropy[k]:.2f}\n{class_shares(grouping.labels[members], names)}'
+        rows.append((text, to_rgb(images, grouping.model)))
+    return rows
+
+
+def main() -> None:
+    args = parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    entropies, results, num_classes = {}, {}, 0
+    print('| groups of | used, % | entropy | labels shuffled | by image | labels shuffled |')
+    print('|---' * 6 + '|')
+    for path, name in zip(args.checkpoints, args.names):
+        grouping = read_groups(path, args)
+        l = grouping.model.num_groups  # noqa: E741
+        entropy = LF.group_entropy(grouping.assignment, grouping.labels, l)
+        reference = shuffled_entropy(grouping.assignment, grouping.labels, l)
+        sizes = grouping.assignment.bincount(minlength=l)
+        numbers = summary(entropy, sizes, reference)
+        results[name] = dict(checkpoint=str(path), **numbers)
+        entropies[name], entropies[f'{name}, labels shuffled'] = entropy, reference
+        num_classes = max(num_classes, int(grouping.labels.max()) + 1)
+        columns = ('entropy', 'entropy_shuffled', 'entropy_by_image', 'entropy_by_image_shuffled')
+        cells = [f'{100 * numbers["share_used"]:.0f}', *(f'{numbers[column]:.3f}' for column in columns)]
+        print(f'| {name} | {" | ".join(cells)} |')
+        purest, mixed = pick_groups(entropy, sizes, args.rows, args.columns)
+        if not purest:
+            print(f'{name}: no group has {args.columns} images, so there is no contact sheet; fewer --columns?')
+            continue
+        sheet = draw_contact_sheet(
+            contact_sheet_rows(grouping, entropy, purest + mixed, args.columns),
+            args.columns,
+            f'{name}: the {len(purest)} purest groups and, below, the {len(mixed)} most mixed (entropy in nats)',
+        )
+        sheet.savefig(args.out / f'groups_{name}.png')
+    draw_entropy_density(entropies, num_classes).savefig(args.out / 'entropy.png')
+    described = dict(split=args.split, num_classes=num_classes, results=results)
+    (args.out / 'group_quality.json').write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
+    print(f'Pictures and numbers written to {args.out}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (SetupError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from None
