@@ -85,6 +85,20 @@ def all_gather(x: Tensor) -> Tensor:
     return _AllGather.apply(x) if torch.is_grad_enabled() and x.requires_grad else _gather(x)
 
 
+def gather_batch(x: Tensor) -> Tensor:
+    """Rows of all ranks in the order of one process, differentiable.
+
+    ``SeededSampler`` deals images out in turn: row i of rank r is row iW + r of the global batch.
+
+    Args:
+        x: (N, …), the same shape on every rank.
+
+    Returns:
+        (NW, …), with the gradient of :func:`all_gather`.
+    """
+    return all_gather(x).unflatten(0, (world_size(), -1)).transpose(0, 1).flatten(0, 1)
+
+
 def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
     """Sum over ranks, differentiable (the gradient is summed over ranks too).
 

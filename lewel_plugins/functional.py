@@ -202,8 +202,6 @@ def assign_groups(z: Tensor, groups: Tensor, unit_groups: bool = False) -> Tenso
 def group_sums(z: Tensor, assignment: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
     """Sum of the unit features assigned to each group, and their number: one segment-sum.
 
-    Over ranks, the update of the groups is :func:`move_groups` of the sums over ranks of both.
-
     Args:
         z: Features, (N, d).
         assignment: Group of each, (N,) int64 in [0, l).
@@ -222,24 +220,35 @@ def group_sums(z: Tensor, assignment: Tensor, num_groups: int) -> tuple[Tensor, 
     return sums.index_add(0, assignment, z), counts
 
 
-@_full_precision
-def move_groups(groups: Tensor, sums: Tensor, counts: Tensor, beta: float | Tensor) -> Tensor:
-    """Move unit groups towards the mean of what is assigned to them. SMoG, Eq. 4, with the normalisation it omits.
+def _renumber(assignment: Tensor) -> Tensor:
+    """Numbers 0, 1, … in the place of those that occur, (N,), without asking the device how many there are."""
+    ascending, order = assignment.sort()
+    changes = (ascending.diff(prepend=ascending[:1]) != 0).cumsum(0)
+    return torch.empty_like(assignment).scatter_(0, order, changes)
 
-    g_k ← normalise(β g_k + (1 − β) mean_k) for the groups with members; the others stay as they are, bit for bit.
+
+@_full_precision
+def moved_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+    """What the group of each feature becomes by all of them. SMoG, Eq. 4, with the normalisation that it omits.
+
+    g_k ← normalise(β g_k + (1 − β) mean_k). No work or memory grows with the number of groups: those without features
+    stay as they are, and are not touched.
 
     Args:
-        groups: Unit group features, (l, d).
-        sums: Sums of the unit features assigned to each group, (l, d).
-        counts: Their numbers, (l,).
-        beta: Momentum β in [0, 1]: a number, a scalar, or (l, 1) for one a group.
+        groups: Unit group features G, (l, d), l ≥ 1.
+        z: Features, (N, d), normalised before they are averaged.
+        assignment: Group of each, (N,) int64 in [0, l).
+        beta: Momentum β in [0, 1]: a number, a scalar, or (N, 1) for that of each feature's group.
 
     Returns:
-        Groups, (l, d), unit rows.
+        The new group of each feature, (N, d): unit rows, the same bits for features of one group, differentiable in z.
+        And the number of features that it has, (N,).
     """
-    share = (1 - beta) / counts.clamp_min(1)[:, None]  # (l, 1): fewer passes over (l, d) than the mean takes
-    moved = F.normalize(torch.addcmul(beta * groups, share.to(sums.dtype), sums), dim=1)
-    return torch.where(counts[:, None] > 0, moved, groups)
+    slots = _renumber(assignment)
+    sums, counts = group_sums(z, slots, len(z))
+    sums, counts = sums[slots], counts[slots]
+    share = ((1 - beta) / counts[:, None]).to(sums.dtype)
+    return F.normalize(torch.addcmul(beta * groups[assignment], share, sums), dim=1), counts
 
 
 @_full_precision
@@ -252,7 +261,7 @@ def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | T
         groups: Group features G, (l, d).
         z: Features, (N, d).
         assignment: Group of each feature, (N,) int64.
-        beta: Momentum β in [0, 1].
+        beta: Momentum β in [0, 1], of all groups or (l, 1) for one a group.
 
     Returns:
         Groups, (l, d), unit rows, differentiable in z.
@@ -263,31 +272,15 @@ def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | T
     _check_groups(z, groups)
     if not isinstance(beta, Tensor) and not 0 <= beta <= 1:
         raise ValueError(f'beta is a momentum and must be in [0, 1], got {beta}')
-    return move_groups(F.normalize(groups, dim=1), *group_sums(z, assignment, len(groups)), beta)
+    groups = F.normalize(groups, dim=1)
+    of_feature = beta[assignment] if isinstance(beta, Tensor) and beta.ndim else beta
+    moved, counts = moved_groups(groups, z, assignment, of_feature)
+    # Features of one group have the same row: each adds its share of the way there.
+    return groups.index_add(0, assignment, (moved - groups[assignment]) / counts[:, None])
 
 
 @_full_precision
-def adopt_random(groups: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
-    """Put randomly selected features in the place of groups. SMoG, Table 7d, "Randomly select".
-
-    With N ≥ l features all groups are replaced; with fewer, the paper leaves open which: as many groups, at random.
-
-    Args:
-        groups: Unit group features, (l, d).
-        z: Features, (N, d).
-        generator: Of the draw, on their device.
-
-    Returns:
-        Groups, (l, d), unit rows, differentiable in z.
-    """
-    count = min(len(groups), len(z))
-    rows = torch.randperm(len(z), generator=generator, device=z.device)[:count]
-    places = torch.randperm(len(groups), generator=generator, device=z.device)[:count]
-    return groups.index_copy(0, places, F.normalize(z, dim=1)[rows].to(groups.dtype))
-
-
-@_full_precision
-def group_contrast(p: Tensor, groups: Tensor, assignment: Tensor, tau: float, unit_groups: bool = False) -> Tensor:
+def group_contrast(p: Tensor, groups: Tensor, assignment: Tensor, tau: float) -> Tensor:
     """Cross-entropy of the cosines to all groups against the assigned one. SMoG, Eq. 3.
 
     −log( e^{cos(p, g_c)/τ} / Σ_j e^{cos(p, g_j)/τ} ), mean over the batch.
@@ -297,16 +290,58 @@ def group_contrast(p: Tensor, groups: Tensor, assignment: Tensor, tau: float, un
         groups: Group features G, after this step's update, (l, d).
         assignment: Group c of each image, from the other view, (N,) int64.
         tau: Temperature τ.
-        unit_groups: The groups are unit vectors already, as :func:`update_groups` returns them.
 
     Returns:
         Loss, ().
     """
     _check_groups(p, groups, 'p')
     _check_temperature(tau)
-    if not unit_groups:
-        groups = F.normalize(groups, dim=1)
-    return F.cross_entropy(F.normalize(p, dim=1) @ groups.T / tau, assignment)
+    return F.cross_entropy(F.normalize(p, dim=1) @ F.normalize(groups, dim=1).T / tau, assignment)
+
+
+class _MovedGroupContrast(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, p, moved, groups, places, counts, assignment, tau):  # type: ignore[override]
+        scores = (p / tau) @ groups.T  # (N, l), the only tensor of this size
+        own = scores.gather(1, assignment[:, None])
+        highest = scores.amax(1, keepdim=True)
+        total = scores.sub_(highest).exp_().sum(1, keepdim=True)
+        scores.div_(total).scatter_add_(1, assignment[:, None], -torch.ones_like(own))  # ∂L_n / ∂score
+        scale = 1 / (tau * len(p))
+        grad_moved = (scores[:, places].T @ p).mul_(scale / counts[:, None])
+        ctx.save_for_backward((scores @ groups).mul_(scale), grad_moved)
+        return (total.log() + highest - own).mean()
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[override]
+        grad_p, grad_moved = ctx.saved_tensors
+        return grad * grad_p, grad * grad_moved, None, None, None, None, None
+
+
+@_full_precision
+def moved_group_contrast(
+    p: Tensor, moved: Tensor, groups: Tensor, places: Tensor, counts: Tensor, assignment: Tensor, tau: float
+) -> Tensor:
+    """:func:`group_contrast` for many groups of which few have moved. SMoG, Eq. 3.
+
+    Its gradient is computed at once, and only for p and for the groups that moved: neither the similarities (N, l) nor
+    a copy of the groups is kept, which may change before the backward pass.
+
+    Args:
+        p: Predictions, (N, d).
+        moved: Unit rows of the groups that have moved, (R, d), a group as often as ``counts`` says.
+        groups: All groups after the move, unit rows, (l, d); has no gradient of its own.
+        places: Which groups ``moved`` are: ``groups[places]`` is ``moved``, (R,) int64.
+        counts: How often each is in ``moved``, (R,).
+        assignment: Group c of each image, from the other view, (N,) int64.
+        tau: Temperature τ.
+
+    Returns:
+        Loss, ().
+    """
+    _check_groups(p, groups, 'p')
+    _check_temperature(tau)
+    return _MovedGroupContrast.apply(F.normalize(p, dim=1), moved, groups, places, counts, assignment, tau)
 
 
 # Contrastive tasks, one or M at a time (MPCL) ---------------------------------------------------------------

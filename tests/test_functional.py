@@ -249,12 +249,39 @@ def test_features_go_to_the_closest_group():
     assert torch.equal(LF.assign_groups(100 * z, groups), LF.assign_groups(z, groups))
 
 
-def test_groups_without_members_keep_their_bits():
-    groups = torch.nn.functional.normalize(torch.randn(50, 8), dim=1)
-    sums, counts = LF.group_sums(torch.randn(3, 8), torch.tensor([4, 4, 9]), 50)
-    moved = LF.move_groups(groups, sums, counts, 0.5)
-    assert (moved != groups).any(1).nonzero().flatten().tolist() == [4, 9]
-    assert counts.tolist() == [2.0 if k == 4 else float(k == 9) for k in range(50)]
+def test_moved_groups_are_the_rows_of_the_updated_groups():
+    groups, z = torch.nn.functional.normalize(randn(50, 8), dim=1), randn(6, 8, seed=1)
+    assignment = torch.tensor([4, 9, 4, 4, 49, 9])
+    moved, counts = LF.moved_groups(groups, z, assignment, 0.5)
+    torch.testing.assert_close(
+        moved, naive.update_groups(groups, z, assignment, 0.5)[assignment], atol=TOLERANCE, rtol=0
+    )
+    assert counts.tolist() == [3, 2, 3, 3, 1, 2]
+    assert torch.equal(moved[0], moved[2]) and torch.equal(moved[1], moved[5])
+
+
+def test_contrast_with_moved_groups_is_that_with_the_updated_groups():
+    """Value, and gradient in the predictions and in the features that have moved the groups."""
+    groups, assignment = torch.nn.functional.normalize(randn(7, 4), dim=1), torch.tensor([4, 0, 4, 4, 6])
+    other = torch.tensor([4, 1, 0, 4, 2, 6, 6])
+
+    def gradients(loss_of) -> tuple[torch.Tensor, ...]:
+        p, z = (3 * randn(7, 4, seed=1)).requires_grad_(), randn(5, 4, seed=2).requires_grad_()
+        loss = loss_of(p, z)
+        return loss.detach(), *torch.autograd.grad(3 * loss, (p, z))
+
+    def fast(p, z):
+        moved, counts = LF.moved_groups(groups, z, assignment, 0.3)
+        updated = groups.index_copy(0, assignment, moved.detach())
+        loss = LF.moved_group_contrast(p, moved, updated, assignment, counts, other, 0.2)
+        updated.fill_(float('nan'))  # it may change before the backward pass
+        return loss
+
+    def explicit(p, z):
+        return naive.group_contrast(p, naive.update_groups(groups, z, assignment, 0.3), other, 0.2)
+
+    for ours, theirs in zip(gradients(fast), gradients(explicit)):
+        torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
 
 
 def test_one_beta_a_group():
@@ -262,18 +289,6 @@ def test_one_beta_a_group():
     beta = [0.2, 0.5, 0.9]
     ours = LF.update_groups(groups, z, assignment, torch.tensor(beta, dtype=torch.float64)[:, None])
     torch.testing.assert_close(ours, naive.update_groups(groups, z, assignment, beta), atol=TOLERANCE, rtol=0)
-
-
-@pytest.mark.parametrize('count', [3, 5, 9])
-def test_random_features_replace_as_many_groups(count):
-    groups, z = torch.nn.functional.normalize(randn(5, 4), dim=1), randn(count, 4, seed=1).requires_grad_()
-    ours = LF.adopt_random(groups, z, torch.Generator().manual_seed(0))
-    equal = (ours[:, None] == torch.nn.functional.normalize(z, dim=1)).all(2)  # (l, N)
-    assert equal.sum() == min(5, count) and equal.sum(0).max() == equal.sum(1).max() == 1
-    assert torch.equal(ours[~equal.any(1)], groups[~equal.any(1)])
-    assert ours.requires_grad
-    again = LF.adopt_random(groups, z, torch.Generator().manual_seed(0))
-    assert torch.equal(again, ours)
 
 
 def test_entropy_of_the_classes_in_a_group():

@@ -46,7 +46,7 @@ def view_loader(cfg: Config, images: int) -> DataLoader:
     train = cfg.train_dataloader.dataset.to_dict()
     settings['pipeline'] = train.get('dataset', train)['pipeline']  # PretrainDataset wraps a dataset
     dataset = DATASETS.build(settings)
-    # In place: the classic mmengine's get_subset copies with a memo shared by all calls, keyed by ids that are used again.
+    # In place: classic mmengine's get_subset copies with a memo that all calls share, and ids are used again.
     dataset.get_subset_(list(range(0, len(dataset), -(-len(dataset) // images))))
     if len(dataset) < 2:
         raise runner_setup.SetupError(f'uniformity is over pairs of images, and there are only {len(dataset)}')

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,15 @@ from lewel_plugins.registry import MODELS
 from ..feature_cache import FeatureCache
 from ..necks.mlp import MLP
 from .base import MomentumPretrainer
+
+
+class MovedGroups(NamedTuple):
+    """Which groups a step has moved (R,), their unit rows after it (R, d), and how often each is among them (R,)."""
+
+    places: Tensor
+    rows: Tensor
+    counts: Tensor
+
 
 UPDATES = ('momentum', 'random', 'latest', 'average')
 
@@ -34,7 +44,7 @@ class SMoG(MomentumPretrainer):
         update: How a group follows the features assigned to it (Table 7d). ``momentum``: Eq. 4; ``latest``: it is
             their mean; ``average``: their mean has weight 1/n, where n is the number of features in the group's
             K-means cluster and of those assigned since, these included; ``random``: random features of the batch
-            become the groups.
+            become the groups; of fewer than l, which the paper leaves open, as many groups, at random.
         num_views: Views of an image. The first two are large; the others, all of one size, are contrasted with the
             same group as the online one of these (multi-crop, Sec. 3.4).
         momentum: Teacher's 1 − α, constant; 0.001 is the paper's α = 0.999.
@@ -114,14 +124,13 @@ class SMoG(MomentumPretrainer):
         z_b = self.teacher(x_b)  # without gradient
         self.cache.add(z_a)
         c_a, c_b = LF.assign_groups(torch.cat([z_a, z_b]), self.groups, unit_groups=True).chunk(2)  # before the update
-        groups = self._updated_groups(z_a, c_a)  # (l, d), differentiable in z_a
-        loss = self._contrast(self.predictor(z_a), groups, c_b)
+        moved = self._move_groups(z_a, c_a)  # differentiable in z_a
+        loss = self._contrast(self.predictor(z_a), moved, c_b)
         if small:
             # One pass: the BN layers take their statistics over all small views together.
             z_small = self.neck(self.backbone(torch.cat(small)))  # (VN, d)
             V = len(small)
-            loss = (loss + V * self._contrast(self.predictor(z_small), groups, c_b.repeat(V))) / (1 + V)
-        self.groups.copy_(groups.detach())
+            loss = (loss + V * self._contrast(self.predictor(z_small), moved, c_b.repeat(V))) / (1 + V)
         return dict(loss_contrastive=loss)
 
     def momentum_update(self, progress: float) -> None:
@@ -165,24 +174,38 @@ class SMoG(MomentumPretrainer):
         """Take up what :meth:`rank_state` gave on every rank."""
         self.cache.load_rank_state(states)
 
-    def _contrast(self, p: Tensor, groups: Tensor, assignment: Tensor) -> Tensor:
-        return LF.group_contrast(p, groups, assignment, self.temperature, unit_groups=True)
+    def _contrast(self, p: Tensor, moved: MovedGroups, assignment: Tensor) -> Tensor:
+        return LF.moved_group_contrast(
+            p, moved.rows, self.groups, moved.places, moved.counts, assignment, self.temperature
+        )
 
-    def _updated_groups(self, z: Tensor, assignment: Tensor) -> Tensor:
-        """Groups after this step's online features of all ranks, (l, d)."""
-        sums, counts = LF.group_sums(z, assignment, self.num_groups)
-        sums, counts = dist.all_reduce_sum(sums), dist.all_reduce_sum(counts)
-        self.members += counts.long()
-        self.recent += counts.long()
+    def _move_groups(self, z: Tensor, assignment: Tensor) -> MovedGroups:
+        """Move the groups by this step's online features z (N, d) of all ranks, and say which have moved."""
+        z = dist.gather_batch(z.to(self.groups.dtype))  # (WN, d)
+        assignment = dist.gather_batch(assignment)
+        ones = torch.ones_like(assignment)
+        self.members.index_add_(0, assignment, ones)
+        self.recent.index_add_(0, assignment, ones)
         if self.update == 'random':
-            generator = torch.Generator(z.device).manual_seed(int(self._iteration or 0))
-            return LF.adopt_random(self.groups, dist.all_gather(z), generator)
-        if self.update == 'latest':
-            return LF.move_groups(self.groups, sums, counts, 0.0)
+            moved = self._random_groups(z)
+        else:
+            moved = MovedGroups(assignment, *LF.moved_groups(self.groups, z, assignment, self._momentum(assignment)))
+        self.groups.index_copy_(0, moved.places, moved.rows.detach())
+        return moved
+
+    def _momentum(self, assignment: Tensor) -> float | Tensor:
+        """β of Eq. 4: a number, or of the group of each feature, (WN, 1)."""
         if self.update == 'average':
-            n = self.members.to(counts).clamp_min(1)
-            return LF.move_groups(self.groups, sums, counts, (1 - 1 / n)[:, None])
-        return LF.move_groups(self.groups, sums, counts, self.beta)
+            return (1 - 1 / self.members[assignment].to(self.groups.dtype))[:, None]
+        return 0.0 if self.update == 'latest' else self.beta
+
+    def _random_groups(self, z: Tensor) -> MovedGroups:
+        """Random features in the places of groups; of fewer than l features, in the places of as many, at random."""
+        generator = torch.Generator(z.device).manual_seed(int(self._iteration or 0))
+        count = min(self.num_groups, len(z))
+        rows = torch.randperm(len(z), generator=generator, device=z.device)[:count]
+        places = torch.randperm(self.num_groups, generator=generator, device=z.device)[:count]
+        return MovedGroups(places, F.normalize(z, dim=1)[rows], z.new_ones(count))
 
     def _count_iteration(self) -> int:
         """Number of this iteration, from 0, without asking the device."""

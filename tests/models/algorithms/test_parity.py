@@ -23,7 +23,7 @@ from lewel_plugins.seeding import seed_shared_generator
 pytestmark = pytest.mark.core
 
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
-METHODS = ('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop', 'smog')
+METHODS = ('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop', 'smog-random', 'smog-average', 'smog')
 REGULARIZERS = [
     dict(type='lewel_plugins.SingularValueLoss', weight=4e-3),
     dict(type='lewel_plugins.BrownianLoss', weight=0.5),
@@ -32,8 +32,11 @@ REGULARIZERS = [
 
 def build(method: str) -> MomentumPretrainer:
     """In evaluation mode; the queue's length is no multiple of the batch, so that it wraps inside one."""
-    settings = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
+    settings: dict = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
     method, regularizers = method.partition('+')[::2]
+    method, update = method.partition('-')[::2]
+    if update:
+        settings['update'] = update
     model = getattr(tiny, method)(momentum=0.3, **settings).eval()
     if regularizers:
         RegularizerHook('q', REGULARIZERS).attach(model)

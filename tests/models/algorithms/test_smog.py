@@ -1,5 +1,7 @@
 """SMoG's whole step against naive loops; its switches, schedule and state."""
 
+import copy
+
 import pytest
 import references as naive
 import tiny
@@ -68,21 +70,19 @@ def test_latest_and_average_steps_equal_the_naive_steps():
 
 
 def losses_along(model: SMoG, parameter: Tensor, direction: Tensor, views: list[Tensor], epsilon: float) -> Tensor:
-    """Central difference of a step's loss in a parameter; the groups are put back."""
-    groups, values = model.groups.clone(), []
+    """Central difference of a step's loss in a parameter; the model's state is put back."""
+    state, values = copy.deepcopy(model.state_dict()), []
     for sign in (1, -1):
         with torch.no_grad():
             parameter.add_(sign * epsilon * direction)
             values.append(model.loss(views)['loss_contrastive'])
-            parameter.sub_(sign * epsilon * direction)
-        model.groups.copy_(groups)
-        model.iteration.zero_()
-        model._iteration = None
+        model.load_state_dict(state)
     return (values[0] - values[1]) / (2 * epsilon)
 
 
-def test_gradient_through_the_updated_groups_is_there_and_right():
-    model, views = tiny.smog(beta=0.1), tiny.images(6)
+@pytest.mark.parametrize('update', UPDATES)
+def test_gradient_through_the_updated_groups_is_there_and_right(update):
+    model, views = tiny.smog(beta=0.1, update=update), tiny.images(6)
     weight = model.neck.g[3].weight
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     expected = losses_along(model, weight, direction, views, 1e-6)
@@ -92,9 +92,8 @@ def test_gradient_through_the_updated_groups_is_there_and_right():
     # What a loss on detached groups would give is something else.
     z = model.neck(model.backbone(views[0]))
     with torch.no_grad():
-        c_a, c_b = (LF.assign_groups(each, groups) for each in (z, model.teacher(views[1])))
-        updated = LF.update_groups(groups, z, c_a, 0.1)
-    (partial,) = torch.autograd.grad(LF.group_contrast(model.predictor(z), updated, c_b, 0.1), weight)
+        c_b = LF.assign_groups(model.teacher(views[1]), groups)
+    (partial,) = torch.autograd.grad(LF.group_contrast(model.predictor(z), model.groups, c_b, 0.1), weight)
     assert (whole - partial).norm() > 0.01 * whole.norm()
 
 
@@ -165,15 +164,23 @@ def test_every_update_trains_and_keeps_unit_groups(update):
     torch.testing.assert_close(model.groups.norm(dim=1), torch.ones(5, dtype=torch.float64))
 
 
-def test_random_groups_are_features_of_the_batch():
-    model, views = tiny.smog(update='random').eval(), tiny.images(3)
+@pytest.mark.parametrize('batch', [3, 5, 9])
+def test_random_groups_are_features_of_the_batch(batch):
+    model, views = tiny.smog(update='random').eval(), tiny.images(batch)
     with torch.no_grad():
         z = F.normalize(model.neck(model.backbone(views[0])), dim=1)
     before = model.groups.clone()
     model.loss(views)
-    taken = torch.cdist(model.groups, z).amin(1) < 1e-6
-    assert taken.sum() == 3
-    assert torch.equal(model.groups[~taken], before[~taken])
+    equal = torch.cdist(model.groups, z) < 1e-6  # (l, N)
+    assert equal.sum() == min(5, batch) and equal.sum(0).max() == equal.sum(1).max() == 1
+    assert torch.equal(model.groups[~equal.any(1)], before[~equal.any(1)])
+
+
+def test_groups_without_features_keep_their_bits():
+    model, views = tiny.smog(num_groups=50, beta=0.5), tiny.images(6)
+    before = model.groups.clone()
+    model.loss(views)
+    assert torch.equal((model.groups != before).any(1), model.recent > 0)
 
 
 @pytest.mark.parametrize('count', [300, 30000])
