@@ -1,4 +1,5 @@
 # The switches of LEWEL's Tables 5 to 7 and Fig. 3 on LEWEL_B. Run it where there is time: 18 rows × 3 seeds.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'lewel_ablations_garment-scenes'
 title = "LEWEL_B's switches on garment scenes (the paper's Tables 5 to 7 and Fig. 3)"
 question = 'Do the coupled head, learned maps, both losses and h = 4 each help?'
@@ -29,7 +30,6 @@ rows = [
     # Teacher normalisation.
     dict(name='EMAN teacher', options={'model.teacher_norm': 'eman'}),
 ]
-seeds = [0, 1, 2]
 baseline = 'default'
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

@@ -1,10 +1,12 @@
-# MPCL on MoCo v2 (the paper's Tables I and III): 3 seeds, equal budget in images seen, one optimizer and one set of
+# MPCL on MoCo v2 (the paper's Tables I to III): 3 seeds, equal budget in images seen, one optimizer and one set of
 # views for all. The hidden widths of "different" add up to those of "same".
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'mpcl_mocov2_garment-scenes'
 title = 'MPCL on MoCo v2 on garment scenes'
 question = (
-    'Tables I and III: are four equal projectors no better than one, different widths better, PCR better still, and '
-    'PTB on top? Is M = 4 the best number?'
+    'Table I: are four equal projectors no better than one, different widths better, PCR better still, and PTB on '
+    'top? Table II: is PCR above mixed initialisation and orthogonal weights, and dropout below all? Table III: is '
+    'M = 4 the best number?'
 )
 
 base = '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py'
@@ -16,11 +18,15 @@ rows = [
     dict(name='M = 4, different', options={'model.neck.hid_channels': [64, 96, 128, 224], **no_pcr}),
     dict(name='M = 4, PCR', options=no_ptb),
     dict(name='M = 4, PCR and PTB'),
+    # Table II.
+    dict(name='M = 4, dropout', options={'model.neck.dropout': 0.5, **no_pcr}),
+    dict(name='M = 4, mixed initialisation', options={'model.neck.init': 'mixed', **no_pcr}),
+    dict(name='M = 4, orthogonal', options={'model.neck.orthogonal': True, **no_pcr}),
+    # Table III.
     dict(name='M = 1', options={'model.neck.num_projectors': 1}),
     dict(name='M = 2, PCR and PTB', options={'model.neck.num_projectors': 2}),
     dict(name='M = 8, PCR and PTB', options={'model.neck.num_projectors': 8}),
 ]
-seeds = [0, 1, 2]
 baseline = 'MoCo v2'
 # On two training views of each validation image.
 post = [

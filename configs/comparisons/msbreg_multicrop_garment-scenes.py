@@ -1,4 +1,5 @@
 # MSBReg's Table 7: more views of one size against small crops. 3 rows × 3 seeds.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'msbreg_multicrop_garment-scenes'
 title = "MSBReg and BYOL with multi-crop on garment scenes (the paper's Table 7)"
 question = 'Does multi-crop help or harm BYOL, and are K views of one size better?'
@@ -8,7 +9,6 @@ rows = [
     dict(name='BYOL + multi-crop', config='../msbreg/byol-multicrop_resnet10_1xb64-24e_garment-scenes.py'),
     dict(name='MSBReg, K = 4', config='../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'),
 ]
-seeds = [0, 1, 2]
 baseline = 'BYOL'
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

@@ -1,4 +1,5 @@
 # MSBReg's Tables 6 and 13: normalisation in the heads. 9 rows × 3 seeds.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'msbreg_norms_garment-scenes'
 title = "BN, LN and weight standardisation in the heads on garment scenes (the paper's Tables 6 and 13)"
 question = (
@@ -37,7 +38,6 @@ rows = [
         options={'model.neck.norm': 'LN', 'model.neck.standardize': True, 'model.lambda_b': 5e-3},
     ),
 ]
-seeds = [0, 1, 2]
 baseline = 'BYOL, BN'
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

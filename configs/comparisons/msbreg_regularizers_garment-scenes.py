@@ -1,5 +1,6 @@
 # L_s + L_b on other methods, which do not know of them. 2 rows a method × 3 seeds. For another method: its config, and
 # the name of its predictor, or `neck` where it has none.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'msbreg_regularizers_garment-scenes'
 title = "MSBReg's L_s and L_b on other methods on garment scenes"
 question = 'Do L_s and L_b help methods that they were not made for? k-NN and RankMe, with and without.'
@@ -26,7 +27,6 @@ for method, config, module, factor in methods:
             baseline=method,
         ),
     ]
-seeds = [0, 1, 2]
 baseline = 'LEWEL_B'
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

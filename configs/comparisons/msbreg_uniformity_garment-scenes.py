@@ -1,4 +1,5 @@
 # MSBReg's Table 12: alignment and uniformity. 4 rows × 3 seeds.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'msbreg_uniformity_garment-scenes'
 title = "Alignment and uniformity of MSBReg on garment scenes (the paper's Table 12)"
 question = (
@@ -20,7 +21,6 @@ rows = [
     ),
     dict(name='MSBReg, K = 4', config='../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'),
 ]
-seeds = [0, 1, 2]
 baseline = 'BYOL'
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

@@ -1,4 +1,5 @@
 # MSBReg's Table 11 at K = 4, and two switches of ours. Run it where there is time: 22 rows × 3 seeds.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'msbreg_weights_garment-scenes'
 title = "MSBReg's weights on garment scenes (the paper's Table 11)"
 question = 'Which weights of L_s and L_b are best, and how wide is the optimum?'
@@ -13,7 +14,6 @@ rows = [
     dict(name='without the own target', options={'model.exclude_self': True}),
     dict(name='L_s on unit vectors', options={'model.normalize': True}),
 ]
-seeds = [0, 1, 2]
 baseline = 'λ_s 0.004, λ_b 0.5'
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),

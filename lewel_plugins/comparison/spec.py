@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-_FIELDS = ('name', 'title', 'question', 'base', 'rows', 'seeds', 'metrics', 'baseline', 'post')
+_FIELDS = ('name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post')
 
 
 class ComparisonError(Exception):
@@ -99,7 +99,7 @@ class Comparison:
 def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Comparison:
     """Read a comparison file.
 
-    Paths in it are relative to it, as in ``_base_``.
+    Paths in it are relative to it, as in ``_base_``. Its ``options`` are those of every row, under the row's own.
 
     Args:
         path: The file, in mmengine's config syntax.
@@ -116,7 +116,8 @@ def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = No
     except Exception as error:  # the file is Python: anything may be raised
         raise ComparisonError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
     _refuse_unknown(entries, _FIELDS, str(path))
-    rows = tuple(_row(entry, entries.get('base'), path, cfg_options or {}) for entry in entries.get('rows', ()))
+    common = entries.get('options', {})
+    rows = tuple(_row(entry, entries.get('base'), common, path, cfg_options or {}) for entry in entries.get('rows', ()))
     comparison = Comparison(
         name=entries.get('name', path.stem),
         title=entries.get('title', path.stem),
@@ -131,7 +132,7 @@ def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = No
     return comparison
 
 
-def _row(entry: dict, base: str | None, path: Path, cfg_options: Mapping[str, Any]) -> Row:
+def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, cfg_options: Mapping[str, Any]) -> Row:
     _refuse_unknown(entry, [field.name for field in fields(Row)], f'a row of {path}')
     if 'name' not in entry:
         raise ComparisonError(f'a row of {path} has no name: {entry}')
@@ -141,7 +142,7 @@ def _row(entry: dict, base: str | None, path: Path, cfg_options: Mapping[str, An
     config = path.parent / config
     if not config.is_file():
         raise ComparisonError(f'{path}: row {entry["name"]!r}: config {str(config)!r} does not exist')
-    options = {**entry.get('options', {}), **cfg_options}
+    options = {**common, **entry.get('options', {}), **cfg_options}
     return Row(**{**entry, 'config': config, 'options': options, 'command': _words(entry.get('command', ()))})
 
 

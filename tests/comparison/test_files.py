@@ -12,7 +12,7 @@ FILES = sorted((Path(__file__).resolve().parents[2] / 'configs' / 'comparisons')
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_comparison_is_valid_and_its_options_change_something(path):
+def test_comparison_is_valid_and_no_two_rows_are_the_same(path):
     comparison = load_comparison(path)
     assert comparison.name == path.stem
     resolved = {}
@@ -20,8 +20,6 @@ def test_comparison_is_valid_and_its_options_change_something(path):
     configs = {config: Config.fromfile(str(config)) for config in paths}  # reading one is slow
     for row in comparison.rows:
         cfg = copy.deepcopy(configs[row.config])
-        before = str(cfg.to_dict())
         cfg.merge_from_dict(dict(row.options))
-        assert not row.options or str(cfg.to_dict()) != before or row.name == comparison.baseline, row.name
         resolved[row.name] = (str(cfg.to_dict()), row.command, row.select)
     assert len(set(resolved.values())) == len(resolved)  # no two rows are the same run

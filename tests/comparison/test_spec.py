@@ -9,6 +9,7 @@ pytestmark = pytest.mark.core
 def test_entries_and_defaults(tmp_path):
     path = write_comparison(
         tmp_path,
+        options={'level': 0, 'common': True},
         rows=[dict(name='A'), dict(name='B', options={'level': 1}), dict(name='C', command='{python} "a b" {json}')],
         post=[dict(name='maps', command=['{python}', 'x'], rows=['A'])],
         metrics=['knn/top1', dict(key='loss', label='Loss', value='best', higher_is_better=False)],
@@ -16,7 +17,9 @@ def test_entries_and_defaults(tmp_path):
     comparison = load_comparison(path, {'level': 2, 'more': True})
     assert comparison.name == 'made_up' and comparison.baseline == 'A' and comparison.seeds == (0, 1)
     assert [row.config.resolve() for row in comparison.rows] == [tmp_path / 'config.py'] * 3
-    assert comparison.rows[1].options == {'level': 2, 'more': True}  # the command line's come last
+    assert comparison.rows[1].options == {'common': True, 'level': 2, 'more': True}  # the command line's come last
+    assert load_comparison(path).rows[0].options == {'level': 0, 'common': True}
+    assert load_comparison(path).rows[1].options == {'level': 1, 'common': True}
     assert comparison.rows[2].command == ('{python}', 'a b', '{json}')
     assert comparison.metrics[0] == Metric('knn/top1') and comparison.metrics[1].heading == 'Loss'
     assert comparison.post[0].rows == ('A',)
