@@ -140,7 +140,7 @@ def state_bytes(model: torch.nn.Module) -> int:
 def measure(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for the base method and one for every M."""
     depth, size, batch = map(int, args.setting.split(':'))
-    data = random_views(batch, size)
+    data = random_views(batch, size, 2)
     rows: list[dict[str, Any]] = []
     steps, heads, updates = [], [], []
     for num in (None, *args.projectors):

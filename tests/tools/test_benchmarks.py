@@ -1,0 +1,39 @@
+"""The benchmark scripts on the smallest shapes: their figures are there and make sense."""
+
+import json
+import sys
+
+import pytest
+from tool_runs import ROOT, run
+
+SCRIPTS = ROOT / 'tools' / 'benchmarks'
+
+
+def results(folder, script: str, *options: str) -> dict:
+    out = folder / 'results.json'
+    done = run(sys.executable, str(SCRIPTS / script), *options, '--out', str(out), cwd=folder)
+    assert done.returncode == 0, done.stdout
+    return json.loads(out.read_text())
+
+
+def test_step_time(tmp_path):
+    methods = ['SMoG, 30,000 groups']
+    found = results(tmp_path, 'step_time.py', '--settings', '18:32:4', '--repeats', '1', '--methods', *methods)
+    assert [row['method'] for row in found['rows']] == methods
+    for row in found['rows']:
+        assert row['ratio'] == pytest.approx(row['step'] / row['passes'])
+        assert row['bytes_step'] >= row['bytes_passes'] > 0
+    assert found['commit'] and '--repeats 1' in found['command']
+    assert '| SMoG, 30,000 groups | 18 | 32 | 4 |' in (tmp_path / 'results.md').read_text(encoding='utf-8')
+
+
+def test_projector_cost(tmp_path):
+    options = ['--methods', 'MoCo v2', '--projectors', '1', '2', '--setting', '18:32:4', '--repeats', '1']
+    rows = results(tmp_path, 'projector_cost.py', *options)['rows']
+    assert [row['projectors'] for row in rows] == ['mmpretrain', 1, 2]
+    assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'])
+
+
+def test_kmeans_cost(tmp_path):
+    found = results(tmp_path, 'kmeans_cost.py', '--rows', '500', '--groups', '20', '--passes', '2')
+    assert found['rows'][0]['rows'] == 500 and found['rows'][0]['groups'] == 20
