@@ -31,7 +31,7 @@ def test_projector_cost(tmp_path):
     options = ['--methods', 'MoCo v2', '--projectors', '1', '2', '--setting', '18:32:4', '--repeats', '1']
     rows = results(tmp_path, 'projector_cost.py', *options)['rows']
     assert [row['projectors'] for row in rows] == ['mmpretrain', 1, 2]
-    assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'])
+    assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'], rel=1e-4)
 
 
 def test_kmeans_cost(tmp_path):
