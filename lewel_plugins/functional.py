@@ -823,4 +823,4 @@ def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor
     counts = torch.bincount(assignment * num_classes + labels, minlength=num_groups * num_classes)
     shares = counts.view(num_groups, num_classes).double()
     shares = shares / shares.sum(1, keepdim=True)  # 0 / 0 in empty groups
-    return -torch.special.xlogy(shares, shares).sum(1)
+    return torch.special.entr(shares).sum(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lewel_plugins.functional import group_entropy
 
-_STYLES = ('-', '--', ':', '-.')
+_STYLES = ('-', ':', '-.')
 
 
 def shuffled_entropy(assignment: Tensor, labels: Tensor, num_groups: int, seed: int = 0) -> Tensor:
@@ -47,25 +47,32 @@ def density(values: np.ndarray, at: np.ndarray, top: float) -> np.ndarray:
     return kernels.sum(1) / (len(values) * width * np.sqrt(2 * np.pi))
 
 
-def draw_entropy_density(entropies: Mapping[str, Tensor], num_classes: int) -> Figure:
-    """Density of the groups over their class entropy, a line a set of groups. SMoG, Fig. 5.
+def draw_entropy_density(entropies: Mapping[str, Tensor], references: Mapping[str, Tensor], num_classes: int) -> Figure:
+    """Density of the groups over their class entropy, a colour a set of groups. SMoG, Fig. 5.
 
     Args:
         entropies: Entropy of each group by title, (l,), NaN for empty groups, which are left out.
+        references: The same with shuffled labels, by the same titles: thin and dashed. A narrow one may leave the axes,
+            which are as high as the groups' own curves need.
         num_classes: Number of classes C; the entropy is at most log C.
     """
     top = log(max(2, num_classes))
     at = np.linspace(0, top, 300)
     figure = Figure(figsize=(6.4, 4), layout='constrained', dpi=120)
     axis = figure.subplots()
-    for i, (title, entropy) in enumerate(entropies.items()):
-        values = entropy[~entropy.isnan()].numpy()
-        axis.plot(at, density(values, at, top), _STYLES[i % len(_STYLES)], label=f'{title}, mean {values.mean():.2f}')
+    highest = 0.0
+    for i, title in enumerate(entropies):
+        values, shuffled = (each[title][~each[title].isnan()].numpy() for each in (entropies, references))
+        curve = density(values, at, top)
+        highest = max(highest, curve.max())
+        label = f'{title}: mean {values.mean():.2f}, labels shuffled {shuffled.mean():.2f}'
+        axis.plot(at, curve, _STYLES[i // 10 % len(_STYLES)], color=f'C{i % 10}', label=label)
+        axis.plot(at, density(shuffled, at, top), '--', color=f'C{i % 10}', linewidth=0.8, label='_')
     axis.set_xlim(0, top)
-    axis.set_ylim(0)
+    axis.set_ylim(0, 1.5 * highest)  # room for the legend
     axis.set_xlabel(f'entropy of the classes in a group, nats (log {num_classes} = {top:.2f})')
     axis.set_ylabel('density of groups')
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, title='solid: the groups; dashed: of their sizes, labels shuffled', fontsize='small')
     return figure
 
 

@@ -36,8 +36,10 @@ def test_shuffled_labels_are_more_mixed_than_pure_groups_of_the_same_sizes():
 
 def test_figures_show_what_they_are_given():
     entropies = dict(a=torch.tensor([0.1, float('nan'), 1.0]), b=torch.tensor([0.5, 0.6, 0.7]))
-    axis = draw_entropy_density(entropies, 10).axes[0]
-    assert [line.get_label() for line in axis.lines] == ['a, mean 0.55', 'b, mean 0.60']
+    references = dict(a=torch.tensor([1.0, float('nan'), 2.0]), b=torch.tensor([2.2, 2.2, 2.3]))
+    axis = draw_entropy_density(entropies, references, 10).axes[0]
+    labels = [line.get_label() for line in axis.lines][::2]
+    assert labels == ['a: mean 0.55, labels shuffled 1.50', 'b: mean 0.60, labels shuffled 2.23']
     assert axis.get_xlim() == (0, pytest.approx(np.log(10)))
     rows = [('first', torch.rand(3, 3, 8, 8)), ('second', torch.rand(1, 3, 8, 8))]
     figure = draw_contact_sheet(rows, 3, 'title')

@@ -138,7 +138,7 @@ def contact_sheet_rows(grouping: Grouping, entropy: Tensor, groups: list[int], c
 def main() -> None:
     args = parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    entropies, results, num_classes = {}, {}, 0
+    entropies, references, results, num_classes = {}, {}, {}, 0
     print('| groups of | used, % | entropy | labels shuffled | by image | labels shuffled |')
     print('|---' * 6 + '|')
     for path, name in zip(args.checkpoints, args.names):
@@ -149,7 +149,7 @@ def main() -> None:
         sizes = grouping.assignment.bincount(minlength=l)
         numbers = summary(entropy, sizes, reference)
         results[name] = dict(checkpoint=str(path), **numbers)
-        entropies[name], entropies[f'{name}, labels shuffled'] = entropy, reference
+        entropies[name], references[name] = entropy, reference
         num_classes = max(num_classes, int(grouping.labels.max()) + 1)
         columns = ('entropy', 'entropy_shuffled', 'entropy_by_image', 'entropy_by_image_shuffled')
         cells = [f'{100 * numbers["share_used"]:.0f}', *(f'{numbers[column]:.3f}' for column in columns)]
@@ -164,7 +164,7 @@ def main() -> None:
             f'{name}: the {len(purest)} purest groups and, below, the {len(mixed)} most mixed (entropy in nats)',
         )
         sheet.savefig(args.out / f'groups_{name}.png')
-    draw_entropy_density(entropies, num_classes).savefig(args.out / 'entropy.png')
+    draw_entropy_density(entropies, references, num_classes).savefig(args.out / 'entropy.png')
     described = dict(split=args.split, num_classes=num_classes, results=results)
     (args.out / 'group_quality.json').write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
     print(f'Pictures and numbers written to {args.out}')
