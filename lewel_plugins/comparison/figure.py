@@ -14,6 +14,8 @@ from .table import Results, RowResult
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8c6d31')
+_STYLES = ('-', '-.', ':')  # of the first rows that have a colour, the next ones, …
+_COLUMNS = 3  # panels side by side
 _LEAST_WIDTH = 8.0  # inches: room for the legend
 _INCHES_A_LETTER = 0.085  # of the legend and the title
 _INCHES_A_HANDLE = 0.6
@@ -22,7 +24,7 @@ _INCHES_A_HANDLE = 0.6
 def draw_curves(results: Results, path: Path) -> bool:
     """Draw a panel for every metric that was logged over training.
 
-    A row is its mean over seeds and a band from its lowest to its highest seed, where all its seeds have a value; a
+    A row is its mean over seeds and a band from its lowest to its highest seed, as far as all its seeds have come; a
     row without training is a dashed line.
 
     Args:
@@ -39,19 +41,24 @@ def draw_curves(results: Results, path: Path) -> bool:
     ]
     if not panels:
         return False
-    width = max(_LEAST_WIDTH, 5.2 * len(panels) + 0.4)
-    figure = Figure(figsize=(width, 4.3), layout='constrained')
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    columns = min(_COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    width = max(_LEAST_WIDTH, 5.2 * columns + 0.4)
+    figure = Figure(figsize=(width, 3.4 * lines + 0.9), layout='constrained')
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis, metric in zip(axes, panels):
         _draw_panel(axis, metric, results.rows)
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    axes = axes[: len(panels)]
     handles, labels = axes[0].get_legend_handles_labels()
     for axis in axes[1:]:
         for handle, label in zip(*axis.get_legend_handles_labels()):
             if label not in labels:
                 handles.append(handle)
                 labels.append(label)
-    columns = max(1, int(width / (_INCHES_A_LETTER * max(map(len, labels)) + _INCHES_A_HANDLE)))
-    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), columns), frameon=False)
+    entries = max(1, int(width / (_INCHES_A_LETTER * max(map(len, labels)) + _INCHES_A_HANDLE)))
+    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), entries), frameon=False)
     seeds = max(len(row.curves) for row in results.rows)  # of those planned, the ones that have run
     of_seeds = f' (mean and range of {seeds} seeds)' if seeds > 1 else ' (one seed)'
     figure.suptitle(textwrap.fill(results.title + of_seeds, int(width / _INCHES_A_LETTER)), fontsize='medium')
@@ -61,20 +68,23 @@ def draw_curves(results: Results, path: Path) -> bool:
 
 
 def _draw_panel(axis: Axes, metric: Metric, rows: Sequence[RowResult]) -> None:
+    band = 0.18 if len(rows) <= 6 else 0.06
     for index, row in enumerate(rows):
-        colour = _COLOURS[index % len(_COLOURS)]
-        curves = [curves[metric.key] for curves in row.curves.values() if metric.key in curves]
+        colour, style = _COLOURS[index % len(_COLOURS)], _STYLES[index // len(_COLOURS) % len(_STYLES)]
+        curves = [curves[metric.key] for curves in row.curves.values() if curves.get(metric.key, ([], []))[0]]
         constants = [] if curves else [values[metric.key] for values in row.values.values() if metric.key in values]
         if curves:
-            x = sorted(set.intersection(*(set(curve[0]) for curve in curves)))
-            y = np.array([[dict(zip(*curve))[at] for at in x] for curve in curves])
+            first, last = max(curve[0][0] for curve in curves), min(curve[0][-1] for curve in curves)
+            x = sorted(at for at in set.union(*(set(curve[0]) for curve in curves)) if first <= at <= last)
+            y = np.array([np.interp(x, *curve) for curve in curves])  # values that repeat are not all in a curve
             marker = 'o' if len(x) <= 30 else None
-            axis.plot(x, y.mean(0), color=colour, label=row.name, linewidth=1.8, marker=marker, markersize=3)
-            axis.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.18, linewidth=0)
+            line = dict(color=colour, linestyle=style, linewidth=1.8, marker=marker, markersize=3)
+            axis.plot(x, y.mean(0), label=row.name, **line)
+            axis.fill_between(x, y.min(0), y.max(0), color=colour, alpha=band, linewidth=0)
         elif constants:
             axis.axhline(float(np.mean(constants)), color=colour, label=row.name, linewidth=1.5, linestyle='--')
             if len(constants) > 1:
-                axis.axhspan(min(constants), max(constants), color=colour, alpha=0.18, linewidth=0)
+                axis.axhspan(min(constants), max(constants), color=colour, alpha=band, linewidth=0)
     axis.set_title(metric.heading, fontsize='medium')
     axis.set_xlabel('iteration')
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))

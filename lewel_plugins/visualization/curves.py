@@ -68,7 +68,7 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
         raise FileNotFoundError(f'no <start>/vis_data/scalars.json in {str(work_dir)!r}: is it the work dir of a run?')
     points: dict[str, dict[int, float]] = {}
     for file in files:
-        iteration, latest = 0, dict[str, float]()
+        iteration, latest, repeated = 0, dict[str, float](), dict[str, int]()
         for number, line in enumerate(file.read_text(encoding='utf-8').splitlines()):
             try:
                 record = json.loads(line)
@@ -79,8 +79,15 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
             if is_training and number == 0:
                 _drop_from(points, iteration)
             for name, value in record.items():
-                if isinstance(value, (int, float)) and not (name in _RARE and latest.get(name) == value):
+                if not isinstance(value, (int, float)):
+                    continue
+                if name in _RARE and latest.get(name) == value:
+                    repeated[name] = iteration
+                else:
                     points.setdefault(name, {})[iteration] = latest[name] = value
+                    repeated.pop(name, None)
+        for name, last in repeated.items():  # so that a value that changes no more is drawn to the end
+            points[name][last] = latest[name]
     return {name: (sorted(p), [p[i] for i in sorted(p)]) for name, p in points.items()}
 
 

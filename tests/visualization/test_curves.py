@@ -41,10 +41,10 @@ def test_a_resumed_run_is_one_curve(tmp_path):
     assert curves['knn/top1'] == ([], [])
 
 
-def test_repeated_values_of_the_monitor_are_one_point(tmp_path):
+def test_repeated_values_of_the_monitor_are_one_point_and_the_last(tmp_path):
     _write(tmp_path, '20260101', [_train(i, loss=1.0, std=0.5 if i < 4 else 0.7) for i in range(1, 7)])
     curves = read_curves(tmp_path)
-    assert curves['std'] == ([1, 4], [0.5, 0.7])
+    assert curves['std'] == ([1, 4, 6], [0.5, 0.7, 0.7])
     assert len(curves['loss'][0]) == 6
 
 
