@@ -12,8 +12,10 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 
 from lewel_plugins import runner_setup
 from lewel_plugins.checkpoint import backbone_config, read_tensors
@@ -59,6 +61,15 @@ def set_seed(cfg: Config, seed: int) -> None:
         dataset.seed = seed
 
 
+class LastMetrics(Hook):
+    """Keeps the metrics of the last validation."""
+
+    metrics: dict[str, float] | None = None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+
 def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Train by the Runner, with the config's augmentation; metrics of the last validation."""
     runner_setup.set_work_dir(cfg, args.work_dir)
@@ -68,8 +79,10 @@ def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     runner_setup.set_resume(cfg, 'auto')
     runner_setup.prepare(cfg, args.launcher)
     runner = runner_setup.build_runner(cfg)
+    last = LastMetrics()
+    runner.register_hook(last)
     runner.train()
-    return dict(runner.val())
+    return last.metrics or dict(runner.val())  # nothing is validated in a run that was finished before
 
 
 def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:

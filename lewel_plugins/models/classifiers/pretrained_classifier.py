@@ -46,7 +46,8 @@ class PretrainedClassifier(ImageClassifier):
         super().__init__(
             backbone=built,
             head={'in_channels': feature_width(built), **head},
-            data_preprocessor=data_preprocessor,
+            # Built here, as ImageClassifier hands arguments of its own to one of any type.
+            data_preprocessor=MMENGINE_MODELS.build({'type': 'ClsDataPreprocessor', **(data_preprocessor or {})}),
         )
         self.checkpoint = checkpoint
         self.frozen = frozen
