@@ -83,7 +83,8 @@ class Frozen:
     """
 
     def __init__(self, suite: Config, checkpoint: Path, seed: int, out: Path, options: dict[str, Any]) -> None:
-        self.suite, self.seed, self.out, self.name = suite, seed, out, checkpoint.name
+        self.suite, self.seed, self.out = suite, seed, out
+        self.name = f'{checkpoint.resolve().parent.name}/{checkpoint.name}'
         self.cfg = runner_setup.load_config(str(Path(suite.filename).parent / suite.linear))
         self.cfg.merge_from_dict(options)
         self.cfg.model.checkpoint = str(checkpoint)
@@ -95,7 +96,7 @@ class Frozen:
 
     @cached_property
     def loaders(self) -> dict[str, DataLoader]:
-        pipeline = self.cfg.val_dataloader.dataset.pipeline
+        pipeline = self.cfg.val_dataloader.dataset.get('pipeline')
         return dict(bank=plain_loader(self.cfg.train_dataloader, pipeline), query=plain_loader(self.cfg.val_dataloader))
 
     @cached_property

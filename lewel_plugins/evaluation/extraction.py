@@ -7,9 +7,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-
-from lewel_plugins.datasets import PretrainDataset
+from torch.utils.data import DataLoader
 
 from .feature_loop import labels_and_indices, pooled_features
 from .feature_metric import FeatureSet
@@ -44,11 +42,6 @@ def _with_pipeline(dataset: dict, pipeline: list) -> dict:
     if 'dataset' in dataset:  # a wrapper
         return {**dataset, 'dataset': _with_pipeline(dataset['dataset'], pipeline)}
     return {**dataset, 'pipeline': pipeline}
-
-
-def innermost(dataset: Dataset) -> Dataset:
-    """The dataset in a ``PretrainDataset``, or the dataset itself."""
-    return dataset.dataset if isinstance(dataset, PretrainDataset) else dataset
 
 
 @torch.no_grad()

@@ -92,7 +92,7 @@ def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     MMLogger.get_instance('mmengine', log_level='WARNING')
     seed = cfg.randomness.seed
     model = build_classifier(cfg, seed)
-    pipeline = cfg.val_dataloader.dataset.pipeline
+    pipeline = cfg.val_dataloader.dataset.get('pipeline')
     bank = extract_features(model, plain_loader(cfg.train_dataloader, pipeline), 'features, training')
     query = extract_features(model, plain_loader(cfg.val_dataloader), 'features, validation')
     results = linear_probe(cfg, model.head, bank, query, args.lrs or [cfg.optim_wrapper.optimizer.lr], seed)
