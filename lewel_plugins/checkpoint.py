@@ -131,7 +131,7 @@ def backbone_config(checkpoint: dict[str, Any], path: str | Path) -> dict[str, A
         model = config_of(checkpoint, path).get('model') or {}
         if 'backbone' not in model:
             raise SetupError(f'the config in {path} is of a model without a backbone: {model.get("type")}')
-        found = copy.deepcopy(model.backbone.to_dict())
+        found = copy.deepcopy(dict(model['backbone']))
     found.pop('init_cfg', None)  # what it was initialised from is overwritten
     return found
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ class LinearResult(NamedTuple):
     bias: Tensor
 
 
-def build_classifier(cfg: Config, seed: int) -> nn.Module:
+def build_classifier(cfg: Config, seed: int) -> Any:
     """The config's classifier as the Runner initialises it under ``seed``: the same head, bit for bit."""
     set_random_seed(seed)
     model = MODELS.build(model_config(cfg))
@@ -97,7 +97,7 @@ def linear_probe(
         if unlabelled:
             raise ValueError(f'{unlabelled} of {len(features.label)} {name} images have no label')
     device = bank.feat.device
-    heads = [copy.deepcopy(head.fc).to(device) for _ in lrs]  # type: ignore[arg-type]
+    heads = [copy.deepcopy(cast(nn.Linear, head.fc)).to(device) for _ in lrs]
     order, batch_size = _order(cfg, len(bank.feat), seed)
     drop_last = bool(cfg.train_dataloader.get('drop_last', False))
     steps = len(bank.feat) // batch_size if drop_last else -(-len(bank.feat) // batch_size)
@@ -142,7 +142,7 @@ def _schedulers(cfg: Config, wrapper: OptimWrapper, epoch_length: int) -> list:
     return [PARAM_SCHEDULERS.build(dict(config), default_args=default) for config in configs]
 
 
-def _step(heads: Sequence[nn.Module], wrappers: Sequence[OptimWrapper], x: Tensor, labels: Tensor) -> None:
+def _step(heads: Sequence[nn.Linear], wrappers: Sequence[OptimWrapper], x: Tensor, labels: Tensor) -> None:
     weight: Tensor = torch.cat([fc.weight for fc in heads])  # (R·C, D)
     bias: Tensor = torch.cat([fc.bias for fc in heads])
     logits = F.linear(x, weight, bias).view(len(x) * len(heads), -1)  # (N·R, C)
@@ -156,10 +156,10 @@ def _step(heads: Sequence[nn.Module], wrappers: Sequence[OptimWrapper], x: Tenso
 
 
 @torch.no_grad()
-def _measure(fc: nn.Module, lr: float, query: FeatureSet, chunk: int = 4096) -> LinearResult:
-    parts = [fc(x).topk(min(5, len(fc.bias)), dim=1).indices for x in query.feat.split(chunk)]  # type: ignore[arg-type]
+def _measure(fc: nn.Linear, lr: float, query: FeatureSet, chunk: int = 4096) -> LinearResult:
+    parts = [fc(x).topk(min(5, len(fc.bias)), dim=1).indices for x in query.feat.split(chunk)]
     best = torch.cat(parts)  # (Q, 5)
     hit = best == query.label[:, None]
     top1, top5 = (100 * hits.double().mean().item() for hits in (hit[:, 0], hit.any(1)))
-    weight, bias = fc.weight.detach().clone(), fc.bias.detach().clone()  # type: ignore[operator]
+    weight, bias = fc.weight.detach().clone(), fc.bias.detach().clone()
     return LinearResult(lr, top1, top5, best[:, 0], weight, bias)

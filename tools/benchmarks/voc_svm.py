@@ -40,7 +40,7 @@ def evaluate(cfg: Config) -> dict[str, Any]:
         loader = plain_loader(cfg[f'{name}_dataloader'])
         features = extract_features(model, loader, f'features, {name}', labelled=False)
         sets.append((features.feat, voc_targets(loader.dataset)))
-    benchmark = SVMBenchmark(*sets, seed=cfg.svm.seed)
+    benchmark = SVMBenchmark(sets[0], sets[1], cfg.svm.seed)
     low_shot = {str(n): benchmark.low_shot(n, cfg.svm.draws, cfg.svm.low_shot_cost) for n in cfg.svm.shots}
     return dict(full=benchmark.full(cfg.svm.costs, cfg.svm.folds), low_shot=low_shot)
 
