@@ -94,7 +94,7 @@ def main() -> None:
         speed_up_of_whole_recipe=slow * whole / args.epochs / (extraction + training * whole / args.epochs),
         rates=rows,
     )
-    print('| learning rate | top-1 slow, % | top-1 fast, % | largest difference of weights |\n|---|---|---|---|')
+    print('| learning rate | slow top-1, % | fast top-1, % | weights differ by |\n|---|---|---|---|')
     for row in rows:
         print(f'| {row["lr"]:g} | {row["top1_slow"]:.2f} | {row["top1_fast"]:.2f} | {row["difference"]:.1e} |')
     print(
