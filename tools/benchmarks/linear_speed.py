@@ -98,7 +98,7 @@ def main() -> None:
     for row in rows:
         print(f'| {row["lr"]:g} | {row["top1_slow"]:.2f} | {row["top1_fast"]:.2f} | {row["difference"]:.1e} |')
     print(
-        f'{args.epochs} epochs, {len(rows)} learning rates: slow {slow:.1f} s, fast {extraction:.1f} s for features and '
+        f'{args.epochs} epochs, {len(rows)} learning rates: slow {slow:.1f} s, fast {extraction:.1f} s (features) + '
         f'{training:.1f} s: {record["speed_up"]:.1f} times as fast; at all {whole} epochs '
         f'{record["speed_up_of_whole_recipe"]:.0f} times'
     )
