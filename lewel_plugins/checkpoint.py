@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from .runner_setup import SetupError
 
@@ -115,3 +116,57 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
         raise SetupError(f"{path} does not fit the config's model: {' '.join(str(error).split())[:500]}") from None
     model.eval()  # whose overrides in OpenMMLab do not all return the model
     return model
+
+
+def backbone_config(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Config of the backbone in a checkpoint of a training or in an export of ``tools/export_backbone.py``.
+
+    Raises:
+        SetupError: The checkpoint tells none.
+    """
+    exported = checkpoint.get('meta', {}).get('backbone')
+    if isinstance(exported, dict):
+        found = copy.deepcopy(exported)
+    else:
+        model = config_of(checkpoint, path).get('model') or {}
+        if 'backbone' not in model:
+            raise SetupError(f'the config in {path} is of a model without a backbone: {model.get("type")}')
+        found = copy.deepcopy(dict(model['backbone']))
+    found.pop('init_cfg', None)  # what it was initialised from is overwritten
+    return found
+
+
+def load_backbone(backbone: nn.Module, path: str | Path, prefix: str = 'backbone.') -> int:
+    """Load all tensors of a backbone, parameters and buffers, from a checkpoint; nothing else of the file is used.
+
+    Args:
+        backbone: Any OpenMMLab backbone.
+        path: A checkpoint of a pretraining, or an export.
+        prefix: What the names of the backbone's tensors start with in the file.
+
+    Returns:
+        The number of tensors loaded: all that the backbone has.
+
+    Raises:
+        SetupError: A tensor is missing or has another shape, or the file has further tensors of a backbone. All are
+            listed; then nothing has been loaded.
+    """
+    own = backbone.state_dict()
+    state = read_tensors(path)['state_dict']
+    found = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    problems = {
+        'missing in the checkpoint': [name for name in own if name not in found],
+        'of another shape': [
+            f'{name} {tuple(found[name].shape)}, not {tuple(own[name].shape)}'
+            for name in own
+            if name in found and found[name].shape != own[name].shape
+        ],
+        'that the backbone lacks': [name for name in found if name not in own],
+    }
+    said = [f'\n  {len(names)} {what}: {", ".join(names)}' for what, names in problems.items() if names]
+    if said:
+        raise SetupError(
+            f'{path} does not hold a {type(backbone).__name__} of {len(own)} tensors under {prefix!r}:{"".join(said)}'
+        )
+    backbone.load_state_dict(found)
+    return len(own)

@@ -1,5 +1,6 @@
 """Where a result comes from: commit, machine, date."""
 
+import hashlib
 import os
 import platform
 import re
@@ -62,3 +63,12 @@ def _processor() -> str:
 def now() -> str:
     """UTC, to the second, as in ``2026-01-31 12:00:00 UTC``."""
     return datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M:%S UTC')
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, read in parts."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -1,6 +1,8 @@
 from .fashion_mnist_10k import FashionMNIST10k
 from .image_tree import ImageTree
 from .imagenet_subset import ImageNetSubset
+from .inaturalist import INaturalist
+from .labelled_split import LabelledSplit
 from .pretrain_dataset import PretrainDataset, SampleId
 from .seeded_sampler import SeededSampler
 from .stl10 import STL10
@@ -8,8 +10,10 @@ from .stl10 import STL10
 __all__ = [
     'STL10',
     'FashionMNIST10k',
+    'INaturalist',
     'ImageNetSubset',
     'ImageTree',
+    'LabelledSplit',
     'PretrainDataset',
     'SampleId',
     'SeededSampler',

@@ -118,13 +118,51 @@ def knn_predict(
     Raises:
         ValueError: k is larger than the bank, or an argument is out of range.
     """
-    check_knn_arguments([k], temperature, chunk)
-    check_bank_size([k], bank.shape[0])
+    return knn_classes(query, bank, labels, num_classes, [k], temperature, chunk)[0]
+
+
+def knn_classes(
+    query: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    k: Sequence[int],
+    temperature: float | None = 0.07,
+    chunk: int = 2048,
+) -> Tensor:
+    """:func:`knn_predict` for several numbers of neighbours, from one search.
+
+    Args:
+        k: Numbers of neighbours, K of them, each at most B.
+
+    Returns:
+        Predicted classes, (K, Q) int64.
+
+    Raises:
+        ValueError: A k is larger than the bank, or an argument is out of range.
+    """
+    similarity, neighbours = nearest(query, bank, list(k), temperature, chunk)
+    voters = labels[neighbours]
+    return torch.stack([knn_vote(similarity[:, :each], voters[:, :each], num_classes, temperature) for each in k])
+
+
+def nearest(
+    query: Tensor, bank: Tensor, k: Sequence[int], temperature: float | None = None, chunk: int = 2048
+) -> tuple[Tensor, Tensor]:
+    """The max(k) nearest rows of the bank under the cosine.
+
+    Returns:
+        Similarities, (Q, max k) float32, nearest first, and positions in the bank, (Q, max k) int64.
+
+    Raises:
+        ValueError: A k is larger than the bank, or an argument is out of range.
+    """
+    check_knn_arguments(k, temperature, chunk)
+    check_bank_size(k, bank.shape[0])
     query, bank = F.normalize(query.float(), dim=1), F.normalize(bank.float(), dim=1)
     position = torch.arange(bank.shape[0], device=bank.device)
     keys: Tensor | None = None
     for part, part_position in zip(bank.split(chunk), position.split(chunk)):
-        keys = merge_neighbours(keys, query, part, part_position, k, chunk)
+        keys = merge_neighbours(keys, query, part, part_position, max(k), chunk)
     assert keys is not None  # the bank holds at least k >= 1 rows
-    similarity, neighbours = neighbours_from_keys(keys)
-    return knn_vote(similarity, labels[neighbours], num_classes, temperature)
+    return neighbours_from_keys(keys)

@@ -10,6 +10,7 @@ from .algorithms import (
     SMoG,
 )
 from .backbones import ResNet10
+from .classifiers import PretrainedClassifier
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache
 from .key_queue import KeyQueue
@@ -35,6 +36,7 @@ __all__ = [
     'MomentumEncoder',
     'MomentumPretrainer',
     'MultiProjectorNeck',
+    'PretrainedClassifier',
     'ProjectionNeck',
     'ProjectorBalance',
     'ResNet10',

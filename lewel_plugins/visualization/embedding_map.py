@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lewel_plugins import functional as LF
+
 _MAX_LEGEND = 20
 
 
@@ -57,6 +59,40 @@ def tsne(x: Tensor, seed: int = 0) -> Tensor:
     unit = F.normalize(x.float(), dim=1).numpy()
     perplexity = min(30.0, (len(unit) - 1) / 3)
     return torch.from_numpy(TSNE(init='pca', perplexity=perplexity, random_state=seed).fit_transform(unit))
+
+
+def map_embeddings(
+    x: Tensor, labels: Tensor, classes: Sequence[str], title: str = '', with_tsne: bool = False
+) -> tuple[Figure, dict]:
+    """PCA of embeddings, and t-SNE if asked for, with the spectrum of their covariance.
+
+    Args:
+        x: Embeddings, (N, d).
+        labels: Class of each, (N,); −1 where there is none.
+        classes: Names of the classes; numbers stand for them where there are too few.
+        title: Title of the figure.
+        with_tsne: Whether to draw t-SNE beside PCA; needs scikit-learn.
+
+    Returns:
+        The figure, and its numbers: ``images``, ``dimensions``, ``rank_me``, ``uniformity``, ``pca_shares``,
+        ``spectrum``.
+    """
+    count = int(labels.max()) + 1 if len(labels) else 0
+    classes = classes if len(classes) >= count else [str(i) for i in range(count)]
+    points, shares = pca(x)
+    maps = {f'PCA, {100 * shares.sum():.0f} % of the variance': points}
+    if with_tsne:
+        maps['t-SNE'] = tsne(x)
+    spectrum = LF.covariance_spectrum(x.double())
+    numbers = dict(
+        images=len(x),
+        dimensions=x.shape[1],
+        rank_me=float(LF.rank_me(x)),
+        uniformity=float(LF.uniformity(x)),
+        pca_shares=shares.tolist(),
+        spectrum=spectrum.tolist(),
+    )
+    return draw_embedding_map(maps, labels, classes, spectrum, title), numbers
 
 
 def draw_embedding_map(

@@ -6,7 +6,8 @@ from torch import Tensor
 
 def to_rgb(images: Tensor, model: BaseModel) -> Tensor:
     """Images (N, 3, H, W) as they come out of the pipeline of ``model`` to RGB in [0, 1]."""
-    swap = getattr(model.data_preprocessor, '_channel_conversion', False)
+    preprocessor = model.data_preprocessor
+    swap = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'to_rgb', False))  # of a classifier
     images = images.flip(1) if swap else images
     if not images.is_floating_point():
         return images.float() / 255

@@ -4,7 +4,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from lewel_plugins.evaluation import knn_predict
-from lewel_plugins.evaluation.knn import _to_keys, neighbours_from_keys
+from lewel_plugins.evaluation.knn import _to_keys, knn_classes, nearest, neighbours_from_keys
 
 pytestmark = pytest.mark.core
 
@@ -81,3 +81,17 @@ def test_no_query():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         knn_predict(*_data(), 5, **arguments)
+
+
+def test_several_numbers_of_neighbours_from_one_search():
+    query, bank, labels = _data()
+    together = knn_classes(query, bank, labels, 5, [1, 20, 150], 0.07, chunk=32)
+    assert together.shape == (3, 90)
+    for k, found in zip((1, 20, 150), together):
+        assert torch.equal(found, knn_predict(query, bank, labels, 5, k, 0.07))
+    similarity, places = nearest(query, bank, [3, 2])
+    cosines = torch.nn.functional.normalize(query, dim=1) @ torch.nn.functional.normalize(bank, dim=1).T
+    torch.testing.assert_close(similarity, cosines.topk(3).values)
+    assert torch.equal(places, cosines.topk(3).indices)
+    with pytest.raises(ValueError, match='k = 151 neighbours were asked for'):
+        knn_classes(query, bank, labels, 5, [1, 151])

@@ -19,12 +19,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from lewel_plugins import functional as LF
 from lewel_plugins import runner_setup
 from lewel_plugins.checkpoint import build_model, config_of, read_tensors
 from lewel_plugins.evaluation.feature_loop import embeddings, labels_and_indices, pooled_features, preprocessed_images
 from lewel_plugins.runner_setup import SetupError
-from lewel_plugins.visualization.embedding_map import draw_embedding_map, pca, tsne
+from lewel_plugins.visualization.embedding_map import map_embeddings
 
 
 def parse_args() -> argparse.Namespace:
@@ -87,27 +86,11 @@ def main() -> None:
     x, labels = read_embeddings(model, loader, args.layer)
     if not x.isfinite().all():
         raise SetupError(f'the embeddings of {path} hold NaN or infinite entries')
-    count = int(labels.max()) + 1 if len(labels) else 0
-    classes = classes if len(classes) >= count else [str(i) for i in range(count)]
-
-    points, shares = pca(x)
-    maps = {f'PCA, {100 * shares.sum():.0f} % of the variance': points}
-    if args.tsne:
-        maps['t-SNE'] = tsne(x)
-    spectrum = LF.covariance_spectrum(x.double())
-    figure = draw_embedding_map(maps, labels, classes, spectrum, f'{args.layer} of {Path(path).name}, {len(x)} images')
+    title = f'{args.layer} of {Path(path).name}, {len(x)} images'
+    figure, numbers = map_embeddings(x, labels, classes, title, args.tsne)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out)
-    numbers = dict(
-        checkpoint=str(path),
-        layer=args.layer,
-        images=len(x),
-        dimensions=x.shape[1],
-        rank_me=float(LF.rank_me(x)),
-        uniformity=float(LF.uniformity(x)),
-        pca_shares=shares.tolist(),
-        spectrum=spectrum.tolist(),
-    )
+    numbers = dict(checkpoint=str(path), layer=args.layer, **numbers)
     out = args.out.with_suffix('.json')
     out.write_text(json.dumps(numbers, indent=2) + '\n', encoding='utf-8')
     print(f'{len(x)} embeddings of {x.shape[1]} dimensions: RankMe {numbers["rank_me"]:.1f}, ', end='')

@@ -1,0 +1,26 @@
+# default_runtime.py without what belongs to pretraining: the teacher's update, and the monitor of embeddings.
+default_scope = 'mmpretrain'
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='lewel_plugins.AtomicCheckpointHook', interval=10, max_keep_ckpts=1),
+    sampler_seed=dict(type='lewel_plugins.ReproducibilityHook'),
+    non_finite=dict(type='lewel_plugins.NonFiniteHook'),
+    broken_images=dict(type='lewel_plugins.BrokenImageHook', max_share=0.01),
+)
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+log_level = 'INFO'
+log_processor = dict(window_size=50)
+load_from = None
+resume = False
+randomness = dict(seed=0)

@@ -1,0 +1,20 @@
+# All protocols on garment scenes: tools/evaluate.py FILE CHECKPOINT --out DIR.
+# Of frozen features, `linear` names images and recipe; the first of `lrs` counts, the others show how much it matters.
+linear = 'linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
+lrs = (0.4, 0.04, 4.0)
+knn = dict(k=(1, 5, 20, 200), temperature=0.07)
+# Every further protocol is a command that writes a json object of numbers to {json}. {out} is a folder for it, {configs}
+# the folder of this file; {python}, {tools}, {checkpoint} and {seed} are there, too.
+semi = '{{python}} {{tools}}/benchmarks/classification.py {{configs}}/semi/{config} {{checkpoint}} --seed {{seed}}'
+semi += ' --work-dir {{out}} --json {{json}}'
+commands = [
+    dict(
+        name='semi_1pct',
+        command=semi.format(config='lewel-semi-1pct_1xb64-steplr-50e_garment-scenes.py'),
+    ),
+    dict(
+        name='semi_10pct',
+        command=semi.format(config='lewel-semi-10pct_1xb64-steplr-50e_garment-scenes.py'),
+    ),
+]
+del semi

@@ -1,0 +1,10 @@
+# LEWEL_M's linear evaluation, on ImageNet.
+_base_ = [
+    '../../_base_/models/pretrained-classifier.py',
+    '../../_base_/classification/in1k_cls.py',
+    '../../_base_/schedules/linear_lars_coslr-90e.py',
+    '../../_base_/classification_runtime.py',
+]
+model = dict(head=dict(num_classes=1000))
+train_dataloader = dict(batch_size=512)
+auto_scale_lr = dict(base_batch_size=4096)

@@ -1,0 +1,3 @@
+from .pretrained_classifier import PretrainedClassifier
+
+__all__ = ['PretrainedClassifier']

@@ -1,0 +1,100 @@
+import torch
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmpretrain.models import ImageClassifier
+from torch import Tensor, nn
+
+from lewel_plugins.checkpoint import backbone_config, load_backbone, read_tensors
+from lewel_plugins.evaluation.feature_loop import pooled
+from lewel_plugins.registry import MODELS
+from lewel_plugins.runner_setup import SetupError
+
+
+@MODELS.register_module()
+class PretrainedClassifier(ImageClassifier):
+    """mmpretrain's classifier on the backbone of a pretraining checkpoint.
+
+    Every tensor of the backbone is loaded, or the construction of the run fails and lists what is missing. The head
+    gets the features that k-NN measures: the backbone's last output, averaged over positions if it is a map, float32.
+
+    Args:
+        checkpoint: Checkpoint of a pretraining, or an export of its backbone; None starts from random weights.
+        head: Config of the head; ``in_channels`` is the backbone's width where it is not given.
+        backbone: Config of the backbone; None takes the one that the checkpoint names.
+        frozen: Linear evaluation: the backbone has no gradient and stays in eval mode (BN by its running statistics).
+        data_preprocessor: Config; mmpretrain's ``ClsDataPreprocessor`` by default. One that makes a list of one view
+            (``BatchViews``) works as well.
+
+    Raises:
+        SetupError: No checkpoint was named; or, from ``init_weights``, it does not fit.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | None,
+        head: dict,
+        backbone: dict | None = None,
+        frozen: bool = True,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        if checkpoint == '' or (checkpoint is None and backbone is None):
+            raise SetupError(
+                'no checkpoint to evaluate: name one by model.checkpoint, or None and model.backbone for a random one'
+            )
+        if backbone is None:
+            backbone = backbone_config(read_tensors(str(checkpoint)), str(checkpoint))
+        built = MMENGINE_MODELS.build(backbone)
+        super().__init__(
+            backbone=built,
+            head={'in_channels': feature_width(built), **head},
+            # Built here, as ImageClassifier hands arguments of its own to one of any type.
+            data_preprocessor=MMENGINE_MODELS.build({'type': 'ClsDataPreprocessor', **(data_preprocessor or {})}),
+        )
+        self.checkpoint = checkpoint
+        self.frozen = frozen
+        if frozen:
+            self.backbone.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Initialise the head, and load the backbone."""
+        super().init_weights()
+        if self.checkpoint is not None:
+            load_backbone(self.backbone, self.checkpoint)
+
+    def train(self, mode: bool = True) -> 'PretrainedClassifier':
+        """Switch to training; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def extract_feat(self, inputs: Tensor | list[Tensor], stage: str = 'neck') -> tuple[Tensor, ...]:
+        """Features of images.
+
+        Args:
+            inputs: Images (N, 3, H, W), or a list of one view.
+            stage: ``backbone`` for its outputs as they are; otherwise what the head takes.
+
+        Returns:
+            A tuple whose last entry is (N, D) float32, or the backbone's outputs.
+
+        Raises:
+            ValueError: There are several views.
+        """
+        if isinstance(inputs, (list, tuple)):
+            if len(inputs) != 1:
+                raise ValueError(f'a classifier takes one view of an image, got {len(inputs)}')
+            inputs = inputs[0]
+        out = self.backbone(inputs)
+        return out if stage == 'backbone' else (pooled(out),)
+
+
+@torch.no_grad()
+def feature_width(backbone: nn.Module) -> int:
+    """Number of features D that a backbone gives, found by an image of zeros. The backbone stays as it is."""
+    size = getattr(backbone, 'img_size', 64)
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    was_training = backbone.training
+    backbone.eval()
+    found = pooled(backbone(torch.zeros(1, 3, height, width))).shape[1]
+    backbone.train(was_training)
+    return found

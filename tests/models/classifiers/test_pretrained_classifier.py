@@ -1,0 +1,71 @@
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from tiny import backbone_config
+from toy_classifier import linear_config, write_checkpoint
+
+from lewel_plugins.checkpoint import load_backbone, read_tensors
+from lewel_plugins.models.classifiers.pretrained_classifier import feature_width
+from lewel_plugins.runner_setup import SetupError
+
+pytestmark = pytest.mark.core
+HEAD = dict(type='LinearClsHead', num_classes=4)
+
+
+def build(**arguments):
+    init_default_scope('mmpretrain')
+    return MODELS.build(dict(type='lewel_plugins.PretrainedClassifier', head=dict(HEAD), **arguments))
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_training_moves_the_backbone_only_if_it_is_not_frozen(tmp_path, frozen):
+    checkpoint = write_checkpoint(tmp_path / 'a.pth')
+    cfg = linear_config(tmp_path / 'run', checkpoint, **{'model.frozen': frozen})
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    loaded = read_tensors(checkpoint)['state_dict']
+    now = runner.model.backbone.state_dict()
+    same = {name: torch.equal(tensor, loaded[f'backbone.{name}']) for name, tensor in now.items()}
+    # Running statistics, too: frozen means eval mode.
+    assert set(same.values()) == {True} if frozen else not any(same.values()), same
+    assert runner.model.head.fc.weight.shape == (4, 8)
+    assert [p.requires_grad for p in runner.model.backbone.parameters()] == [not frozen] * 3
+
+
+def test_frozen_stays_in_eval_mode_and_gives_what_knn_measures(tmp_path):
+    model = build(checkpoint=write_checkpoint(tmp_path / 'a.pth'))
+    model.init_weights()
+    model.train()
+    assert model.head.training and not any(module.training for module in model.backbone.modules())
+    x = torch.randn(5, 3, 12, 12)
+    (feat,) = model.extract_feat(x)
+    assert torch.equal(feat, model.backbone(x)[-1].mean((2, 3)))
+    assert torch.equal(feat, model.extract_feat([x])[0])
+    assert model.extract_feat(x, 'backbone')[0].shape == (5, 8, 6, 6)
+    with pytest.raises(ValueError, match='one view of an image, got 2'):
+        model.extract_feat([x, x])
+
+
+def test_width_is_found_and_leaves_the_backbone_as_it_is(tmp_path):
+    backbone = MODELS.build(backbone_config()).train()
+    before = backbone.norm.running_mean.clone()
+    assert feature_width(backbone) == 8
+    assert backbone.training and torch.equal(before, backbone.norm.running_mean)
+    vit = dict(type='VisionTransformer', arch='deit-tiny', img_size=32, patch_size=16, out_type='cls_token')
+    init_default_scope('mmpretrain')
+    assert feature_width(MODELS.build(vit)) == 192
+
+
+def test_a_checkpoint_must_be_named_and_fit(tmp_path):
+    for arguments in (dict(checkpoint=''), dict(checkpoint=None)):
+        with pytest.raises(SetupError, match='no checkpoint to evaluate: name one by model.checkpoint'):
+            build(**arguments)
+    random = build(checkpoint=None, backbone=backbone_config())
+    random.init_weights()
+    assert random.head.in_channels == 8
+    other = build(checkpoint=write_checkpoint(tmp_path / 'a.pth'), backbone=backbone_config(batch_free=True))
+    with pytest.raises(SetupError, match='3 that the backbone lacks: norm.running_mean'):
+        other.init_weights()
+    with pytest.raises(SetupError, match="'none.pth' does not exist"):
+        load_backbone(random.backbone, 'none.pth')

@@ -1,0 +1,139 @@
+"""Evaluation of a checkpoint on a handful of garment scenes, by the recipes of the repository."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tool_runs import ROOT, run
+
+from lewel_plugins.datasets.garment_scene_files import make_scenes
+from lewel_plugins.datasets.garment_scenes import SceneConfig
+
+pytest.importorskip('sklearn')
+LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
+SEMI = ROOT / 'configs/benchmarks/semi/lewel-semi-10pct_1xb64-steplr-50e_garment-scenes.py'
+SVM = ROOT / 'configs/benchmarks/svm/msbreg-svm_garment-scenes-multi.py'
+METHOD = ROOT / 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
+EVALUATE, CLASSIFY, VOC_SVM = (
+    str(ROOT / 'tools' / name) for name in ('evaluate.py', 'benchmarks/classification.py', 'benchmarks/voc_svm.py')
+)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """Scenes, a list of protocols, and the output of an evaluation at random initialisation."""
+    root = tmp_path_factory.mktemp('evaluate')
+    garments = ROOT / 'data' / 'fashion_mnist'
+    make_scenes(SceneConfig(num_train=120, num_val=60), garments, root / 'single', 1)
+    multi = SceneConfig(kind='multi', size=48, num_train=60, num_val=40, scale=(0.3, 0.6))
+    make_scenes(multi, garments, root / 'multi', 1)
+    writes = 'import json, sys; json.dump(dict(seed=int(sys.argv[1]), ap=42.0), open(sys.argv[2], "w"))'
+    commands = [
+        dict(name='works', command=f"{{python}} -c '{writes}' {{seed}} {{json}}"),
+        dict(name='fails', command='{python} -c \'import sys; sys.exit("no such data")\' {checkpoint}'),
+    ]
+    entries = dict(linear=str(LINEAR), lrs=(0.4, 0.04), knn=dict(k=(1, 5, 500), temperature=0.07), commands=commands)
+    (root / 'suite.py').write_text(''.join(f'{name} = {value!r}\n' for name, value in entries.items()))
+    return root
+
+
+def options(folder: Path) -> list[str]:
+    loaders = [
+        f'{name}_dataloader.{what}=' for name in ('train', 'val') for what in ('num_workers', 'persistent_workers')
+    ]
+    values = ['0', 'False'] * 2
+    data = [
+        f'{name}.data_root={folder / "single"}'
+        for name in ('train_dataloader.dataset.dataset', 'val_dataloader.dataset')
+    ]
+    return ['--cfg-options', *data, *(a + b for a, b in zip(loaders, values)), 'train_cfg.max_epochs=2']
+
+
+def evaluate(folder: Path, *more: str):
+    words = [str(folder / 'suite.py'), str(METHOD), '--out', str(folder / 'out'), '--seed', '1', *more]
+    return run(sys.executable, EVALUATE, *words, *options(folder), cwd=ROOT)
+
+
+def test_table_pictures_and_a_second_run_that_goes_on(folder):
+    first = evaluate(folder)
+    assert first.returncode == 1, first.stdout[-3000:]
+    assert 'error: fails failed; run it again to go on' in first.stdout and 'no such data' in first.stdout
+    out = folder / 'out'
+    for name in ('confusion', 'neighbours', 'embeddings'):
+        assert (out / f'{name}.png').read_bytes().startswith(b'\x89PNG')
+    record = json.loads((out / 'evaluation.json').read_text())
+    found = record['evaluation']
+    assert set(found) == {'knn', 'linear', 'pictures', 'works'} and set(record['failed']) == {'fails'}
+    assert set(found['knn']) == {'top1_k1', 'top1_k5'}  # 500 is more than there are
+    assert found['works'] == dict(seed=1, ap=42.0)
+    assert found['linear']['top1'] == found['linear']['top1_by_rate']['0.4']
+    assert 0 < found['linear']['top1'] <= 100 and 10 < found['knn']['top1_k1'] <= 100
+    assert f'| linear | top1 | {found["linear"]["top1"]:.2f} |' in (out / 'evaluation.md').read_text()
+
+    weights = torch.load(out / 'random_seed1.pth', weights_only=False)['state_dict']
+    assert all(name.startswith('backbone.') for name in weights)
+    again = evaluate(folder, '--protocols', 'knn', 'works', 'linear', '--json', str(folder / 'copy.json'))
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert again.stdout.count('done before') == 3
+    assert json.loads((folder / 'copy.json').read_text())['evaluation']['knn'] == found['knn']
+
+    unknown = evaluate(folder, '--protocols', 'detection')
+    assert unknown.returncode == 1
+    assert 'error: unknown protocols detection; ' in unknown.stdout and 'knn, linear, pictures, works' in unknown.stdout
+
+
+def test_linear_and_semi_supervised_training(folder):
+    checkpoint = str(folder / 'random.pth')
+    made = run(
+        sys.executable, '-c', 'import sys; sys.path.insert(0, "tools"); from evaluate import random_checkpoint as r; '
+        f'from pathlib import Path; r({str(METHOD)!r}, 0, Path({str(folder)!r})).rename({checkpoint!r})', cwd=ROOT,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stdout[-2000:]
+    split = folder / 'splits' / 'tenth_seed0.txt'
+    semi = [f'train_dataloader.dataset.dataset.{name}' for name in ('dataset.data_root', 'split_file')]
+    words = options(folder)
+    words[1:2] = [f'{semi[0]}={folder / "single"}', f'{semi[1]}={split}']
+    results = []
+    for _ in range(2):  # the second time it is finished already, and measured again
+        arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'semi'), '--json', str(folder / 'semi.json')]
+        done = run(sys.executable, CLASSIFY, *arguments, '--seed', '2', *words, cwd=ROOT)
+        assert done.returncode == 0, done.stdout[-3000:]
+        results.append(json.loads((folder / 'semi.json').read_text()))
+    assert results[0]['top1'] == results[1]['top1'] and results[0]['seed'] == 2
+    lines = (split.with_name('tenth_seed2.txt')).read_text().splitlines()
+    assert lines[0] == '# fraction 0.1, seed 2, of 120 images' and 10 <= len(lines) - 1 <= 16
+
+    fast = run(
+        sys.executable, CLASSIFY, str(LINEAR), checkpoint, '--fast', '--lrs', '0.04', '0.4',
+        '--json', str(folder / 'fast.json'), *options(folder), cwd=ROOT,
+    )  # fmt: skip
+    assert fast.returncode == 0, fast.stdout[-3000:]
+    found = json.loads((folder / 'fast.json').read_text())
+    assert list(found['by_rate']) == ['0.04', '0.4'] and found['top1'] == found['by_rate']['0.04']['top1']
+
+    svm = run(
+        sys.executable, VOC_SVM, str(SVM), checkpoint, '--json', str(folder / 'svm.json'), '--cfg-options',
+        *(f'{name}_dataloader.{what}' for name in ('train', 'test')
+          for what in (f'dataset.data_root={folder / "multi" / "VOC2007"}', 'num_workers=0')),
+        'svm.shots=1,2', 'svm.draws=2', 'svm.costs=0.1,1.0', cwd=ROOT,
+    )  # fmt: skip
+    assert svm.returncode == 0, svm.stdout[-3000:]
+    found = json.loads((folder / 'svm.json').read_text())
+    assert len(found['full']['ap']) == len(found['full']['cost']) == 10 and set(found['low_shot']) == {'1', '2'}
+    assert 0 < found['low_shot']['1']['map'] < 100 and f'| all | {found["full"]["map"]:.2f} |' in svm.stdout
+
+
+def test_errors_name_what_is_wrong(folder):
+    for words, message in (
+        (
+            [EVALUATE, str(folder / 'suite.py'), 'none.pth', '--out', str(folder / 'x')],
+            "checkpoint 'none.pth' does not",
+        ),
+        ([CLASSIFY, str(LINEAR), 'none.pth'], "checkpoint 'none.pth' does not exist"),
+        ([CLASSIFY, str(SEMI), str(METHOD), '--fast'], 'model.frozen must be True'),
+    ):
+        done = run(sys.executable, *words, cwd=ROOT)
+        assert done.returncode == 1 and f'error: {message}' in done.stdout.replace('the fast path trains a linear '
+            'classifier on features; ', ''), done.stdout[-2000:]  # fmt: skip

@@ -1,0 +1,126 @@
+"""Linear or semi-supervised evaluation of a checkpoint: ``classification.py CONFIG CKPT [--fast] [--json FILE]``.
+
+Trains a config under configs/benchmarks/linear or configs/benchmarks/semi on the checkpoint's backbone, of which every
+tensor is loaded, and measures it. An interrupted run goes on from its latest checkpoint. ``--fast`` is for linear
+evaluation without augmentation: features are extracted once, on one process, and several learning rates share them.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from lewel_plugins import runner_setup
+from lewel_plugins.checkpoint import backbone_config, read_tensors
+from lewel_plugins.command_line import add_config_options, add_launcher, set_local_rank
+from lewel_plugins.comparison.files import write_json
+from lewel_plugins.evaluation.extraction import extract_features, plain_loader
+from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, linear_probe
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Linear or semi-supervised evaluation of a checkpoint.')
+    parser.add_argument('config', help='config under configs/benchmarks/linear or configs/benchmarks/semi')
+    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the accuracies to this file')
+    parser.add_argument('--seed', type=int, help="of the head, the order and a drawn split (default: the config's)")
+    parser.add_argument('--fast', action='store_true', help='linear, without augmentation, from features')
+    parser.add_argument('--lrs', nargs='+', type=float, help="learning rates with --fast (default: the config's)")
+    add_config_options(parser)
+    add_launcher(parser)
+    args = parser.parse_args()
+    if args.lrs and not args.fast:
+        parser.error('--lrs goes with --fast')
+    if args.fast and args.launcher != 'none':
+        parser.error('--fast runs on one process')
+    set_local_rank(args)
+    return args
+
+
+def set_seed(cfg: Config, seed: int) -> None:
+    """Set the run's seed and, if the training images are a drawn split, that of the draw and its file."""
+    cfg.randomness.seed = seed
+    dataset = cfg.train_dataloader.dataset.get('dataset', {})
+    if dataset.get('type') == 'lewel_plugins.LabelledSplit' and dataset.get('fraction') is not None:
+        before = f'seed{dataset.get("seed", 0)}'
+        name = Path(dataset.split_file).name
+        if before not in name and seed != dataset.get('seed', 0):
+            raise runner_setup.SetupError(
+                f'--seed {seed} draws another split than {dataset.split_file} holds: name a file for it, with '
+                f'train_dataloader.dataset.dataset.split_file'
+            )
+        dataset.split_file = str(Path(dataset.split_file).with_name(name.replace(before, f'seed{seed}')))
+        dataset.seed = seed
+
+
+class LastMetrics(Hook):
+    """Keeps the metrics of the last validation."""
+
+    metrics: dict[str, float] | None = None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+
+def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
+    """Train by the Runner, with the config's augmentation; metrics of the last validation."""
+    runner_setup.set_work_dir(cfg, args.work_dir)
+    # So that the config that is written beside the results stands without the checkpoint.
+    cfg.model.setdefault('backbone', backbone_config(read_tensors(args.checkpoint), args.checkpoint))
+    runner_setup.set_dataloader_defaults(cfg)
+    runner_setup.set_resume(cfg, 'auto')
+    runner_setup.prepare(cfg, args.launcher)
+    runner = runner_setup.build_runner(cfg)
+    last = LastMetrics()
+    runner.register_hook(last)
+    runner.train()
+    return last.metrics or dict(runner.val())  # nothing is validated in a run that was finished before
+
+
+def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
+    """Train on features; accuracy of the first learning rate, and of all by rate."""
+    check_fast(cfg)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    MMLogger.get_instance('mmengine', log_level='WARNING')
+    seed = cfg.randomness.seed
+    model = build_classifier(cfg, seed)
+    pipeline = cfg.val_dataloader.dataset.get('pipeline')
+    bank = extract_features(model, plain_loader(cfg.train_dataloader, pipeline), 'features, training')
+    query = extract_features(model, plain_loader(cfg.val_dataloader), 'features, validation')
+    results = linear_probe(cfg, model.head, bank, query, args.lrs or [cfg.optim_wrapper.optimizer.lr], seed)
+    by_rate = {f'{result.lr:g}': dict(top1=result.top1, top5=result.top5) for result in results}
+    return {'accuracy/top1': results[0].top1, 'accuracy/top5': results[0].top5, 'by_rate': by_rate}
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = runner_setup.load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.model.checkpoint = args.checkpoint
+    if args.seed is not None:
+        set_seed(cfg, args.seed)
+    start = time.monotonic()
+    metrics = (train_fast if args.fast else train)(cfg, args)
+    if not is_main_process():
+        return
+    for name, value in metrics.get('by_rate', {}).items():
+        print(f'learning rate {name}: top-1 {value["top1"]:.2f} %, top-5 {value["top5"]:.2f} %')
+    print(f'top-1 {metrics["accuracy/top1"]:.2f} %, after {time.monotonic() - start:.0f} s')
+    if args.json:
+        named = {name.removeprefix('accuracy/'): value for name, value in metrics.items()}
+        write_json(args.json, dict(named, seed=cfg.randomness.seed, seconds=time.monotonic() - start))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (runner_setup.SetupError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from None

@@ -1,0 +1,71 @@
+"""Linear SVMs on a checkpoint's features, mAP by VOC07's rule: ``voc_svm.py CONFIG CKPT [--json FILE]``.
+
+Full and with few shots, as configs/benchmarks/svm/ says.
+"""
+
+import argparse
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from lewel_plugins import runner_setup
+from lewel_plugins.command_line import add_config_options
+from lewel_plugins.evaluation.extraction import extract_features, plain_loader
+from lewel_plugins.evaluation.linear_probe import build_classifier
+from lewel_plugins.evaluation.svm import SVMBenchmark, voc_targets
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Linear SVMs on a checkpoint's features, mAP by VOC07's rule.")
+    parser.add_argument('config', help='config under configs/benchmarks/svm')
+    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the results to this file')
+    add_config_options(parser)
+    args = parser.parse_args()
+    if find_spec('sklearn') is None:
+        parser.error("the SVMs are scikit-learn's: pip install scikit-learn")
+    return args
+
+
+def evaluate(cfg: Config) -> dict[str, Any]:
+    """mAP with all training images and, by number of shots, with few."""
+    model = build_classifier(cfg, seed=0)
+    sets = []
+    for name in ('train', 'test'):
+        loader = plain_loader(cfg[f'{name}_dataloader'])
+        features = extract_features(model, loader, f'features, {name}', labelled=False)
+        sets.append((features.feat, voc_targets(loader.dataset)))
+    benchmark = SVMBenchmark(sets[0], sets[1], cfg.svm.seed)
+    low_shot = {str(n): benchmark.low_shot(n, cfg.svm.draws, cfg.svm.low_shot_cost) for n in cfg.svm.shots}
+    return dict(full=benchmark.full(cfg.svm.costs, cfg.svm.folds), low_shot=low_shot)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = runner_setup.load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    if 'svm' not in cfg:
+        raise runner_setup.SetupError(f'{args.config} has no svm = dict(...): see configs/benchmarks/svm')
+    MMLogger.get_instance('mmengine', log_level='WARNING')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    cfg.model.checkpoint = args.checkpoint
+    results = evaluate(cfg)
+    print("| images a class | mAP, % (VOC07's rule) | mAP, % (area) |\n|---|---|---|")
+    for shots, found in results['low_shot'].items():
+        print(f'| {shots} | {found["map"]:.2f} ± {found["std"]:.2f} | {found["map_area"]:.2f} |')
+    print(f'| all | {results["full"]["map"]:.2f} | {results["full"]["map_area"]:.2f} |')
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(results, indent=2) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (runner_setup.SetupError, FileNotFoundError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
