@@ -10,6 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor
 
 from .runner_setup import SetupError
 
@@ -115,3 +117,48 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
         raise SetupError(f"{path} does not fit the config's model: {' '.join(str(error).split())[:500]}") from None
     model.eval()  # whose overrides in OpenMMLab do not all return the model
     return model
+
+
+def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What ``init_cfg=dict(type='Pretrained', checkpoint=path, prefix=prefix)`` loads.
+
+    Args:
+        path: A file, which is read without running code from it; or an address that mmengine knows, such as
+            ``torchvision://resnet50``.
+        prefix: Of the names of the tensors, with or without the dot at the end.
+
+    Returns:
+        The checkpoint, and its tensors under the prefix by their names without it.
+
+    Raises:
+        SetupError: The file is missing or no checkpoint, or has no tensor under the prefix.
+    """
+    if '://' in path:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    else:
+        checkpoint = read_tensors(path)
+    state = checkpoint.get('state_dict', checkpoint)
+    if prefix:
+        prefix = prefix.rstrip('.') + '.'
+        state = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if not state:
+        raise SetupError(f'{path} has no tensor whose name starts with {prefix!r}')
+    return checkpoint, state
+
+
+def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
+    """``mean`` and ``std`` of the images that a network was trained on, a value a channel, in the network's order.
+
+    Taken from the config in a training's checkpoint, or from the ``meta`` of an exported backbone; None if neither
+    tells.
+    """
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, dict):
+        return None
+    found = meta.get('data_preprocessor')
+    if isinstance(meta.get('cfg'), str):
+        cfg = Config.fromstring(meta['cfg'], '.py')
+        found = model_config(cfg).get('data_preprocessor') if 'model' in cfg else None
+    if not found or not found.get('mean') or not found.get('std'):
+        return None
+    return {name: [float(value) for value in found[name]] for name in ('mean', 'std')}

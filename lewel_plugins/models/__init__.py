@@ -9,7 +9,7 @@ from .algorithms import (
     MSBReg,
     SMoG,
 )
-from .backbones import ResNet10
+from .backbones import ResNet10, ResNetStageHead
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache
 from .key_queue import KeyQueue
@@ -38,6 +38,7 @@ __all__ = [
     'ProjectionNeck',
     'ProjectorBalance',
     'ResNet10',
+    'ResNetStageHead',
     'SMoG',
     'SingularValueLoss',
     'StandardizedLinear',
