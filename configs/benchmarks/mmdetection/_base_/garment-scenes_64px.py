@@ -7,7 +7,7 @@ classes = (
 )
 data_root = 'data/garment_scenes_transfer/'
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     collate_fn=dict(type='pseudo_collate'),

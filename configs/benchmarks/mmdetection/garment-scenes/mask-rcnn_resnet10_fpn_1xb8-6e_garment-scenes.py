@@ -2,7 +2,7 @@
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     '../_base_/garment-scenes_64px.py',
-    '../_base_/detection_12e.py',
+    '../_base_/detection_6e.py',
 ]
 model = dict(
     # Maps of strides 4, 8 and 8, as in pretraining.
@@ -22,16 +22,16 @@ model = dict(
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64, featmap_strides=[4, 8, 8], finest_scale=14),
-        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=10),
-        mask_roi_extractor=dict(out_channels=64, featmap_strides=[4, 8, 8], finest_scale=14),
-        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64, num_classes=10),
+        bbox_head=dict(in_channels=64, fc_out_channels=128, num_classes=10),
+        mask_roi_extractor=dict(roi_layer=dict(output_size=7), out_channels=64, featmap_strides=[4, 8, 8], finest_scale=14),
+        mask_head=dict(num_convs=1, in_channels=64, conv_out_channels=64, num_classes=10),
     ),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=300, max_per_img=100),
-        rpn=dict(sampler=dict(num=64)),
-        rcnn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=200, max_per_img=50),
+        rpn=dict(sampler=dict(num=32)),
+        rcnn=dict(sampler=dict(num=24), mask_size=14),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(max_per_img=20)),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)),
 )
 
 dataset_type = 'CocoDataset'

@@ -3,7 +3,7 @@
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py',
     '../_base_/garment-scenes_64px.py',
-    '../_base_/detection_12e.py',
+    '../_base_/detection_6e.py',
 ]
 model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
@@ -26,17 +26,16 @@ model = dict(
             backbone=dict(type='lewel_plugins.ResNet10'),
             norm_cfg=dict(type='BN'),
         ),
-        bbox_roi_extractor=dict(
-            roi_layer=dict(output_size=7), out_channels=64, featmap_strides=[8]
-        ),
-        bbox_head=dict(in_channels=128, num_classes=10),
+        # As many positions as a garment had in the pretraining's last map.
+        bbox_roi_extractor=dict(roi_layer=dict(output_size=4), out_channels=64, featmap_strides=[8]),
+        bbox_head=dict(in_channels=128, roi_feat_size=4, num_classes=10),
     ),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=300, max_per_img=100),
-        rpn=dict(sampler=dict(num=64)),
-        rcnn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=200, max_per_img=50),
+        rpn=dict(sampler=dict(num=32)),
+        rcnn=dict(sampler=dict(num=24)),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(max_per_img=20)),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)),
 )
 
 dataset_type = 'VOCDataset'
