@@ -133,10 +133,7 @@ def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any
     Raises:
         SetupError: The file is missing or no checkpoint, or has no tensor under the prefix.
     """
-    if '://' in path:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    else:
-        checkpoint = read_tensors(path)
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu') if '://' in path else read_tensors(path)
     state = checkpoint.get('state_dict', checkpoint)
     if prefix:
         prefix = prefix.rstrip('.') + '.'

@@ -38,6 +38,7 @@ DETECTRON2 = NameMap(
 
 
 def _settings(backbone: Any) -> dict[str, Any]:
+    """Torchvision's settings where the backbone has others."""
     wanted = dict(num_stages=4, strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), deep_stem=False, avg_down=False)
     if backbone.depth >= 50:
         wanted['style'] = 'pytorch'
@@ -56,10 +57,10 @@ def _require_plain(backbone: Any) -> None:
             f'{", ".join(map(str, DEPTHS))}'
         )
     if backbone.depth not in DEPTHS or _settings(backbone):
+        wanted = [f'{name}={value!r}, not {getattr(backbone, name)!r}' for name, value in _settings(backbone).items()]
         raise SetupError(
             f'ResNet of depth {backbone.depth} has no equivalent there: accepted are depths '
-            f'{", ".join(map(str, DEPTHS))}'
-            + ''.join(f', {name}={value!r} (not {getattr(backbone, name)!r})' for name, value in _settings(backbone).items())
+            f'{"; ".join([", ".join(map(str, DEPTHS)), *wanted])}'
         )
 
 
