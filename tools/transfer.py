@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='FILE', help='write the last metrics of all configs to this json')
     parser.add_argument('--seed', type=int, help="instead of the configs'")
     parser.add_argument('--pictures', action='store_true', help='draw predictions.png into the folder of each config')
+    parser.add_argument('--resolve', action='store_true', help='train nothing: write the configs, and print where')
     add_config_options(parser)
     return parser.parse_args()
 
@@ -48,22 +49,32 @@ def run(*command: str | Path) -> None:
         raise SetupError(f'failed: {" ".join(words)}')
 
 
-def train(cfg: Config, work_dir: Path) -> Path:
-    """Train where it has not been done yet; returns the resolved config.
+def resolve(cfg: Config, work_dir: Path) -> Path:
+    """Write the config with its checkpoint, and return where.
 
     Raises:
-        SetupError: The folder holds another run, or the training failed.
+        SetupError: The folder holds another run.
     """
-    config, done = work_dir / 'launch' / Path(cfg.filename).name, work_dir / 'done'
+    config = work_dir / 'launch' / Path(cfg.filename).name
     if config.exists() and config.read_text(encoding='utf-8') != cfg.pretty_text:
         raise SetupError(
             f'{work_dir} holds a run from another checkpoint or config: give another --work-dir, or remove it'
         )
-    if not done.exists():
+    if not config.exists():
         write_text(config, cfg.pretty_text)
+    return config
+
+
+def train(config: Path, work_dir: Path) -> None:
+    """Train where it has not been done yet.
+
+    Raises:
+        SetupError: The training failed.
+    """
+    done = work_dir / 'done'
+    if not done.exists():
         run(TOOLS / 'train.py', config, '--work-dir', work_dir, '--resume')
         done.touch()
-    return config
 
 
 def main() -> None:
@@ -76,14 +87,18 @@ def main() -> None:
         if args.seed is not None:
             cfg.merge_from_dict({'randomness.seed': args.seed})
         work_dir = args.work_dir / Path(path).stem
-        config = train(cfg, work_dir)
+        config = resolve(cfg, work_dir)
+        if args.resolve:
+            print(config)
+            continue
+        train(config, work_dir)
         metrics.update(transfer.last_metrics(work_dir))
         if args.pictures:
             out = work_dir / 'predictions.png'
             run(TOOLS / 'analysis' / 'predictions.py', config, transfer.last_checkpoint(work_dir), '--out', out)
     for name, value in metrics.items():
         print(f'{name}: {value:.4f}')
-    if args.out:
+    if args.out and metrics:
         write_json(args.out, metrics)
 
 
