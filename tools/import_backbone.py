@@ -12,6 +12,7 @@ import argparse
 import copy
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -22,7 +23,7 @@ from lewel_plugins.formats.check import compare_features
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.version import __version__
 
-ARCHITECTURES = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}
+ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 
 
