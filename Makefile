@@ -17,7 +17,7 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck tools/*.sh .ci/run
+	$(BIN)/shellcheck tools/*.sh tools/benchmarks/*.sh .ci/run
 
 env:
 	@tools/make_env.sh $(VENV) onedl

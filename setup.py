@@ -75,7 +75,7 @@ setup(
     python_requires='>=3.10',
     # No install_requires: the OneDL and the classic packages provide the same modules, so neither can be a
     # hard dependency. `import lewel_plugins` says what is missing and how to get it.
-    extras_require={name: read_requirements(name) for name in ('onedl', 'openmmlab', 'data', 'dev')},
+    extras_require={name: read_requirements(name) for name in ('onedl', 'openmmlab', 'data', 'dev', 'transfer')},
     cmdclass={'build_py': BuildPyWithMim, 'develop': DevelopWithMim},
     zip_safe=False,
 )

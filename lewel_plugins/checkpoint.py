@@ -10,7 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
 
 from .runner_setup import SetupError
 
@@ -118,6 +119,48 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
     return model
 
 
+def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What ``init_cfg=dict(type='Pretrained', checkpoint=path, prefix=prefix)`` loads.
+
+    Args:
+        path: A file, which is read without running code from it; or an address that mmengine knows, such as
+            ``torchvision://resnet50``.
+        prefix: Of the names of the tensors, with or without the dot at the end.
+
+    Returns:
+        The checkpoint, and its tensors under the prefix by their names without it.
+
+    Raises:
+        SetupError: The file is missing or no checkpoint, or has no tensor under the prefix.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu') if '://' in path else read_tensors(path)
+    state = checkpoint.get('state_dict', checkpoint)
+    if prefix:
+        prefix = prefix.rstrip('.') + '.'
+        state = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if not state:
+        raise SetupError(f'{path} has no tensor whose name starts with {prefix!r}')
+    return checkpoint, state
+
+
+def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
+    """``mean`` and ``std`` of the images that a network was trained on, a value a channel, in the network's order.
+
+    Taken from the config in a training's checkpoint, or from the ``meta`` of an exported backbone; None if neither
+    tells.
+    """
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, dict):
+        return None
+    found = meta.get('data_preprocessor')
+    if isinstance(meta.get('cfg'), str):
+        cfg = Config.fromstring(meta['cfg'], '.py')
+        found = model_config(cfg).get('data_preprocessor') if 'model' in cfg else None
+    if not found or not found.get('mean') or not found.get('std'):
+        return None
+    return {name: [float(value) for value in found[name]] for name in ('mean', 'std')}
+
+
 def backbone_config(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:
     """Config of the backbone in a checkpoint of a training or in an export of ``tools/export_backbone.py``.
 
@@ -152,8 +195,7 @@ def load_backbone(backbone: nn.Module, path: str | Path, prefix: str = 'backbone
             listed; then nothing has been loaded.
     """
     own = backbone.state_dict()
-    state = read_tensors(path)['state_dict']
-    found = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    _, found = read_pretrained(str(path), prefix)
     problems = {
         'missing in the checkpoint': [name for name in own if name not in found],
         'of another shape': [

@@ -111,14 +111,18 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_dataloader_defaults(cfg: Config) -> None:
-    """Give the loaders mmpretrain's defaults, where the config does not say otherwise."""
+    """Give the loaders mmpretrain's defaults, where the config does not say otherwise.
+
+    A batch is one tensor in mmpretrain, a list in mmdet and mmseg, whose images have different sizes.
+    """
+    collate = 'default_collate' if cfg.get('default_scope', 'mmpretrain') == 'mmpretrain' else 'pseudo_collate'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader:
             defaults = dict(
                 pin_memory=has_accelerator(),
                 persistent_workers=loader.get('num_workers', 0) > 0,
-                collate_fn=dict(type='default_collate'),
+                collate_fn=dict(type=collate),
             )
             cfg[name] = ConfigDict({**defaults, **loader})
 

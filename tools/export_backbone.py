@@ -1,13 +1,20 @@
-"""Take the online backbone out of a checkpoint: ``python tools/export_backbone.py CKPT --out FILE``.
+"""Take the online backbone out of a checkpoint: ``python tools/export_backbone.py CKPT --out FILE [--to LIBRARY]``.
 
-The file holds the backbone's tensors, named ``backbone.…``, and a ``meta`` of plain values; it loads with
-``torch.load(weights_only=True)``, and into any OpenMMLab config by
-``backbone=dict(..., init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone'))``.
+openmmlab    for ``init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` of any OpenMMLab config
+mmdet        the same, checked in mmdet's own backbone
+torchvision  for ``torchvision.models.resnet50().load_state_dict(torch.load(FILE), strict=False)`` and the like
+timm         for ``timm.create_model('resnet50', num_classes=0).load_state_dict(torch.load(FILE))`` and the like
+detectron2   for ``MODEL.WEIGHTS FILE``
+safetensors  OpenMMLab's names, in a file that cannot hold anything but tensors
+
+Before the file gets its name, the library's own network (of detectron2, which is not asked for: ours, through the names
+turned back) is built and loaded from it, and its features on a batch are compared with ours.
 """
 
 import argparse
 import copy
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -20,22 +27,24 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from lewel_plugins import runner_setup
-from lewel_plugins.checkpoint import build_model, config_of, read_tensors
+from lewel_plugins.checkpoint import build_model, config_of, model_config, read_tensors
+from lewel_plugins.formats import find_format
+from lewel_plugins.formats.check import compare_features, random_images
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.version import __version__
 
+LIBRARIES = ('openmmlab', 'torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors')
+OURS = ('openmmlab', 'safetensors')  # our own network and names
+PREFIX = 'backbone.'
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Take the online backbone out of a checkpoint.')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
+    parser.add_argument('--to', choices=LIBRARIES, default='openmmlab', help='whose names (default: openmmlab)')
     parser.add_argument('--config', help="config file (default: the checkpoint's own)")
     return parser.parse_args()
-
-
-def openmmlab_tensors(model: BaseModel) -> dict[str, Tensor]:
-    """The backbone's tensors under OpenMMLab's names."""
-    return {f'backbone.{name}': tensor.clone() for name, tensor in model.backbone.state_dict().items()}
 
 
 def plain(value: Any) -> Any:
@@ -57,11 +66,13 @@ def sha256(path: Path) -> str:
 
 
 def describe(cfg: Config, checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Where the weights come from."""
+    """Where the weights come from, and how their images were normalised."""
     meta = checkpoint.get('meta', {})
+    preprocessor = model_config(cfg).get('data_preprocessor') or {}
     return dict(
         arch=cfg.model.backbone.type,
         backbone=plain(cfg.model.backbone),
+        data_preprocessor={name: plain(preprocessor.get(name)) for name in ('mean', 'std', 'to_rgb')},
         method=cfg.model.type,
         config=str(meta.get('experiment_name', '')),
         epoch=plain(meta.get('epoch')),
@@ -72,23 +83,70 @@ def describe(cfg: Config, checkpoint: dict[str, Any], path: Path) -> dict[str, A
     )
 
 
+def write(file: Path, library: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write the tensors as the library reads them."""
+    if library == 'safetensors':
+        from safetensors.torch import save_file
+
+        save_file(tensors, file, metadata={name: json.dumps(value) for name, value in meta.items()})
+    elif library == 'detectron2':
+        # Its checkpointer finds the place of res2.… in backbone.bottom_up.… when it is asked to.
+        torch.save(dict(model=tensors, matching_heuristics=True, __author__='lewel_plugins'), file)
+    elif library in ('openmmlab', 'mmdet'):
+        torch.save(dict(meta=meta, state_dict=tensors), file)
+    else:
+        torch.save(tensors, file)
+
+
+def read(file: Path, library: str) -> dict[str, Tensor]:
+    """What :func:`write` wrote: tensors only."""
+    if library == 'safetensors':
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    content = torch.load(file, weights_only=True)
+    return content.get('state_dict', content.get('model', content))
+
+
 @torch.no_grad()
-def check(cfg: Config, file: Path, model: BaseModel) -> None:
+def check_ours(cfg: Config, file: Path, library: str, model: BaseModel) -> float:
     """Build the backbone anew, load the export as a user would, and compare its features with the model's.
+
+    Returns:
+        0, the largest difference.
 
     Raises:
         SetupError: They differ.
     """
     backbone = MODELS.build(copy.deepcopy(cfg.model.backbone))
-    # What init_cfg does; a backbone of one's own may not take that argument.
-    initialize(backbone, dict(type='Pretrained', checkpoint=str(file), prefix='backbone'))
-    size = getattr(model.backbone, 'img_size', 64)
-    height, width = size if isinstance(size, (tuple, list)) else (size, size)
-    images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    if library == 'openmmlab':
+        # What init_cfg does; a backbone of one's own may not take that argument.
+        initialize(backbone, dict(type='Pretrained', checkpoint=str(file), prefix=PREFIX))
+    else:
+        backbone.load_state_dict({n.removeprefix(PREFIX): tensor for n, tensor in read(file, library).items()})
     backbone.eval()
+    images = random_images(model.backbone)
     ours, theirs = backbone(images), model.backbone(images)
     if len(ours) != len(theirs) or not all(torch.equal(a, b) for a, b in zip(ours, theirs)):
         raise SetupError(f"{file} was written, but a backbone loaded from it does not give the checkpoint's features")
+    return 0.0
+
+
+def check_theirs(file: Path, library: str, model: BaseModel) -> float:
+    """Load the export into the library's own network and compare its features, and turn its names back into ours.
+
+    Returns:
+        The largest difference of two features.
+
+    Raises:
+        SetupError: Features or tensors differ.
+    """
+    form = find_format(model.backbone, library)
+    tensors = {name.removeprefix(form.prefix): tensor for name, tensor in read(file, library).items()}
+    back, own = form.import_state(tensors), model.backbone.state_dict()
+    if not all(name in own and torch.equal(tensor, own[name]) for name, tensor in back.items()):
+        raise SetupError(f"{file} was written, but its names do not turn back into the checkpoint's")
+    return compare_features(form, model.backbone, tensors)
 
 
 def main() -> None:
@@ -97,20 +155,30 @@ def main() -> None:
     checkpoint = read_tensors(args.checkpoint)
     cfg = runner_setup.load_config(args.config) if args.config else config_of(checkpoint, args.checkpoint)
     model = build_model(copy.deepcopy(cfg), checkpoint, args.checkpoint)
-    tensors = openmmlab_tensors(model)
+    state = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    prefix = PREFIX
+    if args.to not in OURS:
+        form = find_format(model.backbone, args.to)
+        state, prefix = form.export_state(state), form.prefix
+    tensors = {f'{prefix}{name}': tensor.contiguous() for name, tensor in state.items()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     # On the way under another name, so that what has the final name is whole and checked.
     unchecked = args.out.with_name(f'{args.out.name}.unchecked')
-    torch.save(dict(meta=describe(cfg, checkpoint, args.checkpoint), state_dict=tensors), unchecked)
+    write(unchecked, args.to, tensors, describe(cfg, checkpoint, args.checkpoint))
     try:
-        check(cfg, unchecked, model)
+        if args.to in OURS:
+            difference = check_ours(cfg, unchecked, args.to, model)
+        else:
+            difference = check_theirs(unchecked, args.to, model)
         os.replace(unchecked, args.out)
     finally:
         unchecked.unlink(missing_ok=True)
     numbers = sum(tensor.numel() for tensor in tensors.values())
     print(f'{len(tensors)} tensors ({numbers:,} numbers) of {cfg.model.backbone.type} written to {args.out}')
-    print('A backbone loaded from it gives the same features, bit for bit. Use it as')
-    print(f"  init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='backbone')")
+    same = 'bit for bit' if difference == 0 else 'within rounding'
+    print(f'A backbone loaded from it gives the same features, {same}: the largest difference is {difference:.3g}.')
+    if args.to in ('openmmlab', 'mmdet'):
+        print(f"Use it as\n  init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='{PREFIX}')")
 
 
 if __name__ == '__main__':

@@ -1,18 +1,15 @@
-# Every method of this package and its baselines by every protocol of classification: 9 rows × 3 seeds, equal budget, one
-# optimizer and one set of views for all, then tools/evaluate.py on the last checkpoint of each, with the run's seed for
-# splits, heads and orders. More protocols are commands in configs/benchmarks/evaluation_garment-scenes.py.
+# Every method of this package and its baselines by every protocol: 9 rows × 3 seeds, equal budget, one optimizer and one
+# set of views for all, then tools/evaluate.py on the last checkpoint of each, with the run's seed for splits, heads and
+# orders. The protocols are those of configs/benchmarks/evaluation-transfer_garment-scenes.py; its data are made first.
+_base_ = './_base_/garment-scenes_12e.py'
 name = 'evaluation_garment-scenes'
-title = 'Evaluation by classification on garment scenes'
-question = 'Which orderings of the papers hold: each method against its baseline, by k-NN, linear, 1 % and 10 % of labels?'
+title = 'Evaluation of all methods on garment scenes'
+question = (
+    'Which orderings of the papers hold: each method against its baseline, by k-NN, linear, 1 % and 10 % of labels, '
+    'detection and segmentation?'
+)
 
-epochs = 12
-budget = {
-    'train_cfg.max_epochs': epochs,
-    'train_cfg.val_interval': 4,
-    'param_scheduler.0.T_max': epochs,
-    'param_scheduler.0.end': epochs,
-}
-evaluate = '{python} {tools}/evaluate.py {tools}/../configs/benchmarks/evaluation_garment-scenes.py'
+evaluate = '{python} {tools}/evaluate.py {tools}/../configs/benchmarks/evaluation-transfer_garment-scenes.py'
 evaluate += ' %s --seed {seed} --out {work_dir}/evaluation --json {json}'
 methods = {
     'supervised': ('../benchmarks/supervised/supervised', ''),
@@ -31,12 +28,11 @@ rows = [
         command=evaluate % '{config}',
     ),
     *[
-        dict(name=method, config=path + '_resnet10_1xb64-24e_garment-scenes.py', options=budget, baseline=baseline)
+        dict(name=method, config=path + '_resnet10_1xb64-24e_garment-scenes.py', baseline=baseline)
         for method, (path, baseline) in methods.items()
     ],
 ]
 post = [dict(name='evaluation', command=evaluate % '{checkpoint}')]
-seeds = [0, 1, 2]
 baseline = 'BYOL'
 metrics = [
     dict(key='evaluation/knn/top1_k5', label='5-NN, %', digits=1),
@@ -45,5 +41,18 @@ metrics = [
     dict(key='evaluation/linear/top1', label='linear, %', digits=1),
     dict(key='evaluation/semi_1pct/top1', label='1 % of labels, %', digits=1),
     dict(key='evaluation/semi_10pct/top1', label='10 % of labels, %', digits=1),
+    *[
+        dict(key=f'evaluation/transfer/{key}', label=label, digits=digits)
+        for key, label, digits in (
+            ('coco/bbox_mAP', 'box AP', 3),
+            ('coco/bbox_mAP_50', 'box AP50', 3),
+            ('coco/bbox_mAP_75', 'box AP75', 3),
+            ('coco/segm_mAP', 'mask AP', 3),
+            ('pascal_voc/mAP', 'VOC AP', 3),
+            ('pascal_voc/AP50', 'VOC AP50', 3),
+            ('pascal_voc/AP75', 'VOC AP75', 3),
+            ('mIoU', 'mIoU, %', 1),
+        )
+    ],
 ]
-del epochs, budget, evaluate, methods
+del evaluate, methods

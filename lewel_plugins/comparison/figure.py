@@ -78,8 +78,9 @@ def _draw_panel(axis: Axes, metric: Metric, rows: Sequence[RowResult]) -> None:
             x = sorted(at for at in set.union(*(set(curve[0]) for curve in curves)) if first <= at <= last)
             y = np.array([np.interp(x, *curve) for curve in curves])  # values that repeat are not all in a curve
             marker = 'o' if len(x) <= 30 else None
-            line = dict(color=colour, linestyle=style, linewidth=1.8, marker=marker, markersize=3)
-            axis.plot(x, y.mean(0), label=row.name, **line)
+            axis.plot(
+                x, y.mean(0), label=row.name, color=colour, linestyle=style, linewidth=1.8, marker=marker, markersize=3
+            )
             axis.fill_between(x, y.min(0), y.max(0), color=colour, alpha=band, linewidth=0)
         elif constants:
             axis.axhline(float(np.mean(constants)), color=colour, label=row.name, linewidth=1.5, linestyle='--')

@@ -7,6 +7,7 @@ from .regularizer_hook import RegularizerHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
 from .smog_reset_hook import SMoGResetHook
+from .strict_pretrained_hook import StrictPretrainedHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -19,4 +20,5 @@ __all__ = [
     'RepresentationMonitorHook',
     'ReproducibilityHook',
     'SMoGResetHook',
+    'StrictPretrainedHook',
 ]

@@ -9,7 +9,7 @@ from .algorithms import (
     MSBReg,
     SMoG,
 )
-from .backbones import ResNet10
+from .backbones import ResNet10, ResNetStageHead
 from .classifiers import PretrainedClassifier
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache
@@ -40,6 +40,7 @@ __all__ = [
     'ProjectionNeck',
     'ProjectorBalance',
     'ResNet10',
+    'ResNetStageHead',
     'SMoG',
     'SingularValueLoss',
     'StandardizedLinear',

@@ -82,7 +82,20 @@ def test_slurm_test(tmp_path, srun):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test', 'make_env', 'build_ops'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'dist_train',
+        'dist_test',
+        'slurm_train',
+        'slurm_test',
+        'make_env',
+        'build_ops',
+        'benchmarks/dist_transfer',
+        'benchmarks/mim_dist_transfer',
+        'benchmarks/slurm_transfer',
+    ],
+)
 def test_usage(tmp_path, name):
     result = run(str(TOOLS / f'{name}.sh'), cwd=tmp_path)
     assert result.returncode == 2

@@ -1,3 +1,4 @@
 from .resnet10 import ResNet10
+from .resnet_stage_head import ResNetStageHead
 
-__all__ = ['ResNet10']
+__all__ = ['ResNet10', 'ResNetStageHead']

@@ -15,7 +15,10 @@ class ResNet10(ResNet):
 
     Args:
         base_channels: Width of the first stage; the last has eight times that.
-        strides: Stride of each stage.
+        strides: Stride of each stage; with fewer than four the later stages are left out.
+        dilations: Dilation of each stage; none by default. A stage with a smaller stride and a larger dilation keeps
+            a finer map for segmentation, with the same weights.
+        out_indices: Stages whose maps are returned; the last by default.
         zero_init_residual: Whether residual branches start at zero, mmpretrain's default for its ResNets. With one
             block a stage that leaves hardly more than the 1 × 1 shortcuts, and a short pretraining learns much less
             (configs/comparisons/calibration_garment-scenes.py).
@@ -28,6 +31,8 @@ class ResNet10(ResNet):
         self,
         base_channels: int = 16,
         strides: tuple[int, ...] = (1, 2, 2, 1),
+        dilations: tuple[int, ...] | None = None,
+        out_indices: tuple[int, ...] | None = None,
         zero_init_residual: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -37,7 +42,10 @@ class ResNet10(ResNet):
             depth=10,
             stem_channels=base_channels,
             base_channels=base_channels,
+            num_stages=len(strides),
             strides=strides,
+            dilations=dilations or (1,) * len(strides),
+            out_indices=(len(strides) - 1,) if out_indices is None else out_indices,
             zero_init_residual=zero_init_residual,
             **init,
         )

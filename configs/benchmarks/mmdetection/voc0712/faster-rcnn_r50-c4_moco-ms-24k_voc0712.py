@@ -1,0 +1,68 @@
+# Faster R-CNN, R50-C4, VOC trainval 07+12, 24,000 steps of 16 images; AP, AP50 and AP75 on test 07 by VOC07's eleven
+# points. MoCo's protocol (He et al., CVPR 2020, A.2): shorter side 480 to 800, rate 0.02, divided by 10 at 18k and 22k.
+_base_ = [
+    '../_base_/faster-rcnn_r50-c4_moco.py',
+    'mmdet::_base_/datasets/voc0712.py',
+    '../_base_/detection_runtime.py',
+]
+model = dict(roi_head=dict(bbox_head=dict(num_classes=20)))
+
+data_root = 'data/VOCdevkit/'
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='RandomChoiceResize',
+        scales=[(1333, side) for side in range(480, 801, 32)],
+        keep_ratio=True,
+    ),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+train_dataloader = dict(
+    batch_size=2,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        ignore_keys=['dataset_type'],
+        datasets=[
+            dict(
+                type='VOCDataset',
+                data_root=data_root,
+                ann_file=f'VOC{year}/ImageSets/Main/trainval.txt',
+                data_prefix=dict(sub_data_root=f'VOC{year}/'),
+                filter_cfg=dict(filter_empty_gt=True, min_size=32),
+                pipeline=train_pipeline,
+            )
+            for year in (2007, 2012)
+        ],
+    ),
+)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(iou_thrs=[0.5 + 0.05 * i for i in range(10)])
+test_evaluator = val_evaluator
+
+max_iters = 24000
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=4000)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
+    paramwise_cfg=dict(norm_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
+    dict(type='MultiStepLR', by_epoch=False, begin=0, end=max_iters, milestones=[18000, 22000], gamma=0.1),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=4000, max_keep_ckpts=2))
+log_processor = dict(by_epoch=False)

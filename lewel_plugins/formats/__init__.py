@@ -1,0 +1,10 @@
+"""Backbones under the names of other libraries."""
+
+from .base import Format
+from .name_map import NameMap
+from .resnet import RESNET_FORMATS
+from .swin import SWIN_FORMATS
+from .table import FORMATS, find_format
+from .vit import VIT_FORMATS
+
+__all__ = ['FORMATS', 'RESNET_FORMATS', 'SWIN_FORMATS', 'VIT_FORMATS', 'Format', 'NameMap', 'find_format']

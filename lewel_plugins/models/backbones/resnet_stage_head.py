@@ -1,0 +1,44 @@
+from typing import Any
+
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from lewel_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class ResNetStageHead(BaseModule):
+    """The last stage of a ResNet as the shared head of a detector's RoIs, and a normalisation after it.
+
+    In a C4 detector the backbone ends before the last stage, which works on every region. MoCo's transfer protocol
+    (He et al., CVPR 2020, A.2) trains all layers with batch norm and adds one after this stage, as what follows it
+    has none. mmdet's ``ResLayer`` has neither that nor other ResNets than those of torchvision's widths.
+
+    The tensors keep the pretraining's names (``layer4.…``), so that the same ``init_cfg=dict(type='Pretrained',
+    checkpoint=…, prefix='backbone.')`` as the backbone's loads them.
+
+    Args:
+        backbone: Config of the whole ResNet, of mmdet or mmpretrain; ``strides`` and ``dilations`` count for the last
+            stage only.
+        norm_cfg: Normalisation after the stage, over its channels; None for none.
+        init_cfg: As everywhere in mmengine; by default the ResNet's own initialisation.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        norm_cfg: dict[str, Any] | None = None,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        resnet = MODELS.build(backbone)
+        super().__init__(resnet.init_cfg if init_cfg is None else init_cfg)
+        self.stage_name = resnet.res_layers[-1]
+        stage = getattr(resnet, self.stage_name)
+        self.add_module(self.stage_name, stage)
+        self.norm = None if norm_cfg is None else build_norm_layer(norm_cfg, resnet.feat_dim)[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Regions (R, C, h, w) of the map before the stage → (R, 2C, h/2, w/2), with a stage of stride 2."""
+        x = getattr(self, self.stage_name)(x)
+        return x if self.norm is None else self.norm(x)

@@ -1,0 +1,64 @@
+"""What a detector or a segmenter says about images, beside what is true."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+
+def draw_predictions(samples: Sequence[dict[str, Any]], classes: Sequence[str]) -> Figure:
+    """A sheet of images, the truth above and the prediction below.
+
+    Args:
+        samples: For every image ``image``, (H, W, 3) uint8 RGB, and ``truth`` and ``prediction``: a map of classes
+            (H, W), or a dict with ``boxes`` (n, 4) as x1, y1, x2, y2 in pixels, ``labels`` (n,), and where they are
+            known ``scores`` (n,) and ``masks`` (n, H, W).
+        classes: Their names, in the order of the labels.
+
+    Raises:
+        ValueError: There are no samples.
+    """
+    if not samples:
+        raise ValueError('draw_predictions needs at least one sample')
+    colors = colormaps['tab20'](np.arange(len(classes)) % 20)[:, :3]
+    figure = Figure(figsize=(2.2 * len(samples), 4.9), layout='constrained', dpi=110)
+    axes = figure.subplots(2, len(samples), squeeze=False)
+    for column, sample in zip(axes.T, samples):
+        for axis, name in zip(column, ('truth', 'prediction')):
+            axis.imshow(sample['image'], interpolation='nearest')
+            if isinstance(sample[name], dict):
+                _draw_instances(axis, sample[name], classes, colors)
+            else:
+                _draw_map(axis, sample[name], colors)
+            axis.set(xticks=[], yticks=[])
+    for axis, name in zip(axes[:, 0], ('truth', 'prediction')):
+        axis.set_ylabel(name)
+    if not isinstance(samples[0]['truth'], dict):
+        handles = [Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in zip(classes, colors)]
+        figure.legend(handles=handles, loc='outside lower center', ncols=6, frameon=False, fontsize='small')
+    return figure
+
+
+def _draw_map(axis: Axes, labels: np.ndarray, colors: np.ndarray) -> None:
+    known = labels < len(colors)  # 255 is unlabelled
+    overlay = np.zeros((*labels.shape, 4))
+    overlay[known, :3] = colors[labels[known]]
+    overlay[..., 3] = 0.65 * (known & (labels > 0))
+    axis.imshow(overlay, interpolation='nearest')
+
+
+def _draw_instances(axis: Axes, instances: dict[str, Any], classes: Sequence[str], colors: np.ndarray) -> None:
+    for i, ((x1, y1, x2, y2), label) in enumerate(zip(instances['boxes'], instances['labels'])):
+        color = colors[label]
+        if 'masks' in instances:
+            overlay = np.zeros((*instances['masks'][i].shape, 4))
+            overlay[instances['masks'][i].astype(bool)] = (*color, 0.5)
+            axis.imshow(overlay, interpolation='nearest')
+        axis.add_patch(Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, color=color, linewidth=1.5))
+        score = f' {instances["scores"][i]:.2f}' if 'scores' in instances else ''
+        box = dict(facecolor=color, edgecolor='none', pad=1)
+        axis.text(x1, y1, f'{classes[label]}{score}', fontsize=6, color='white', bbox=box, va='bottom', clip_on=True)

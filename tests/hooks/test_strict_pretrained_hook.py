@@ -1,0 +1,143 @@
+"""A training stops unless its backbone is the checkpoint's, tensor by tensor."""
+
+import pytest
+import torch
+from toy_runner import toy_config, toy_runner
+
+from lewel_plugins.hooks import StrictPretrainedHook
+from lewel_plugins.runner_setup import SetupError
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """A checkpoint of the toy's backbone, with other values than a fresh one, and its path."""
+    state = toy_runner(tmp_path / 'old', **classifier(tmp_path)).model.backbone.state_dict()
+    generator = torch.Generator().manual_seed(1)
+    state = {
+        name: torch.randn(tensor.shape, generator=generator) if tensor.is_floating_point() else tensor + 3
+        for name, tensor in state.items()
+    }
+    return {f'backbone.{name}': tensor for name, tensor in state.items()}, tmp_path / 'pretrained.pth'
+
+
+def classifier(tmp_path, init=None, preprocessor=None) -> dict:
+    """Changes of the toy config into a fine-tuning."""
+    backbone = dict(toy_config(tmp_path).model.backbone, init_cfg=init)
+    model = dict(
+        _delete_=True,
+        type='ImageClassifier',
+        data_preprocessor=dict(preprocessor or {}, type='ClsDataPreprocessor'),
+        backbone=backbone,
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=4, in_channels=64),
+    )
+    return {'model': model, 'train_dataloader.dataset.views': 0}
+
+
+def save(state: dict, path, **meta) -> None:
+    torch.save(dict(state_dict=state, meta=meta), path)
+
+
+def start(tmp_path, path, preprocessor=None, **hook):
+    """A runner whose backbone starts from the file."""
+    init = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    hooks = [dict(hook, type='lewel_plugins.StrictPretrainedHook')]
+    runner = toy_runner(tmp_path / 'new', 1, custom_hooks=hooks, **classifier(tmp_path, init, preprocessor))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    return runner
+
+
+def check(runner) -> None:
+    """What :class:`Runner` does before its first iteration."""
+    runner._init_model_weights()
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, StrictPretrainedHook))
+    hook.before_train(runner)
+
+
+def test_the_backbone_is_the_checkpoints_bit_for_bit(tmp_path, pretrained):
+    state, path = pretrained
+    save(state, path)
+    runner = start(tmp_path, path)
+    check(runner)
+    for name, tensor in runner.model.backbone.state_dict().items():
+        assert torch.equal(tensor, state[f'backbone.{name}']), name
+
+
+def test_a_whole_training_runs(tmp_path, pretrained):
+    state, path = pretrained
+    positive = {name: tensor.abs() if 'running_var' in name else tensor for name, tensor in state.items()}
+    save(positive, path)
+    runner = start(tmp_path, path)
+    runner.train()
+    assert runner.iter == 1
+
+
+def test_what_is_missing_is_listed(tmp_path, pretrained):
+    state, path = pretrained
+    gone = ['backbone.layer2.0.conv1.weight', 'backbone.bn1.running_mean']
+    save({name: tensor for name, tensor in state.items() if name not in gone}, path)
+    runner = start(tmp_path, path)
+    with pytest.raises(SetupError) as error:
+        runner.train()
+    assert 'it lacks 2 (' in str(error.value) and all(name in str(error.value) for name in gone)
+
+
+def test_counts_that_nothing_uses_may_be_missing(tmp_path, pretrained):
+    state, path = pretrained
+    save({name: tensor for name, tensor in state.items() if 'num_batches_tracked' not in name}, path)
+    check(start(tmp_path, path))
+
+
+def test_new_layers_may_be_missing_and_others_may_not(tmp_path, pretrained):
+    state, path = pretrained
+    save({name: tensor for name, tensor in state.items() if not name.startswith('backbone.bn1.')}, path)
+    check(start(tmp_path, path, new_layers=['bn1']))
+    with pytest.raises(SetupError, match='backbone.bn1.weight'):
+        check(start(tmp_path, path, new_layers=['bn']))
+
+
+def test_what_no_module_takes_is_listed(tmp_path, pretrained):
+    state, path = pretrained
+    save({**state, 'backbone.layer5.weight': torch.ones(1), 'neck.weight': torch.ones(1)}, path)
+    with pytest.raises(SetupError, match=r'no module takes 1 \(backbone\.layer5\.weight\)$'):
+        check(start(tmp_path, path))
+
+
+def test_other_shapes_and_other_values_are_listed(tmp_path, pretrained):
+    state, path = pretrained
+    save({**state, 'backbone.conv1.weight': torch.ones(9, 3, 3, 3)}, path)
+    with pytest.raises(SetupError, match=r'in another shape 1 \(backbone\.conv1\.weight \(9, 3, 3, 3\) for \(8,'):
+        check(start(tmp_path, path))
+    save(state, path)
+    runner = start(tmp_path, path)
+    runner._init_model_weights()
+    with torch.no_grad():
+        runner.model.backbone.conv1.weight[0, 0, 0, 0] += 1e-6
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, StrictPretrainedHook))
+    with pytest.raises(SetupError, match=r'were not loaded: 1 \(backbone\.conv1\.weight\)'):
+        hook.before_train(runner)
+
+
+def test_images_must_be_normalised_as_in_pretraining(tmp_path, pretrained):
+    state, path = pretrained
+    bgr = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395])
+    rgb = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    save(state, path, data_preprocessor=rgb)
+    with pytest.raises(SetupError, match='the order of the channels is part of it'):
+        check(start(tmp_path, path, bgr))
+    check(start(tmp_path, path, rgb))
+
+
+def test_resumed_runs_are_not_checked(tmp_path, pretrained):
+    state, path = pretrained
+    save(state, path)
+    runner = start(tmp_path, path)
+    runner._load_from = 'whole.pth'
+    StrictPretrainedHook().before_train(runner)  # the weights are random, which would be an error otherwise
+
+
+def test_arguments():
+    with pytest.raises(ValueError, match="got the text 'norm'"):
+        StrictPretrainedHook('norm')

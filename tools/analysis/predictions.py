@@ -1,0 +1,97 @@
+"""Draw a detector's boxes and masks, or a segmenter's classes, on validation images beside the truth.
+
+python tools/analysis/predictions.py CONFIG CHECKPOINT --out predictions.png
+"""
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS, init_default_scope
+
+from lewel_plugins import runner_setup
+from lewel_plugins.checkpoint import build_model, read_tensors
+from lewel_plugins.command_line import add_config_options
+from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.visualization.predictions import draw_predictions
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of mmdet or mmseg')
+    parser.add_argument('checkpoint', help="checkpoint of the config's model")
+    parser.add_argument('--out', type=Path, default=Path('predictions.png'), help='picture to write')
+    parser.add_argument('--images', type=int, default=8, metavar='N', help='how many, spread over the set (default: 8)')
+    parser.add_argument('--min-score', type=float, default=0.3, help='weaker detections are left out (default: 0.3)')
+    add_config_options(parser)
+    args = parser.parse_args()
+    if args.images < 1:
+        parser.error(f'--images must be at least 1, got {args.images}')
+    return args
+
+
+def array(value: Any) -> np.ndarray:
+    """Tensors, and mmdet's boxes and masks, as an array."""
+    if hasattr(value, 'to_ndarray'):
+        return value.to_ndarray()
+    return getattr(value, 'tensor', value).detach().cpu().numpy()
+
+
+def instances(found: Any, min_score: float = 0.0) -> dict[str, Any]:
+    """Boxes, labels, scores and masks of mmdet's ``InstanceData``."""
+    kept = np.ones(len(found.labels), bool)
+    if 'scores' in found:
+        kept = array(found.scores) >= min_score
+    entries = dict(boxes=array(found.bboxes)[kept], labels=array(found.labels)[kept])
+    for name in ('scores', 'masks'):
+        if name in found:
+            entries[name] = array(found[name])[kept]
+    return entries
+
+
+def to_sample(data: dict[str, Any], result: Any, min_score: float) -> dict[str, Any]:
+    """An entry for :func:`draw_predictions` of a dataset's item and the model's answer to it."""
+    image = data['inputs'].numpy()[::-1].transpose(1, 2, 0)  # OpenMMLab's order is BGR
+    if 'pred_sem_seg' in result:
+        truth, prediction = (array(found.data)[0] for found in (result.gt_sem_seg, result.pred_sem_seg))
+        return dict(image=image, truth=truth, prediction=prediction)
+    # Predictions are in pixels of the file, and so is the truth of a test pipeline.
+    height, width = result.ori_shape[:2]
+    rows = np.arange(height) * image.shape[0] // height
+    columns = np.arange(width) * image.shape[1] // width
+    return dict(
+        image=image[rows][:, columns],
+        truth=instances(result.gt_instances),
+        prediction=instances(result.pred_instances, min_score),
+    )
+
+
+@torch.no_grad()
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('mmengine', log_level='WARNING')
+    cfg = runner_setup.load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.default_scope)
+    __import__(f'{cfg.default_scope}.utils', fromlist=['register_all_modules']).register_all_modules()
+    model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint)
+    dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+    count = min(args.images, len(dataset))
+    items = [dataset[i * len(dataset) // count] for i in range(count)]
+    results = model.test_step(pseudo_collate(copy.deepcopy(items)))
+    samples = [to_sample(item, result, args.min_score) for item, result in zip(items, results)]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    draw_predictions(samples, dataset.metainfo['classes']).savefig(args.out)
+    print(f'{count} images drawn to {args.out}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except SetupError as error:
+        raise SystemExit(f'error: {error}') from None

@@ -1,0 +1,109 @@
+"""Fine-tune a pretrained backbone on other tasks: ``python tools/transfer.py CHECKPOINT CONFIG [CONFIG ...]``.
+
+One training after the other, each in a process of its own (tools/train.py), with every backbone tensor from the
+checkpoint. A run that was stopped goes on from its last checkpoint, a finished one is not run again.
+
+python tools/transfer.py work_dirs/mine/epoch_24.pth --out transfer.json --pictures \\
+    configs/benchmarks/mmdetection/garment-scenes/mask-rcnn_resnet10_fpn_1xb8-6e_garment-scenes.py \\
+    configs/benchmarks/mmsegmentation/garment-scenes/fcn_resnet10-d4_1xb16-600i_garment-scenes.py
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+from lewel_plugins import transfer
+from lewel_plugins.command_line import add_config_options
+from lewel_plugins.comparison.files import write_json, write_text
+from lewel_plugins.runner_setup import SetupError, load_config
+
+TOOLS = Path(__file__).resolve().parent
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', help=f'pretraining, or exported backbone; {transfer.RANDOM!r} for random weights')
+    parser.add_argument('configs', nargs='+', metavar='config', help='files under configs/benchmarks')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/transfer'), help='holds a folder a config')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='write the last metrics of all configs to this json')
+    parser.add_argument('--seed', type=int, help="instead of the configs'")
+    parser.add_argument('--pictures', action='store_true', help='draw predictions.png into the folder of each config')
+    parser.add_argument('--resolve', action='store_true', help='train nothing: write the configs, and print where')
+    add_config_options(parser)
+    return parser.parse_args()
+
+
+def run(*command: str | Path) -> None:
+    """Run a tool with the arguments.
+
+    Raises:
+        SetupError: It failed; what it said stands above.
+    """
+    path = os.pathsep.join(filter(None, (str(TOOLS.parent), os.environ.get('PYTHONPATH'))))
+    words = [sys.executable, *map(str, command)]
+    if subprocess.run(words, env={**os.environ, 'PYTHONPATH': path}).returncode:
+        raise SetupError(f'failed: {" ".join(words)}')
+
+
+def resolve(cfg: Config, work_dir: Path) -> Path:
+    """Write the config with its checkpoint, and return where.
+
+    Raises:
+        SetupError: The folder holds another run.
+    """
+    config = work_dir / 'launch' / Path(cfg.filename).name
+    if config.exists() and config.read_text(encoding='utf-8') != cfg.pretty_text:
+        raise SetupError(
+            f'{work_dir} holds a run from another checkpoint or config: give another --work-dir, or remove it'
+        )
+    if not config.exists():
+        write_text(config, cfg.pretty_text)
+    return config
+
+
+def train(config: Path, work_dir: Path) -> None:
+    """Train where it has not been done yet.
+
+    Raises:
+        SetupError: The training failed.
+    """
+    done = work_dir / 'done'
+    if not done.exists():
+        run(TOOLS / 'train.py', config, '--work-dir', work_dir, '--resume')
+        done.touch()
+
+
+def main() -> None:
+    args = parse_args()
+    metrics: dict[str, float] = {}
+    for path in args.configs:
+        cfg = load_config(path)
+        cfg.merge_from_dict(args.cfg_options)
+        transfer.set_checkpoint(cfg, args.checkpoint)
+        if args.seed is not None:
+            cfg.merge_from_dict({'randomness.seed': args.seed})
+        work_dir = args.work_dir / Path(path).stem
+        config = resolve(cfg, work_dir)
+        if args.resolve:
+            print(config)
+            continue
+        train(config, work_dir)
+        metrics.update(transfer.last_metrics(work_dir))
+        if args.pictures:
+            out = work_dir / 'predictions.png'
+            run(TOOLS / 'analysis' / 'predictions.py', config, transfer.last_checkpoint(work_dir), '--out', out)
+    for name, value in metrics.items():
+        print(f'{name}: {value:.4f}')
+    if args.out and metrics:
+        write_json(args.out, metrics)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except SetupError as error:
+        raise SystemExit(f'error: {error}') from None
