@@ -22,7 +22,8 @@ class LoadViews(LoadRGB):
     Everything else is decoded in full, once for all views.
 
     Args:
-        views: One dict a view, with the arguments of :class:`ViewScheme`.
+        views: Schemes, dicts with the arguments of :class:`ViewScheme`.
+        num_views: How many views to make of each scheme, or of all alike.
         on_device: Whether to only cut the crops here, see :class:`MakeViews`.
         backend_args: Arguments of mmengine's file backend; by default the path's prefix decides.
 
@@ -31,9 +32,15 @@ class LoadViews(LoadRGB):
         ValueError: No view, or a value outside its range.
     """
 
-    def __init__(self, views: Sequence[dict], on_device: bool = False, backend_args: dict | None = None) -> None:
+    def __init__(
+        self,
+        views: Sequence[dict],
+        num_views: int | Sequence[int] = 1,
+        on_device: bool = False,
+        backend_args: dict | None = None,
+    ) -> None:
         super().__init__(backend_args)
-        self.make_views = MakeViews(views, on_device)
+        self.make_views = MakeViews(views, num_views, on_device)
 
     def transform(self, results: dict) -> dict:
         """Add ``img``, a list of views, ``img_shape`` and ``ori_shape`` to ``results``."""

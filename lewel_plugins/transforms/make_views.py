@@ -24,7 +24,8 @@ class MakeViews(BaseTransform):
     at several times its speed. Draws come from Python's generator.
 
     Args:
-        views: One dict a view, with the arguments of :class:`ViewScheme`.
+        views: Schemes, dicts with the arguments of :class:`ViewScheme`.
+        num_views: How many views to make of each scheme, or of all alike.
         on_device: Whether to only cut the crops here, and leave what follows to the data preprocessor
             :class:`BatchViews`. ``img`` then ends with a tensor (K, P) of parameters; the draws are the same.
 
@@ -32,10 +33,13 @@ class MakeViews(BaseTransform):
         ValueError: No view, or a value outside its range.
     """
 
-    def __init__(self, views: Sequence[dict], on_device: bool = False) -> None:
+    def __init__(self, views: Sequence[dict], num_views: int | Sequence[int] = 1, on_device: bool = False) -> None:
+        counts = [num_views] * len(views) if isinstance(num_views, int) else list(num_views)
+        if len(counts) != len(views) or any(count < 1 for count in counts):
+            raise ValueError(f'num_views must be at least 1 for each of the {len(views)} views, got {num_views}')
         if not views:
             raise ValueError('views must name at least one view, got none')
-        self.schemes = [ViewScheme(**view) for view in views]
+        self.schemes = [ViewScheme(**view) for view, count in zip(views, counts) for _ in range(count)]
         self.on_device = on_device
         # All views of a batch have kernels of one length.
         self.blur_radius = max(uint8.blur_radius(s.blur_sigma[1]) if s.blur else 0 for s in self.schemes)
