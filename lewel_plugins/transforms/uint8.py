@@ -16,8 +16,8 @@ import torch.nn.functional as F
 # ITU-R 601-2 luma, as in PIL and torchvision; here for BGR.
 _LUMA = np.array([0.114, 0.587, 0.2989])
 _LUMA_SUM = float(_LUMA.sum())  # 0.9999
-# Gaussians end here: what lies beyond moves no pixel by more than 0.1.
-_SIGMAS = 3.5
+# Gaussians end here, where they are a ninetieth of their height.
+_SIGMAS = 3
 
 
 def resized_crop(image: np.ndarray, box: Sequence[int], size: int, interpolation: str) -> np.ndarray:
@@ -125,20 +125,18 @@ def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
     cv2.max(upper[0], planes[0], high)
     cv2.min(lower[0], planes[0], low)
     cv2.convertScaleAbs(cv2.subtract(high, low, move), move, abs(d))
-    # uint8 arithmetic of OpenCV stays in [0, 255].
+    # uint8 arithmetic of OpenCV stays in [0, 255]; numpy's, which wraps around, serves where nothing can leave it.
     cv2.subtract(x, up, up)
     cv2.subtract(lo, x, lo)
-    cv2.add(up, lo, up)  # the distance: one of the two is 0
-    for plane in upper:
-        cv2.subtract(move, plane, plane)
-    cv2.bitwise_and(up, cv2.compare(y, z, cv2.CMP_GT, lo), lo)  # what goes down
-    cv2.subtract(up, lo, up)  # what goes up
+    np.bitwise_or(upper, lower, out=upper)  # the distance: one of the two is 0
+    np.minimum(upper, move, out=upper)
+    np.subtract(move, upper, out=upper)
+    np.bitwise_and(up, cv2.compare(y, z, cv2.CMP_GT, lo), out=lo)  # what goes down
+    np.subtract(up, lo, out=up)  # what goes up
     cv2.add(x, up, up)
-    for plane in upper:
-        cv2.min(plane, high, plane)
+    np.minimum(upper, high, out=upper)
     cv2.subtract(up, lo, up)
-    for plane in upper:
-        cv2.max(plane, low, plane)
+    np.maximum(upper, low, out=upper)
     return cv2.merge([upper[2], upper[1], upper[0]])
 
 
@@ -148,7 +146,7 @@ def to_gray(image: np.ndarray) -> np.ndarray:
 
 
 def gaussian_kernel(sigma: float) -> np.ndarray:
-    """Weights of a Gaussian at whole pixels, (2r + 1,) with r = ⌈3.5 σ⌉, of sum 1."""
+    """Weights of a Gaussian at whole pixels, (2r + 1,) with r = ⌈3 σ⌉, of sum 1."""
     radius = blur_radius(sigma)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return (weights / weights.sum()).astype(np.float32)
