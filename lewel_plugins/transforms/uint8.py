@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 # ITU-R 601-2 luma, as in PIL and torchvision; here for BGR.
-_LUMA = np.array([0.114, 0.587, 0.2989])
-_LUMA_SUM = float(_LUMA.sum())  # 0.9999
+_LUMA = (0.114, 0.587, 0.2989)
+_LUMA_SUM = sum(_LUMA)  # 0.9999
 # Gaussians end here, where they are a ninetieth of their height.
 _SIGMAS = 3
 
@@ -52,7 +52,7 @@ def jitter(image: np.ndarray, steps: Sequence[tuple[str, float]]) -> np.ndarray:
         if name == 'brightness':
             a, b, c = factor * a, factor * b, factor * c
         elif name == 'contrast':
-            luma = float(np.dot(_LUMA, cv2.mean(image)[:3]))
+            luma = sum(weight * mean for weight, mean in zip(_LUMA, cv2.mean(image)))
             mean = (a + _LUMA_SUM * b) * luma + _LUMA_SUM * c
             a, b, c = factor * a, factor * b, factor * c + (1 - factor) * mean
         elif name == 'saturation':
@@ -72,11 +72,16 @@ def _affine(image: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
     """a·x + b·luma(x) + c, rounded and clamped."""
     if (a, b, c) == (1, 0, 0):
         return image
+    # OpenCV calculates with coefficients of 1/1024. Rounded here, all rows have the same sum, and greys stay grey.
+    diagonal = round(1024 * a)
+    blue, red = round(1024 * b * _LUMA[0]), round(1024 * b * _LUMA[2])
+    green = round(1024 * (a + b * _LUMA_SUM)) - diagonal - blue - red
     matrix = np.empty((3, 4))
-    matrix[:, :3] = b * _LUMA
-    matrix[0, 0] += a
-    matrix[1, 1] += a
-    matrix[2, 2] += a
+    matrix[:, :3] = blue, green, red
+    matrix[0, 0] += diagonal
+    matrix[1, 1] += diagonal
+    matrix[2, 2] += diagonal
+    matrix /= 1024
     matrix[:, 3] = c
     return cv2.transform(image, matrix)
 

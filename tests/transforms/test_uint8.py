@@ -62,6 +62,16 @@ def test_jitter_in_all_orders_is_torchvisions():
             assert difference(uint8.jitter(image, steps), expected) < 4
 
 
+def test_greys_stay_grey():
+    grey = np.dstack([NOISE[..., 0]] * 3)
+    rng = np.random.default_rng(2)
+    for _ in range(100):
+        steps = [(name, rng.uniform(-0.1, 0.1) if name == 'hue' else rng.uniform(0, 2)) for name in TORCHVISIONS]
+        rng.shuffle(steps)
+        out = uint8.jitter(grey, [(name, float(value)) for name, value in steps])
+        assert np.array_equal(out[..., 0], out[..., 1]) and np.array_equal(out[..., 0], out[..., 2])
+
+
 def test_unknown_step_is_named():
     with pytest.raises(ValueError, match="'gamma'"):
         uint8.jitter(NOISE, [('gamma', 1.0)])
