@@ -122,7 +122,8 @@ def lightlys_dataset(folder: Path, name: str) -> Lightlys | None:
         transforms = importlib.import_module('lightly.transforms')
     except ImportError:
         return None
-    return Lightlys(folder, getattr(transforms, RIVALS[name][1])()) if RIVALS[name][1] else None
+    transform = RIVALS[name][1]
+    return Lightlys(folder, getattr(transforms, transform)()) if transform else None
 
 
 class Floor(torch.utils.data.Dataset):
@@ -137,7 +138,7 @@ class Floor(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int | SampleId) -> dict:
         path = self.paths[index[0] if isinstance(index, SampleId) else index]
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        image: Any = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         views = []
         for scheme in self.schemes:
             left, top, w, h = scheme.draw(*image.shape[:2]).box
