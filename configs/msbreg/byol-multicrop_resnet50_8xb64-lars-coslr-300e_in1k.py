@@ -10,14 +10,12 @@ model = dict(
     momentum=0.004,
 )
 train_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
     dict(
-        type='MultiView',
-        num_views=[2, 6],
-        transforms=[
-            [dict(_base_.view_pipeline[0], scale=size, crop_ratio_range=area)] + _base_.view_pipeline[1:]
-            for size, area in ((224, (0.14, 1.0)), (96, (0.05, 0.14)))
+        type='lewel_plugins.LoadViews',
+        views=[
+            dict(_base_.view, size=size, crop_scale=area) for size, area in ((224, (0.14, 1.0)), (96, (0.05, 0.14)))
         ],
+        num_views=[2, 6],
     ),
     dict(type='PackInputs'),
 ]

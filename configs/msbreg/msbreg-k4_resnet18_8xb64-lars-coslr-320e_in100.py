@@ -1,6 +1,6 @@
 # MSBReg Sec. 7: ImageNet-100, ResNet-18, heads 512/128, K = 4, batch 512, 320 epochs. lr = 0.4 * 512/256 * K.
 # Tables 8 and 11: model.lambda_s = 0, 2e-3, 4e-3, 1e-2 and model.lambda_b = 0, 0.25, 0.5, 1, 2. BYOL is K = 2 with
-# model.exclude_self=True model.lambda_s=0 model.lambda_b=0 train_dataloader.dataset.dataset.pipeline.1.num_views=2
+# model.exclude_self=True model.lambda_s=0 model.lambda_b=0 train_dataloader.dataset.dataset.pipeline.0.num_views=2
 # optim_wrapper.optimizer.lr=1.6
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
@@ -15,8 +15,7 @@ model = dict(
     hid_channels=512,
 )
 train_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
-    dict(type='MultiView', num_views=4, transforms=[_base_.view_pipeline]),
+    dict(type='lewel_plugins.LoadViews', views=[_base_.view], num_views=4),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -7,8 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 train_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
-    dict(type='MultiView', num_views=4, transforms=[_base_.view_pipeline]),
+    dict(type='lewel_plugins.LoadViews', views=[_base_.view], num_views=4),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))

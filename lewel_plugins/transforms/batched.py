@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .uint8 import gaussian_kernel
+from .view_scheme import ViewParameters
+
 # ITU-R 601-2 luma, as in PIL and torchvision.
 _LUMA = (0.2989, 0.587, 0.114)
 
@@ -128,13 +131,19 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     # As sigma tends to 0 the kernel tends to a single one in the middle; the bound keeps 0 / 0 away.
     taps = (-0.5 * (offsets / sigma.clamp_min(1e-3)[:, None]).square()).softmax(1)  # (N, kernel_size)
-    padded = F.pad(x, [radius] * 4, mode='reflect')
+    return _separable_blur(x, taps)
+
+
+def _separable_blur(x: Tensor, taps: Tensor) -> Tensor:
+    """Filter rows and columns with kernels (N, k) of odd length, borders reflected."""
     H, W = x.shape[2:]
+    k = taps.shape[1]
+    padded = F.pad(x, [k // 2] * 4, mode='reflect')
     rows = torch.zeros_like(padded[..., :W])
-    for i in range(kernel_size):
+    for i in range(k):
         rows = rows + _column(taps[:, i]) * padded[..., i : i + W]
     out = torch.zeros_like(x)
-    for i in range(kernel_size):
+    for i in range(k):
         out = out + _column(taps[:, i]) * rows[:, :, i : i + H]
     return out
 
@@ -142,3 +151,54 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
 def solarize(x: Tensor, apply: Tensor, threshold: float) -> Tensor:
     """Invert pixels at or above ``threshold`` in the images marked in ``apply``, boolean (N,)."""
     return torch.where((x >= threshold) & _column(apply), 1 - x, x)
+
+
+_AFFINE = ('brightness', 'contrast', 'saturation')
+_HEAD = 11  # entries of a parameter row before the kernel
+
+
+def parameter_row(view: ViewParameters, radius: int) -> list[float]:
+    """What :func:`finish_views` needs of one view's parameters, 12 + ``radius`` numbers.
+
+    In this order: flip, grey, solarisation, shift of the hue, number of the operations that precede it, three pairs of
+    operation and factor, and the blur's kernel from its middle outwards.
+    """
+    names = [name for name, _ in view.jitter]
+    affine = [number for name, factor in view.jitter if name != 'hue' for number in (_AFFINE.index(name), factor)]
+    affine += [0.0, 1.0] * (3 - len(affine) // 2)
+    before = names.index('hue') if 'hue' in names else 0
+    kernel = gaussian_kernel(view.sigma).tolist() if view.sigma else [1.0]
+    kernel = kernel[len(kernel) // 2 :]
+    kernel += [0.0] * (radius + 1 - len(kernel))
+    return [view.flip, view.gray, view.solarize, dict(view.jitter).get('hue', 0.0), before, *affine, *kernel]
+
+
+def finish_views(x: Tensor, parameters: Tensor) -> Tensor:
+    """Flip, jitter, grey, blur and solarisation of crops, (N, 3, H, W), with the rows of :func:`parameter_row`.
+
+    Every image has its own order of the jitter: of the three operations besides the hue, those that precede it run
+    before it, and the others, as with factor 1, after it.
+    """
+    flip, gray, solarized = parameters[:, :3].bool().unbind(1)
+    hue, before = parameters[:, 3], parameters[:, 4]
+    kinds, factors = parameters[:, 5:_HEAD:2], parameters[:, 6:_HEAD:2]  # (N, 3)
+    early = torch.arange(3, device=x.device) < before[:, None]
+    x = torch.where(_column(flip), x.flip(3), x)
+    x = _affine_steps(x, kinds, torch.where(early, factors, 1.0))
+    x = adjust_hue(x, hue)
+    x = _affine_steps(x, kinds, torch.where(early, 1.0, factors))
+    x = torch.where(_column(gray), rgb_to_grayscale(x), x)
+    half = parameters[:, _HEAD:]
+    if half.shape[1] > 1:
+        x = _separable_blur(x, torch.cat([half[:, 1:].flip(1), half], 1))
+    return solarize(x, solarized, 0.5)
+
+
+def _affine_steps(x: Tensor, kinds: Tensor, factors: Tensor) -> Tensor:
+    """Brightness, contrast or saturation as ``kinds`` (N, 3) tells, with ``factors`` (N, 3), one after another."""
+    for kind, factor in zip(kinds.unbind(1), factors.unbind(1)):
+        luma = rgb_to_grayscale(x)
+        # The image to blend with: black, the mean luma, or the grey image.
+        other = (_column(kind) == 1) * luma.mean((1, 2, 3), keepdim=True) + (_column(kind) == 2) * luma
+        x = torch.lerp(other, x, _column(factor)).clamp_(0, 1)
+    return x

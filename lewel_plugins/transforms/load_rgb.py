@@ -1,5 +1,7 @@
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -59,7 +61,7 @@ class LoadRGB(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``img``, ``img_shape`` and ``ori_shape`` to ``results``."""
-        img = _to_bgr(results['img']) if 'img' in results else self._get(results['img_path'])
+        img = to_bgr(results['img']) if 'img' in results else self._get(results['img_path'])
         results['img'] = img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results
@@ -72,14 +74,19 @@ class LoadRGB(BaseTransform):
         return self._cache[path].copy()  # later transforms may write into it
 
     def _load(self, path: str) -> np.ndarray:
-        try:
-            data = self._read(path)
-        except OSError as error:
-            raise BrokenImageError(path, f'cannot be read ({error.strerror or error})') from error
-        try:
-            return decode_bgr(data)
-        except _Undecodable as error:
-            raise BrokenImageError(path, str(error)) from error
+        with naming_broken_image(path):
+            return decode_bgr(self._read(path))
+
+
+@contextmanager
+def naming_broken_image(path: str) -> Iterator[None]:
+    """Raise errors of reading and decoding a file as :class:`BrokenImageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise BrokenImageError(path, f'cannot be read ({error.strerror or error})') from error
+    except _Undecodable as error:
+        raise BrokenImageError(path, str(error)) from error
 
 
 def _read_path(path: str) -> bytes:
@@ -89,7 +96,7 @@ def _read_path(path: str) -> bytes:
         return file.read()
 
 
-def _to_bgr(img: np.ndarray) -> np.ndarray:
+def to_bgr(img: np.ndarray) -> np.ndarray:
     """RGB (H, W, 3) or grey (H, W) uint8 to BGR."""
     return cv2.cvtColor(img, cv2.COLOR_GRAY2BGR if img.ndim == 2 else cv2.COLOR_RGB2BGR)
 
@@ -98,8 +105,8 @@ def decode_bgr(data: bytes) -> np.ndarray:
     """Decode an image file's content to (H, W, 3) uint8, BGR. Raises a private error that says what is wrong."""
     if not data:
         raise _Undecodable('the file is empty')
-    if data.startswith(b'\xff\xd8'):
-        return _decode_cv2(data) if _count_jpeg_channels(data) != 4 else _decode_pillow(data)
+    if is_jpeg(data):
+        return decode_jpeg(data, read_jpeg_header(data))
     if data.startswith(b'\x89PNG\r\n\x1a\n'):
         if data.rfind(b'IEND') < 0:
             raise _Undecodable('the PNG is truncated (no end chunk)')
@@ -117,13 +124,28 @@ def decode_bgr(data: bytes) -> np.ndarray:
         return _decode_cv2(data)  # 16-bit RGB TIFF, which Pillow does not know
 
 
-def _count_jpeg_channels(data: bytes) -> int:
-    """Walk a JPEG's segments: its number of channels; raises if its pixels are not followed by an end marker.
+class JpegHeader(NamedTuple):
+    """What a JPEG says of its pixels, as they are stored: EXIF may have them turned."""
+
+    channels: int
+    height: int
+    width: int
+    has_exif: bool
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether a file's content begins as a JPEG."""
+    return data.startswith(b'\xff\xd8')
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader:
+    """Walk a JPEG's segments; raises if its pixels are not followed by an end marker.
 
     OpenCV fills what is missing with grey. Inside the pixels' data 0xFF is escaped, so the last FF D9 ends them;
     an FF D9 before them is a thumbnail's.
     """
-    channels = 0
+    channels = height = width = 0
+    has_exif = False
     position = 2
     while position + 9 < len(data):
         if data[position] != 0xFF:
@@ -133,18 +155,35 @@ def _count_jpeg_channels(data: bytes) -> int:
             position += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            height, width = (int.from_bytes(data[position + i : position + i + 2], 'big') for i in (5, 7))
             channels = data[position + 9]
+        has_exif |= marker == 0xE1
         if marker == 0xDA:  # start of scan
             if data.rfind(b'\xff\xd9') < position:
                 raise _Undecodable('the JPEG is truncated (no end marker)')
-            return channels
+            return JpegHeader(channels, height, width, has_exif)
         position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
     raise _Undecodable('the JPEG is truncated (no pixels)')
 
 
-def _decode_cv2(data: bytes) -> np.ndarray:
+_REDUCED = {
+    1: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def decode_jpeg(data: bytes, header: JpegHeader, reduction: int = 1) -> np.ndarray:
+    """Decode a JPEG at 1, 1/2, 1/4 or 1/8 of its size, rounded up; one of four channels only in full."""
+    if header.channels == 4:
+        return _decode_pillow(data)
+    return _decode_cv2(data, _REDUCED[reduction])
+
+
+def _decode_cv2(data: bytes, flags: int = _REDUCED[1]) -> np.ndarray:
     try:
-        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        img = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise _Undecodable(f'OpenCV cannot decode it ({error.err})') from error
     if img is None:
@@ -168,8 +207,8 @@ def _decode_pillow(data: bytes) -> np.ndarray:
                 raise _Undecodable('pixels of type float32 are not supported')
             if upright.mode.startswith('I'):
                 # Modes I and I;16 are 16-bit grey; Pillow's own conversion would clip them at 255.
-                return _to_bgr(_scale_16_bit(np.asarray(upright)))
-            return _to_bgr(np.asarray(upright.convert('RGB')))
+                return to_bgr(_scale_16_bit(np.asarray(upright)))
+            return to_bgr(np.asarray(upright.convert('RGB')))
     except (MemoryError, _Undecodable):
         raise
     except Exception as error:  # on damaged files Pillow raises whatever its parsers stumble over

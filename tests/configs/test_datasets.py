@@ -133,11 +133,10 @@ def test_channels_reach_the_network_as_rgb(name, tmp_path):
     for i in range(4):
         Image.new('RGB', (60, 60), (200, 90, 30)).save(tmp_path / f'{i}.png')
     config = Config.fromfile(ROOT / 'configs' / '_base_' / 'datasets' / 'image-folder.py')
-    views = Config.fromfile(ROOT / 'configs' / '_base_' / 'views' / f'{name}.py').view_pipelines
-    plain = [[transform for transform in view if transform.type == 'RandomResizedCrop'] for view in views]
+    views = Config.fromfile(ROOT / 'configs' / '_base_' / 'views' / f'{name}.py').views
     dataset = config.train_dataloader.dataset.dataset
     dataset.data_root = str(tmp_path)
-    dataset.pipeline[1].transforms = plain
+    dataset.pipeline[0].views = [dict(view, jitter=0.0, gray=0.0, solarize=0.0) for view in views]
     preprocessor = MODELS.build(config.data_preprocessor)
     view = preprocessor(first_batch(config.train_dataloader, 4), training=True)['inputs'][0]
     pixel = view[0, :, 100, 100] * preprocessor.std.view(3) + preprocessor.mean.view(3)

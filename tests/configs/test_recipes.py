@@ -135,7 +135,7 @@ def test_mpcl_recipe_trains_a_step(path):
     model.start_training()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    on_device = cfg.data_preprocessor.type == 'lewel_plugins.BatchViews'
+    on_device = 'views' in cfg.data_preprocessor
     losses = model.train_step(dict(inputs=images if on_device else [images, images.flip(3)], data_samples=[]), wrapper)
     model.momentum_update(0.5)
     assert losses.keys() == {'loss', 'loss_contrastive', 'loss_pcr'}
@@ -160,8 +160,7 @@ def number_of_views(cfg: Config) -> int:
     if 'views' in cfg.data_preprocessor:
         return len(cfg.data_preprocessor.views)
     steps = cfg.train_dataloader.dataset.dataset.pipeline
-    (number,) = (step.num_views for step in steps if step.type == 'MultiView')
-    return number if isinstance(number, int) else sum(number)
+    return len(TRANSFORMS.build(steps[0]).make_views.schemes)
 
 
 @pytest.mark.parametrize('path', MSBREG, ids=lambda path: path.stem)

@@ -2,15 +2,13 @@
 #   --cfg-options train_dataloader.dataset.dataset.data_root=/my/images
 _base_ = ['../views/byol_224px.py']
 
+# Where jitter, grey, blur, solarisation and flip run is chosen by one setting: on the device with
+# train_dataloader.dataset.dataset.pipeline.0.on_device=True
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+    type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )
 
-train_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
-    dict(type='MultiView', num_views=[1, 1], transforms=_base_.view_pipelines),
-    dict(type='PackInputs'),
-]
+train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 
 train_dataloader = dict(
     batch_size=128,

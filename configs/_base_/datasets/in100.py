@@ -1,8 +1,10 @@
 # ImageNet-100. data_root is ImageNet's: the classes are picked by imagenet100.txt.
 data_root = 'data/imagenet'
 classes_file = '{{ fileDirname }}/imagenet100.txt'
+# Where jitter, grey, blur, solarisation and flip run is chosen by one setting: on the device with
+# train_dataloader.dataset.dataset.pipeline.0.on_device=True
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+    type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )
 
 eval_pipeline = [

@@ -1,7 +1,9 @@
 # ImageNet-1k. data_root holds train/ and val/, one folder a class (or meta/*.txt).
 data_root = 'data/imagenet'
+# Where jitter, grey, blur, solarisation and flip run is chosen by one setting: on the device with
+# train_dataloader.dataset.dataset.pipeline.0.on_device=True
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+    type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )
 
 eval_pipeline = [

@@ -1,18 +1,6 @@
 # BYOL's two asymmetric schemes at 224 px (Grill et al. 2020, App. B), with crops of 0.2 to 1 of the area
 # as in LEWEL's released recipe.
-view_pipelines = [
-    [
-        dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), interpolation='bicubic', backend='cv2'),
-        dict(type='RandomFlip', prob=0.5),
-        dict(
-            type='RandomApply',
-            transforms=[dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, backend='cv2')],
-            prob=0.8,
-        ),
-        # OpenMMLab's images are BGR.
-        dict(type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)),
-        dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=blur),
-        dict(type='Solarize', thr=128, prob=solarize),
-    ]
-    for blur, solarize in ((1.0, 0.0), (0.1, 0.2))
+views = [
+    dict(size=224, crop_scale=(0.2, 1.0), interpolation='bicubic', blur=1.0),
+    dict(size=224, crop_scale=(0.2, 1.0), interpolation='bicubic', blur=0.1, solarize=0.2),
 ]

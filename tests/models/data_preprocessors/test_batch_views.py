@@ -6,6 +6,10 @@ from lewel_plugins.models import BatchViews
 pytestmark = pytest.mark.core
 MEAN, STD = (10.0, 20.0, 30.0), (2.0, 4.0, 8.0)
 PLAIN = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)
+GOLDEN = [
+    [-0.1443064, -0.4439539, -1.5067855, -1.8044444],
+    [0.3119468, -0.7314723, -0.1628387, 1.754186],
+]
 
 
 def _batch(count=6, size=16):
@@ -82,9 +86,30 @@ def test_bad_values_are_named(view, message):
         BatchViews(views=[view])
 
 
-def test_no_views_and_multi_view_input_are_errors():
-    with pytest.raises(ValueError, match='at least one view'):
-        BatchViews(views=[])
-    data = dict(inputs=[_batch()['inputs']] * 2, data_samples=None)
+def test_views_and_input_must_fit():
+    images = _batch()['inputs']
     with pytest.raises(ValueError, match='without MultiView'):
-        BatchViews(views=[dict(size=8)])(data, training=True)
+        BatchViews(views=[dict(size=8)])(dict(inputs=[images] * 2, data_samples=None), training=True)
+    with pytest.raises(ValueError, match='give it views, or use LoadViews'):
+        BatchViews()(_batch(), training=True)
+    with pytest.raises(ValueError, match='bilinear.*bicubic'):
+        BatchViews(views=[dict(size=8, interpolation='bicubic')])
+
+
+def test_finished_views_are_normalised_as_by_mmpretrain():
+    data = dict(inputs=[_batch()['inputs'], _batch(size=8)['inputs']], data_samples=[])
+    ours = BatchViews(mean=MEAN, std=STD)(data, training=True)['inputs']
+    for view, image in zip(ours, data['inputs']):
+        torch.testing.assert_close(view, _normalised(image))
+
+
+def test_views_of_a_seed_stay_what_they_were():
+    """Means and single values of views as they were when the results in docs/results were made."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8, generator=generator)
+    pre = BatchViews(views=[dict(size=24, hue=0.5, gray=0.3, blur=0.5, solarize=0.3), dict(size=16)])
+    torch.manual_seed(1)
+    inputs = pre(dict(inputs=images, data_samples=[]), training=True)['inputs']
+    for view, expected in zip(inputs, GOLDEN):
+        values = torch.stack([view.double().mean(), view[1, 0, 3, 5], view[2, 1, 7, 2], view[3, 2, 9, 11]])
+        torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), atol=2e-5, rtol=0)

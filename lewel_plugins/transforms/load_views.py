@@ -1,0 +1,76 @@
+from collections.abc import Sequence
+
+import numpy as np
+
+from lewel_plugins.registry import TRANSFORMS
+
+from .load_rgb import LoadRGB, decode_bgr, decode_jpeg, is_jpeg, naming_broken_image, read_jpeg_header, to_bgr
+from .make_views import MakeViews
+from .view_scheme import ViewParameters
+
+# A crop may be decoded at 1/2, 1/4 or 1/8 if this many of its pixels are left for one of the view, on both sides.
+# Pillow's documentation of `reducing_gap` calls the result of 2 very close to that of a resize from the full size.
+_GAP = 2
+
+
+@TRANSFORMS.register_module()
+class LoadViews(LoadRGB):
+    """Load an image file and make all its views: :class:`LoadRGB` and :class:`MakeViews` in one, faster.
+
+    The crops are drawn before the file is decoded. If all of them are at least four times as large as their views, as
+    in photographs of several megapixels, the JPEG is decoded at half its size or less, by libjpeg's scaled transform.
+    Everything else is decoded in full, once for all views.
+
+    Args:
+        views: Schemes, dicts with the arguments of :class:`ViewScheme`.
+        num_views: How many views to make of each scheme, or of all alike.
+        on_device: Whether to only cut the crops here, see :class:`MakeViews`.
+        backend_args: Arguments of mmengine's file backend; by default the path's prefix decides.
+
+    Raises:
+        BrokenImageError: If the file cannot be read or decoded, or ends too early.
+        ValueError: No view, or a value outside its range.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[dict],
+        num_views: int | Sequence[int] = 1,
+        on_device: bool = False,
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(backend_args)
+        self.make_views = MakeViews(views, num_views, on_device)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img``, a list of views, ``img_shape`` and ``ori_shape`` to ``results``."""
+        if 'img' in results:
+            results['img'] = to_bgr(results['img'])
+            results['ori_shape'] = results['img'].shape[:2]
+            return self.make_views(results)
+        with naming_broken_image(results['img_path']):
+            data = self._read(results['img_path'])
+            results['img'], results['ori_shape'], drawn = self._decode(data)
+        return self.make_views.make(results, drawn)
+
+    def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[int, int], list[ViewParameters]]:
+        """The image, reduced or not, its full height and width, and what is drawn for its views."""
+        header = read_jpeg_header(data) if is_jpeg(data) else None
+        if header is None or header.has_exif or header.channels == 4:
+            image = decode_bgr(data)
+            return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
+        drawn = self.make_views.draw(header.height, header.width)
+        reduction = self._reduction(drawn)
+        image = decode_jpeg(data, header, reduction)
+        if reduction > 1:
+            drawn = [view._replace(box=_reduced_box(view.box, reduction, image.shape)) for view in drawn]
+        return image, (header.height, header.width), drawn
+
+    def _reduction(self, drawn: Sequence[ViewParameters]) -> int:
+        pixels = min(min(view.box[2:]) // scheme.size for scheme, view in zip(self.make_views.schemes, drawn))
+        return max(r for r in (1, 2, 4, 8) if r == 1 or pixels >= _GAP * r)
+
+
+def _reduced_box(box: tuple[int, int, int, int], reduction: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    left, top, w, h = (round(side / reduction) for side in box)
+    return left, top, min(w, shape[1] - left), min(h, shape[0] - top)

@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.core
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / 'tools' / 'data' / 'resize_images.py', *arguments, '--workers', 1]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+
+
+def make_image(path: Path, width: int, height: int, **options) -> Image.Image:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = np.linspace(0, 255, width * height * 3).reshape(height, width, 3).astype(np.uint8)
+    image = Image.fromarray(ramp)
+    image.save(path, **options)
+    return image
+
+
+def test_resizes_goes_on_and_names_what_is_broken(tmp_path):
+    source, target = tmp_path / 'my images', tmp_path / 'small'
+    wide = make_image(source / 'train' / 'a' / 'wide.JPEG', 90, 60, quality=95)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    make_image(source / 'train' / 'a' / 'turned.jpg', 90, 60, exif=exif.tobytes())
+    make_image(source / 'train' / 'b' / 'high.png', 50, 80)
+    make_image(source / 'val' / 'small.jpg', 50, 30)
+    (source / 'classes.txt').write_text('a\nb\n')
+    arguments = (source, target, '--size', 30)
+
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert '5/5' in done.stdout and f'5 files in {target}' in done.stdout
+    with Image.open(target / 'train' / 'a' / 'wide.JPEG') as image:
+        assert (image.format, image.size) == ('JPEG', (45, 30))
+        expected = np.asarray(wide.resize((45, 30), Image.Resampling.BICUBIC)).astype(int)
+        assert np.abs(np.asarray(image) - expected).mean() < 3
+    with Image.open(target / 'train' / 'a' / 'turned.jpg') as image:
+        assert image.size == (30, 45) and not image.getexif()
+    with Image.open(target / 'train' / 'b' / 'high.png') as image:
+        assert (image.format, image.size) == ('PNG', (30, 48))
+    for name in ('val/small.jpg', 'classes.txt'):
+        assert (target / name).read_bytes() == (source / name).read_bytes()
+
+    # A stopped run leaves nothing half-written behind, only files that are missing.
+    (target / 'val' / 'small.jpg').unlink()
+    kept = target / 'train' / 'b' / 'high.png'
+    time = kept.stat().st_mtime_ns
+    (source / 'val' / 'cut.jpg').write_bytes((source / 'val' / 'small.jpg').read_bytes()[:300])
+    again = run(*arguments)
+    assert again.returncode == 1 and again.stderr.startswith('error: 1 images are broken')
+    assert (target / 'broken_images.txt').read_text().startswith(f'{Path("val", "cut.jpg")}: the JPEG is truncated')
+    assert (target / 'val' / 'small.jpg').is_file() and not (target / 'val' / 'cut.jpg').exists()
+    assert kept.stat().st_mtime_ns == time
+    assert not list(target.rglob('*.part'))
+
+    other = run(source, target, '--size', 20)
+    assert other.returncode == 1 and "'size': 30" in other.stderr and 'choose another folder' in other.stderr
+
+
+def test_refuses_folders_that_would_be_mixed_up(tmp_path):
+    make_image(tmp_path / 'images' / 'a.jpg', 9, 9)
+    assert 'must lie outside' in run(tmp_path / 'images', tmp_path / 'images' / 'small').stderr
+    assert 'is not a folder' in run(tmp_path / 'nothing', tmp_path / 'small').stderr
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'work.txt').touch()
+    assert 'is not empty' in run(tmp_path / 'images', tmp_path / 'mine').stderr
