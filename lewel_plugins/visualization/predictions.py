@@ -29,10 +29,11 @@ def draw_predictions(samples: Sequence[dict[str, Any]], classes: Sequence[str]) 
     axes = figure.subplots(2, len(samples), squeeze=False)
     for column, sample in zip(axes.T, samples):
         for axis, name in zip(column, ('truth', 'prediction')):
-            axis.imshow(sample['image'], interpolation='nearest')
             if isinstance(sample[name], dict):
+                axis.imshow(sample['image'], interpolation='nearest')
                 _draw_instances(axis, sample[name], classes, colors)
-            else:
+            else:  # on grey, so that the colours are those of the classes
+                axis.imshow(sample['image'].mean(-1), cmap='gray', vmin=0, vmax=255, interpolation='nearest')
                 _draw_map(axis, sample[name], colors)
             axis.set(xticks=[], yticks=[])
     for axis, name in zip(axes[:, 0], ('truth', 'prediction')):
