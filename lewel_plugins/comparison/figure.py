@@ -45,7 +45,7 @@ def draw_curves(results: Results, path: Path) -> bool:
     lines = -(-len(panels) // columns)
     width = max(_LEAST_WIDTH, 5.2 * columns + 0.4)
     figure = Figure(figsize=(width, 3.4 * lines + 0.9), layout='constrained')
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axis, metric in zip(axes, panels):
         _draw_panel(axis, metric, results.rows)
     for axis in axes[len(panels) :]:

@@ -44,7 +44,7 @@ def array(value: Any) -> np.ndarray:
 
 def instances(found: Any, min_score: float = 0.0) -> dict[str, Any]:
     """Boxes, labels, scores and masks of mmdet's ``InstanceData``."""
-    kept = np.ones(len(found.labels), bool)
+    kept: np.ndarray = np.ones(len(found.labels), bool)
     if 'scores' in found:
         kept = array(found.scores) >= min_score
     entries = dict(boxes=array(found.bboxes)[kept], labels=array(found.labels)[kept])
