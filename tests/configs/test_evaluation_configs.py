@@ -92,7 +92,7 @@ def test_split_has_the_share_that_the_name_says(path):
 
 
 def test_evaluation_comparison_has_all_rows_and_evaluates_each():
-    comparison = load_comparison(CONFIGS / 'comparisons' / 'evaluation_garment-scenes.py')
+    comparison = load_comparison(CONFIGS / 'comparisons' / 'all-methods_garment-scenes.py')
     runs = {run.row.name: run for run in plan_runs(comparison, [1], Path('work'), Path('tools/train.py'))}
     assert list(runs) == [
         'random initialisation', 'supervised', 'BYOL', 'MoCo v2', 'LEWEL_M', 'LEWEL_B', 'SMoG', 'MPCL', 'MSBReg',

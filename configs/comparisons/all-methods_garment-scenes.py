@@ -2,7 +2,7 @@
 # set of views for all, then tools/evaluate.py on the last checkpoint of each, with the run's seed for splits, heads and
 # orders. The protocols are those of configs/benchmarks/evaluation-transfer_garment-scenes.py; its data are made first.
 _base_ = './_base_/garment-scenes_12e.py'
-name = 'evaluation_garment-scenes'
+name = 'all-methods_garment-scenes'
 title = 'Evaluation of all methods on garment scenes'
 question = (
     'Which orderings of the papers hold: each method against its baseline, by k-NN, linear, 1 % and 10 % of labels, '
