@@ -59,20 +59,21 @@ def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
     Returns:
         (N, 3, size, size).
     """
-    height, width = x.shape[2:]
     left, top, w, h = boxes.unbind(1)
-    direction = 1 - 2 * flip.to(x.dtype)
-    # affine_grid's unit square is the whole image with corners at ±1.
-    zero = torch.zeros_like(left)
-    row_x = torch.stack([direction * w / width, zero, (2 * left + w) / width - 1], 1)
-    row_y = torch.stack([zero, h / height, (2 * top + h) / height - 1], 1)
-    grid = F.affine_grid(torch.stack([row_x, row_y], 1), [len(x), 3, size, size], align_corners=False)
-    # Samples outside of the box are clamped to its border pixels, as if it had been cut out first.
-    edge_x = (torch.stack([left + 0.5, left + w - 0.5], 1) * 2 / width - 1)[:, None, None]
-    edge_y = (torch.stack([top + 0.5, top + h - 0.5], 1) * 2 / height - 1)[:, None, None]
-    gx = grid[..., 0].clamp(edge_x[..., 0], edge_x[..., 1])
-    gy = grid[..., 1].clamp(edge_y[..., 0], edge_y[..., 1])
-    return F.grid_sample(x, torch.stack([gx, gy], -1), padding_mode='border', align_corners=False)
+    rows = _interpolation(top, h, x.shape[2], size)
+    columns = _interpolation(left, w, x.shape[3], size)
+    columns = torch.where(flip.view(-1, 1, 1), columns.flip(1), columns)
+    with torch.autocast(x.device.type, enabled=False):  # these products are pixels, which half precision would move
+        return rows[:, None] @ x @ columns.mT[:, None]
+
+
+def _interpolation(start: Tensor, length: Tensor, total: int, size: int) -> Tensor:
+    """Weights of linear interpolation from ``total`` pixels to ``size`` samples of a section, (N, size, total)."""
+    share = (torch.arange(size, device=start.device) + 0.5) / size
+    # Samples outside of the section's pixel centres are clamped to them, as if it had been cut out first.
+    inside = torch.minimum((share * length[:, None] - 0.5).clamp_min(0), length[:, None] - 1)
+    position = start[:, None] + inside
+    return (1 - (position[:, :, None] - torch.arange(total, device=start.device)).abs()).clamp_min(0)
 
 
 def _column(parameter: Tensor) -> Tensor:
@@ -104,8 +105,8 @@ def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
 def adjust_hue(x: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue by a share ``shift`` of the colour circle, in HSV.
 
-    With the hue at h sixths of the circle, channel c is v − v·s·max(0, min(k, 4 − k, 1)), k = (n_c + 6h) mod 6 and
-    n = 5, 3, 1 for red, green and blue.
+    At h sixths of the circle the channels are, from the smallest of the pixel to its largest, |h − 3| − 1, 2 − |h − 2|
+    and 2 − |h − 4|, clamped to [0, 1], for red, green and blue.
     """
     r, g, b = x.unbind(1)
     value, low = x.amax(1), x.amin(1)
@@ -114,9 +115,9 @@ def adjust_hue(x: Tensor, shift: Tensor) -> Tensor:
     sixths = torch.where(
         value == r, (g - b) / safe, torch.where(value == g, 2 + (b - r) / safe, 4 + (r - g) / safe)
     )  # (N, H, W)
-    sixths = sixths + 6 * shift.view(-1, 1, 1)
-    k = (sixths[:, None] + sixths.new_tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)) % 6
-    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+    h = (sixths + 6 * shift.view(-1, 1, 1)) % 6
+    shares = torch.stack([(h - 3).abs() - 1, 2 - (h - 2).abs(), 2 - (h - 4).abs()], 1).clamp_(0, 1)
+    return shares.mul_(chroma[:, None]).add_(low[:, None])
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
@@ -141,10 +142,10 @@ def _separable_blur(x: Tensor, taps: Tensor) -> Tensor:
     padded = F.pad(x, [k // 2] * 4, mode='reflect')
     rows = torch.zeros_like(padded[..., :W])
     for i in range(k):
-        rows = rows + _column(taps[:, i]) * padded[..., i : i + W]
+        rows.addcmul_(_column(taps[:, i]), padded[..., i : i + W])
     out = torch.zeros_like(x)
     for i in range(k):
-        out = out + _column(taps[:, i]) * rows[:, :, i : i + H]
+        out.addcmul_(_column(taps[:, i]), rows[:, :, i : i + H])
     return out
 
 
