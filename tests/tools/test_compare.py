@@ -158,7 +158,7 @@ def test_a_run_of_another_process_is_left_alone(tmp_path):
         assert 'FAILED A, seed 0: another process is running it' in second.stdout
         assert starts(comparison, 'A', 0) == [1] and starts(comparison, 'B', 0) == [1]
     finally:
-        first.send_signal(signal.SIGINT)
+        first.send_signal(signal.SIGTERM)
         first.communicate(timeout=60)
 
 
