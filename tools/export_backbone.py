@@ -13,7 +13,6 @@ turned back) is built and loaded from it, and its features on a batch are compar
 
 import argparse
 import copy
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -26,7 +25,7 @@ from mmengine.model import BaseModel, initialize
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from lewel_plugins import runner_setup
+from lewel_plugins import provenance, runner_setup
 from lewel_plugins.checkpoint import build_model, config_of, model_config, read_tensors
 from lewel_plugins.formats import find_format
 from lewel_plugins.formats.check import compare_features, random_images
@@ -56,15 +55,6 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
 
 
-def sha256(path: Path) -> str:
-    """Digest of a file, read in parts."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
-
-
 def describe(cfg: Config, checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     """Where the weights come from, and how their images were normalised."""
     meta = checkpoint.get('meta', {})
@@ -78,7 +68,7 @@ def describe(cfg: Config, checkpoint: dict[str, Any], path: Path) -> dict[str, A
         epoch=plain(meta.get('epoch')),
         iter=plain(meta.get('iter')),
         source=path.name,
-        source_sha256=sha256(path),
+        source_sha256=provenance.file_digest(path),
         lewel_plugins_version=__version__,
     )
 

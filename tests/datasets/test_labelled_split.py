@@ -59,7 +59,7 @@ def test_draw_is_a_function_of_the_seed_and_complete_at_one():
     'lines',
     [
         ['b/3.jpg', 'a/7.jpg'],
-        ['train/b/3.jpg', '/other/root/train/a/7.jpg'],
+        ['train/b/3.jpg', '/elsewhere/train/a/7.jpg'],
         ['# by hand', 'b/3.jpg', 'a/7.jpg  # seven'],
     ],
 )

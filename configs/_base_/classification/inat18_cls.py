@@ -1,41 +1,25 @@
 # iNaturalist 2018. data_root holds train_val2018/ and its json files.
+_base_ = './in1k_cls.py'
 data_root = 'data/inat2018'
-data_preprocessor = dict(type='ClsDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
-
-train_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.08, 1.0), backend='cv2'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='PackInputs'),
-]
-eval_pipeline = [
-    dict(type='lewel_plugins.LoadRGB'),
-    dict(type='ResizeEdge', scale=256, edge='short', backend='cv2'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackInputs'),
-]
 
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
-        type='lewel_plugins.PretrainDataset',
-        dataset=dict(type='lewel_plugins.INaturalist', data_root=data_root, ann_file='train2018.json', pipeline=train_pipeline),
-    ),
+        dataset=dict(
+            _delete_=True,
+            type='lewel_plugins.INaturalist',
+            data_root=data_root,
+            ann_file='train2018.json',
+            pipeline=_base_.train_pipeline,
+        )
+    )
 )
 val_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='lewel_plugins.INaturalist', data_root=data_root, ann_file='val2018.json', pipeline=eval_pipeline),
+    dataset=dict(
+        _delete_=True,
+        type='lewel_plugins.INaturalist',
+        data_root=data_root,
+        ann_file='val2018.json',
+        pipeline=_base_.eval_pipeline,
+    )
 )
-val_cfg = dict()
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
 test_dataloader = val_dataloader
-test_cfg = val_cfg
-test_evaluator = val_evaluator
