@@ -4,7 +4,8 @@ python tools/compare.py configs/comparisons/NAME.py
 python tools/compare.py configs/comparisons/NAME.py --gpus 0 1 2 3      # a run on each
 python tools/compare.py configs/comparisons/NAME.py --report-only       # of what has finished so far
 
-The same command after a kill goes on where it stopped; finished runs are not run again.
+The same command after a kill goes on where it stopped; finished runs are not run again, and a run that another
+comparison has with the same config and seed is used, unless there is a --work-dir.
 """
 
 import argparse
@@ -78,8 +79,10 @@ def _plan(args: argparse.Namespace) -> tuple[Comparison, list[int], Path, list[R
             f'--only: no row {", ".join(sorted(unknown))}; rows are {", ".join(row.name for row in comparison.rows)}'
         )
     seeds = list(dict.fromkeys(args.seeds or comparison.seeds))
-    work_dir = args.work_dir or Path('work_dirs/compare') / comparison.name
-    return comparison, seeds, work_dir, plan_runs(comparison, seeds, work_dir, args.train_script)
+    everything = Path('work_dirs/compare')
+    work_dir = args.work_dir or everything / comparison.name
+    others = None if args.work_dir else everything
+    return comparison, seeds, work_dir, plan_runs(comparison, seeds, work_dir, args.train_script, others)
 
 
 def last_line(log: Path) -> str:

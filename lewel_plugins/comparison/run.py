@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class Run:
     """A row with a seed.
 
     Its folder's name has a hash of its resolved config: after a change of the config the run starts in a new folder,
-    and after the change is taken back the old results count again.
+    and after the change is taken back the old results count again. Where another comparison has a folder for the same
+    training, that one is used: a baseline of several comparisons is trained once.
 
     Commands of rows and posts may hold these placeholders:
     ``{python}`` this interpreter, ``{tools}`` the folder ``tools``, ``{config}`` the resolved config,
@@ -78,10 +79,18 @@ class Run:
         config: The row's config with its options.
         work_dir: Folder of the comparison.
         train_script: What trains; its folder is ``{tools}``.
+        shared: Folders of other comparisons' runs by their names; one that is used is taken out.
     """
 
     def __init__(
-        self, comparison: Comparison, row: Row, seed: int, config: Config, work_dir: Path, train_script: Path
+        self,
+        comparison: Comparison,
+        row: Row,
+        seed: int,
+        config: Config,
+        work_dir: Path,
+        train_script: Path,
+        shared: MutableMapping[str, Path] | None = None,
     ) -> None:
         self.row = row
         self.seed = seed
@@ -91,6 +100,8 @@ class Run:
         self.digest = _digest(self.config.to_dict(), row.command)
         folder = f'seed{seed}' if row.per_seed else 'once'
         self.work_dir = work_dir / _file_name(row.name) / f'{folder}-{self.digest}'
+        if shared and not row.command and not self.work_dir.is_dir():
+            self.work_dir = shared.pop(self.work_dir.name, self.work_dir)
         self.steps = self._steps(comparison)
 
     def __str__(self) -> str:
@@ -199,8 +210,17 @@ class Run:
         return result
 
 
-def plan_runs(comparison: Comparison, seeds: Sequence[int], work_dir: Path, train_script: Path) -> list[Run]:
+def plan_runs(
+    comparison: Comparison, seeds: Sequence[int], work_dir: Path, train_script: Path, others: Path | None = None
+) -> list[Run]:
     """All runs of a comparison: all rows with the first seed, all rows with the second, ...
+
+    Args:
+        comparison: The comparison.
+        seeds: The seeds.
+        work_dir: Its folder.
+        train_script: What trains.
+        others: Folder of the folders of comparisons that trainings are shared with.
 
     Raises:
         ComparisonError: If a config cannot be read, or its options do not fit.
@@ -212,8 +232,10 @@ def plan_runs(comparison: Comparison, seeds: Sequence[int], work_dir: Path, trai
             configs[row.name].merge_from_dict(dict(row.options))
         except Exception as error:  # the file is Python: anything may be raised
             raise ComparisonError(f'row {row.name!r}: {row.config}: {type(error).__name__}: {error}') from error
+    # Each is taken once: rows that have become the same by an override must not wait for each other.
+    shared = {} if others is None else {folder.name: folder for folder in sorted(others.glob('*/*/seed*-*'))}
     return [
-        Run(comparison, row, seed, configs[row.name], work_dir, train_script)
+        Run(comparison, row, seed, configs[row.name], work_dir, train_script, shared)
         for seed in seeds
         for row in comparison.rows
         if row.per_seed or seed == seeds[0]

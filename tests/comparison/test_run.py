@@ -40,6 +40,28 @@ def test_a_changed_config_is_another_run_and_changing_it_back_the_same(tmp_path)
     assert same[0].work_dir == first[0].work_dir and same[1].work_dir != first[1].work_dir
 
 
+def test_a_run_of_another_comparison_with_the_same_config_is_used(tmp_path):
+    def plan_in(folder, rows):
+        comparison = load_comparison(write_comparison(tmp_path, rows=rows))
+        others = tmp_path / 'compare'
+        return plan_runs(comparison, (0, 1), others / folder, tmp_path / 'tools' / 'train.py', others)
+
+    command = dict(name='pixels', command='x {json}')
+    baseline, *_ = runs = plan_in('first', [dict(name='baseline'), dict(name='A', options={'level': 2.0}), command])
+    for run in runs[:3]:
+        run.prepare()
+    rows = [dict(name='same', options={'level': 10.0}), dict(name='B', options={'level': 3.0}), command]
+    same, different, pixels, other_seed, *_ = plan_in('second', rows)  # the config says level = 10.0
+    assert same.work_dir == baseline.work_dir
+    assert {run.work_dir.parent.parent.name for run in (different, pixels, other_seed)} == {'second'}
+    # Rows that are the same by an override do not wait for each other.
+    twice = plan_in('second', [dict(name='same', options={'level': 10.0}), dict(name='again')])
+    assert [run.work_dir.parent.name for run in twice[:2]] == ['baseline', 'again']
+    # Its own folder comes first.
+    (tmp_path / 'compare' / 'second' / 'same' / same.work_dir.name).mkdir(parents=True)
+    assert plan_in('second', rows)[0].work_dir.parent.name == 'same'
+
+
 def test_placeholders(tmp_path):
     path = write_comparison(
         tmp_path,
