@@ -1,5 +1,6 @@
 """The benchmark scripts on the smallest shapes: their figures are there and make sense."""
 
+import importlib.util
 import json
 import sys
 
@@ -32,6 +33,16 @@ def test_projector_cost(tmp_path):
     rows = results(tmp_path, 'projector_cost.py', *options)['rows']
     assert [row['projectors'] for row in rows] == ['mmpretrain', 1, 2]
     assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'], rel=1e-4)
+
+
+def test_step_peers(tmp_path):
+    options = ['--settings', '18:32:4', '--repeats', '1', '--methods', 'MoCo v2']
+    rows = results(tmp_path, 'step_peers.py', *options)['rows']
+    assert [row['peer'] for row in rows] == ['mmpretrain'] + ['lightly'] * (
+        importlib.util.find_spec('lightly') is not None
+    )
+    for row in rows:
+        assert row['ratio'] == pytest.approx(row['seconds'] / row['peer_seconds'])
 
 
 def test_kmeans_cost(tmp_path):

@@ -8,7 +8,6 @@ steps alternating on the same batch.
 """
 
 import argparse
-import copy
 import json
 import shlex
 import sys
@@ -18,104 +17,20 @@ from statistics import mean, median, stdev
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import init_default_scope
-from mmpretrain.models.selfsup import BaseSelfSupervisor
-from torch import Tensor, nn
+from mmengine.registry import MODELS, init_default_scope
 
 from lewel_plugins import provenance, runner_setup
 from lewel_plugins.command_line import add_config_options
-from lewel_plugins.registry import MODELS
 
 try:
-    from lightly.models import utils
-    from lightly.models.modules import SMoGPredictionHead, SMoGProjectionHead, SMoGPrototypes
-    from lightly.models.modules.memory_bank import MemoryBankModule
-    from sklearn.cluster import KMeans
+    import lightly_methods  # noqa: F401  (registers LightlySMoG)
 except ImportError as error:
     raise SystemExit(f'error: {error}: pip install "lightly==1.6.*" scikit-learn') from None
 
 METHODS = ('ours', 'lightly')
-
-
-@MODELS.register_module()
-class LightlySMoG(BaseSelfSupervisor):
-    """lightly's documented example as an algorithm of OpenMMLab.
-
-    Args:
-        backbone: Config of the backbone.
-        in_channels: Its channels.
-        hid_channels: Hidden channels of the heads.
-        out_channels: Channels of the embedding.
-        num_groups: Number of groups.
-        interval: Iterations between resets.
-        momentum: Teacher's 1 − α.
-        batch_size: Images a batch.
-        data_preprocessor: Config of the data preprocessor.
-    """
-
-    def __init__(
-        self,
-        backbone: dict,
-        in_channels: int,
-        hid_channels: int,
-        out_channels: int,
-        num_groups: int,
-        interval: int,
-        momentum: float,
-        batch_size: int,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        super().__init__(backbone=backbone, data_preprocessor=data_preprocessor)
-        self.num_groups, self.interval, self.alpha = num_groups, interval, 1 - momentum
-        self.projection_head = SMoGProjectionHead(in_channels, hid_channels, out_channels)
-        self.prediction_head = SMoGPredictionHead(out_channels, hid_channels, out_channels)
-        self.smog = SMoGPrototypes(torch.rand(num_groups, out_channels), beta=0.99)
-        self.memory_bank = MemoryBankModule(size=(interval * batch_size, out_channels))
-        self.global_step = 0
-        self.reset_momentum_weights()
-
-    def reset_momentum_weights(self) -> None:
-        self.backbone_momentum = copy.deepcopy(self.backbone)
-        self.projection_head_momentum = copy.deepcopy(self.projection_head)
-        utils.deactivate_requires_grad(self.backbone_momentum)
-        utils.deactivate_requires_grad(self.projection_head_momentum)
-
-    def reset_group_features(self) -> None:
-        features = self.memory_bank.bank.cpu().numpy()
-        centers = torch.from_numpy(KMeans(self.num_groups).fit(features).cluster_centers_).float()
-        self.smog.set_group_features(F.normalize(centers, dim=1))
-
-    @staticmethod
-    def encode(backbone: nn.Module, head: nn.Module, x: Tensor) -> Tensor:
-        return head(backbone(x)[-1].mean((2, 3)))
-
-    def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """A step of the example."""
-        x0, x1 = inputs
-        if self.global_step % 2:
-            x0, x1 = x1, x0
-        if self.global_step > 0 and self.global_step % self.interval == 0:
-            self.reset_group_features()
-            self.reset_momentum_weights()
-        else:
-            utils.update_momentum(self.backbone, self.backbone_momentum, self.alpha)
-            utils.update_momentum(self.projection_head, self.projection_head_momentum, self.alpha)
-        x0_encoded = self.encode(self.backbone, self.projection_head, x0)
-        x0_predicted = self.prediction_head(x0_encoded)
-        with torch.no_grad():
-            x1_encoded = self.encode(self.backbone_momentum, self.projection_head_momentum, x1)
-        assignments = self.smog.assign_groups(x1_encoded)
-        group_features = self.smog.get_updated_group_features(x0_encoded)
-        logits = self.smog(x0_predicted, group_features, temperature=0.1)
-        self.smog.set_group_features(group_features.detach())
-        self.memory_bank(x0_encoded, update=True)
-        self.global_step += 1
-        return dict(loss=F.cross_entropy(logits, assignments))
 
 
 def parse_args() -> argparse.Namespace:
@@ -180,7 +95,7 @@ def seconds_per_step(args: argparse.Namespace) -> dict[str, float]:
         if method == 'lightly':  # no reset meanwhile; its bank is copied in every step, so it must not be too large
             cfg.model.interval = max(cfg.model.interval, args.steps + 4)
         cfg.model.data_preprocessor = cfg.data_preprocessor
-        model: BaseModel = MMENGINE_MODELS.build(cfg.model).to(device).train()
+        model: BaseModel = MODELS.build(cfg.model).to(device).train()
         if method == 'ours':
             model.cache.start(args.steps + 3)
         wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
