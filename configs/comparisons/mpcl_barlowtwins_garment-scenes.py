@@ -1,6 +1,6 @@
 # MPCL on Barlow Twins (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views
 # for all. The hidden widths of "different" add up to those of "same".
-_base_ = './_base_/garment-scenes_12e.py'
+_base_ = './_base_/garment-scenes_8e.py'
 name = 'mpcl_barlowtwins_garment-scenes'
 title = 'MPCL on Barlow Twins on garment scenes'
 question = 'Table VII: is PCR above Barlow Twins, and PTB above PCR?'

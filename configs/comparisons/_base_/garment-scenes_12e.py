@@ -1,4 +1,4 @@
-# Of all comparisons on garment scenes: half of the recipes' epochs, and 3 seeds.
+# Of most comparisons on garment scenes: half of the recipes' epochs, and 3 seeds.
 options = {
     'train_cfg.max_epochs': 12,
     'train_cfg.val_interval': 4,
