@@ -45,6 +45,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--barlow-width', type=int, default=8192, help="width of Barlow Twins' projectors (8192)")
     parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument(
+        '--threads', type=int, help='of PyTorch (its default); 1 on a busy CPU, where waiting threads count'
+    )
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
@@ -200,6 +203,8 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     args = parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     init_default_scope('mmpretrain')
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
     described = dict(

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -55,6 +56,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', default=list(OURS), choices=list(OURS), help='(all)')
     parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument(
+        '--threads', type=int, help='of PyTorch (its default); 1 on a busy CPU, where waiting threads count'
+    )
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
@@ -167,6 +171,8 @@ def measure(method: str, depth: int, size: int, batch: int, args: argparse.Names
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='ERROR')  # mmengine's constructor names every frozen parameter
+    if args.threads:
+        torch.set_num_threads(args.threads)
     init_default_scope('mmpretrain')
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
     described = dict(

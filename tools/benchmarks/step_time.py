@@ -49,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', default=list(CONFIGS), choices=list(CONFIGS), help='rows (all)')
     parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument(
+        '--threads', type=int, help='of PyTorch (its default); 1 on a busy CPU, where waiting threads count'
+    )
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
@@ -233,6 +236,8 @@ def measure(method: str, depth: int, size: int, batch: int, repeats: int, device
 
 def main() -> None:
     args = parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     init_default_scope('mmpretrain')
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
     described = dict(
