@@ -1,10 +1,10 @@
-# MoCo v3 on garment scenes, with MPCL's ViT of four layers, and three-layer projectors as is MoCo v3's on transformers.
+# MoCo v3 on garment scenes, with MPCL's ViT of two layers, and three-layer projectors as is MoCo v3's on transformers.
 _base_ = './mocov3_resnet10_1xb64-24e_garment-scenes.py'
 model = dict(
     backbone=dict(
         _delete_=True,
         type='MoCoV3ViT',
-        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=128),
+        arch=dict(embed_dims=64, num_layers=2, num_heads=2, feedforward_channels=128),
         img_size=32,
         patch_size=4,
         stop_grad_conv1=True,

@@ -1,6 +1,6 @@
 # MPCL on MoCo v3 (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views for
 # all. The hidden widths of "different" add up to those of "same".
-_base_ = './_base_/garment-scenes_8e.py'
+_base_ = './_base_/garment-scenes_8e-adamw.py'
 name = 'mpcl_mocov3_garment-scenes'
 title = 'MPCL on MoCo v3 on garment scenes'
 question = 'Table VII: MoCo v3 about as good as equal projectors, different widths above, then PCR, then PTB?'

@@ -1,4 +1,4 @@
-# MPCL on MoCo v3 on garment scenes, a ViT of four layers of width 64 on patches of 4 px.
+# MPCL on MoCo v3 on garment scenes, a ViT of two layers of width 64 on patches of 4 px.
 _base_ = [
     '../_base_/models/mpcl-mocov3_vit-small-p16.py',
     '../_base_/datasets/garment-scenes_32px.py',
@@ -9,7 +9,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='MoCoV3ViT',
-        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=128),
+        arch=dict(embed_dims=64, num_layers=2, num_heads=2, feedforward_channels=128),
         img_size=32,
         patch_size=4,
         stop_grad_conv1=True,
