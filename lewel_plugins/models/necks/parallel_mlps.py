@@ -47,9 +47,11 @@ class ParallelLinear(nn.Module):
         """(N, in) for all maps, or (M, N, in) with an input for each → (M, N, out)."""
         weight = orthogonalize(self.weight) if self.orthogonal else self.weight  # (M, out, in)
         if x.dim() == 3:
+            # W x', not x W': the gradient then has the layout of the weights. The other's is a transpose of it, and
+            # autograd would copy it for every projector.
             if self.bias is None:
-                return torch.bmm(x, weight.mT)
-            return torch.baddbmm(self.bias[:, None], x, weight.mT)
+                return torch.bmm(weight, x.mT).mT
+            return torch.baddbmm(self.bias[..., None], weight, x.mT).mT
         bias = None if self.bias is None else self.bias.flatten()
         return F.linear(x, weight.flatten(0, 1), bias).unflatten(1, weight.shape[:2]).transpose(0, 1)
 

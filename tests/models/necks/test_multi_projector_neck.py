@@ -90,6 +90,15 @@ def test_an_input_for_each_projector(layers):
     assert naive.largest_difference(found, expected) < TOLERANCE
 
 
+@pytest.mark.parametrize('with_bn', [True, False])
+def test_gradients_of_the_weights_need_no_copy(with_bn):
+    """autograd copies a gradient whose layout is not its parameter's, for all projectors in every step."""
+    mlps = ParallelMLPs(3, 4, 6, 2, num_layers=3, with_bn=with_bn)
+    weights = [mlps.fc0.weight, mlps.fc1.weight, mlps.fc2.weight]
+    found = torch.autograd.grad(mlps(torch.randn(8, 4)).square().sum(), weights)
+    assert [gradient.stride() for gradient in found] == [weight.stride() for weight in weights]
+
+
 def test_different_widths():
     neck = tiny_mpcl.neck(hid_channels=[4, 12, 7])
     assert isinstance(neck.mlps, SeparateMLPs)
