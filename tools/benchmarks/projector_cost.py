@@ -2,7 +2,7 @@
 
 Steps of all M and of mmpretrain's own method alternate in one process; on a CPU it is processor time. ``heads`` is the
 time of the projectors' own passes, run alone on the step's shapes: heads forward and backward, the teacher's forward,
-and the products that the losses are made of; ``updates`` is that of the optimizer and the teacher's update, run alone.
+and the contrastive losses; ``updates`` is that of the optimizer and the teacher's update, run alone.
 ``rest`` is what a step with M projectors takes more than one with M = 1, less what its heads and updates take more,
 over the step with M = 1: what M projectors cost beyond their own work.
 """
@@ -25,6 +25,7 @@ from step_time import full_step, random_views, seconds
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from lewel_plugins import functional as LF
 from lewel_plugins import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ def build(method: str, num: int | None, depth: int, barlow_width: int, device: s
 
 
 def heads_alone(model: Any, batch: int) -> Callable[[], None]:
-    """The passes of one step through the projectors and predictors, and the products of the losses."""
+    """The passes of one step through the projectors and predictors, and M times the base method's loss."""
     neck = model.neck
     M, D, d = neck.num_projectors, neck.in_channels, neck.out_channels
     device = model.balance.weights.device
@@ -88,11 +89,13 @@ def heads_alone(model: Any, batch: int) -> Callable[[], None]:
     views = 1 if hasattr(model, 'queue') else 2
     passes: list[tuple[Callable, Tensor]] = [(lambda x: neck((x,)), features)] * views
     if hasattr(model, 'predictor'):
-        passes += [(model.predictor, z), (lambda q: q @ z.mT, z)] * views
+        contrast = lambda q: LF.nce(*LF.batch_similarities(q, z, model.temperature))  # noqa: E731
+        passes += [(model.predictor, z), (contrast, z)] * views
     elif hasattr(model, 'queue'):
-        passes.append((lambda q: q @ model.queue.keys, z))
+        passes.append((lambda q: LF.queue_contrast(q, z, model.queue.keys, model.temperature)[0], z))
     else:
-        passes.append((lambda y: y.mT @ y, z))
+        other = LF.standardize(z)
+        passes.append((lambda y: LF.barlow_twins(LF.cross_correlation(LF.standardize(y), other)), z))
 
     def run() -> None:
         for function, x in passes:
