@@ -1,6 +1,12 @@
 # MPCL on MoCo v3 (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views for
 # all. The hidden widths of "different" add up to those of "same".
 _base_ = './_base_/garment-scenes_8e-adamw.py'
+options = {
+    'train_cfg.max_epochs': 6,
+    'train_cfg.val_interval': 3,
+    'param_scheduler.0.T_max': 6,
+    'param_scheduler.0.end': 6,
+}
 name = 'mpcl_mocov3_garment-scenes'
 title = 'MPCL on MoCo v3 on garment scenes'
 question = 'Table VII: MoCo v3 about as good as equal projectors, different widths above, then PCR, then PTB?'
