@@ -20,8 +20,6 @@ rows = [
     dict(name='M = 4, different', options={'model.neck.hid_channels': [64, 96, 128, 224], **no_pcr}),
     dict(name='M = 4, PCR', options=no_ptb),
     dict(name='M = 4, PCR and PTB'),
-    # MoCo v3 again, in our class.
-    dict(name='M = 1', options={'model.neck.num_projectors': 1}),
 ]
 baseline = 'MoCo v3'
 # On two training views of each validation image.
