@@ -4,7 +4,9 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -26,6 +28,11 @@ def commit() -> str:
         return f'{__version__} (not a git checkout)'
     changed = _git('status', '--porcelain', '--untracked-files=no', '--', *_SOURCES)
     return f'{described}-dirty' if changed else described
+
+
+def record() -> dict[str, str]:
+    """This process's command line, commit, machine and date, to be written beside its results."""
+    return dict(command=f'python {shlex.join(sys.argv)}', commit=commit(), machine=machine(), date=now())
 
 
 def _git(*arguments: str) -> str:

@@ -12,7 +12,6 @@ python tools/benchmarks/input_equivalence.py --out docs/results/input_equivalenc
 import argparse
 import json
 import random
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -185,13 +184,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_photographs(Path(scratch), args.images, quality=90)
         results = compare([str(path) for path in sorted(Path(scratch).glob('*.jpg'))], args.views)
-    described = dict(
-        command=f'python {shlex.join(sys.argv)}',
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        seeds='0 for torchvision, 1 to 6 for the columns',
-        date=provenance.now(),
-    )
+    described = dict(provenance.record(), seeds='0 for torchvision, 1 to 6 for the columns')
     text = markdown(results, args.views, described)
     print(text)
     if args.out:

@@ -11,8 +11,6 @@ python tools/benchmarks/input_speed.py --out docs/results/input_speed.json
 import argparse
 import importlib
 import json
-import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -224,13 +222,7 @@ def main() -> None:
             }
             results.append(dict(scheme=name, rates=rates, ratios=ratios, with_workers=with_workers))
             print(row(results[-1]), flush=True)
-    described = dict(
-        command=f'python {shlex.join(sys.argv)}',
-        files=files,
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        date=provenance.now(),
-    )
+    described = dict(provenance.record(), files=files)
     text = markdown(results, args.workers, described)
     print(text)
     if args.out:

@@ -8,8 +8,6 @@ they are cached. A reset is the drawing of the start and at most 20 passes and o
 import argparse
 import json
 import resource
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -87,14 +85,7 @@ def main() -> None:
             seconds = f'{row["moves"]} | {row["seconds"]:.2f} | {row["seconds_a_pass"]:.3f}'
             print(f'| {rows} x {args.channels} | {groups} | {seconds} | {memory} |', flush=True)
     if args.out:
-        described = dict(
-            command=f'python {shlex.join(sys.argv)}',
-            commit=provenance.commit(),
-            machine=provenance.machine(),
-            device=args.device,
-            threads=torch.get_num_threads(),
-            date=provenance.now(),
-        )
+        described = dict(provenance.record(), device=args.device, threads=torch.get_num_threads())
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(dict(**described, rows=results), indent=2) + '\n', encoding='utf-8')
 

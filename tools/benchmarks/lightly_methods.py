@@ -22,17 +22,27 @@ class LightlyMethod(BaseSelfSupervisor):
 
     Args:
         backbone: Config of the backbone.
-        projection_head: lightly's head.
+        in_channels: Its channels.
+        hid_channels: Hidden channels of the heads.
+        out_channels: Channels of the embedding.
         momentum: Teacher's 1 − α.
         data_preprocessor: Config of the data preprocessor.
     """
 
+    projection: type[nn.Module]
+
     def __init__(
-        self, backbone: dict, projection_head: nn.Module, momentum: float, data_preprocessor: dict | None = None
+        self,
+        backbone: dict,
+        in_channels: int,
+        hid_channels: int,
+        out_channels: int,
+        momentum: float,
+        data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(backbone=backbone, data_preprocessor=data_preprocessor)
         self.alpha = 1 - momentum
-        self.projection_head = projection_head
+        self.projection_head = self.projection(in_channels, hid_channels, out_channels)
         self.reset_momentum_weights()
 
     def reset_momentum_weights(self) -> None:
@@ -55,29 +65,14 @@ class LightlyMethod(BaseSelfSupervisor):
 
 @MODELS.register_module()
 class LightlyBYOL(LightlyMethod):
-    """lightly's example of BYOL.
+    """lightly's example of BYOL; arguments as of :class:`LightlyMethod`."""
 
-    Args:
-        backbone: Config of the backbone.
-        in_channels: Its channels.
-        hid_channels: Hidden channels of the heads.
-        out_channels: Channels of the embedding.
-        momentum: Teacher's 1 − α.
-        data_preprocessor: Config of the data preprocessor.
-    """
+    projection = modules.BYOLProjectionHead
 
-    def __init__(
-        self,
-        backbone: dict,
-        in_channels: int,
-        hid_channels: int,
-        out_channels: int,
-        momentum: float,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        head = modules.BYOLProjectionHead(in_channels, hid_channels, out_channels)
-        super().__init__(backbone, head, momentum, data_preprocessor)
-        self.prediction_head = modules.BYOLPredictionHead(out_channels, hid_channels, out_channels)
+    def __init__(self, **settings) -> None:
+        super().__init__(**settings)
+        d = settings['out_channels']
+        self.prediction_head = modules.BYOLPredictionHead(d, settings['hid_channels'], d)
         self.criterion = NegativeCosineSimilarity()
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
@@ -90,33 +85,19 @@ class LightlyBYOL(LightlyMethod):
 
 @MODELS.register_module()
 class LightlyMoCo(LightlyMethod):
-    """lightly's example of MoCo, with MoCo v2's head, temperature and queue.
+    """lightly's example of MoCo, with MoCo v2's head; other arguments as of :class:`LightlyMethod`.
 
     Args:
-        backbone: Config of the backbone.
-        in_channels: Its channels.
-        hid_channels: Hidden channels of the head.
-        out_channels: Channels of the embedding.
-        momentum: Teacher's 1 − α.
         queue_len: Keys in the queue.
         temperature: Temperature τ.
-        data_preprocessor: Config of the data preprocessor.
     """
 
-    def __init__(
-        self,
-        backbone: dict,
-        in_channels: int,
-        hid_channels: int,
-        out_channels: int,
-        momentum: float,
-        queue_len: int,
-        temperature: float,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        head = modules.MoCoProjectionHead(in_channels, hid_channels, out_channels)
-        super().__init__(backbone, head, momentum, data_preprocessor)
-        self.criterion = NTXentLoss(temperature=temperature, memory_bank_size=(queue_len, out_channels))
+    projection = modules.MoCoProjectionHead
+
+    def __init__(self, queue_len: int, temperature: float, **settings) -> None:
+        super().__init__(**settings)
+        bank = (queue_len, settings['out_channels'])
+        self.criterion = NTXentLoss(temperature=temperature, memory_bank_size=bank)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
         """A step of the example."""
@@ -130,38 +111,23 @@ class LightlyMoCo(LightlyMethod):
 
 @MODELS.register_module()
 class LightlySMoG(LightlyMethod):
-    """lightly's example of SMoG.
+    """lightly's example of SMoG; other arguments as of :class:`LightlyMethod`.
 
     Args:
-        backbone: Config of the backbone.
-        in_channels: Its channels.
-        hid_channels: Hidden channels of the heads.
-        out_channels: Channels of the embedding.
         num_groups: Number of groups.
         interval: Iterations between resets.
-        momentum: Teacher's 1 − α.
         batch_size: Images a batch.
-        data_preprocessor: Config of the data preprocessor.
     """
 
-    def __init__(
-        self,
-        backbone: dict,
-        in_channels: int,
-        hid_channels: int,
-        out_channels: int,
-        num_groups: int,
-        interval: int,
-        momentum: float,
-        batch_size: int,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        head = modules.SMoGProjectionHead(in_channels, hid_channels, out_channels)
-        super().__init__(backbone, head, momentum, data_preprocessor)
+    projection = modules.SMoGProjectionHead
+
+    def __init__(self, num_groups: int, interval: int, batch_size: int, **settings) -> None:
+        super().__init__(**settings)
         self.num_groups, self.interval = num_groups, interval
-        self.prediction_head = modules.SMoGPredictionHead(out_channels, hid_channels, out_channels)
-        self.smog = modules.SMoGPrototypes(torch.rand(num_groups, out_channels), beta=0.99)
-        self.memory_bank = MemoryBankModule(size=(interval * batch_size, out_channels))
+        d = settings['out_channels']
+        self.prediction_head = modules.SMoGPredictionHead(d, settings['hid_channels'], d)
+        self.smog = modules.SMoGPrototypes(torch.rand(num_groups, d), beta=0.99)
+        self.memory_bank = MemoryBankModule(size=(interval * batch_size, d))
         self.global_step = 0
 
     def reset_group_features(self) -> None:

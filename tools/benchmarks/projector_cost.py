@@ -8,9 +8,6 @@ over the step with M = 1: what M projectors cost beyond their own work.
 """
 
 import argparse
-import json
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -18,10 +15,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
-from step_time import full_step, random_views, seconds
+from mmengine.registry import MODELS
+from step_time import full_step, random_views, seconds, start, write
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -206,25 +202,14 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     args = parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    init_default_scope('mmpretrain')
-    MessageHub.get_current_instance().update_info('max_iters', 10**6)
-    described = dict(
-        command=f'python {shlex.join(sys.argv)}',
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        date=provenance.now(),
-    )
+    start(args.threads)
+    described = provenance.record()
     rows = [row for method in args.methods for row in measure(method, args)]
     text = '\n'.join(table(rows)) + '\n'
     print(text)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(**described, repeats=args.repeats, rows=rows), indent=2) + '\n')
-        notes = '\n'.join(f'- {key}: {value}' for key, value in described.items())
         legend = ' '.join((__doc__ or '').split('\n\n', 1)[1].split())
-        args.out.with_suffix('.md').write_text(f'# Cost of projectors\n\n{text}\n{legend}\n\n{notes}\n')
+        write(args.out, 'Cost of projectors', text, legend, args.repeats, rows, described)
 
 
 if __name__ == '__main__':

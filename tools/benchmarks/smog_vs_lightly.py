@@ -9,8 +9,6 @@ steps alternating on the same batch.
 
 import argparse
 import json
-import shlex
-import sys
 import time
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -136,12 +134,7 @@ def main() -> None:
     ratio = step['ours'] / step['lightly']
     print(f"time per step, ours over lightly's: {ratio:.3f}")
     if args.out:
-        described = dict(
-            command=f'python {shlex.join(sys.argv)}',
-            commit=provenance.commit(),
-            machine=provenance.machine(),
-            date=provenance.now(),
-        )
+        described = provenance.record()
         args.out.parent.mkdir(parents=True, exist_ok=True)
         result = dict(**described, seconds_per_step=step, step_ratio=ratio, runs=runs)
         args.out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')

@@ -8,20 +8,16 @@ missing.
 """
 
 import argparse
-import json
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
-from step_time import full_step, random_views, seconds
+from mmengine.registry import MODELS
+from step_time import full_step, random_views, seconds, start, write
 
 from lewel_plugins import provenance
 
@@ -171,16 +167,8 @@ def measure(method: str, depth: int, size: int, batch: int, args: argparse.Names
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='ERROR')  # mmengine's constructor names every frozen parameter
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    init_default_scope('mmpretrain')
-    MessageHub.get_current_instance().update_info('max_iters', 10**6)
-    described = dict(
-        command=f'python {shlex.join(sys.argv)}',
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        date=provenance.now(),
-    )
+    start(args.threads)
+    described = provenance.record()
     lines = ['| method | ResNet | pixels | batch | ours, s | peer | its step, s | ours / peer |', '|---' * 8 + '|']
     rows = []
     for setting in args.settings:
@@ -196,11 +184,8 @@ def main() -> None:
     table = '\n'.join(lines) + '\n'
     print(table)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(**described, repeats=args.repeats, rows=rows), indent=2) + '\n')
-        notes = '\n'.join(f'- {key}: {value}' for key, value in described.items())
         legend = ' '.join((__doc__ or '').split('\n\n', 1)[1].split())
-        args.out.with_suffix('.md').write_text(f"# Steps beside other libraries'\n\n{table}\n{legend}\n\n{notes}\n")
+        write(args.out, "Steps beside other libraries'", table, legend, args.repeats, rows, described)
 
 
 if __name__ == '__main__':

@@ -9,8 +9,6 @@ keep; MSBReg's against the number of views K.
 
 import argparse
 import json
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -234,18 +232,26 @@ def measure(method: str, depth: int, size: int, batch: int, repeats: int, device
     return dict(**times, bytes_step=bytes_step, bytes_passes=bytes_passes)
 
 
-def main() -> None:
-    args = parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+def start(threads: int | None) -> None:
+    """Prepare mmpretrain's registry, schedules that have an end, and PyTorch's threads."""
+    if threads:
+        torch.set_num_threads(threads)
     init_default_scope('mmpretrain')
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
-    described = dict(
-        command=f'python {shlex.join(sys.argv)}',
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        date=provenance.now(),
-    )
+
+
+def write(out: Path, title: str, table: str, legend: str, repeats: int, rows: list[dict], described: dict) -> None:
+    """Write a json file with all figures, and the table in markdown beside it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(dict(**described, repeats=repeats, rows=rows), indent=2) + '\n')
+    notes = '\n'.join(f'- {key}: {value}' for key, value in described.items())
+    out.with_suffix('.md').write_text(f'# {title}\n\n{table}\n{legend}\n\n{notes}\n')
+
+
+def main() -> None:
+    args = parse_args()
+    start(args.threads)
+    described = provenance.record()
     lines = [
         '| method | ResNet | pixels | batch | step, s | necessary passes, s | ratio '
         '| memory, MiB | ratio | preprocessing | optimizer | teacher update | pooling, losses and other |',
@@ -266,16 +272,12 @@ def main() -> None:
     table = '\n'.join(lines) + '\n'
     print(table)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(**described, repeats=args.repeats, rows=results), indent=2) + '\n')
-        notes = '\n'.join(f'- {key}: {value}' for key, value in described.items())
         shares = (
             'Memory is what autograd keeps for the backward pass. '
             'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
         )
-        args.out.with_suffix('.md').write_text(
-            f'# Step time and memory over necessary passes\n\n{table}\n{shares}\n\n{notes}\n'
-        )
+        title = 'Step time and memory over necessary passes'
+        write(args.out, title, table, shares, args.repeats, results, described)
 
 
 if __name__ == '__main__':
