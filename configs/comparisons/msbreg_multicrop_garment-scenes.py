@@ -1,5 +1,5 @@
 # MSBReg's Table 7: more views of one size against small crops. 3 rows × 3 seeds.
-_base_ = './_base_/garment-scenes_6e.py'
+_base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_multicrop_garment-scenes'
 title = "MSBReg and BYOL with multi-crop on garment scenes (the paper's Table 7)"
 question = 'Does multi-crop help or harm BYOL, and are K views of one size better?'

@@ -1,5 +1,5 @@
 # MSBReg's Tables 6 and 13: normalisation in the heads. 9 rows × 3 seeds.
-_base_ = './_base_/garment-scenes_6e.py'
+_base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_norms_garment-scenes'
 title = "BN, LN and weight standardisation in the heads on garment scenes (the paper's Tables 6 and 13)"
 question = (

@@ -1,6 +1,6 @@
 # L_s + L_b on other methods, which do not know of them. 2 rows a method × 3 seeds. For another method: its config, and
 # the name of its predictor, or `neck` where it has none.
-_base_ = './_base_/garment-scenes_6e.py'
+_base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_regularizers_garment-scenes'
 title = "MSBReg's L_s and L_b on other methods on garment scenes"
 question = 'Do L_s and L_b help methods that they were not made for? k-NN and RankMe, with and without.'

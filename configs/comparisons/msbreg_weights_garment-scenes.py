@@ -1,5 +1,5 @@
 # MSBReg's Table 11 at K = 4, and two switches of ours. Run it where there is time: 22 rows × 3 seeds.
-_base_ = './_base_/garment-scenes_6e.py'
+_base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_weights_garment-scenes'
 title = "MSBReg's weights on garment scenes (the paper's Table 11)"
 question = 'Which weights of L_s and L_b are best, and how wide is the optimum?'
