@@ -1,7 +1,7 @@
 """Inner loops of :mod:`uint8`, compiled by numba: passes over planes of 8 bits that no library makes in one.
 
-A kernel is compiled once, for one signature, by :func:`compile_kernels`, and then kept on the disk: beside this file, or
-in the user's cache folder where that is not writable. They release the GIL and start no threads.
+A kernel is compiled once, for one signature, by :func:`compile_kernels`, and then kept on the disk: beside this file,
+or in the user's cache folder where that is not writable. They release the GIL and start no threads.
 """
 
 import math
@@ -31,11 +31,11 @@ def _taps(n: int) -> Callable:
     """Weighted sum of ``n`` rows: a constant number of taps is unrolled, so that sums stay in registers."""
 
     @_inner
-    def weighted_sum(rows, weights, scale, out):  # type: ignore[no-untyped-def]
+    def weighted_sum(rows, first, weights, scale, out):  # type: ignore[no-untyped-def]
         for i in range(out.shape[0]):
             total = np.int32(0)
             for k in range(n):
-                total = np.int32(total + np.int32(np.int32(rows[k, i]) * np.int32(weights[k])))
+                total = np.int32(total + np.int32(np.int32(rows[first + k, i]) * np.int32(weights[k])))
             total = np.int32(np.int32(total * scale) + np.int32(_ROUND)) >> _BITS
             out[i] = np.uint8(min(max(total, 0), 255))
 
@@ -46,12 +46,12 @@ _sum_2, _sum_4, _sum_6, _sum_8, _sum_10 = (_taps(n) for n in (2, 4, 6, 8, 10))
 
 
 @_inner
-def _sum_any(rows, weights, scale, out, totals):  # type: ignore[no-untyped-def]
+def _sum_any(rows, first, taps, weights, scale, out, totals):  # type: ignore[no-untyped-def]
     totals[:] = 0
-    for k in range(rows.shape[0]):
+    for k in range(taps):
         weight = np.int32(weights[k])
         for i in range(out.shape[0]):
-            totals[i] = np.int32(totals[i] + np.int32(np.int32(rows[k, i]) * weight))
+            totals[i] = np.int32(totals[i] + np.int32(np.int32(rows[first + k, i]) * weight))
     for i in range(out.shape[0]):
         total = np.int32(np.int32(totals[i] * scale) + np.int32(_ROUND)) >> _BITS
         out[i] = np.uint8(min(max(total, 0), 255))
@@ -75,55 +75,59 @@ def _resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
     """
     ratio = n_in / n_out
     stretch = max(ratio, 1.0)
+    shrink = 1 / stretch
     support = (2 if cubic else 1) * stretch
     most = 2 * math.ceil(support) + 1
     first, count = np.zeros(n_out, np.int64), np.zeros(n_out, np.int64)
-    exact = np.zeros((n_out, max(most, 10)))
+    exact = np.empty((n_out, most))
+    largest = 0.0
     for i in range(n_out):
         centre = ratio * (i + 0.5)
         first[i] = max(int(centre - support + 0.5), 0)
         count[i] = min(min(int(centre + support + 0.5), n_in) - first[i], most)
         total = 0.0
         for j in range(count[i]):
-            exact[i, j] = _filter_value(abs((j + first[i] - centre + 0.5) / stretch), cubic)
+            exact[i, j] = _filter_value(abs((j + first[i] - centre + 0.5) * shrink), cubic)
             total += exact[i, j]
         for j in range(count[i]):
             exact[i, j] /= total
-    largest, bits = exact.max(), 0
+            largest = max(largest, exact[i, j])
+    bits = 0
     while bits < _BITS and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
         bits += 1
-    weights = np.empty(exact.shape, np.int16)
+    unit = float(1 << bits)
+    weights = np.zeros((n_out, most + 1), np.int16)
     for i in range(n_out):
-        for j in range(exact.shape[1]):
-            value = exact[i, j] * (1 << bits)
-            weights[i, j] = int(value - 0.5 if value < 0 else value + 0.5)
+        for j in range(count[i]):
+            value = exact[i, j] * unit
+            weights[i, j] = np.int16(value - 0.5 if value < 0 else value + 0.5)
     return first, count, weights, np.int32(1 << (_BITS - bits))
 
 
 @_inner
-def resize_rows(rows, out, cubic, reverse):  # type: ignore[no-untyped-def]
-    """Resize along the first axis, (n, m) to (size, m), anti-aliased; last row first if ``reverse``."""
-    n, size = rows.shape[0], out.shape[0]
-    first, count, weights, scale = _resize_weights(n, size, cubic)
-    totals = np.empty(out.shape[1], np.int32)
-    for i in range(size):
-        start = first[i]
-        taps = count[i] + count[i] % 2  # an even number of taps, the last of weight 0
-        if start + taps > n:
-            taps = count[i]
-        section, line = rows[start : start + taps], out[size - 1 - i if reverse else i]
-        if taps == 2:
-            _sum_2(section, weights[i], scale, line)
-        elif taps == 4:
-            _sum_4(section, weights[i], scale, line)
-        elif taps == 6:
-            _sum_6(section, weights[i], scale, line)
-        elif taps == 8:
-            _sum_8(section, weights[i], scale, line)
-        elif taps == 10:
-            _sum_10(section, weights[i], scale, line)
-        else:
-            _sum_any(section, weights[i], scale, line, totals)
+def resize_rows(planes, out, cubic, reverse):  # type: ignore[no-untyped-def]
+    """Resize along the second axis, (c, n, m) to (c, size, m), anti-aliased; last row first if ``reverse``."""
+    n, size = planes.shape[1], out.shape[1]
+    starts, counts, weights, scale = _resize_weights(n, size, cubic)
+    totals = np.empty(out.shape[2], np.int32)
+    for channel in range(len(planes)):
+        rows = planes[channel]
+        for i in range(size):
+            start, taps, line = starts[i], counts[i], out[channel, size - 1 - i if reverse else i]
+            if start + taps < n:
+                taps += taps % 2  # an even number of taps, the last of weight 0
+            if taps == 2:
+                _sum_2(rows, start, weights[i], scale, line)
+            elif taps == 4:
+                _sum_4(rows, start, weights[i], scale, line)
+            elif taps == 6:
+                _sum_6(rows, start, weights[i], scale, line)
+            elif taps == 8:
+                _sum_8(rows, start, weights[i], scale, line)
+            elif taps == 10:
+                _sum_10(rows, start, weights[i], scale, line)
+            else:
+                _sum_any(rows, start, taps, weights[i], scale, line, totals)
 
 
 @_fast
@@ -259,9 +263,9 @@ def adjust_colours(planes, steps, grey):  # type: ignore[no-untyped-def]
         _adjust(planes, steps[start:], grey)
 
 
-_MATRIX = types.Array(types.uint8, 2, 'C')
+_MATRIX, _PLANES = types.Array(types.uint8, 2, 'C'), types.Array(types.uint8, 3, 'C')
 _SIGNATURES = {
-    resize_rows: types.void(_MATRIX, _MATRIX, types.boolean, types.boolean),
+    resize_rows: types.void(_PLANES, _PLANES, types.boolean, types.boolean),
     adjust_colours: types.void(_MATRIX, types.Array(types.float32, 2, 'C'), types.boolean),
 }
 

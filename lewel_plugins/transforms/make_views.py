@@ -87,7 +87,7 @@ class MakeViews(BaseTransform):
 
 
 def _prepare_process() -> None:
-    """In a process that makes views: kernels, and no threads for such short calls in OpenCV, nor in a worker's torch."""
+    """In a process that makes views: have the kernels, and no threads in OpenCV, nor in a worker's torch."""
     global _process
     if _process != os.getpid():
         _process = os.getpid()

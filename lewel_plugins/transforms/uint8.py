@@ -14,9 +14,7 @@ from . import kernels
 
 # Gaussians end here, where they are a ninetieth of their height.
 _SIGMAS = 3
-_STEPS = dict(
-    brightness=kernels.BRIGHTNESS, contrast=kernels.CONTRAST, saturation=kernels.SATURATION, hue=kernels.HUE
-)
+_STEPS = dict(brightness=kernels.BRIGHTNESS, contrast=kernels.CONTRAST, saturation=kernels.SATURATION, hue=kernels.HUE)
 
 
 def resized_crop(
@@ -39,11 +37,10 @@ def resized_crop(
     lines = np.ascontiguousarray(image).reshape(image.shape[0], -1)[top : top + h, 3 * left : 3 * (left + w)]
     # Columns are resized as rows of the transposed crop: neighbours in memory then have the same weights, which is what
     # vector instructions need. On the way the channels become planes.
-    columns = np.empty((size, 3 * h), np.uint8)
-    kernels.resize_rows(cv2.transpose(lines).reshape(w, 3 * h), columns, cubic, flip)
+    columns = np.empty((1, size, 3 * h), np.uint8)
+    kernels.resize_rows(cv2.transpose(lines).reshape(1, w, 3 * h), columns, cubic, flip)
     planes = np.empty((3, size, size), np.uint8)
-    for rows, plane in zip(cv2.transpose(columns).reshape(3, h, size), planes):
-        kernels.resize_rows(rows, plane, cubic, False)
+    kernels.resize_rows(cv2.transpose(columns[0]).reshape(3, h, size), planes, cubic, False)
     return planes
 
 
