@@ -9,7 +9,7 @@ from torch.utils.data import get_worker_info
 
 from lewel_plugins.registry import TRANSFORMS
 
-from . import batched, kernels, uint8
+from . import batched, uint8
 from .view_scheme import ViewParameters, ViewScheme
 
 _process = 0
@@ -41,7 +41,7 @@ class MakeViews(BaseTransform):
             raise ValueError('views must name at least one view, got none')
         self.schemes = [ViewScheme(**view) for view, count in zip(views, counts) for _ in range(count)]
         self.on_device = on_device
-        kernels.compile_kernels()  # here, before workers are forked
+        uint8.prepare()  # here, before workers are forked
         # All views of a batch have kernels of one length.
         self.blur_radius = max(uint8.blur_radius(s.blur_sigma[1]) if s.blur else 0 for s in self.schemes)
 
@@ -91,7 +91,7 @@ def _prepare_process() -> None:
     global _process
     if _process != os.getpid():
         _process = os.getpid()
-        kernels.compile_kernels()
+        uint8.prepare()
         cv2.setNumThreads(0)
         if get_worker_info() is not None:
             torch.set_num_threads(1)

@@ -5,16 +5,33 @@ Libraries and formulas were chosen by measuring them (docs/results/README.md).
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from . import kernels
+from . import plain
+
+try:
+    from . import kernels
+except ImportError:
+    kernels = None  # type: ignore[assignment]
 
 # Gaussians end here, where they are a ninetieth of their height.
 _SIGMAS = 3
-_STEPS = dict(brightness=kernels.BRIGHTNESS, contrast=kernels.CONTRAST, saturation=kernels.SATURATION, hue=kernels.HUE)
+_STEPS = ('brightness', 'contrast', 'saturation', 'hue')  # their places are their numbers in the kernels
+
+
+def prepare() -> None:
+    """Compile what is compiled, or load it from the disk, before workers are forked; warns if numba is missing."""
+    if kernels is not None:
+        kernels.compile_kernels()
+    else:
+        warnings.warn(
+            'numba is not installed: torchvision makes the views, several times slower; pip install numba',
+            stacklevel=3,
+        )
 
 
 def resized_crop(
@@ -32,6 +49,8 @@ def resized_crop(
     Returns:
         Planes, (3, size, size).
     """
+    if kernels is None:
+        return plain.resized_crop(image, box, size, interpolation, flip)
     left, top, w, h = box
     cubic = interpolation == 'bicubic'
     lines = np.ascontiguousarray(image).reshape(image.shape[0], -1)[top : top + h, 3 * left : 3 * (left + w)]
@@ -58,7 +77,10 @@ def adjust_colours(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray:
     for name, _ in steps:
         if name not in _STEPS:
             raise ValueError(f'jitter knows brightness, contrast, saturation and hue, got {name!r}')
-    numbered = np.array([(_STEPS[name], value) for name, value in steps], np.float32).reshape(-1, 2)
+    if kernels is None:
+        plain.adjust_colours(planes, steps, gray)
+        return
+    numbered = np.array([(_STEPS.index(name), value) for name, value in steps], np.float32).reshape(-1, 2)
     kernels.adjust_colours(planes.reshape(3, -1), numbered, gray)
 
 

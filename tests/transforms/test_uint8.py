@@ -8,10 +8,10 @@ import torch.nn.functional as F
 import torchvision.transforms.functional as TF
 from PIL import Image
 
-from lewel_plugins.transforms import kernels, uint8
+from lewel_plugins.transforms import uint8
 
 pytestmark = pytest.mark.core
-kernels.compile_kernels()
+uint8.prepare()
 SIZE = 64
 _RNG = np.random.default_rng(0)
 NOISE = _RNG.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -179,7 +179,26 @@ def test_crop_of_a_view_of_an_image():
     )
 
 
+@pytest.mark.skipif(uint8.kernels is None, reason='numba is not installed')
 def test_kernels_take_one_type_each():
     """What would compile in the middle of an epoch is an error."""
     with pytest.raises(TypeError, match='No matching definition'):
-        kernels.adjust_colours(np.zeros((3, 4), np.float32), np.zeros((1, 2), np.float32), False)
+        uint8.kernels.adjust_colours(np.zeros((3, 4), np.float32), np.zeros((1, 2), np.float32), False)
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_without_numba_torchvision_does_the_same(monkeypatch, flip):
+    compiled = uint8.resized_crop(SMOOTH, (3, 5, 40, 50), 24, 'bicubic', flip)
+    colours = compiled.copy()
+    steps = [('contrast', 1.3), ('hue', 0.07), ('brightness', 0.8), ('saturation', 0.7)]
+    uint8.adjust_colours(colours, steps)
+    monkeypatch.setattr(uint8, 'kernels', None)
+    with pytest.warns(UserWarning, match='pip install numba'):
+        uint8.prepare()
+    crop = uint8.resized_crop(SMOOTH, (3, 5, 40, 50), 24, 'bicubic', flip)
+    assert np.array_equal(crop, compiled) and crop.flags.c_contiguous
+    uint8.adjust_colours(crop, steps)
+    assert np.abs(crop.astype(int) - colours).max() <= len(steps)  # torchvision cuts off after each
+    gray = compiled.copy()
+    uint8.adjust_colours(gray, [], gray=True)
+    assert np.abs(gray[0].astype(int) - TF.rgb_to_grayscale(torch.from_numpy(compiled).flip(0))[0].numpy()).max() <= 1
