@@ -92,7 +92,7 @@ def naming_broken_image(path: str) -> Iterator[None]:
 def _read_path(path: str) -> bytes:
     if '://' in path:
         return get(path)
-    with open(path, 'rb') as file:
+    with open(path, 'rb', buffering=0) as file:
         return file.read()
 
 

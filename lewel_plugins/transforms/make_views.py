@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -41,6 +41,7 @@ class MakeViews(BaseTransform):
             raise ValueError('views must name at least one view, got none')
         self.schemes = [ViewScheme(**view) for view, count in zip(views, counts) for _ in range(count)]
         self.on_device = on_device
+        uint8.prepare()  # here, before workers are forked
         # All views of a batch have kernels of one length.
         self.blur_radius = max(uint8.blur_radius(s.blur_sigma[1]) if s.blur else 0 for s in self.schemes)
 
@@ -55,14 +56,11 @@ class MakeViews(BaseTransform):
 
     def make(self, results: dict, drawn: Sequence[ViewParameters]) -> dict:
         """Replace ``img`` by the views with these parameters."""
-        _use_one_thread()
+        _prepare_process()
         image = results['img']
-        finish: Callable[..., np.ndarray] = _planes_of_crop if self.on_device else _finish
-        views: list = [
-            # Planes in memory, in the shape of an image: PackInputs then has nothing to copy.
-            finish(uint8.resized_crop(image, view.box, scheme.size, scheme.interpolation), view).transpose(1, 2, 0)
-            for scheme, view in zip(self.schemes, drawn)
-        ]
+        make = self._crop if self.on_device else self._view
+        # Planes in memory, in the shape of an image: PackInputs then has nothing to copy.
+        views: list = [make(image, scheme, view).transpose(1, 2, 0) for scheme, view in zip(self.schemes, drawn)]
         results['img_shape'] = views[0].shape[:2]
         if self.on_device:
             rows = [batched.parameter_row(view, self.blur_radius) for view in drawn]
@@ -70,28 +68,30 @@ class MakeViews(BaseTransform):
         results['img'] = views
         return results
 
+    @staticmethod
+    def _crop(image: np.ndarray, scheme: ViewScheme, view: ViewParameters) -> np.ndarray:
+        return uint8.resized_crop(image, view.box, scheme.size, scheme.interpolation)
 
-def _finish(crop: np.ndarray, view: ViewParameters) -> np.ndarray:
-    """All that follows the crop: (size, size, 3) to (3, size, size)."""
-    image = uint8.jitter(crop, view.jitter)
-    if view.gray:
-        image = uint8.to_gray(image)
-    if view.sigma:
-        image = uint8.gaussian_blur(image, view.sigma)
-    if view.solarize:
-        image = uint8.solarize(image)
-    return uint8.to_planes(image, view.flip)
+    @staticmethod
+    def _view(image: np.ndarray, scheme: ViewScheme, view: ViewParameters) -> np.ndarray:
+        planes = uint8.resized_crop(image, view.box, scheme.size, scheme.interpolation, view.flip)
+        uint8.adjust_colours(planes, view.jitter, view.gray)
+        distinct = planes[:1] if view.gray else planes
+        if view.sigma:
+            uint8.gaussian_blur(distinct, view.sigma)
+        if view.solarize:
+            uint8.solarize(distinct)
+        if view.gray:
+            planes[1:] = planes[0]
+        return planes
 
 
-def _planes_of_crop(crop: np.ndarray, view: ViewParameters) -> np.ndarray:
-    return uint8.to_planes(crop, flip=False)
-
-
-def _use_one_thread() -> None:
-    """In a process that makes views, keep OpenCV from threads for each of these short calls; torch too in a worker."""
+def _prepare_process() -> None:
+    """In a process that makes views: have the kernels, and no threads in OpenCV, nor in a worker's torch."""
     global _process
     if _process != os.getpid():
         _process = os.getpid()
+        uint8.prepare()
         cv2.setNumThreads(0)
         if get_worker_info() is not None:
             torch.set_num_threads(1)
