@@ -1,14 +1,25 @@
 """Inner loops of :mod:`uint8`, compiled by numba: passes over planes of 8 bits that no library makes in one.
 
-A kernel is compiled once, for one signature, by :func:`compile_kernels`, and then kept on the disk: beside this file,
-or in the user's cache folder where that is not writable. They release the GIL and start no threads.
+A kernel is compiled once, for one signature, by :func:`compile_kernels`, which takes some ten seconds, and then kept on
+the disk: beside this file, or in the user's cache folder where that is not writable. They release the GIL and start no
+threads.
+
+What numba's compiler does not find by itself is spelled out for LLVM: numba makes products of 16-bit numbers out of
+32-bit ones, in half as many lanes and several instructions. The functions marked ``intrinsic`` are operations on
+vectors of 16 lanes, which LLVM turns into whatever the processor has (AVX2, SSE2, NEON). They take addresses and lines
+of at least ``LANES`` pixels; what is left over at a line's end is done by a vector that ends there. They stand in this
+file because numba keeps what it compiled until this file changes.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from llvmlite import binding, ir
 from numba import njit, types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
@@ -16,45 +27,263 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 _LUMA = (0.114, 0.587, 0.2989)
 _BLUE, _GREEN, _RED = (np.float32(weight) for weight in _LUMA)
 _ZERO, _HALF, _ONE, _TOP = (np.float32(value) for value in (0, 0.5, 1, 255))
-_BITS = 22
-_ROUND = 1 << (_BITS - 1)
 # Pixels that are worked on at once, in float32: they stay in the first cache.
 _CHUNK = 1024
 # Numbers are neither NaN nor infinite, and products may be fused with sums. Sums keep their order.
 _FAST = {'nnan', 'ninf', 'nsz', 'contract'}
 
-_inner = njit(nogil=True, cache=True)
-_fast = njit(nogil=True, cache=True, fastmath=_FAST)
+
+def _compiled(**options: Any) -> Callable:
+    def decorate(function: Callable) -> Callable:
+        try:
+            return njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # no folder is writable
+            return njit(nogil=True, **options)(function)
+
+    return decorate
 
 
-def _taps(n: int) -> Callable:
-    """Weighted sum of ``n`` rows: a constant number of taps is unrolled, so that sums stay in registers."""
+_inner = _compiled()
+_fast = _compiled(fastmath=_FAST)
 
-    @_inner
-    def weighted_sum(rows, first, weights, scale, out):  # type: ignore[no-untyped-def]
-        for i in range(out.shape[0]):
-            total = np.int32(0)
-            for k in range(n):
-                total = np.int32(total + np.int32(np.int32(rows[first + k, i]) * np.int32(weights[k])))
-            total = np.int32(np.int32(total * scale) + np.int32(_ROUND)) >> _BITS
-            out[i] = np.uint8(min(max(total, 0), 255))
+
+# Vector instructions
+
+LANES = 16
+# Of this processor, unless numba was told to compile for less.
+_HAS_AVX2 = (
+    config.CPU_NAME is None
+    and config.CPU_FEATURES is None
+    and bool(config.ENABLE_AVX)
+    and binding.get_host_cpu_features().get('avx2', False)
+)
+# Bits of fraction of a widened pixel, of a blur's weight, and of their product, of which the upper 16 bits are kept.
+_PIXEL_BITS = 7
+_WEIGHT_BITS = 15
+_SUM_BITS = _PIXEL_BITS + _WEIGHT_BITS - 16
+
+
+def _vector(bits: int) -> ir.VectorType:
+    return ir.VectorType(ir.IntType(bits), LANES)
+
+
+def _constant(bits: int, value: int) -> ir.Constant:
+    return ir.Constant(_vector(bits), [value] * LANES)
+
+
+def _splat(builder: Any, value: Any, bits: int) -> Any:
+    nothing = ir.Constant(_vector(bits), ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(_vector(32), [0] * LANES))
+
+
+def _load(builder: Any, address: Any, bits: int) -> Any:
+    return builder.load(builder.inttoptr(address, _vector(bits).as_pointer()), align=1)
+
+
+def _store(builder: Any, value: Any, address: Any, bits: int) -> None:
+    builder.store(value, builder.inttoptr(address, _vector(bits).as_pointer()), align=1)
+
+
+def _to_8_bits(builder: Any, value: Any, bits: int) -> Any:
+    for comparison, bound in (('<', 0), ('>', 255)):
+        beyond = builder.icmp_signed(comparison, value, _constant(bits, bound))
+        value = builder.select(beyond, _constant(bits, bound), value)
+    return builder.trunc(value, _vector(8))
+
+
+def _over_line(builder: Any, n: Any, unrolled: int, emit: Callable[[Any, int], None]) -> None:
+    """Emit a loop over n pixels: ``emit(first, count)`` emits the work on ``count`` vectors from pixel ``first``."""
+    i64 = ir.IntType(64)
+    step = unrolled * LANES
+    full = builder.sdiv(n, i64(step))
+    with cgutils.for_range(builder, full) as loop:
+        emit(builder.mul(loop.index, i64(step)), unrolled)
+    done = builder.mul(full, i64(step))
+    with cgutils.for_range(builder, builder.sdiv(builder.sub(n, done), i64(LANES))) as loop:
+        emit(builder.add(done, builder.mul(loop.index, i64(LANES))), 1)
+    with builder.if_then(builder.icmp_signed('>', builder.srem(n, i64(LANES)), i64(0))):
+        emit(builder.sub(n, i64(LANES)), 1)
+
+
+@intrinsic
+def _widen(typing_context, source, out, n):  # type: ignore[no-untyped-def]
+    """Pixels of 8 bits to 16, with ``_PIXEL_BITS`` of fraction. ``_widen(source, out, n)``: two addresses, n pixels."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, out, n = args
+        two = ir.IntType(64)(2)
+
+        def vectors(first, count):  # type: ignore[no-untyped-def]
+            for k in range(count):
+                at = builder.add(first, ir.IntType(64)(k * LANES))
+                pixels = builder.zext(_load(builder, builder.add(source, at), 8), _vector(16))
+                pixels = builder.shl(pixels, _constant(16, _PIXEL_BITS))
+                _store(builder, pixels, builder.add(out, builder.mul(at, two)), 16)
+
+        _over_line(builder, n, 7, vectors)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), emit
+
+
+def _weighted_sum(out_bits: int) -> Any:
+    @intrinsic
+    def weighted_sum(typing_context, source, stride, weights, taps, start, out, n):  # type: ignore[no-untyped-def]
+        def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            source, stride, weights, taps, start, out, n = args
+            i64 = ir.IntType(64)
+            start = _splat(builder, start, 16)
+            size = out_bits // 8
+
+            def vectors(first, count):  # type: ignore[no-untyped-def]
+                sums = [cgutils.alloca_once(builder, _vector(16)) for _ in range(count)]  # LLVM keeps them in registers
+                for total in sums:
+                    builder.store(start, total)
+                line = builder.add(source, builder.mul(first, i64(2)))
+                with cgutils.for_range(builder, taps) as loop:
+                    address = builder.add(weights, builder.mul(loop.index, i64(2)))
+                    weight = builder.load(builder.inttoptr(address, ir.IntType(16).as_pointer()), align=2)
+                    weight = builder.sext(_splat(builder, weight, 16), _vector(32))
+                    at = builder.add(line, builder.mul(loop.index, stride))
+                    for k, total in enumerate(sums):
+                        pixels = _load(builder, builder.add(at, i64(2 * k * LANES)), 16)
+                        product = builder.mul(builder.sext(pixels, _vector(32)), weight)
+                        product = builder.trunc(builder.ashr(product, _constant(32, 16)), _vector(16))
+                        builder.store(builder.add(builder.load(total), product), total)
+                for k, total in enumerate(sums):
+                    value = builder.load(total)
+                    if out_bits == 16:
+                        value = builder.shl(value, _constant(16, _PIXEL_BITS - _SUM_BITS))
+                    else:
+                        value = _to_8_bits(builder, builder.ashr(value, _constant(16, _SUM_BITS)), 16)
+                    at = builder.add(out, builder.mul(builder.add(first, i64(k * LANES)), i64(size)))
+                    _store(builder, value, at, out_bits)
+
+            _over_line(builder, n, 7, vectors)
+            return context.get_dummy_value()
+
+        number = types.intp
+        return types.void(number, number, number, number, types.int16, number, number), emit
 
     return weighted_sum
 
 
-_sum_2, _sum_4, _sum_6, _sum_8, _sum_10 = (_taps(n) for n in (2, 4, 6, 8, 10))
+# (source, stride, weights, taps, start, out, n): sums of `taps` widened pixels that are `stride` bytes apart, times
+# weights, for n neighbouring pixels. Each product loses half of a sum's last bit in the mean; `start` is what sums
+# begin with, to make up for it and to round. Out come pixels of 8 bits, or widened ones.
+_weighted_sum_8, _weighted_sum_16 = _weighted_sum(8), _weighted_sum(16)
 
 
-@_inner
-def _sum_any(rows, first, taps, weights, scale, out, totals):  # type: ignore[no-untyped-def]
-    totals[:] = 0
-    for k in range(taps):
-        weight = np.int32(weights[k])
-        for i in range(out.shape[0]):
-            totals[i] = np.int32(totals[i] + np.int32(np.int32(rows[first + k, i]) * weight))
-    for i in range(out.shape[0]):
-        total = np.int32(np.int32(totals[i] * scale) + np.int32(_ROUND)) >> _BITS
-        out[i] = np.uint8(min(max(total, 0), 255))
+@intrinsic
+def _pair_rows(typing_context, source, second, out, n):  # type: ignore[no-untyped-def]
+    """Two lines of 8 bits to one of pairs of 16 bits. ``_pair_rows(source, second, out, n)``: n pairs, 4n bytes."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, second, out, n = args
+        i64 = ir.IntType(64)
+
+        def vectors(first, count):  # type: ignore[no-untyped-def]
+            for k in range(count):
+                at = builder.add(first, i64(k * LANES))
+                rows = [_load(builder, builder.add(row, at), 8) for row in (source, second)]
+                for half in range(2):
+                    # Lanes of the second row are numbered from LANES.
+                    lanes = [i // 2 + LANES * (i % 2) + LANES // 2 * half for i in range(LANES)]
+                    pairs = builder.shuffle_vector(*rows, ir.Constant(_vector(32), lanes))
+                    address = builder.add(out, builder.mul(at, i64(4)))
+                    _store(builder, builder.zext(pairs, _vector(16)), builder.add(address, i64(half * 2 * LANES)), 16)
+
+        _over_line(builder, n, 4, vectors)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp), emit
+
+
+@intrinsic
+def _weighted_pairs(typing_context, source, stride, weights, pairs, bits, out, n):  # type: ignore[no-untyped-def]
+    """Sums of products with pairs of pixels, in 32 bits, rounded to 8.
+
+    ``_weighted_pairs(source, stride, weights, pairs, bits, out, n)``: for n neighbouring pixels, ``pairs`` of
+    :func:`_pair_rows` that are ``stride`` bytes apart, with weights of 16 bits with ``bits`` of fraction.
+    """
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, stride, weights, pairs, bits, out, n = args
+        i64, words = ir.IntType(64), ir.VectorType(ir.IntType(32), LANES // 2)
+        half = builder.shl(ir.IntType(32)(1), builder.sub(bits, ir.IntType(32)(1)))
+        half, bits = _splat(builder, half, 32), _splat(builder, bits, 32)
+        halves = [ir.Constant(words, list(range(i, i + LANES // 2))) for i in (0, LANES // 2)]
+        half = builder.shuffle_vector(half, half, halves[0])
+
+        def vectors(first, count):  # type: ignore[no-untyped-def]
+            sums = [cgutils.alloca_once(builder, words) for _ in range(2 * count)]
+            for total in sums:
+                builder.store(half, total)
+            line = builder.add(source, builder.mul(first, i64(4)))
+            with cgutils.for_range(builder, pairs) as loop:
+                address = builder.add(weights, builder.mul(loop.index, i64(4)))
+                weight = builder.load(builder.inttoptr(address, ir.IntType(32).as_pointer()), align=2)
+                weight = builder.shuffle_vector(_splat(builder, weight, 32), _constant(32, 0), halves[0])
+                weight = builder.bitcast(weight, _vector(16))
+                at = builder.add(line, builder.mul(loop.index, stride))
+                for k, total in enumerate(sums):
+                    pixels = _load(builder, builder.add(at, i64(2 * k * LANES)), 16)
+                    builder.store(builder.add(builder.load(total), _dot_pairs(builder, pixels, weight)), total)
+            for k in range(count):
+                low, high = (builder.load(total) for total in sums[2 * k : 2 * k + 2])
+                value = builder.shuffle_vector(low, high, ir.Constant(_vector(32), list(range(LANES))))
+                value = _to_8_bits(builder, builder.ashr(value, bits), 32)
+                _store(builder, value, builder.add(builder.add(out, first), i64(k * LANES)), 8)
+
+        _over_line(builder, n, 4, vectors)
+        return context.get_dummy_value()
+
+    number = types.intp
+    return types.void(number, number, number, number, types.int32, number, number), emit
+
+
+def _dot_pairs(builder: Any, a: Any, b: Any) -> Any:
+    """Sums of the products of neighbouring lanes, (16 × 16 bits) to (8 × 32 bits); x86 has an instruction for it."""
+    words = ir.VectorType(ir.IntType(32), LANES // 2)
+    if _HAS_AVX2:
+        operation = ir.FunctionType(words, [_vector(16), _vector(16)])
+        return builder.call(cgutils.get_or_insert_function(builder.module, operation, 'llvm.x86.avx2.pmadd.wd'), [a, b])
+    total = None
+    for parity in range(2):
+        lanes = ir.Constant(words, list(range(parity, LANES, 2)))
+        product = builder.mul(*(builder.sext(builder.shuffle_vector(x, x, lanes), words) for x in (a, b)))
+        total = product if total is None else builder.add(total, product)
+    return total
+
+
+@intrinsic
+def _transpose_tile(typing_context, source, stride, out, out_stride):  # type: ignore[no-untyped-def]
+    """Transpose 16 × 16 bytes. ``_transpose_tile(source, stride, out, out_stride)``, in bytes."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, stride, out, out_stride = args
+        i64 = ir.IntType(64)
+        rows = [_load(builder, builder.add(source, builder.mul(stride, i64(i))), 8) for i in range(LANES)]
+        low = [i // 2 + LANES * (i % 2) for i in range(LANES)]
+        halves = [ir.Constant(_vector(32), [i + offset for i in low]) for offset in (0, LANES // 2)]
+        # Interleaving each row with the one 8 further, four times, is a transposition.
+        for _ in range(4):
+            rows = [
+                builder.shuffle_vector(rows[i], rows[i + LANES // 2], half)
+                for i in range(LANES // 2)
+                for half in halves
+            ]
+        for i, row in enumerate(rows):
+            _store(builder, row, builder.add(out, builder.mul(out_stride, i64(i))), 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp), emit
+
+
+# Crop and resize
+
+_MOST_BITS = 22  # of fraction of a weight, if all are so small
 
 
 @_inner
@@ -68,8 +297,8 @@ def _filter_value(x, cubic):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
-    """First row and number of rows of each result, weights of 16 bits, and what brings sums to 22 bits of fraction.
+def resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
+    """First pixel and number of pixels of each result, weights (n_out, even) in 16 bits, and their bits of fraction.
 
     Support, weights and rounding are those of torch's and Pillow's anti-aliased resizing.
     """
@@ -93,45 +322,123 @@ def _resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
             exact[i, j] /= total
             largest = max(largest, exact[i, j])
     bits = 0
-    while bits < _BITS and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
+    while bits < _MOST_BITS and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
         bits += 1
     unit = float(1 << bits)
-    weights = np.zeros((n_out, most + 1), np.int16)
+    weights = np.zeros((n_out, most + 1), np.int16)  # most is odd
     for i in range(n_out):
         for j in range(count[i]):
             value = exact[i, j] * unit
             weights[i, j] = np.int16(value - 0.5 if value < 0 else value + 0.5)
-    return first, count, weights, np.int32(1 << (_BITS - bits))
+    return first, count, weights, bits
 
 
 @_inner
-def resize_rows(planes, out, cubic, reverse):  # type: ignore[no-untyped-def]
-    """Resize along the second axis, (c, n, m) to (c, size, m), anti-aliased; last row first if ``reverse``."""
-    n, size = planes.shape[1], out.shape[1]
-    starts, counts, weights, scale = _resize_weights(n, size, cubic)
-    totals = np.empty(out.shape[2], np.int32)
-    for channel in range(len(planes)):
-        rows = planes[channel]
-        for i in range(size):
-            start, taps, line = starts[i], counts[i], out[channel, size - 1 - i if reverse else i]
-            if start + taps < n:
-                taps += taps % 2  # an even number of taps, the last of weight 0
-            if taps == 2:
-                _sum_2(rows, start, weights[i], scale, line)
-            elif taps == 4:
-                _sum_4(rows, start, weights[i], scale, line)
-            elif taps == 6:
-                _sum_6(rows, start, weights[i], scale, line)
-            elif taps == 8:
-                _sum_8(rows, start, weights[i], scale, line)
-            elif taps == 10:
-                _sum_10(rows, start, weights[i], scale, line)
-            else:
-                _sum_any(rows, start, taps, weights[i], scale, line, totals)
+def _address(array):  # type: ignore[no-untyped-def]
+    """Of an array that is used after it or is the caller's: numba frees an array behind its last use."""
+    return np.intp(array.ctypes.data)
+
+
+@_inner
+def _resize_rows(rows, first, count, weights, bits, reverse, out):  # type: ignore[no-untyped-def]
+    """Resize along the first axis, (n, m) to (size, m); last row first if ``reverse``."""
+    m, size = rows.shape[1], len(out)
+    # Each row is paired with the next one when it is first needed, in a window that starts anew where it is full.
+    capacity = 4 * weights.shape[1]
+    window = np.empty((capacity, 2 * m), np.int16)
+    begin = end = 0  # the window's rows
+    for i in range(size):
+        pairs = (count[i] + 1) // 2
+        stop = first[i] + 2 * pairs - 1
+        if stop - begin > capacity:
+            begin = end = first[i]
+        while end < stop:
+            row = _address(rows) + end * m
+            _pair_rows(row, row + m if end + 1 < len(rows) else row, _address(window) + 4 * (end - begin) * m, m)
+            end += 1
+        _weighted_pairs(
+            _address(window) + 4 * (first[i] - begin) * m,
+            8 * m,
+            _address(weights) + 2 * i * weights.shape[1],
+            pairs,
+            np.int32(bits),
+            _address(out) + (size - 1 - i if reverse else i) * m,
+            m,
+        )
+
+
+@_inner
+def _transpose(source, offset, stride, n, m, out):  # type: ignore[no-untyped-def]
+    """Bytes (n, m) from ``offset`` on, rows ``stride`` apart, to (m, n). The last tiles overlap others."""
+    for j in range(0, m, LANES):
+        j = min(j, m - LANES)
+        for i in range(0, n, LANES):
+            i = min(i, n - LANES)
+            _transpose_tile(_address(source) + offset + i * stride + j, stride, _address(out) + j * n + i, n)
+
+
+@_inner
+def resized_crop(image, left, top, w, h, columns, rows, flip, out):  # type: ignore[no-untyped-def]
+    """Cut out and resize to planes (3, size, size); sides are at least ``LANES``.
+
+    ``columns`` and ``rows`` are what :func:`resize_weights` has for the box's width and height.
+    """
+    size = out.shape[1]
+    # Columns are resized as rows of the transposed crop: neighbours in memory then have the same weights, which is what
+    # vector instructions need. On the way the channels become planes.
+    stride = 3 * image.shape[1]
+    lines = np.empty((w, 3 * h), np.uint8)
+    _transpose(image, top * stride + 3 * left, stride, h, 3 * w, lines)
+    narrow = np.empty((size, 3 * h), np.uint8)
+    _resize_rows(lines, columns[0], columns[1], columns[2], columns[3], flip, narrow)
+    planes = np.empty((3, h, size), np.uint8)
+    _transpose(narrow, 0, 3 * h, size, 3 * h, planes)
+    for channel in range(3):
+        _resize_rows(planes[channel], rows[0], rows[1], rows[2], rows[3], False, out[channel])
+
+
+# Blur
+
+
+@_inner
+def blur(planes, sigma, radius):  # type: ignore[no-untyped-def]
+    """Blur planes (n, H, W) in place with a Gaussian; borders are reflected. Sides above ``LANES`` and the radius."""
+    height, width = planes.shape[1:]
+    taps = 2 * radius + 1
+    exact = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    exact *= ((1 << _WEIGHT_BITS) - 1) / exact.sum()
+    weights = np.empty(taps, np.int16)
+    for k in range(taps):
+        weights[k] = np.int16(round(exact[k]))
+    # Each product loses half of a sum's last bit in the mean.
+    lost = np.int16(taps // 2)
+    half = np.int16(1 << (_SUM_BITS - 1))
+    line = np.empty(width + 2 * radius, np.int16)
+    lines = np.empty((height + 2 * radius, width), np.int16)
+    for plane in planes:
+        for y in range(height):
+            _widen(_address(plane) + y * width, _address(line) + 2 * radius, width)
+            for k in range(1, radius + 1):
+                line[radius - k] = line[radius + k]
+                line[radius + width - 1 + k] = line[radius + width - 1 - k]
+            # Between rows and columns there is no rounding to 8 bits.
+            at = _address(lines) + 2 * (y + radius) * width
+            _weighted_sum_16(_address(line), 2, _address(weights), taps, lost, at, width)
+        for k in range(1, radius + 1):
+            lines[radius - k] = lines[radius + k]
+            lines[radius + height - 1 + k] = lines[radius + height - 1 - k]
+        for y in range(height):
+            at = _address(plane) + y * width
+            _weighted_sum_8(
+                _address(lines) + 2 * y * width, 2 * width, _address(weights), taps, np.int16(half + lost), at, width
+            )
+
+
+# Colours
 
 
 @_fast
-def _load(pixels, out):  # type: ignore[no-untyped-def]
+def _to_float(pixels, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
         out[i] = np.float32(np.int32(pixels[i]))
 
@@ -215,9 +522,9 @@ def _adjust(planes, steps, grey):  # type: ignore[no-untyped-def]
     for start in range(0, planes.shape[1], _CHUNK):
         stop = min(start + _CHUNK, planes.shape[1])
         blue, green, red = scratch[0, : stop - start], scratch[1, : stop - start], scratch[2, : stop - start]
-        _load(planes[0, start:stop], blue)
-        _load(planes[1, start:stop], green)
-        _load(planes[2, start:stop], red)
+        _to_float(planes[0, start:stop], blue)
+        _to_float(planes[1, start:stop], green)
+        _to_float(planes[2, start:stop], red)
         for k in range(len(steps)):
             step, value = int(steps[k, 0]), steps[k, 1]
             if step == SATURATION:
@@ -263,10 +570,14 @@ def adjust_colours(planes, steps, grey):  # type: ignore[no-untyped-def]
         _adjust(planes, steps[start:], grey)
 
 
-_MATRIX, _PLANES = types.Array(types.uint8, 2, 'C'), types.Array(types.uint8, 3, 'C')
+_PIXELS, _PLANES = types.Array(types.uint8, 2, 'C'), types.Array(types.uint8, 3, 'C')
+_NUMBERS = types.Array(types.int64, 1, 'C')
+_WEIGHTS = types.Tuple((_NUMBERS, _NUMBERS, types.Array(types.int16, 2, 'C'), types.int64))
 _SIGNATURES = {
-    resize_rows: types.void(_PLANES, _PLANES, types.boolean, types.boolean),
-    adjust_colours: types.void(_MATRIX, types.Array(types.float32, 2, 'C'), types.boolean),
+    resize_weights: _WEIGHTS(types.int64, types.int64, types.boolean),
+    resized_crop: types.void(_PLANES, *[types.int64] * 4, _WEIGHTS, _WEIGHTS, types.boolean, _PLANES),
+    blur: types.void(_PLANES, types.float64, types.int64),
+    adjust_colours: types.void(_PIXELS, types.Array(types.float32, 2, 'C'), types.boolean),
 }
 
 

@@ -7,8 +7,8 @@ Libraries and formulas were chosen by measuring them (docs/results/README.md).
 import math
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from . import plain
@@ -20,6 +20,8 @@ except ImportError:
 
 # Gaussians end here, where they are a ninetieth of their height.
 _SIGMAS = 3
+# The blur's sums have 16 bits: for wider Gaussians the roundings are too many.
+_MOST_BLURRED = 32
 _STEPS = ('brightness', 'contrast', 'saturation', 'hue')  # their places are their numbers in the kernels
 
 
@@ -49,18 +51,25 @@ def resized_crop(
     Returns:
         Planes, (3, size, size).
     """
-    if kernels is None:
+    w, h = box[2:]
+    if kernels is None or min(w, h, size) < kernels.LANES:
         return plain.resized_crop(image, box, size, interpolation, flip)
-    left, top, w, h = box
     cubic = interpolation == 'bicubic'
-    lines = np.ascontiguousarray(image).reshape(image.shape[0], -1)[top : top + h, 3 * left : 3 * (left + w)]
-    # Columns are resized as rows of the transposed crop: neighbours in memory then have the same weights, which is what
-    # vector instructions need. On the way the channels become planes.
-    columns = np.empty((1, size, 3 * h), np.uint8)
-    kernels.resize_rows(cv2.transpose(lines).reshape(1, w, 3 * h), columns, cubic, flip)
     planes = np.empty((3, size, size), np.uint8)
-    kernels.resize_rows(cv2.transpose(columns[0]).reshape(3, h, size), planes, cubic, False)
+    kernels.resized_crop(
+        np.ascontiguousarray(image),
+        *box,
+        _resize_weights(w, size, cubic),
+        _resize_weights(h, size, cubic),
+        flip,
+        planes,
+    )
     return planes
+
+
+@lru_cache(maxsize=1024)
+def _resize_weights(n_in: int, n_out: int, cubic: bool) -> tuple:
+    return kernels.resize_weights(n_in, n_out, cubic)
 
 
 def adjust_colours(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray: bool = False) -> None:
@@ -98,11 +107,11 @@ def blur_radius(sigma: float) -> int:
 
 def gaussian_blur(planes: np.ndarray, sigma: float) -> None:
     """Blur planes (n, H, W) in place with a Gaussian of this standard deviation in pixels, borders reflected."""
-    # With a kernel in float32, OpenCV's separable filter rounds once; its GaussianBlur has a kernel of 8 bits, is up to
-    # 2.5/255 off and slower.
-    kernel = gaussian_kernel(sigma)
-    for plane in planes:
-        cv2.sepFilter2D(plane, -1, kernel, kernel, plane, borderType=cv2.BORDER_REFLECT_101)
+    radius = blur_radius(sigma)
+    if kernels is None or min(planes.shape[1:]) <= max(kernels.LANES, radius) or radius > _MOST_BLURRED:
+        plain.gaussian_blur(planes, gaussian_kernel(sigma))
+    else:
+        kernels.blur(planes, sigma, radius)
 
 
 def solarize(planes: np.ndarray) -> None:

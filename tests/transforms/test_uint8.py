@@ -1,5 +1,8 @@
 """Operations on 8-bit images are within 1/255 of torchvision's on given parameters."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -117,6 +120,19 @@ def test_blur_is_torchvisions(sigma):
         assert difference(planes, expected) < 1
 
 
+@pytest.mark.parametrize('shape', [(17, 17), (17, 150), (33, 23), (16, 40), (7, 9), (224, 64)])
+@pytest.mark.parametrize('sigma', [0.4, 1.9, 4.5])
+def test_blur_of_odd_sizes(shape, sigma):
+    """Sides of one vector and less, and Gaussians as wide as the image."""
+    image = cv2.resize(NOISE, shape[::-1])
+    sigma = min(sigma, (min(shape) - 1) / 3)  # torchvision's borders reflect once
+    side = 2 * uint8.blur_radius(sigma) + 1
+    expected = TF.gaussian_blur(to_tensor(image), [side, side], [sigma, sigma])
+    planes = to_planes(image)
+    uint8.gaussian_blur(planes, sigma)
+    assert difference(planes, expected) < 1
+
+
 def test_gray_and_solarize_are_torchvisions():
     for image in IMAGES:
         planes = to_planes(image)
@@ -157,17 +173,30 @@ def torchs_crop(image, box, size, mode):
 
 
 @pytest.mark.parametrize('mode', ['bilinear', 'bicubic'])
-@pytest.mark.parametrize('size', [1, 7, 24, 64])
+@pytest.mark.parametrize('size', [1, 7, 16, 24, 33, 64, 113])
 def test_crop_is_torchs_bit_for_bit(mode, size):
-    """Up and down, single pixels, odd sides, one side stretched and the other shrunk; torch's kernel being AVX2's."""
-    image = np.random.default_rng(4).integers(0, 256, (67, 301, 3), dtype=np.uint8)
+    """Up and down, single pixels, odd sides, sides of one vector, one side stretched and the other shrunk.
+
+    torch's kernel being AVX2's.
+    """
     same = torch.backends.cpu.get_cpu_capability() in ('AVX2', 'AVX512')
-    for box in ((0, 0, 301, 67), (300, 66, 1, 1), (5, 3, 1, 64), (17, 0, 200, 1), (2, 9, 33, 31), (40, 1, 64, 24)):
+    rng = np.random.default_rng(4)
+    image = cv2.resize(rng.integers(0, 256, (34, 151, 3), dtype=np.uint8), (301, 67))
+    boxes = [(0, 0, 301, 67), (300, 66, 1, 1), (5, 3, 1, 64), (17, 0, 200, 1), (2, 9, 33, 31), (40, 1, 64, 24)]
+    for box in (*boxes, (285, 51, 16, 16), (0, 0, 17, 16), (60, 0, 16, 67)):
         expected = torchs_crop(image, box, size, mode)
         for flip in (False, True):
             ours = uint8.resized_crop(image, box, size, mode, flip)
-            distance = np.abs((ours[..., ::-1] if flip else ours).astype(int) - expected).max()
-            assert distance <= (0 if same else 1)
+            assert distance(ours[..., ::-1] if flip else ours, expected) <= (0 if same else 1)
+
+
+@pytest.mark.parametrize('mode', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('value', [0, 1, 127, 254, 255])
+def test_crop_of_one_colour_keeps_it(mode, value):
+    image = np.full((90, 140, 3), value, np.uint8)
+    for box in ((0, 0, 140, 90), (3, 5, 16, 80), (1, 1, 137, 17)):
+        for size in (16, 20, 64, 96):
+            assert (uint8.resized_crop(image, box, size, mode) == value).all()
 
 
 def test_crop_of_a_view_of_an_image():
@@ -186,19 +215,39 @@ def test_kernels_take_one_type_each():
         uint8.kernels.adjust_colours(np.zeros((3, 4), np.float32), np.zeros((1, 2), np.float32), False)
 
 
+@pytest.mark.skipif(uint8.kernels is None, reason='numba is not installed')
+def test_kernels_compile_where_no_folder_is_writable():
+    """Whether they can be kept is asked when functions are marked for compilation."""
+    code = (
+        'from numba.core import caching; caching.CacheImpl._locator_classes = []; '
+        'from lewel_plugins.transforms import kernels; print(int(kernels._clamp(300)))'
+    )
+    run = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True)
+    assert run.stdout.split()[-1] == '255'
+
+
 @pytest.mark.parametrize('flip', [False, True])
-def test_without_numba_torchvision_does_the_same(monkeypatch, flip):
+def test_without_numba_libraries_do_the_same(monkeypatch, flip):
     compiled = uint8.resized_crop(SMOOTH, (3, 5, 40, 50), 24, 'bicubic', flip)
-    colours = compiled.copy()
+    colours, gray, blurred = compiled.copy(), compiled.copy(), compiled.copy()
     steps = [('contrast', 1.3), ('hue', 0.07), ('brightness', 0.8), ('saturation', 0.7)]
     uint8.adjust_colours(colours, steps)
+    uint8.adjust_colours(gray, [], gray=True)
+    uint8.gaussian_blur(blurred, 1.2)
     monkeypatch.setattr(uint8, 'kernels', None)
     with pytest.warns(UserWarning, match='pip install numba'):
         uint8.prepare()
     crop = uint8.resized_crop(SMOOTH, (3, 5, 40, 50), 24, 'bicubic', flip)
-    assert np.array_equal(crop, compiled) and crop.flags.c_contiguous
-    uint8.adjust_colours(crop, steps)
-    assert np.abs(crop.astype(int) - colours).max() <= len(steps)  # torchvision cuts off after each
-    gray = compiled.copy()
-    uint8.adjust_colours(gray, [], gray=True)
-    assert np.abs(gray[0].astype(int) - TF.rgb_to_grayscale(torch.from_numpy(compiled).flip(0))[0].numpy()).max() <= 1
+    assert distance(crop, compiled) <= 1 and crop.flags.c_contiguous
+    for operate, expected, allowed in (
+        (lambda planes: uint8.adjust_colours(planes, steps), colours, len(steps)),  # torchvision cuts off after each
+        (lambda planes: uint8.adjust_colours(planes, [], gray=True), gray, 1),
+        (lambda planes: uint8.gaussian_blur(planes, 1.2), blurred, 1),
+    ):
+        planes = compiled.copy()
+        operate(planes)
+        assert distance(planes[:1], expected[:1]) <= allowed
+
+
+def distance(planes, others):
+    return np.abs(planes.astype(int) - others).max()
