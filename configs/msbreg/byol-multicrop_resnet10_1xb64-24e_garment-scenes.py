@@ -1,7 +1,10 @@
 # BYOL with multi-crop on garment scenes: the two views of all methods there, and six of half the size and less area.
-_base_ = './msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
+_base_ = [
+    '../_base_/datasets/garment-scenes_32px.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/garment-scenes_24e.py',
+]
 model = dict(
-    _delete_=True,
     type='lewel_plugins.BYOLMultiCrop',
     backbone=dict(type='lewel_plugins.ResNet10'),
     neck=dict(type='lewel_plugins.ProjectionNeck', in_channels=128, hid_channels=128, out_channels=64),
@@ -10,3 +13,6 @@ model = dict(
 )
 small = dict(_base_.views[0], size=16, crop_scale=(0.2, 0.5))
 data_preprocessor = dict(views=_base_.views + [small] * 6)
+train_dataloader = dict(batch_size=64)
+auto_scale_lr = dict(base_batch_size=64)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

@@ -1,9 +1,9 @@
-# MSBReg on garment scenes, K = 4. Widths, teacher and optimizer are BYOL's and LEWEL_B's there.
+# MSBReg on garment scenes, K = 4. Widths and teacher are BYOL's and LEWEL_B's there.
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',
     '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
+    '../_base_/schedules/garment-scenes_24e-lars.py',
 ]
 model = dict(
     backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
