@@ -48,3 +48,13 @@ def test_step_peers(tmp_path):
 def test_kmeans_cost(tmp_path):
     found = results(tmp_path, 'kmeans_cost.py', '--rows', '500', '--groups', '20', '--passes', '2')
     assert found['rows'][0]['rows'] == 500 and found['rows'][0]['groups'] == 20
+
+
+def test_scaling(tmp_path):
+    options = ['--setting', '18:32:4', '--repeats', '1', '--values', '2', '--axes', 'views', 'projectors', 'ranks']
+    rows = results(tmp_path, 'scaling.py', *options)['rows']
+    assert [row['axis'] for row in rows] == ['views', 'projectors', 'ranks']
+    for row in rows:
+        assert row['value'] == 2 and row['batch'] == 4
+        assert row['ratio'] == pytest.approx(row['step'] / row['passes'])
+        assert row['per_view'] == pytest.approx(row['step'] / 8)

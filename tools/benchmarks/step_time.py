@@ -54,10 +54,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(method: str, depth: int, device: str) -> tuple[Any, object]:
+def build(method: str, depth: int, device: str, options: dict[str, Any] | None = None) -> tuple[Any, object]:
     """The recipe's model with a ResNet of this depth, and its optim wrapper in float32."""
     cfg = Config.fromfile(str(ROOT / CONFIGS[method]))
-    cfg.merge_from_dict(OPTIONS.get(method, {}))
+    cfg.merge_from_dict(OPTIONS.get(method, {}) if options is None else options)
     cfg.model.backbone.depth = depth
     cfg.model.neck.in_channels = 512 if depth < 50 else 2048
     cfg.model.data_preprocessor = cfg.data_preprocessor
@@ -212,10 +212,20 @@ def parts(model: Any, wrapper: Any, data: dict) -> dict[str, Callable[[], object
     )
 
 
-def measure(method: str, depth: int, size: int, batch: int, repeats: int, device: str) -> dict[str, float]:
+def measure(
+    method: str,
+    depth: int,
+    size: int,
+    batch: int,
+    repeats: int,
+    device: str,
+    views: int | None = None,
+    options: dict[str, Any] | None = None,
+) -> dict[str, float]:
+    """Seconds and bytes of a step and of its necessary passes; ``options`` go over the recipe's."""
     torch.manual_seed(0)
-    model, wrapper = build(method, depth, device)
-    data = random_views(batch, size, int(method.partition('K = ')[2] or 2))
+    model, wrapper = build(method, depth, device, options)
+    data = random_views(batch, size, views or int(method.partition('K = ')[2] or 2))
     full, necessary = full_step(model, wrapper, data), necessary_passes(model, data)
     pairs = [(seconds(full, device), seconds(necessary, device)) for _ in range(repeats + 1)][1:]
     for parameter in model.parameters():
