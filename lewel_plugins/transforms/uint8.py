@@ -50,8 +50,15 @@ def resized_crop(
 
     Returns:
         Planes, (3, size, size).
+
+    Raises:
+        ValueError: The image is not (H, W, 3) uint8, or the box is empty or not in it.
     """
-    w, h = box[2:]
+    left, top, w, h = box
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f'views are made of images (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
+    if min(left, top, w - 1, h - 1) < 0 or left + w > image.shape[1] or top + h > image.shape[0]:
+        raise ValueError(f'the box (left, top, width, height) = {tuple(box)} is not in an image of {image.shape[:2]}')
     if kernels is None or min(w, h, size) < kernels.LANES:
         return plain.resized_crop(image, box, size, interpolation, flip)
     cubic = interpolation == 'bicubic'

@@ -199,6 +199,18 @@ def test_crop_of_one_colour_keeps_it(mode, value):
             assert (uint8.resized_crop(image, box, size, mode) == value).all()
 
 
+@pytest.mark.parametrize('box', [(-1, 0, 20, 20), (50, 0, 20, 20), (0, 50, 20, 20), (0, 0, 0, 20), (70, 70, 2, 2)])
+def test_crop_outside_of_the_image_is_named(box):
+    with pytest.raises(ValueError, match=r'box .* is not in an image of \(64, 64\)'):
+        uint8.resized_crop(NOISE, box, 24, 'bilinear')
+
+
+@pytest.mark.parametrize('image', [NOISE[..., :1], NOISE[..., 0], NOISE.astype(np.float32)])
+def test_images_must_have_three_channels_of_8_bits(image):
+    with pytest.raises(ValueError, match=r'\(H, W, 3\) of uint8, got'):
+        uint8.resized_crop(image, (0, 0, 32, 32), 24, 'bilinear')
+
+
 def test_crop_of_a_view_of_an_image():
     image = NOISE[::2, ::-1]
     assert not image.flags.c_contiguous
