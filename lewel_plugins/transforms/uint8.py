@@ -8,16 +8,15 @@ import math
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
 from . import plain
 
-try:
-    from . import kernels
-except ImportError:
-    kernels = None  # type: ignore[assignment]
-
+# The module, once :func:`prepare` has imported it: numba takes a second, and most programs make no views.
+kernels: Any = None
 # Gaussians end here, where they are a ninetieth of their height.
 _SIGMAS = 3
 # The blur's sums have 16 bits: for wider Gaussians the roundings are too many.
@@ -26,14 +25,20 @@ _STEPS = ('brightness', 'contrast', 'saturation', 'hue')  # their places are the
 
 
 def prepare() -> None:
-    """Compile what is compiled, or load it from the disk, before workers are forked; warns if numba is missing."""
-    if kernels is not None:
-        kernels.compile_kernels()
-    else:
+    """Compile what is compiled, or load it from the disk, before workers are forked; warns if numba is missing.
+
+    Until then, libraries make the views.
+    """
+    global kernels
+    try:
+        kernels = import_module('.kernels', __package__)
+    except ImportError:
         warnings.warn(
             'numba is not installed: torchvision makes the views, several times slower; pip install numba',
             stacklevel=3,
         )
+    else:
+        kernels.compile_kernels()
 
 
 def resized_crop(

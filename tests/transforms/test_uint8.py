@@ -247,6 +247,7 @@ def test_without_numba_libraries_do_the_same(monkeypatch, flip):
     uint8.adjust_colours(gray, [], gray=True)
     uint8.gaussian_blur(blurred, 1.2)
     monkeypatch.setattr(uint8, 'kernels', None)
+    monkeypatch.setitem(sys.modules, 'lewel_plugins.transforms.kernels', None)
     with pytest.warns(UserWarning, match='pip install numba'):
         uint8.prepare()
     crop = uint8.resized_crop(SMOOTH, (3, 5, 40, 50), 24, 'bicubic', flip)
