@@ -1,4 +1,4 @@
-# MSBReg's Tables 6 and 13: normalisation in the heads. 9 rows × 3 seeds.
+# MSBReg's Tables 6 and 13: normalisation in the heads. 11 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_norms_garment-scenes'
 title = "BN, LN and weight standardisation in the heads on garment scenes (the paper's Tables 6 and 13)"
@@ -13,6 +13,8 @@ two = '../msbreg/msbreg-k2_resnet10_1xb64-24e_garment-scenes.py'
 ln = {'model.neck.norm_cfg.type': 'LN', 'model.head.predictor.norm_cfg.type': 'LN'}
 # Doubled: BYOL's loss sums its two directions, MSBReg's is a mean over views.
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 5e-3)
+strong = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
+singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor', regularizers=[brownian])
 # MSBReg's class as BYOL, which mmpretrain's heads cannot be with weight standardisation.
 as_byol = {'model.exclude_self': True, 'model.lambda_s': 0.0, 'model.lambda_b': 0.0}
@@ -20,6 +22,9 @@ rows = [
     dict(name='BYOL, BN', config=byol),
     dict(name='BYOL, LN', config=byol, options=ln),
     dict(name='BYOL, LN + L_b 5e-3', config=byol, options={**ln, 'custom_hooks': [hook]}),
+    # Is it L_b's weight, or does it take L_s?
+    dict(name='BYOL, LN + L_b 0.5', config=byol, options={**ln, 'custom_hooks': [dict(hook, regularizers=[strong])]}),
+    dict(name='BYOL, LN + L_s', config=byol, options={**ln, 'custom_hooks': [dict(hook, regularizers=[singular])]}),
     dict(
         name='BYOL, LN + WS', config=two, options={**as_byol, 'model.neck.norm': 'LN', 'model.neck.standardize': True}
     ),
@@ -47,4 +52,4 @@ metrics = [
     dict(key='rank_me', label='RankMe of embeddings', digits=1),
     dict(key='std', label='std of embeddings', digits=3),
 ]
-del byol, msbreg, two, ln, brownian, hook, as_byol
+del byol, msbreg, two, ln, brownian, strong, singular, hook, as_byol
