@@ -401,15 +401,17 @@ def resized_crop(image, left, top, w, h, columns, rows, flip, out):  # type: ign
 
 
 @_inner
-def blur(planes, sigma, radius):  # type: ignore[no-untyped-def]
-    """Blur planes (n, H, W) in place with a Gaussian; borders are reflected. Sides above ``LANES`` and the radius."""
+def blur(planes, kernel):  # type: ignore[no-untyped-def]
+    """Filter rows and columns of planes (n, H, W) in place with a kernel (2r + 1,) of sum 1; borders are reflected.
+
+    Its weights are not negative. Sides are above ``LANES`` and r.
+    """
     height, width = planes.shape[1:]
-    taps = 2 * radius + 1
-    exact = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    exact *= ((1 << _WEIGHT_BITS) - 1) / exact.sum()
+    taps = len(kernel)
+    radius = taps // 2
     weights = np.empty(taps, np.int16)
     for k in range(taps):
-        weights[k] = np.int16(round(exact[k]))
+        weights[k] = np.int16(round(kernel[k] * ((1 << _WEIGHT_BITS) - 1)))
     # Each product loses half of a sum's last bit in the mean.
     lost = np.int16(taps // 2)
     half = np.int16(1 << (_SUM_BITS - 1))
@@ -576,7 +578,7 @@ _WEIGHTS = types.Tuple((_NUMBERS, _NUMBERS, types.Array(types.int16, 2, 'C'), ty
 _SIGNATURES = {
     resize_weights: _WEIGHTS(types.int64, types.int64, types.boolean),
     resized_crop: types.void(_PLANES, *[types.int64] * 4, _WEIGHTS, _WEIGHTS, types.boolean, _PLANES),
-    blur: types.void(_PLANES, types.float64, types.int64),
+    blur: types.void(_PLANES, types.Array(types.float32, 1, 'C')),
     adjust_colours: types.void(_PIXELS, types.Array(types.float32, 2, 'C'), types.boolean),
 }
 

@@ -119,11 +119,11 @@ def blur_radius(sigma: float) -> int:
 
 def gaussian_blur(planes: np.ndarray, sigma: float) -> None:
     """Blur planes (n, H, W) in place with a Gaussian of this standard deviation in pixels, borders reflected."""
-    radius = blur_radius(sigma)
+    kernel, radius = gaussian_kernel(sigma), blur_radius(sigma)
     if kernels is None or min(planes.shape[1:]) <= max(kernels.LANES, radius) or radius > _MOST_BLURRED:
-        plain.gaussian_blur(planes, gaussian_kernel(sigma))
+        plain.gaussian_blur(planes, kernel)
     else:
-        kernels.blur(planes, sigma, radius)
+        kernels.blur(planes, kernel)
 
 
 def solarize(planes: np.ndarray) -> None:
