@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
-from step_time import full_step, random_views, seconds, start, write
+from step_time import full_step, random_views, report, seconds, start
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -205,11 +205,7 @@ def main() -> None:
     start(args.threads)
     described = provenance.record()
     rows = [row for method in args.methods for row in measure(method, args)]
-    text = '\n'.join(table(rows)) + '\n'
-    print(text)
-    if args.out:
-        legend = ' '.join((__doc__ or '').split('\n\n', 1)[1].split())
-        write(args.out, 'Cost of projectors', text, legend, args.repeats, rows, described)
+    report(args, 'Cost of projectors', table(rows), (__doc__ or '').split('\n\n', 1)[1], rows, described)
 
 
 if __name__ == '__main__':

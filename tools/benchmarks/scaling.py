@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from mmengine.model import MMDistributedDataParallel
-from step_time import build, measure, necessary_passes, random_views, start, write
+from step_time import build, measure, necessary_passes, random_views, report, start
 from torch import distributed, multiprocessing
 
 from lewel_plugins import provenance
@@ -134,11 +134,7 @@ def main() -> None:
                 f'| {1000 * row["per_view"]:.2f} | {row["ratio"]:.3f} | {memory} |'
             )
             print(lines[-1], flush=True)
-    table = '\n'.join(lines) + '\n'
-    print(table)
-    if args.out:
-        legend = ' '.join((__doc__ or '').split('\n\n', 1)[1].split())
-        write(args.out, 'Scaling of a step', table, legend, args.repeats, rows, described)
+    report(args, 'Scaling of a step', lines, (__doc__ or '').split('\n\n', 1)[1], rows, described)
 
 
 if __name__ == '__main__':

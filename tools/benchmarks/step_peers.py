@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS
-from step_time import full_step, random_views, seconds, start, write
+from step_time import full_step, random_views, report, seconds, start
 
 from lewel_plugins import provenance
 
@@ -181,11 +181,7 @@ def main() -> None:
                     f'| {row["peer_seconds"]:.3f} | {row["ratio"]:.3f} |'
                 )
                 print(lines[-1], flush=True)
-    table = '\n'.join(lines) + '\n'
-    print(table)
-    if args.out:
-        legend = ' '.join((__doc__ or '').split('\n\n', 1)[1].split())
-        write(args.out, "Steps beside other libraries'", table, legend, args.repeats, rows, described)
+    report(args, "Steps beside other libraries'", lines, (__doc__ or '').split('\n\n', 1)[1], rows, described)
 
 
 if __name__ == '__main__':

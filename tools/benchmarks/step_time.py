@@ -250,8 +250,15 @@ def start(threads: int | None) -> None:
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
 
 
-def write(out: Path, title: str, table: str, legend: str, repeats: int, rows: list[dict], described: dict) -> None:
-    """Write a json file with all figures, and the table in markdown beside it."""
+def report(
+    args: argparse.Namespace, title: str, lines: list[str], legend: str, rows: list[dict], described: dict
+) -> None:
+    """Print the table; with ``--out`` write a json file with all figures, and the table in markdown beside it."""
+    table = '\n'.join(lines) + '\n'
+    print(table)
+    if not args.out:
+        return
+    out, repeats, legend = args.out, args.repeats, ' '.join(legend.split())
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(dict(**described, repeats=repeats, rows=rows), indent=2) + '\n')
     notes = '\n'.join(f'- {key}: {value}' for key, value in described.items())
@@ -279,15 +286,11 @@ def main() -> None:
                 times += f' | {100 * row[part] / row["passes"]:.1f} %'
             lines.append(f'| {name} | {depth} | {size} | {batch} | {times} |')
             print(lines[-1], flush=True)
-    table = '\n'.join(lines) + '\n'
-    print(table)
-    if args.out:
-        shares = (
-            'Memory is what autograd keeps for the backward pass. '
-            'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
-        )
-        title = 'Step time and memory over necessary passes'
-        write(args.out, title, table, shares, args.repeats, results, described)
+    shares = (
+        'Memory is what autograd keeps for the backward pass. '
+        'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
+    )
+    report(args, 'Step time and memory over necessary passes', lines, shares, results, described)
 
 
 if __name__ == '__main__':
