@@ -1,11 +1,6 @@
 # MoCo v3's schedule for transformers: AdamW, lr 1.5e-4 for 256 images, 40 epochs of warm-up.
+_base_ = './bf16.py'
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    dtype='bfloat16',
-    # bfloat16 has float32's range: no loss scaling. On a GPU without it (before Ampere):
-    #   --cfg-options optim_wrapper.dtype=float16 optim_wrapper.loss_scale=dynamic
-    loss_scale=dict(enabled=False),
-    constructor='lewel_plugins.TypedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2.4e-3, weight_decay=0.1),
 )
 param_scheduler = [

@@ -1,11 +1,6 @@
 # AdamW, no weight decay on biases and norms. 10 epochs of warm-up, cosine.
+_base_ = './bf16.py'
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    dtype='bfloat16',
-    # bfloat16 has float32's range: no loss scaling. On a GPU without it (before Ampere):
-    #   --cfg-options optim_wrapper.dtype=float16 optim_wrapper.loss_scale=dynamic
-    loss_scale=dict(enabled=False),
-    constructor='lewel_plugins.TypedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )

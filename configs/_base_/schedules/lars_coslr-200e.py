@@ -1,11 +1,6 @@
 # LARS with BYOL's exclusions: no weight decay and no adaptation on biases and norms. 10 epochs of warm-up.
+_base_ = './bf16.py'
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    dtype='bfloat16',
-    # bfloat16 has float32's range: no loss scaling. On a GPU without it (before Ampere):
-    #   --cfg-options optim_wrapper.dtype=float16 optim_wrapper.loss_scale=dynamic
-    loss_scale=dict(enabled=False),
-    constructor='lewel_plugins.TypedOptimWrapperConstructor',
     optimizer=dict(type='lewel_plugins.LARS', lr=3.6, momentum=0.9, weight_decay=1.5e-6),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
 )

@@ -1,11 +1,6 @@
 # SGD with a cosine schedule and no warm-up; weight decay and exclusions are the recipe's.
+_base_ = './bf16.py'
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    dtype='bfloat16',
-    # bfloat16 has float32's range: no loss scaling. On a GPU without it (before Ampere):
-    #   --cfg-options optim_wrapper.dtype=float16 optim_wrapper.loss_scale=dynamic
-    loss_scale=dict(enabled=False),
-    constructor='lewel_plugins.TypedOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4),
 )
 param_scheduler = [
