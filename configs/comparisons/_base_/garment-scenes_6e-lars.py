@@ -1,5 +1,6 @@
-# For methods whose steps have many views: a quarter of the recipes' epochs. LARS does not depend on the scale of the
-# gradient, which is half of BYOL's in a mean over two views.
+# For methods whose steps have many views: a quarter of the recipes' epochs. LARS's steps do not depend on the scale of
+# the gradient, which is half of BYOL's in a mean over two views, but for parameters that start at zero: the biases of
+# batch norm, whose first step is SGD's. "K = 2, without the own target" in msbreg_garment-scenes.py is BYOL by halves.
 _base_ = './garment-scenes_12e-lars.py'
 options = {
     'train_cfg.max_epochs': 6,
