@@ -26,6 +26,10 @@ class ConfigOptions(DictAction):
             if not equals:
                 parser.error(f'{option_string} takes KEY=VALUE, got {pair!r}')
             value = value.strip('\'"')
+            if 'dict(' in value or value.startswith(('{', '[{', '({')):
+                parser.error(
+                    f'{option_string} {key}: a value is a number, a word or a list; put {value!r} into a config'
+                )
             is_list = ',' in value or value.startswith(('[', '('))
             options[key] = self._parse_iterable(value) if is_list else self._parse_int_float_bool(value)
         setattr(namespace, self.dest, options)

@@ -666,7 +666,8 @@ def singular_value_loss(
         Loss, ().
 
     Raises:
-        ValueError: p is not (K, N, d), or there are fewer than 2 images.
+        ValueError: p is not (K, N, d), or there are fewer than 2 images. That of all ranks together is not known here:
+            of 1 the loss is NaN.
     """
     _check_views('p', p)
     K, N, d = p.shape
@@ -736,6 +737,11 @@ def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
 # Measures of a representation -------------------------------------------------------------------------------
 
 
+def _check_features(x: Tensor, least: int = 1) -> None:
+    if x.dim() != 2 or len(x) < least:
+        raise ValueError(f'features must be (N, d) with N of at least {least}, got {tuple(x.shape)}')
+
+
 @_full_precision
 def alignment(x: Tensor, y: Tensor) -> Tensor:
     """Mean squared distance of positive pairs on the unit sphere. Wang and Isola 2020, Sec. 4.1, α = 2.
@@ -746,7 +752,11 @@ def alignment(x: Tensor, y: Tensor) -> Tensor:
 
     Returns:
         A scalar in [0, 4]; lower is better aligned.
+
+    Raises:
+        ValueError: x or y is not (N, d), or they differ in shape.
     """
+    _check_features(x)
     _check_same_shape('x', x, 'y', y)
     return (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean()
 
@@ -763,10 +773,11 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
 
     Returns:
         A scalar in [−4t, 0]; lower is more uniform.
+
+    Raises:
+        ValueError: x is not (N, d), or there is no pair.
     """
-    N = x.shape[0]
-    if N < 2:
-        raise ValueError(f'uniformity is over pairs: x must hold at least 2 rows, got {N}')
+    _check_features(x, least=2)
     squared_distances = F.pdist(F.normalize(x, dim=1)).square()  # (N(N−1)/2,)
     return squared_distances.mul(-t).logsumexp(0) - torch.log(x.new_tensor(float(squared_distances.numel())))
 
@@ -782,7 +793,11 @@ def rank_me(x: Tensor) -> Tensor:
 
     Returns:
         A scalar in [1, min(N, d)], up to the 1e-7.
+
+    Raises:
+        ValueError: x is not (N, d).
     """
+    _check_features(x)
     sigma = torch.linalg.svdvals(x)  # (min(N, d),)
     p = sigma / sigma.sum().clamp_min(torch.finfo(x.dtype).tiny) + 1e-7
     return (-p * p.log()).sum().exp()
@@ -799,10 +814,12 @@ def covariance_spectrum(x: Tensor) -> Tensor:
 
     Returns:
         (d,) in falling order; of fewer than d + 1 images, the last are 0.
+
+    Raises:
+        ValueError: x is not (N, d), or there are fewer than 2 images.
     """
+    _check_features(x, least=2)
     N, d = x.shape
-    if N < 2:
-        raise ValueError(f'a covariance is over at least 2 images, got {N}')
     x = F.normalize(x, dim=1)
     sigma = torch.linalg.svdvals(x - x.mean(0)).square() * (d / (N - 1))  # (min(N, d),)
     return F.pad(sigma, (0, d - len(sigma)))

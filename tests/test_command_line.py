@@ -36,6 +36,13 @@ def test_values(parser, text, value):
     assert parser.parse_args(['--cfg-options', f'a.b={text}']).cfg_options == {'a.b': value}
 
 
+@pytest.mark.parametrize('text', ['[dict(size=96,flip=0.5)]', "{'size': 96}", "[{'size':96}]"])
+def test_dicts_are_no_values(parser, capsys, text):
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', f'views={text}'])
+    assert 'views' in (error := capsys.readouterr().err) and 'a number, a word or a list' in error and text in error
+
+
 def test_options_add_up(parser):
     args = parser.parse_args(['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'b=3'])
     assert args.cfg_options == dict(a=1, b=3)

@@ -201,6 +201,10 @@ def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
         (lambda: LF.alignment(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
         (lambda: LF.uniformity(randn(1, 3)), ['at least 2', '1']),
         (lambda: LF.covariance_spectrum(randn(1, 3)), ['at least 2', '1']),
+        *[
+            (lambda measure=measure: measure(randn(2, 3, 4)), ['(N, d)', '(2, 3, 4)'])
+            for measure in (lambda x: LF.alignment(x, x), LF.uniformity, LF.rank_me, LF.covariance_spectrum)
+        ],
     ],
 )
 def test_errors_name_the_numbers(call, numbers):

@@ -15,9 +15,8 @@ import signal
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from lewel_plugins import provenance
+from lewel_plugins.command_line import ConfigOptions
 from lewel_plugins.comparison.display import make_display
 from lewel_plugins.comparison.report import write_report
 from lewel_plugins.comparison.run import Run, plan_runs
@@ -39,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
         help="settings to override in every row's config; the report then goes to the work dir by default",

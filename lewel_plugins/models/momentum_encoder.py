@@ -57,6 +57,16 @@ class MomentumEncoder(nn.Module):
         with torch.no_grad():
             return self.module(x)
 
+    def each_view(self, views: list[Tensor]) -> Tensor:
+        """Embeddings (K, N, d) of K views (N, 3, H, W), without gradient, of a neck that returns one tensor.
+
+        One call a view, so that BN has its statistics per view; one for all where it takes none (``eman``) and they
+        have one size.
+        """
+        if self.norm == 'eman' and len({x.shape for x in views}) == 1:
+            return self(torch.cat(views)).unflatten(0, (len(views), -1))
+        return torch.stack([self(x) for x in views])
+
     def train(self, mode: bool = True) -> 'MomentumEncoder':
         """Set the mode; an ``eman`` teacher's networks stay in eval mode."""
         super().train(mode)

@@ -118,9 +118,11 @@ def draw_embedding_map(
         figure.legend(handles=handles, loc='outside right center', fontsize=9, frameon=False)
     axes[-1].plot(range(1, len(spectrum) + 1), spectrum.tolist(), linewidth=1.5)
     axes[-1].axhline(1, color='0.45', linestyle='--', linewidth=1, label='spread evenly')
-    axes[-1].set_yscale('log')
-    # What is below is rounding.
-    axes[-1].set_ylim(bottom=max(1e-6 * float(spectrum[0]), float(spectrum[spectrum > 0].min()) / 2))
+    positive = spectrum[spectrum > 0]
+    if len(positive):  # none where all embeddings are one point
+        axes[-1].set_yscale('log')
+        # What is below is rounding.
+        axes[-1].set_ylim(bottom=max(1e-6 * float(positive.max()), float(positive.min()) / 2))
     axes[-1].set_title('Singular values of the covariance, × d', fontsize=11)
     axes[-1].set_xlabel('rank', fontsize=9)
     axes[-1].grid(alpha=0.3)

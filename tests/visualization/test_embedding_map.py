@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lewel_plugins.functional import covariance_spectrum
-from lewel_plugins.visualization.embedding_map import draw_embedding_map, pca, tsne
+from lewel_plugins.visualization.embedding_map import draw_embedding_map, map_embeddings, pca, tsne
 
 pytestmark = pytest.mark.core
 
@@ -39,6 +39,12 @@ def test_tsne_keeps_classes_together():
     points = tsne(x)
     assert points.shape == (30, 2) and nearest_is_of_the_same_class(points, labels)
     assert torch.equal(tsne(x), points)
+
+
+def test_a_collapse_to_one_point_is_drawn():
+    figure, numbers = map_embeddings(torch.ones(6, 8), torch.arange(6) % 3, ['a', 'b', 'c'])
+    figure.canvas.draw()
+    assert numbers['spectrum'] == [0.0] * 8 and numbers['uniformity'] == pytest.approx(0)
 
 
 def test_figure_holds_every_image_in_the_colour_of_its_class():

@@ -1,8 +1,8 @@
 """Alignment and uniformity of a checkpoint: ``python tools/analysis/alignment_uniformity.py CONFIG CHECKPOINT``.
 
 Wang and Isola's measures on two training views of each validation image: of the backbone's pooled features, and of
-what the model's neck makes of them (the mean over the projectors, where there are several). MPCL's Table I has
-1 − alignment and −uniformity.
+what the model's neck makes of them (the mean over the projectors, where there are several). MSBReg's Table 12; MPCL's
+Table I has 1 − alignment and −uniformity.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
@@ -21,7 +21,9 @@ from torch.utils.data import DataLoader
 from lewel_plugins import functional as LF
 from lewel_plugins import runner_setup
 from lewel_plugins.checkpoint import build_model, read_tensors
+from lewel_plugins.command_line import add_config_options
 from lewel_plugins.evaluation.feature_loop import pooled
+from lewel_plugins.runner_setup import SetupError
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,9 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=int, default=2000, help='validation images, at most (2000)')
     parser.add_argument('--seed', type=int, default=0, help='of the views (0)')
     parser.add_argument('--out', type=Path, help='json file to write')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='settings to override'
-    )
+    add_config_options(parser)
     args = parser.parse_args()
     if args.images < 2:
         parser.error(f'--images must be at least 2, got {args.images}')
@@ -42,6 +42,8 @@ def parse_args() -> argparse.Namespace:
 
 def view_loader(cfg: Config, images: int) -> DataLoader:
     """At most ``images`` validation images, spread over the whole set, under the training pipeline."""
+    if not cfg.get('val_dataloader'):
+        raise SetupError('the config has no val_dataloader, whose images would be measured')
     settings = cfg.val_dataloader.dataset.to_dict()
     train = cfg.train_dataloader.dataset.to_dict()
     settings['pipeline'] = train.get('dataset', train)['pipeline']  # PretrainDataset wraps a dataset
@@ -49,7 +51,7 @@ def view_loader(cfg: Config, images: int) -> DataLoader:
     # In place: classic mmengine's get_subset copies with a memo that all calls share, and ids are used again.
     dataset.get_subset_(list(range(0, len(dataset), -(-len(dataset) // images))))
     if len(dataset) < 2:
-        raise runner_setup.SetupError(f'uniformity is over pairs of images, and there are only {len(dataset)}')
+        raise SetupError(f'uniformity is over pairs of images, and there are only {len(dataset)}')
     collate = cfg.train_dataloader.get('collate_fn', dict(type='default_collate'))
     loader = dict(
         dataset=dataset,
@@ -67,7 +69,7 @@ def embed(model: BaseModel, loader: DataLoader) -> dict[str, list[Tensor]]:
     for data_batch in loader:
         inputs = model.data_preprocessor(data_batch, True)['inputs']
         if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-            raise runner_setup.SetupError('alignment is between two views, and the training pipeline makes only one')
+            raise SetupError('alignment is between two views, and the training pipeline makes only one')
         for view, x in enumerate(inputs[:2]):
             features = model.backbone(x)
             z = model.neck(features)
@@ -99,8 +101,13 @@ def main() -> None:
     cfg = runner_setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint).to(get_device())
+    if getattr(model, 'neck', None) is None:
+        raise SetupError(f'{type(model).__name__} has no neck, whose embeddings would be measured')
     set_random_seed(args.seed)
-    result = summarize(embed(model, view_loader(cfg, args.images)))
+    embedded = embed(model, view_loader(cfg, args.images))
+    if not all(x.isfinite().all() for views in embedded.values() for x in views):
+        raise SetupError(f'the embeddings of {args.checkpoint} hold NaN or infinite entries')
+    result = summarize(embedded)
     for name, values in result.items():
         print(f'{name}: ' + ', '.join(f'{key} {value:.4f}' for key, value in values.items()))
     if args.out:
@@ -111,5 +118,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except runner_setup.SetupError as error:
+    except (SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -11,7 +11,7 @@ from statistics import mean, stdev
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins import runner_setup
 from lewel_plugins.checkpoint import model_config
+from lewel_plugins.command_line import add_config_options
 from lewel_plugins.evaluation import KNNMetric
 from lewel_plugins.evaluation.feature_loop import labels_and_indices, pooled_features, preprocessed_images
 from lewel_plugins.registry import METRICS
@@ -38,9 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, help='json file to write (default: baseline_knn.json in the work dir of the config)'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='settings to override'
-    )
+    add_config_options(parser)
     return parser.parse_args()
 
 

@@ -112,12 +112,14 @@ def check_width(model: BaseSelfSupervisor) -> None:
 
 
 def check_views(model: nn.Module, inputs: list[Tensor], count: int, or_more: bool = False) -> list[Tensor]:
-    """Return a batch's views if there are ``count``, or more, else raise ValueError."""
+    """Return a batch's views if there are ``count``, or more, of as many images each, else raise ValueError."""
     number = len(inputs) if isinstance(inputs, (list, tuple)) else 0
     if number != count and not (or_more and number > count):
         got = f'{number} views' if isinstance(inputs, (list, tuple)) else type(inputs).__name__
         wanted = f'{count} views{" or more" if or_more else ""}'
         raise ValueError(f'{type(model).__name__} takes a list of {wanted} (N, 3, H, W) a batch, got {got}')
+    if len({len(x) for x in inputs}) > 1:
+        raise ValueError(f'the views of a batch must be of as many images, got {[len(x) for x in inputs]}')
     return list(inputs)
 
 

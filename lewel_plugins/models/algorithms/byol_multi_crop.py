@@ -19,10 +19,9 @@ class BYOLMultiCrop(MomentumPretrainer):
 
     Args:
         backbone: Config of the backbone, any of mmpretrain's.
-        neck: Config of a :class:`ProjectionNeck`; the predictor has its norm.
+        neck: Config of a :class:`ProjectionNeck`; the predictor has its norm and standardisation.
         hid_channels: Hidden channels of the predictor.
         momentum: Teacher's 1 − α at the start; a cosine takes it to 0.
-        teacher_norm: ``train`` (BYOL's) or ``eman``, see :class:`MomentumEncoder`.
         pretrained: Checkpoint to initialise from.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: As everywhere in mmengine.
@@ -34,15 +33,13 @@ class BYOLMultiCrop(MomentumPretrainer):
         neck: dict,
         hid_channels: int = 2048,
         momentum: float = 0.004,
-        teacher_norm: str = 'train',
         pretrained: str | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(
-            backbone, neck, momentum, 0.0, teacher_norm, pretrained=pretrained, data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )  # fmt: skip
+            backbone, neck, momentum, 0.0, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
+        )
         d = self.neck.out_channels
         self.predictor = MLP(d, hid_channels, d, self.neck.norm, self.neck.standardize)
 
@@ -55,8 +52,16 @@ class BYOLMultiCrop(MomentumPretrainer):
 
         Returns:
             ``loss``: summed over the pairs, averaged over the images.
+
+        Raises:
+            ValueError: The first two views are not the large ones.
         """
         views = self.views(inputs, LARGE, or_more=True)
-        z = torch.stack([self.teacher(x) for x in views[:LARGE]])  # (2, N, d), without gradient
+        sizes = [tuple(x.shape[2:]) for x in views]
+        if sizes[0] != sizes[1] or any(h > sizes[0][0] or w > sizes[0][1] for h, w in sizes):
+            raise ValueError(
+                f'BYOLMultiCrop takes two large views first, of one size, and then small ones, got {sizes}'
+            )
+        z = self.teacher.each_view(views[:LARGE])  # (2, N, d), without gradient
         p = torch.stack([self.predictor(self.neck(self.backbone(x))) for x in views])  # (V + 2, N, d)
         return dict(loss=multi_crop_loss(p, z))

@@ -14,16 +14,17 @@ class MSBReg(MomentumPretrainer):
     """BYOL with K views and three forces. Moon et al. 2022, An Embedding-Dynamic Approach to Self-Supervised Learning.
 
     The number of views K ≥ 2 is the data's. Networks are called once a view: batch norm has its statistics per view,
-    as in BYOL, views may differ in size, and time and memory grow with K, not faster.
+    as in BYOL, views may differ in size, and time and memory grow with K, not faster. A teacher that takes no
+    statistics (``eman``) is called once.
 
     Args:
         backbone: Config of the backbone, any of mmpretrain's.
-        neck: Config of a :class:`ProjectionNeck`; the predictor has its norm.
+        neck: Config of a :class:`ProjectionNeck`; the predictor has its norm and standardisation.
         hid_channels: Hidden channels of the predictor.
         lambda_s: Weight of the singular value loss (Eq. 2); 0 leaves it out.
         lambda_b: Weight of the Brownian loss (Eq. 2); 0 leaves it out.
         exclude_self: Whether a view's centroid leaves its own target out, see ``functional.centroid_loss``; with two
-            views and λ_s = λ_b = 0 that is BYOL.
+            views and λ_s = λ_b = 0 that is half of BYOL's loss.
         normalize: Whether the singular value loss takes unit vectors.
         momentum: Teacher's 1 − α at the start; a cosine takes it to 0. 0.004, for 100 epochs or less 0.01.
         teacher_norm: ``train`` (BYOL's) or ``eman``, see :class:`MomentumEncoder`.
@@ -69,7 +70,7 @@ class MSBReg(MomentumPretrainer):
         """
         views = self.views(inputs, 2, or_more=True)
         # The teacher first: what it needs on the way is freed before the online activations pile up.
-        z = torch.stack([self.teacher(x) for x in views])  # (K, N, d), without gradient
+        z = self.teacher.each_view(views)  # (K, N, d), without gradient
         p = torch.stack([self.predictor(self.neck(self.backbone(x))) for x in views])  # (K, N, d)
         losses = dict(loss_centroid=centroid_loss(p, z, self.exclude_self))
         for force in (self.singular_value_loss, self.brownian_loss):

@@ -26,4 +26,5 @@ class UniformityLoss(nn.Module):
 
     def forward(self, p: Tensor) -> Tensor:
         """Loss, (), the same on every rank, of embeddings p (K, N, d)."""
-        return self.weight * torch.stack([LF.uniformity(dist.all_gather(view)) for view in p]).mean()
+        views = dist.all_gather(p.transpose(0, 1)).transpose(0, 1)  # (K, WN, d)
+        return self.weight * torch.stack([LF.uniformity(view) for view in views]).mean()

@@ -8,7 +8,9 @@ from .mlp import MLP
 
 @MODELS.register_module()
 class ProjectionNeck(BaseModule):
-    """Projector on the pooled feature: an :class:`MLP`, by default BYOL's. MSBReg, Sec. 7.2; SMoG, Sec. 3.4.
+    """Projector on the pooled feature: an :class:`MLP`, by default BYOL's without biases.
+
+    MSBReg, Sec. 7.2; SMoG, Sec. 3.4.
 
     Args:
         in_channels: Backbone channels D.

@@ -40,6 +40,13 @@ def test_small_views_do_not_go_through_the_teacher():
     assert seen == [6, 6]
 
 
+@pytest.mark.parametrize('order', [(2, 3, 0, 1), (0, 2, 1, 3)], ids=str)
+def test_large_views_come_first(order):
+    given = views(2)
+    with pytest.raises(ValueError, match=r'two large views first.*\(4, 4\)'):
+        tiny.byol_multi_crop().loss([given[i] for i in order])
+
+
 def test_one_view_is_too_few():
     with pytest.raises(ValueError, match='BYOLMultiCrop takes a list of 2 views or more .* got 1 views'):
         tiny.byol_multi_crop().loss(tiny.images(views=1))

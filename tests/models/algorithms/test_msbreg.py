@@ -110,6 +110,16 @@ def test_batch_norm_has_its_statistics_per_view():
     assert seen == [4, 4, 4]
 
 
+def test_a_teacher_without_statistics_of_the_batch_sees_all_views_at_once():
+    model, views, seen = tiny.msbreg(teacher_norm='eman'), tiny.images(views=3), []
+    with torch.no_grad():
+        one_by_one = torch.stack([model.teacher(x) for x in views])
+    model.teacher.register_forward_hook(lambda _, inputs, output: seen.append(len(inputs[0])))
+    torch.testing.assert_close(model.teacher.each_view(views), one_by_one, rtol=1e-12, atol=1e-12)
+    model.teacher.each_view([*views, tiny.images(views=1, size=4)[0]])
+    assert seen == [12, 4, 4, 4, 4]
+
+
 def saved_bytes(model: MSBReg, num_views: int) -> int:
     """Memory that the graph of one step keeps for the backward pass, parameters aside."""
     parameters = {p.data_ptr() for p in model.parameters()}
@@ -205,6 +215,12 @@ def test_constructor_errors(changes, numbers):
     with pytest.raises(ValueError) as error:
         MSBReg(tiny.backbone_config(), tiny.projection_config(), **{**dict(hid_channels=tiny.HIDDEN), **changes})
     assert all(number in str(error.value) for number in numbers), str(error.value)
+
+
+def test_views_of_different_numbers_of_images():
+    a, b = tiny.images()
+    with pytest.raises(ValueError, match=r'as many images, got \[4, 3\]'):
+        tiny.msbreg().loss([a, b[:3]])
 
 
 @pytest.mark.parametrize('inputs', [tiny.images(views=1), tiny.images()[0]], ids=['1', 'tensor'])
