@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/mpcl-mocov3_resnet50.py',
     '../_base_/datasets/stl10_bs256_byol.py',
-    '../_base_/schedules/lars_coslr-200e.py',
+    '../_base_/schedules/lars_coslr-320e.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -12,9 +12,4 @@ model = dict(
     temperature=0.2,
 )
 optim_wrapper = dict(optimizer=dict(lr=1.0, weight_decay=1e-5))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=310, by_epoch=True, begin=10, end=320, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=320)
 auto_scale_lr = dict(base_batch_size=256)

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/stl10.py',
     '../_base_/views/msbreg_96px.py',
-    '../_base_/schedules/lars_coslr-200e.py',
+    '../_base_/schedules/lars_coslr-320e.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -14,9 +14,4 @@ model = dict(
 data_preprocessor = dict(views=[_base_.view] * 4)
 train_dataloader = dict(batch_size=512)
 optim_wrapper = dict(optimizer=dict(lr=4.0, weight_decay=1e-5))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=310, by_epoch=True, begin=10, end=320, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=320)
 auto_scale_lr = dict(base_batch_size=512)

@@ -1,4 +1,6 @@
-# MSBReg Sec. 7.1: ImageNet, K = 4, batch 512, 300 epochs. lr = 0.15 * 512/256 * K.
+# MSBReg Sec. 7.1: ImageNet, K = 4, batch 512, 300 epochs. lr = 0.15 * 512/256 * K. Table 7's BYOL, by halves, is K = 2 with
+# model.exclude_self=True model.lambda_s=0 model.lambda_b=0 train_dataloader.dataset.dataset.pipeline.0.num_views=2
+# optim_wrapper.optimizer.lr=0.6
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/in1k.py',
@@ -18,3 +20,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=300)
 auto_scale_lr = dict(base_batch_size=512)
+sync_bn = 'torch'  # as BYOL, the paper does not say; converts every BN when there is more than one process

@@ -163,15 +163,39 @@ def number_of_views(cfg: Config) -> int:
     return len(TRANSFORMS.build(steps[0]).make_views.schemes)
 
 
+def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
+    """The paper's Sec. 7, which SPEC repeats, and Table 9."""
+    model, optimizer, large = cfg.model, cfg.optim_wrapper.optimizer, data_set == 'in1k'
+    batch, base = (256 if '-ln_' in stem else 512), dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]
+    assert cfg.auto_scale_lr.base_batch_size == batch
+    assert (optimizer.type, optimizer.momentum, optimizer.weight_decay) == ('lewel_plugins.LARS', 0.9, 1e-5)
+    assert optimizer.lr == pytest.approx(base * batch / 256 * K)
+    assert cfg.optim_wrapper.paramwise_cfg == dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)
+    epochs = int(re.search(r'-(\d+)e_', stem)[1])
+    warm_up, cosine = cfg.param_scheduler
+    assert cfg.train_cfg.max_epochs == epochs and (warm_up.end, cosine.begin) == (10, 10)
+    assert (cosine.T_max, cosine.end) == (epochs - 10, epochs)
+    assert (model.backbone.depth, model.neck.in_channels) == ((50, 2048) if large else (18, 512))
+    heads = (model.neck.hid_channels, model.neck.out_channels, model.hid_channels)
+    assert heads == ((2048, 256, 2048) if large else (512, 128, 512))
+    assert model.momentum == (0.01 if epochs == 100 else 0.004)
+    if 'multicrop' not in stem:
+        expected = {'k2-ln': (0.0, 0.0), 'k4-ln': (4e-3, 5e-3)}.get(stem.partition('_')[0][7:], (4e-3, 0.5))
+        assert (model.lambda_s, model.lambda_b) == expected
+        assert model.get('exclude_self', False) == ('k2-ln' in stem)
+        assert model.neck.get('norm', 'BN') == ('LN' if '-ln_' in stem else 'BN')
+    assert cfg.view.get('solarize') == 0.2 and cfg.view.get('blur', 0.0) == (0.0 if data_set == 'cifar10' else 1.0)
+    assert cfg.get('sync_bn') == ('torch' if '8xb64' in stem else None)
+
+
 @pytest.mark.parametrize('path', MSBREG, ids=lambda path: path.stem)
 def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
     cfg = Config.fromfile(str(path))
     K = 8 if 'multicrop' in path.stem else int(re.search(r'-k(\d)', path.stem)[1])
     assert number_of_views(cfg) == K
-    if 'k4' in path.stem or 'k8' in path.stem:
-        base = dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5).get(path.stem.rsplit('_')[-1])
-        if base:  # SPEC: lr = base * batch / 256 * K
-            assert cfg.optim_wrapper.optimizer.lr == pytest.approx(base * cfg.auto_scale_lr.base_batch_size / 256 * K)
+    data_set = path.stem.rsplit('_')[-1]
+    if data_set != 'garment-scenes':
+        check_msbreg_numbers(cfg, path.stem, data_set, 2 if 'multicrop' in path.stem else K)
     for step in cfg.train_dataloader.dataset.dataset.pipeline:
         TRANSFORMS.build(step)
     init_default_scope('mmpretrain')
