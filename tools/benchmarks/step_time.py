@@ -287,7 +287,8 @@ def main() -> None:
             lines.append(f'| {name} | {depth} | {size} | {batch} | {times} |')
             print(lines[-1], flush=True)
     shares = (
-        'Memory is what autograd keeps for the backward pass. '
+        'The ratio of times is the median over pairs of a step and the passes that it alternates with, not that of the '
+        'medians beside it. Memory is what autograd keeps for the backward pass. '
         'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
     )
     report(args, 'Step time and memory over necessary passes', lines, shares, results, described)
