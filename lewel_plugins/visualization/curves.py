@@ -51,8 +51,8 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
     """Curves of a run, over all its starts.
 
     mmengine writes ``<start>/vis_data/scalars.json``, a line a record, and counts validations in epochs by default:
-    a validation is put at the last training iteration before it. Where a resumed run has repeated iterations, the
-    later start counts.
+    a validation is put at the last training iteration before it, and what is measured now and then where it was logged,
+    up to a log interval later. Where a resumed run has repeated iterations, the later start counts.
 
     Args:
         work_dir: The run's folder.
