@@ -2,30 +2,14 @@
 # cosine, 50 epochs.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
-    '../../_base_/classification/in1k_cls.py',
-    '../../_base_/schedules/semi_sgd_steplr-50e.py',
+    '../../_base_/classification/in1k-10pct_cls.py',
+    '../../_base_/schedules/semi_nesterov_coslr-50e.py',
     '../../_base_/classification_runtime.py',
 ]
 model = dict(frozen=False, head=dict(num_classes=1000))
-train_dataloader = dict(
-    batch_size=128,
-    dataset=dict(
-        dataset=dict(
-            _delete_=True,
-            type='lewel_plugins.LabelledSplit',
-            dataset=_base_.train_dataloader.dataset.dataset,
-            split_file='data/splits/in1k_10pct_seed0.txt',
-            fraction=0.1,
-            seed=0,
-        )
-    ),
-)
+train_dataloader = dict(batch_size=128)
 optim_wrapper = dict(
-    optimizer=dict(lr=0.25, nesterov=True),
+    optimizer=dict(lr=0.25),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1e-3))),
 )
-param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=50, by_epoch=True, begin=0, end=50, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=50)
 auto_scale_lr = dict(base_batch_size=1024)

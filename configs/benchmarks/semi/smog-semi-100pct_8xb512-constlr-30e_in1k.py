@@ -3,12 +3,10 @@
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/in1k_cls.py',
-    '../../_base_/schedules/semi_sgd_steplr-50e.py',
+    '../../_base_/schedules/semi_nesterov_constlr.py',
     '../../_base_/classification_runtime.py',
 ]
 model = dict(frozen=False, head=dict(num_classes=1000))
 train_dataloader = dict(batch_size=512)
-optim_wrapper = dict(optimizer=dict(lr=0.8, nesterov=True))
-param_scheduler = []
 train_cfg = dict(max_epochs=30)
 auto_scale_lr = dict(base_batch_size=4096)

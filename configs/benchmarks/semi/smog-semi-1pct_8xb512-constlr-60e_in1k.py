@@ -2,25 +2,11 @@
 # all, no weight decay, 60 epochs.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
-    '../../_base_/classification/in1k_cls.py',
-    '../../_base_/schedules/semi_sgd_steplr-50e.py',
+    '../../_base_/classification/in1k-1pct_cls.py',
+    '../../_base_/schedules/semi_nesterov_constlr.py',
     '../../_base_/classification_runtime.py',
 ]
 model = dict(frozen=False, head=dict(num_classes=1000))
-train_dataloader = dict(
-    batch_size=512,
-    dataset=dict(
-        dataset=dict(
-            _delete_=True,
-            type='lewel_plugins.LabelledSplit',
-            dataset=_base_.train_dataloader.dataset.dataset,
-            split_file='data/splits/in1k_1pct_seed0.txt',
-            fraction=0.01,
-            seed=0,
-        )
-    ),
-)
-optim_wrapper = dict(optimizer=dict(lr=0.8, nesterov=True))
-param_scheduler = []
+train_dataloader = dict(batch_size=512)
 train_cfg = dict(max_epochs=60)
 auto_scale_lr = dict(base_batch_size=4096)

@@ -1,0 +1,7 @@
+# Of the recipes for a few labels, whose rates, epochs and schedule are their own. No weight decay.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='lewel_plugins.TypedOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=1.0, momentum=0.9, weight_decay=0.0),
+)
+train_cfg = dict(type='EpochBasedTrainLoop', val_interval=10)
