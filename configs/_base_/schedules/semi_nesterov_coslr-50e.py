@@ -1,4 +1,4 @@
-# MSBReg's: Nesterov's momentum, cosine, 50 epochs.
+# MSBReg's for a few labels: Nesterov's momentum, 50 epochs, cosine. The rates are the recipe's.
 _base_ = './semi_sgd.py'
 optim_wrapper = dict(optimizer=dict(nesterov=True))
 param_scheduler = [

@@ -1,4 +1,4 @@
-# Of the recipes for a few labels, whose rates, epochs and schedule are their own. No weight decay.
+# What all recipes for a few labels share; their rates, epochs and schedules are their own.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='lewel_plugins.TypedOptimWrapperConstructor',

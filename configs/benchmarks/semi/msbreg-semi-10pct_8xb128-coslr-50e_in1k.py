@@ -1,5 +1,5 @@
-# MSBReg Sec. 8.2, 10 % of ImageNet: Nesterov, batch 1,024, head 0.25, backbone 2.5e-4. The paper names no schedule:
-# cosine, 50 epochs.
+# MSBReg Sec. 8.2, 10 % of ImageNet: SGD with Nesterov's momentum of 0.9, batch 1,024, head 0.25, backbone 2.5e-4. For
+# the rest it "mainly" follows BYOL and prints no numbers: 50 epochs, cosine and no weight decay are our choice.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/in1k-10pct_cls.py',
