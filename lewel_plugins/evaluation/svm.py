@@ -1,7 +1,8 @@
 """Linear SVMs on frozen features of images with several labels: VOC07's classification, full and with few shots.
 
-Goyal et al. 2019, Scaling and Benchmarking Self-Supervised Visual Representation Learning, Sec. 6.1 and 6.2; MSBReg
-Sec. 8.4. scikit-learn trains the SVMs, and gives the precision-recall curves.
+MSBReg Sec. 8.4 says "a linear support vector machine" and no more. The protocol is that of Goyal et al. 2019, Scaling
+and Benchmarking Self-Supervised Visual Representation Learning, as we remember it, not checked against it; the costs
+are our choice. scikit-learn trains the SVMs, and gives the precision-recall curves.
 """
 
 from collections.abc import Sequence
@@ -70,12 +71,15 @@ def train_svm(x: np.ndarray, positive: np.ndarray, cost: float, seed: int = 0) -
 
 
 def choose_cost(x: np.ndarray, positive: np.ndarray, costs: Sequence[float], folds: int, seed: int = 0) -> float:
-    """The cost of the best mean average precision in a stratified cross-validation; of equal ones, the lowest."""
+    """The cost of the best mean average precision in a stratified cross-validation; of equal ones, the lowest.
+
+    With a single positive, or negative, there is nothing to validate with: the middle cost, of two the lower.
+    """
     from sklearn.model_selection import StratifiedKFold
 
     folds = min(folds, int(positive.sum()), int((~positive).sum()))
     if folds < 2:
-        return float(np.median(costs))
+        return sorted(costs)[(len(costs) - 1) // 2]
     parts = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, positive))
     found = {}
     for cost in sorted(costs):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmpretrain.structures import DataSample
@@ -23,6 +24,7 @@ CLASSES = {'in1k': 1000, 'in100': 100, 'places205': 205, 'inat18': 8142, 'stl10'
 RATES = {
     'lewel-m-linear': (3.2, None, 90, None),
     'lewel-b-linear': (0.4, None, 50, [30, 40]),
+    'smog-linear': (3.2, None, 90, None),
     'mpcl-linear': (30.0, None, 100, [60, 80]),
     'lewel-semi-1pct': (1.0, 1e-4, 50, [30, 40]),
     'lewel-semi-10pct': (0.1, 0.01, 50, [30, 40]),
@@ -33,7 +35,7 @@ RATES = {
     'msbreg-semi-10pct': (0.25, 2.5e-4, 50, None),
     'smog-semi-1pct': (0.8, 0.8, 60, None),
     'smog-semi-10pct': (0.8, 0.8, 30, None),
-    'smog-semi-100pct': (0.8, 0.8, 30, None),
+    'smog-semi-100pct': (0.1, 0.1, 100, [30, 60, 90]),
 }
 
 
@@ -45,7 +47,9 @@ def test_recipe_is_the_papers_and_trains_a_step(path, tmp_path):
     assert cfg.train_dataloader.batch_size == batch and cfg.auto_scale_lr.base_batch_size == gpus * batch
     assert cfg.model.head.num_classes == CLASSES[data]
     assert cfg.train_cfg.max_epochs == int(re.search(r'-(\d+)e', batch_tag)[1])
-    assert ('nesterov' in cfg.optim_wrapper.optimizer) == recipe.startswith(('msbreg-semi', 'smog'))
+    assert ('nesterov' in cfg.optim_wrapper.optimizer) == (
+        recipe.startswith('msbreg-semi') or recipe in ('smog-semi-1pct', 'smog-semi-10pct')
+    )
 
     init_default_scope('mmpretrain')
     cfg.model.checkpoint = write_checkpoint(tmp_path / 'a.pth')
@@ -53,7 +57,7 @@ def test_recipe_is_the_papers_and_trains_a_step(path, tmp_path):
     model.init_weights()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     if recipe.startswith('msbreg-linear'):
-        expected = (0.2, None, *{'places205': (28, [9, 19]), 'inat18': (84, [28, 56])}[data])
+        expected = (0.2, None, *((28, [9, 19]) if data in ('places205', 'in1k') else (84, [28, 56])))
     else:
         expected = RATES[recipe]
     head_lr, backbone_lr, epochs, milestones = expected
@@ -89,6 +93,16 @@ def test_split_has_the_share_that_the_name_says(path):
     data = path.stem.rsplit('_', 1)[1]
     assert dataset.split_file == f'data/splits/{data}_{percent}pct_seed0.txt' and dataset.seed == 0
     assert dataset.dataset.type in ('ImageNet', 'CustomDataset')
+
+
+def test_all_labels_are_fine_tuned_by_mmpretrains_recipe():
+    (path,) = (CONFIGS / 'benchmarks' / 'semi').glob('smog-semi-100pct_*.py')
+    cfg, standard = Config.fromfile(str(path)), get_config('mmpretrain::resnet/resnet50_8xb32_in1k.py')
+    (schedule,) = cfg.param_scheduler
+    assert cfg.optim_wrapper.optimizer == standard.optim_wrapper.optimizer
+    assert schedule == standard.param_scheduler
+    assert cfg.train_cfg.max_epochs == standard.train_cfg.max_epochs
+    assert cfg.auto_scale_lr == standard.auto_scale_lr
 
 
 def test_evaluation_comparison_has_all_rows_and_evaluates_each():

@@ -20,6 +20,15 @@ BACKBONES = dict(
     resnet10=dict(type='lewel_plugins.ResNet10'),
     swin=dict(type='SwinTransformer', arch='tiny', img_size=224),
 )
+# Steps, rate, steps of warm-up, and after which the rate is divided: LEWEL Sec. 4.3, MSBReg Sec. 8.4, detectron2's 2x.
+SCHEDULES = {
+    'faster-rcnn_r50-c4_moco-ms-24k_voc0712': (24000, 0.02, 100, [18000, 22000]),
+    'mask-rcnn_r50-c4_moco-ms-1x_coco': (90000, 0.02, 1000, [60000, 80000]),
+    'mask-rcnn_r50-c4_moco-ms-2x_coco': (180000, 0.02, 1000, [120000, 160000]),
+    'mask-rcnn_r50_fpn_moco-ms-1x_coco': (90000, 0.02, 1000, [60000, 80000]),
+    'mask-rcnn_r50_fpn_moco-ms-2x_coco': (180000, 0.02, 1000, [120000, 160000]),
+    'mask-rcnn_r50_fpn_msbreg-ms-1x_coco': (90000, 0.05, 50, [60000, 80000]),
+}
 
 
 @pytest.fixture(scope='module')
@@ -82,6 +91,21 @@ def test_config_builds_and_takes_every_tensor(path, checkpoints):
     preprocessor = model.data_preprocessor
     assert preprocessor.mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
     assert preprocessor._channel_conversion  # OpenMMLab loads BGR
+
+
+@pytest.mark.parametrize('stem', SCHEDULES)
+def test_detector_has_the_papers_schedule(stem):
+    (path,) = (path for path in TRANSFERS if path.stem == stem)
+    cfg = Config.fromfile(str(path))
+    warm_up, decay = cfg.param_scheduler
+    found = (cfg.train_cfg.max_iters, cfg.optim_wrapper.optimizer.lr, warm_up.end, decay.milestones)
+    assert found == SCHEDULES[stem] and decay.gamma == 0.1 and decay.end == cfg.train_cfg.max_iters
+    assert not warm_up.by_epoch and not decay.by_epoch and cfg.train_cfg.type == 'IterBasedTrainLoop'
+    assert cfg.train_dataloader.sampler.type == 'InfiniteSampler'
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 16
+    resize = cfg.train_dataloader.dataset.get('datasets', [cfg.train_dataloader.dataset])[0].pipeline[2]
+    shortest = 480 if 'voc' in stem else 640
+    assert [side for _, side in resize.scales] == list(range(shortest, 801, 32))
 
 
 @pytest.mark.parametrize('stem', ['mask-rcnn_resnet10_fpn', 'faster-rcnn_resnet10-c4', 'fcn_resnet10-d4'])

@@ -101,7 +101,8 @@ def test_cost_is_chosen_by_cross_validation():
     assert choose_cost(x, y[:, 0] == 1, (2.0,), folds=3) == 2.0
     single = np.zeros(60, bool)
     single[0] = True
-    assert choose_cost(x, single, (0.1, 0.2, 5.0), folds=3) == 0.2  # nothing to validate with
+    assert choose_cost(x, single, (5.0, 0.1, 0.2), folds=3) == 0.2  # nothing to validate with
+    assert choose_cost(x, single, (0.01, 0.1, 0.5, 1.0), folds=3) == 0.1
 
 
 def test_few_shots_leave_difficult_images_out():

@@ -2,11 +2,9 @@
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/inat18_cls.py',
-    '../../_base_/schedules/linear_sgd_steplr-28e.py',
+    '../../_base_/schedules/linear_sgd_steplr-84e.py',
     '../../_base_/classification_runtime.py',
 ]
 model = dict(head=dict(num_classes=8142))
 train_dataloader = dict(batch_size=32)
-param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[28, 56], gamma=0.1)]
-train_cfg = dict(max_epochs=84)
 auto_scale_lr = dict(base_batch_size=256)

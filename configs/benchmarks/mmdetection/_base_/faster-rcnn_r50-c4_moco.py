@@ -1,16 +1,3 @@
-# ResNet-50-C4 as in MoCo's transfer protocol (He et al., CVPR 2020): all layers are trained, with SyncBN; a batch norm
-# after the RoI head's conv5; images as in pretraining, RGB. Torchvision's place of the stride ("pytorch").
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py']
-norm_cfg = dict(type='SyncBN', requires_grad=True)
-model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
-    backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, style='pytorch', init_cfg=None),
-    roi_head=dict(
-        shared_head=dict(
-            _delete_=True,
-            type='lewel_plugins.ResNetStageHead',
-            backbone=dict(type='ResNet', depth=50, norm_cfg=norm_cfg, norm_eval=False, style='pytorch'),
-            norm_cfg=norm_cfg,
-        )
-    ),
-)
+# Faster R-CNN of r50-c4_moco.py.
+_base_ = ['mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py', './r50-c4_moco.py']
+model = _base_.r50_c4

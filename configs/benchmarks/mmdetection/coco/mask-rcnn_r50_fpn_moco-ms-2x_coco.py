@@ -1,7 +1,2 @@
-# Mask R-CNN on COCO, 2x (24 epochs of 7,330 steps of 16 images), by MoCo's protocol, which LEWEL and SMoG follow.
-_base_ = [
-    '../_base_/mask-rcnn_r50_fpn_moco.py',
-    '../_base_/coco-instance_ms.py',
-    '../_base_/detection_2x.py',
-    '../_base_/detection_runtime.py',
-]
+# Mask R-CNN, R50-FPN, COCO, detectron2's 2x, by MoCo's protocol (LEWEL's Appendix B.1 has 1x and 2x).
+_base_ = ['../_base_/mask-rcnn_r50_fpn_moco.py', '../_base_/coco-instance_ms.py', '../_base_/detection_180k.py']

@@ -1,4 +1,4 @@
-# 20,000 steps of 16 images, polynomial decay.
+# 20,000 steps of 16 images, polynomial decay: mmseg's schedule_20k.py.
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4), clip_grad=None
 )

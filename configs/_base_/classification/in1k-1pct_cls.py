@@ -1,0 +1,15 @@
+# 1 % of ImageNet-1k's labels, drawn by a seed. For SimCLR's list, which the papers use, set its path as split_file.
+_base_ = './in1k_cls.py'
+
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            _delete_=True,
+            type='lewel_plugins.LabelledSplit',
+            dataset=_base_.train_dataloader.dataset.dataset,
+            split_file='data/splits/in1k_1pct_seed0.txt',
+            fraction=0.01,
+            seed=0,
+        )
+    )
+)

@@ -1,0 +1,7 @@
+# MSBReg's for a few labels: Nesterov's momentum, 50 epochs, cosine. The rates are the recipe's.
+_base_ = './semi_sgd.py'
+optim_wrapper = dict(optimizer=dict(nesterov=True))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=50, by_epoch=True, begin=0, end=50, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=50)

@@ -1,0 +1,7 @@
+# What all recipes for a few labels share; their rates, epochs and schedules are their own.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='lewel_plugins.TypedOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=1.0, momentum=0.9, weight_decay=0.0),
+)
+train_cfg = dict(type='EpochBasedTrainLoop', val_interval=10)

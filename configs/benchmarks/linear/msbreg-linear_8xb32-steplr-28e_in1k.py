@@ -1,0 +1,11 @@
+# MSBReg Sec. 8.1, linear evaluation on ImageNet: the paper prints no numbers. Those of Sec. 8.4 for Places205 (28
+# epochs) are our choice.
+_base_ = [
+    '../../_base_/models/pretrained-classifier.py',
+    '../../_base_/classification/in1k_cls.py',
+    '../../_base_/schedules/linear_sgd_steplr-28e.py',
+    '../../_base_/classification_runtime.py',
+]
+model = dict(head=dict(num_classes=1000))
+train_dataloader = dict(batch_size=32)
+auto_scale_lr = dict(base_batch_size=256)

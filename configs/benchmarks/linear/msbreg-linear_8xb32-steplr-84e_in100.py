@@ -1,0 +1,11 @@
+# MSBReg Sec. 8.1, linear evaluation on ImageNet-100: the paper prints no numbers. Those of Sec. 8.4 for iNaturalist
+# 2018 (84 epochs, for the smaller of its two sets) are our choice.
+_base_ = [
+    '../../_base_/models/pretrained-classifier.py',
+    '../../_base_/classification/in100_cls.py',
+    '../../_base_/schedules/linear_sgd_steplr-84e.py',
+    '../../_base_/classification_runtime.py',
+]
+model = dict(head=dict(num_classes=100))
+train_dataloader = dict(batch_size=32)
+auto_scale_lr = dict(base_batch_size=256)

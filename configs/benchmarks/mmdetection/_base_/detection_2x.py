@@ -1,3 +1,0 @@
-# mmdet's 2x; no weight decay on norms, as detectron2 has it.
-_base_ = ['mmdet::_base_/schedules/schedule_2x.py']
-optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.0))
