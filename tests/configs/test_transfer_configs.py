@@ -97,7 +97,8 @@ def test_a_missing_tensor_stops_it(stem, checkpoints, tmp_path):
 def test_random_weights_need_no_file_and_a_missing_file_is_named():
     cfg = Config.fromfile(str(TRANSFERS[0]))
     set_checkpoint(cfg, 'random')
-    assert cfg.model.backbone.init_cfg is None
+    assert cfg.model.backbone.init_cfg is None and cfg.custom_hooks[0].allow_random
+    assert 'allow_random' not in Config.fromfile(str(TRANSFERS[0])).custom_hooks[0]
     with pytest.raises(SetupError, match="none.pth' does not exist"):
         set_checkpoint(cfg, 'none.pth')
 
