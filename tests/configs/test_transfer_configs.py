@@ -1,14 +1,20 @@
-"""Every transfer config builds, and its backbone is the checkpoint's bit for bit."""
+"""Every transfer config has its protocol's numbers, its backbone is the checkpoint's bit for bit, and it trains a step.
+
+Those of garment scenes train in tests/tools/test_transfer.py.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
+from mmengine.runner import Runner
+from tiny_data import make_cityscapes, make_coco, make_voc
 
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.transfer import set_checkpoint
@@ -21,18 +27,49 @@ BACKBONES = dict(
     swin=dict(type='SwinTransformer', arch='tiny', img_size=224),
 )
 
+NARROW = dict(ResNet=dict(stem_channels=16, base_channels=16), SwinTransformer=dict(embed_dims=24))
+NARROW_SWIN = dict(embed_dims=24, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
 
-@pytest.fixture(scope='module')
-def checkpoints(tmp_path_factory) -> dict[str, Path]:
+
+def backbone_of(path: Path) -> str:
+    """Key of a config's backbone."""
+    return next(name for name in ('resnet10', 'swin', 'r50') if name in path.stem)
+
+
+def save_pretrained(folder: Path, backbones: dict[str, dict]) -> dict[str, Path]:
     """A pretraining of each backbone: mmpretrain's own, as a checkpoint."""
     init_default_scope('mmpretrain')
-    folder = tmp_path_factory.mktemp('pretrained')
-    for name, settings in BACKBONES.items():
+    for name, settings in backbones.items():
         torch.manual_seed(0)
         state = {f'backbone.{key}': tensor for key, tensor in MODELS.build(settings).state_dict().items()}
         meta = dict(data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]))
         torch.save(dict(state_dict={**state, 'neck.weight': torch.ones(1)}, meta=meta), folder / f'{name}.pth')
-    return {name: folder / f'{name}.pth' for name in BACKBONES}
+    return {name: folder / f'{name}.pth' for name in backbones}
+
+
+@pytest.fixture(scope='module')
+def checkpoints(tmp_path_factory) -> dict[str, Path]:
+    """Checkpoints of the configs' backbones."""
+    return save_pretrained(tmp_path_factory.mktemp('pretrained'), BACKBONES)
+
+
+@pytest.fixture(scope='module')
+def narrow_checkpoints(tmp_path_factory) -> dict[str, Path]:
+    """The same, a quarter as wide."""
+    swin = dict(type='SwinTransformer', arch=NARROW_SWIN, img_size=224)
+    r50 = dict(type='ResNet', depth=50, **NARROW['ResNet'])
+    return save_pretrained(tmp_path_factory.mktemp('narrow'), dict(r50=r50, swin=swin))
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """A folder with two images of every list in ``data``, at the places that the configs name."""
+    root = tmp_path_factory.mktemp('cwd')
+    rng = np.random.default_rng(0)
+    make_voc(root / 'data' / 'VOCdevkit', rng)
+    make_coco(root / 'data' / 'coco', rng)
+    make_cityscapes(root / 'data' / 'cityscapes', rng)
+    return root
 
 
 def build(path: Path, checkpoint: Path | str):
@@ -54,7 +91,7 @@ def check(cfg: Config, model: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize('path', TRANSFERS, ids=lambda path: path.stem)
 def test_config_builds_and_takes_every_tensor(path, checkpoints):
-    name = next(name for name in BACKBONES if name in path.stem)
+    name = backbone_of(path)
     cfg, model = build(path, checkpoints[name])
     check(cfg, model)
     state = torch.load(checkpoints[name], weights_only=True)['state_dict']
@@ -82,6 +119,77 @@ def test_config_builds_and_takes_every_tensor(path, checkpoints):
     preprocessor = model.data_preprocessor
     assert preprocessor.mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
     assert preprocessor._channel_conversion  # OpenMMLab loads BGR
+
+
+def shrink(cfg: Config) -> None:
+    """One step and a validation on images an eighth as large, by a network a quarter as wide, with fewer regions."""
+    widths = ('in_channels', 'out_channels', 'feat_channels', 'channels', 'conv_out_channels', 'fc_out_channels')
+    sizes = ('scale', 'scales', 'crop_size', 'size', 'stride')
+
+    def divide(value, by):
+        return max(value // by, 1) if isinstance(value, int) else type(value)(divide(item, by) for item in value)
+
+    def walk(node, names, by):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if key in names and isinstance(value, (int, list, tuple)):
+                node[key] = divide(value, by)
+            elif isinstance(value, (dict, list)):
+                walk(value, names, by)
+
+    model = cfg.model
+    walk(model, widths, 4)
+    for part in (model.backbone, model.get('roi_head', {}).get('shared_head', {}).get('backbone')):
+        if part:
+            part.update(NARROW[part.type])
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+        walk(loader.dataset, sizes, 8)
+    cfg.train_dataloader.batch_size = 2
+    if 'rpn_head' in model:
+        model.train_cfg.rcnn.sampler.num = 8
+        for part in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+            part.update(nms_pre=100, max_per_img=20)
+        # A network that has learned nothing is sure of no class.
+        model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=10)
+    else:
+        walk(model.data_preprocessor, sizes, 8)
+        walk(model.test_cfg, sizes, 8)
+    cfg.train_cfg.val_interval = 1
+    cfg.train_cfg['max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'] = 1
+    cfg.default_hooks.checkpoint = None
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in TRANSFERS if path.parent.name != 'garment-scenes'], ids=lambda path: path.stem
+)
+def test_opens_its_data_trains_a_step_and_validates(path, folder, narrow_checkpoints, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    cfg = Config.fromfile(str(path))
+    set_checkpoint(cfg, str(narrow_checkpoints[backbone_of(path)]))
+    shrink(cfg)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), path.stem
+    init_default_scope(cfg.default_scope)
+    __import__(f'{cfg.default_scope}.utils', fromlist=['register_all_modules']).register_all_modules()
+    runner = Runner.from_cfg(cfg)
+    before = {}
+
+    def remember(module, inputs):
+        if module.training:
+            before.update({name: p.detach().clone() for name, p in module.backbone.named_parameters()})
+
+    runner.model.register_forward_pre_hook(remember)
+    runner.train()
+    assert runner.iter == 1
+    # VOC's is the union of two lists.
+    assert len(runner.train_dataloader.dataset) == (4 if 'voc' in path.stem else 2)
+    assert len(runner.val_dataloader.dataset) == 2
+    still = [name for name, p in runner.model.backbone.named_parameters() if torch.equal(p, before[name])]
+    assert before and not still
+    scalar = runner.message_hub.get_scalar
+    assert 0 < scalar('train/loss').current() < 50
+    metrics = {'coco': ('coco/bbox_mAP', 'coco/segm_mAP'), 'voc0712': ('pascal_voc/mAP', 'pascal_voc/AP75')}
+    for name in metrics.get(path.parent.name, ('mIoU', 'aAcc')):
+        assert 0 <= scalar(f'val/{name}').current() <= 100, name
 
 
 @pytest.mark.parametrize('stem', ['mask-rcnn_resnet10_fpn', 'faster-rcnn_resnet10-c4', 'fcn_resnet10-d4'])
