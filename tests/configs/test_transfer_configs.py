@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import Runner
+from recipe_numbers import drops, numbers, plain, warm_up
 from tiny_data import make_cityscapes, make_coco, make_voc
 
 from lewel_plugins.runner_setup import SetupError
@@ -27,6 +28,84 @@ BACKBONES = dict(
     swin=dict(type='SwinTransformer', arch='tiny', img_size=224),
 )
 
+FLIP = dict(RandomFlip=dict(prob=0.5))
+TEST_800 = dict(Resize=dict(scale=(1333, 800)))
+COCO = dict(
+    batch=(2, 16),
+    wrapper='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
+    multipliers=dict(norm_decay_mult=0.0),
+    clip=None,
+    train=dict(RandomResize=dict(scale=[(1333, 640), (1333, 800)]), **FLIP),
+    test=TEST_800,
+)
+COCO_1X = dict(COCO, length=(12, 'epochs'), schedule=[warm_up(500), drops(8, 11)])
+COCO_2X = dict(COCO, length=(24, 'epochs'), schedule=[warm_up(500), drops(16, 22)])
+SWIN = dict(
+    COCO_1X,
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    multipliers=dict(
+        custom_keys={
+            name: dict(decay_mult=0.0) for name in ('absolute_pos_embed', 'relative_position_bias_table', 'norm')
+        }
+    ),
+    schedule=[warm_up(1000), drops(8, 11)],
+    train=dict(TEST_800, **FLIP),
+)
+VOC = dict(
+    COCO,
+    length=(24000, 'steps'),
+    schedule=[warm_up(100), drops(18000, 22000, unit='steps')],
+    train=dict(RandomChoiceResize=dict(scales=[(1333, side) for side in range(480, 801, 32)]), **FLIP),
+)
+SMALL = dict(
+    COCO,
+    length=(6, 'epochs'),
+    batch=(8, 8),
+    schedule=[warm_up(100), drops(4, 5)],
+    train=FLIP,
+    test=dict(Resize=dict(scale=(64, 64))),
+)
+
+
+def poly(length: int, lr: float, weight_decay: float) -> dict:
+    """The numbers of FCN with polynomial decay."""
+    return dict(
+        length=(length, 'steps'),
+        wrapper='OptimWrapper',
+        optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
+        multipliers={},
+        clip=None,
+        schedule=[dict(type='PolyLR', eta_min=1e-4, power=0.9, unit='steps')],
+    )
+
+
+def crops(scale: tuple[int, int], side: int) -> dict:
+    """FCN's transforms."""
+    return dict(
+        train=dict(
+            RandomResize=dict(scale=scale, ratio_range=(0.5, 2.0)),
+            RandomCrop=dict(crop_size=(side, side), cat_max_ratio=0.75),
+            **FLIP,
+            PhotoMetricDistortion={},
+        ),
+        test=dict(Resize=dict(scale=scale)),
+    )
+
+
+NUMBERS = {
+    'mask-rcnn_r50-c4_moco-ms-1x_coco': COCO_1X,
+    'mask-rcnn_r50_fpn_moco-ms-1x_coco': COCO_1X,
+    'mask-rcnn_r50-c4_moco-ms-2x_coco': COCO_2X,
+    'mask-rcnn_r50_fpn_moco-ms-2x_coco': COCO_2X,
+    'mask-rcnn_swin-tiny_fpn_ssl-1x_coco': SWIN,
+    'faster-rcnn_r50-c4_moco-ms-24k_voc0712': VOC,
+    'mask-rcnn_resnet10_fpn_1xb8-6e_garment-scenes': SMALL,
+    'faster-rcnn_resnet10-c4_1xb8-6e_garment-scenes': SMALL,
+    'fcn_r50-d8_4xb4-20k_voc12aug-512x512': dict(poly(20000, 0.01, 5e-4), batch=(4, 16), **crops((2048, 512), 512)),
+    'fcn_r50-d8_8xb2-20k_cityscapes-769x769': dict(poly(20000, 0.01, 5e-4), batch=(2, 16), **crops((2049, 1025), 769)),
+    'fcn_resnet10-d4_1xb16-600i_garment-scenes': dict(poly(600, 0.05, 1e-4), batch=(16, 16), train=FLIP, test={}),
+}
 NARROW = dict(ResNet=dict(stem_channels=16, base_channels=16), SwinTransformer=dict(embed_dims=24))
 NARROW_SWIN = dict(embed_dims=24, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
 
@@ -87,6 +166,15 @@ def build(path: Path, checkpoint: Path | str):
 def check(cfg: Config, model: torch.nn.Module) -> None:
     (hook,) = (HOOKS.build({k: v for k, v in hook.items() if k != 'priority'}) for hook in cfg.custom_hooks)
     hook.before_train(SimpleNamespace(iter=0, _load_from=None, model=model, logger=MMLogger.get_current_instance()))
+
+
+def test_every_row_of_numbers_has_a_config():
+    assert set(NUMBERS) == {path.stem for path in TRANSFERS}
+
+
+@pytest.mark.parametrize('path', TRANSFERS, ids=lambda path: path.stem)
+def test_numbers_are_the_protocols(path):
+    assert numbers(Config.fromfile(str(path))) == plain(NUMBERS[path.stem])
 
 
 @pytest.mark.parametrize('path', TRANSFERS, ids=lambda path: path.stem)
