@@ -1,6 +1,7 @@
 """Read checkpoints without running code from them, and rebuild their models."""
 
 import copy
+import logging
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -212,3 +214,43 @@ def load_backbone(backbone: nn.Module, path: str | Path, prefix: str = 'backbone
         )
     backbone.load_state_dict(found)
     return len(own)
+
+
+def build_backbone(settings: dict[str, Any], path: str | Path) -> Any:
+    """The backbone of a config, with random weights.
+
+    Args:
+        settings: The config, as :func:`backbone_config` gives it.
+        path: Where it comes from, for the message.
+
+    Raises:
+        SetupError: They describe no backbone that is known here.
+    """
+    try:
+        return MODELS.build(copy.deepcopy(settings))
+    except Exception as error:  # of the registry for an unknown type, of the network for its arguments
+        raise SetupError(f'the backbone of {path} cannot be built: {" ".join(str(error).split())[:500]}') from None
+
+
+def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.Module) -> None:
+    """Compare the means and standard deviations of a model's data preprocessor to those of a checkpoint's training.
+
+    Where the checkpoint tells none, that is logged.
+
+    Raises:
+        SetupError: They differ.
+    """
+    expected = normalization(checkpoint)
+    if expected is None:
+        message = f"{path} does not tell how its images were normalised: the config's mean and std stay unchecked"
+        print_log(message, logger='current', level=logging.WARNING)
+        return
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    for name, values in expected.items():
+        found = getattr(preprocessor, name, None)
+        own = None if found is None else found.flatten().tolist()
+        if own is None or not torch.allclose(torch.tensor(own), torch.tensor(values), rtol=1e-4):
+            raise SetupError(
+                f"{path} was trained on images normalised with {name} {values}, the config's data_preprocessor has "
+                f'{name} {own}; the order of the channels is part of it'
+            )

@@ -32,6 +32,9 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
             checkpoint = str(Path(checkpoint).resolve())
         read_pretrained(checkpoint, PREFIX)
         init = dict(type='Pretrained', checkpoint=checkpoint, prefix=PREFIX)
+    for hook in cfg.get('custom_hooks', []):
+        if checkpoint == RANDOM and hook.type == 'lewel_plugins.StrictPretrainedHook':
+            hook.allow_random = True
     parts = [cfg.model.backbone, cfg.model.get('roi_head', {}).get('shared_head')]
     for part in parts:
         if part:

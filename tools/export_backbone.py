@@ -12,21 +12,26 @@ turned back) is built and loaded from it, and its features on a batch are compar
 """
 
 import argparse
-import copy
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModel, initialize
-from mmengine.registry import MODELS
-from torch import Tensor
+from mmengine.model import initialize
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
 
 from lewel_plugins import provenance, runner_setup
-from lewel_plugins.checkpoint import build_model, config_of, model_config, read_tensors
+from lewel_plugins.checkpoint import (
+    backbone_config,
+    build_backbone,
+    config_of,
+    load_backbone,
+    model_config,
+    read_tensors,
+)
 from lewel_plugins.formats import find_format
 from lewel_plugins.formats.check import compare_features, random_images
 from lewel_plugins.runner_setup import SetupError
@@ -39,7 +44,7 @@ PREFIX = 'backbone.'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training, or an export or import')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
     parser.add_argument('--to', choices=LIBRARIES, default='openmmlab', help='whose names (default: openmmlab)')
     parser.add_argument('--config', help="config file (default: the checkpoint's own)")
@@ -55,21 +60,34 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
 
 
-def describe(cfg: Config, checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Where the weights come from, and how their images were normalised."""
+def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Config of the backbone, and what an export says of its training besides.
+
+    Args:
+        checkpoint: Of a training, or an export or import, which tells both itself.
+        path: Its file.
+        config: Config file of the training; None takes the one in the checkpoint.
+
+    Raises:
+        SetupError: Neither tells the backbone.
+    """
     meta = checkpoint.get('meta', {})
+    if config is None and isinstance(meta.get('backbone'), dict):
+        told = ('data_preprocessor', 'method', 'config', 'epoch', 'iter')
+        init_default_scope('mmpretrain')
+        return backbone_config(checkpoint, path), {name: plain(meta.get(name)) for name in told}
+    cfg = config_of(checkpoint, path) if config is None else runner_setup.load_config(config)
+    model = cfg.get('model') or {}
+    if not isinstance(model, dict) or not isinstance(model.get('backbone'), dict):
+        raise SetupError(f'the config of {path} has no model.backbone')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     preprocessor = model_config(cfg).get('data_preprocessor') or {}
-    return dict(
-        arch=cfg.model.backbone.type,
-        backbone=plain(cfg.model.backbone),
+    return dict(model['backbone']), dict(
         data_preprocessor={name: plain(preprocessor.get(name)) for name in ('mean', 'std', 'to_rgb')},
-        method=cfg.model.type,
+        method=model.get('type'),
         config=str(meta.get('experiment_name', '')),
         epoch=plain(meta.get('epoch')),
         iter=plain(meta.get('iter')),
-        source=path.name,
-        source_sha256=provenance.file_digest(path),
-        lewel_plugins_version=__version__,
     )
 
 
@@ -99,8 +117,8 @@ def read(file: Path, library: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def check_ours(cfg: Config, file: Path, library: str, model: BaseModel) -> float:
-    """Build the backbone anew, load the export as a user would, and compare its features with the model's.
+def check_ours(settings: dict[str, Any], file: Path, library: str, own: nn.Module) -> float:
+    """Build the backbone anew, load the export as a user would, and compare its features with the checkpoint's.
 
     Returns:
         0, the largest difference.
@@ -108,21 +126,21 @@ def check_ours(cfg: Config, file: Path, library: str, model: BaseModel) -> float
     Raises:
         SetupError: They differ.
     """
-    backbone = MODELS.build(copy.deepcopy(cfg.model.backbone))
+    backbone = build_backbone(settings, file)
     if library == 'openmmlab':
         # What init_cfg does; a backbone of one's own may not take that argument.
         initialize(backbone, dict(type='Pretrained', checkpoint=str(file), prefix=PREFIX))
     else:
         backbone.load_state_dict({n.removeprefix(PREFIX): tensor for n, tensor in read(file, library).items()})
     backbone.eval()
-    images = random_images(model.backbone)
-    ours, theirs = backbone(images), model.backbone(images)
+    images = random_images(own)
+    ours, theirs = backbone(images), own(images)
     if len(ours) != len(theirs) or not all(torch.equal(a, b) for a, b in zip(ours, theirs)):
         raise SetupError(f"{file} was written, but a backbone loaded from it does not give the checkpoint's features")
     return 0.0
 
 
-def check_theirs(file: Path, library: str, model: BaseModel) -> float:
+def check_theirs(file: Path, library: str, own: nn.Module) -> float:
     """Load the export into the library's own network and compare its features, and turn its names back into ours.
 
     Returns:
@@ -131,40 +149,49 @@ def check_theirs(file: Path, library: str, model: BaseModel) -> float:
     Raises:
         SetupError: Features or tensors differ.
     """
-    form = find_format(model.backbone, library)
+    form = find_format(own, library)
     tensors = {name.removeprefix(form.prefix): tensor for name, tensor in read(file, library).items()}
-    back, own = form.import_state(tensors), model.backbone.state_dict()
-    if not all(name in own and torch.equal(tensor, own[name]) for name, tensor in back.items()):
+    back, state = form.import_state(tensors), own.state_dict()
+    if not all(name in state and torch.equal(tensor, state[name]) for name, tensor in back.items()):
         raise SetupError(f"{file} was written, but its names do not turn back into the checkpoint's")
-    return compare_features(form, model.backbone, tensors)
+    return compare_features(form, own, tensors)
 
 
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    checkpoint = read_tensors(args.checkpoint)
-    cfg = runner_setup.load_config(args.config) if args.config else config_of(checkpoint, args.checkpoint)
-    model = build_model(copy.deepcopy(cfg), checkpoint, args.checkpoint)
-    state = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    settings, told = origin(read_tensors(args.checkpoint), args.checkpoint, args.config)
+    backbone = build_backbone(settings, args.checkpoint)
+    load_backbone(backbone, args.checkpoint, PREFIX)
+    backbone.eval()  # whose overrides in OpenMMLab do not all return the network
+    state = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     prefix = PREFIX
     if args.to not in OURS:
-        form = find_format(model.backbone, args.to)
+        form = find_format(backbone, args.to)
         state, prefix = form.export_state(state), form.prefix
     tensors = {f'{prefix}{name}': tensor.contiguous() for name, tensor in state.items()}
+    meta = dict(
+        arch=settings['type'],
+        backbone=plain(settings),
+        **told,
+        source=args.checkpoint.name,
+        source_sha256=provenance.file_digest(args.checkpoint),
+        lewel_plugins_version=__version__,
+    )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     # On the way under another name, so that what has the final name is whole and checked.
     unchecked = args.out.with_name(f'{args.out.name}.unchecked')
-    write(unchecked, args.to, tensors, describe(cfg, checkpoint, args.checkpoint))
+    write(unchecked, args.to, tensors, meta)
     try:
         if args.to in OURS:
-            difference = check_ours(cfg, unchecked, args.to, model)
+            difference = check_ours(settings, unchecked, args.to, backbone)
         else:
-            difference = check_theirs(unchecked, args.to, model)
+            difference = check_theirs(unchecked, args.to, backbone)
         os.replace(unchecked, args.out)
     finally:
         unchecked.unlink(missing_ok=True)
     numbers = sum(tensor.numel() for tensor in tensors.values())
-    print(f'{len(tensors)} tensors ({numbers:,} numbers) of {cfg.model.backbone.type} written to {args.out}')
+    print(f'{len(tensors)} tensors ({numbers:,} numbers) of {settings["type"]} written to {args.out}')
     same = 'bit for bit' if difference == 0 else 'within rounding'
     print(f'A backbone loaded from it gives the same features, {same}: the largest difference is {difference:.3g}.')
     if args.to in ('openmmlab', 'mmdet'):

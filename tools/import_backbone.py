@@ -5,26 +5,30 @@ They come as a state dict, ``.pth`` (``torch.save(model.state_dict(), FILE)``, o
 prefix='backbone.')``, as a checkpoint of a pretraining does. First the library's own network and ours are loaded, and
 their features on a batch are compared.
 
+How the training's images were normalised is kept in it, and later trainings are held to that. Torchvision's weights are
+all of one kind; of timm's, where all weights of an architecture agree, theirs. For others (Vision Transformers, above
+all) name it by --mean and --std, or it stays unchecked.
+
 python tools/import_backbone.py resnet50-11ad3fa6.pth --from torchvision --arch resnet50 --out supervised.pth
 """
 
 import argparse
-import copy
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from lewel_plugins.checkpoint import build_backbone
 from lewel_plugins.formats import find_format, resnet, swin, vit
 from lewel_plugins.formats.check import compare_features
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.version import __version__
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}
-IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,9 +36,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('weights', type=Path, help='state dict, .pth or .safetensors')
     parser.add_argument('--from', dest='library', choices=('torchvision', 'timm'), required=True, help='whose it is')
     parser.add_argument('--arch', choices=ARCHITECTURES, required=True, metavar='NAME', help=', '.join(ARCHITECTURES))
-    parser.add_argument('--img-size', type=int, help='side of the images, of a vit (default: 224)')
+    parser.add_argument('--img-size', type=int, metavar='N', help='side of the images, of a vit (default: 224)')
+    for name in ('mean', 'std'):
+        text = f'{name} of the channels of the images it was trained on, on the scale 0 to 255'
+        parser.add_argument(f'--{name}', nargs=3, type=float, metavar=tuple('RGB'), help=text)
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.img_size is not None and (args.arch not in vit.ARCHITECTURES or args.img_size < 1):
+        parser.error(f'--img-size is a positive number, of a vit; got {args.img_size} of {args.arch}')
+    if (args.mean is None) != (args.std is None):
+        parser.error('--mean and --std go together')
+    if args.std is not None and min(args.std) <= 1:
+        parser.error(f'--std is on the scale 0 to 255, got {args.std}')
+    return args
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -59,13 +73,40 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
+def timm_normalization(arch: str) -> dict[str, list[float]] | None:
+    """Mean and std, on the scale 0 to 255, that all of timm's weights of an architecture share; None if they differ.
+
+    A Vision Transformer's weights also come from models of other names (DeiT), so of those it is None.
+    """
+    import timm
+
+    if arch in vit.ARCHITECTURES:
+        return None
+    name = f'{arch.replace("-", "_")}_patch4_window7_224' if arch in swin.ARCHITECTURES else arch
+    cfgs = [timm.get_pretrained_cfg(model) for model in timm.list_pretrained(f'{name}.*')]
+    found = {(cfg.mean, cfg.std) for cfg in cfgs if cfg is not None}
+    if len(found) != 1:
+        return None
+    mean, std = found.pop()
+    return dict(mean=[round(255 * value, 3) for value in mean], std=[round(255 * value, 3) for value in std])
+
+
+def normalization_of(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What is told, or known, of the images' normalisation, as a data preprocessor's settings."""
+    if args.mean is not None:
+        found: dict[str, list[float]] | None = dict(mean=args.mean, std=args.std)
+    else:
+        found = IMAGENET if args.library == 'torchvision' else timm_normalization(args.arch)
+    return found and dict(found, to_rgb=True)
+
+
 def main() -> None:
     args = parse_args()
-    settings = copy.deepcopy(ARCHITECTURES[args.arch])
+    settings = dict(ARCHITECTURES[args.arch])
     if args.img_size is not None:
         settings['img_size'] = args.img_size
     init_default_scope('mmpretrain')
-    backbone = MODELS.build(copy.deepcopy(settings))
+    backbone = build_backbone(settings, args.arch)
     form = find_format(backbone, args.library)
     theirs = read_weights(args.weights)
     theirs = {name: tensor for name, tensor in theirs.items() if not name.endswith(form.theirs_only)}
@@ -73,10 +114,11 @@ def main() -> None:
     backbone.eval()
     difference = compare_features(form, backbone, theirs)
     state = {f'backbone.{name}': tensor for name, tensor in backbone.state_dict().items()}
+    preprocessor = normalization_of(args)
     meta = dict(
         arch=settings['type'],
         backbone=settings,
-        data_preprocessor=IMAGENET,
+        data_preprocessor=preprocessor,
         source=args.weights.name,
         lewel_plugins_version=__version__,
     )
@@ -86,6 +128,10 @@ def main() -> None:
     os.replace(partial, args.out)
     print(f'{len(state)} tensors of {args.library} as {settings["type"]} written to {args.out}')
     print(f'Both networks give the same features on a batch: the largest difference is {difference:.3g}.')
+    if preprocessor:
+        print(f'Images: normalised with mean {preprocessor["mean"]} and std {preprocessor["std"]}, RGB.')
+    else:
+        print('Images: how they were normalised is not known, nothing will be compared to it: see --mean and --std.')
     print(f"Use it as\n  init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='backbone.')")
 
 

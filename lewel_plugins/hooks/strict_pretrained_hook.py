@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from lewel_plugins.checkpoint import normalization, read_pretrained
+from lewel_plugins.checkpoint import check_normalization, read_pretrained
 from lewel_plugins.registry import HOOKS
 from lewel_plugins.runner_setup import SetupError
 
@@ -21,22 +21,24 @@ class StrictPretrainedHook(Hook):
     with such an ``init_cfg`` to their file: every tensor of theirs must be in it and have its values bit for bit, and
     every tensor of the file under the prefix must be in one of them. Modules that share a checkpoint and a prefix
     count as one: of a ResNet-50-C4 the detector's backbone and its shared head. Where the checkpoint tells the means
-    and standard deviations of its training's images, they must be the model's.
+    and standard deviations of its training's images, they must be the model's; where not, that is logged.
 
     A run that is resumed, or starts from the whole model's weights (``load_from``), is not checked.
 
     Args:
         new_layers: Names of layers, within their module, that a pretraining does not have, such as ``norm0``, the
             normalisation that a detector's Swin adds for its first output.
+        allow_random: Whether no module may have such an ``init_cfg``: a training from random weights.
 
     Raises:
         SetupError: At the start of training; it lists the tensors.
     """
 
-    def __init__(self, new_layers: Sequence[str] = ()) -> None:
+    def __init__(self, new_layers: Sequence[str] = (), allow_random: bool = False) -> None:
         if isinstance(new_layers, str):
             raise ValueError(f'new_layers must be a list of names, got the text {new_layers!r}')
         self.new_layers = tuple(new_layers)
+        self.allow_random = allow_random
 
     def before_train(self, runner: Runner) -> None:
         """Compare the model with its checkpoints."""
@@ -47,11 +49,17 @@ class StrictPretrainedHook(Hook):
         for name, module, init in pretrained_modules(model):
             sources.setdefault((init['checkpoint'], init.get('prefix')), []).append((name, module))
         if not sources:
+            if not self.allow_random:
+                raise SetupError(
+                    'no module starts from a checkpoint: name one by model.backbone.init_cfg=dict(type="Pretrained", '
+                    'checkpoint=FILE, prefix="backbone."), or allow random weights by allow_random=True of '
+                    'StrictPretrainedHook; tools/transfer.py does both'
+                )
             runner.logger.warning('No module starts from a checkpoint: this is a training from random weights')
         for (path, prefix), modules in sources.items():
             checkpoint, state = read_pretrained(path, prefix)
             self._check_tensors(path, prefix, state, modules)
-            _check_normalization(path, checkpoint, model)
+            check_normalization(checkpoint, path, model)
             names = ', '.join(name for name, _ in modules)
             runner.logger.info(f'{names}: all {len(state)} tensors of {path} are there, bit for bit')
 
@@ -93,17 +101,3 @@ def pretrained_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[
         for init in [inits] if isinstance(inits, dict) else inits:
             if init['type'] == 'Pretrained':
                 yield name, module, init
-
-
-def _check_normalization(path: str, checkpoint: dict[str, Any], model: nn.Module) -> None:
-    expected = normalization(checkpoint)
-    preprocessor = getattr(model, 'data_preprocessor', None)
-    if expected is None or not hasattr(preprocessor, 'mean'):
-        return
-    for name, values in expected.items():
-        own = getattr(preprocessor, name).flatten().tolist()
-        if not torch.allclose(torch.tensor(own), torch.tensor(values), rtol=1e-4):
-            raise SetupError(
-                f"{path} was trained on images normalised with {name} {values}, the config's data_preprocessor has "
-                f'{name} {own}; the order of the channels is part of it'
-            )

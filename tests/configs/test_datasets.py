@@ -1,6 +1,5 @@
 """Every dataset config draws a batch from tiny data of its kind."""
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,57 +8,19 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
-from mmpretrain.datasets import CIFAR10
 from mmpretrain.utils import register_all_modules
 from PIL import Image
+from tiny_data import GARMENTS, ROOT, make_cifar, make_imagenet, make_stl10, trust_cifar, write_image
 
 from lewel_plugins.datasets.garment_scene_files import make_scenes
 from lewel_plugins.datasets.garment_scenes import SceneConfig
 
 pytestmark = pytest.mark.core
-ROOT = Path(__file__).parents[2]
 WITHOUT_VIEWS = ('cifar10', 'cifar100', 'stl10', 'in100', 'in1k')  # the others' bases
 CONFIGS = sorted(
     path for path in (ROOT / 'configs' / '_base_' / 'datasets').glob('*.py') if path.stem not in WITHOUT_VIEWS
 )
 SIZES = {'stl10': 96, 'cifar10': 32, 'cifar100': 32, 'fashion-mnist': 32, 'garment-scenes': 32}
-
-
-def write_image(path: Path, rng: np.random.Generator) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(path)
-
-
-def make_imagenet(root: Path, rng: np.random.Generator) -> None:
-    """Two images of each of ImageNet-100's classes in train/, one in val/; mmpretrain's lists name 8 of them."""
-    listing = ROOT / 'configs' / '_base_' / 'datasets' / 'imagenet100.txt'
-    wnids = [line for line in listing.read_text().split('\n') if line.startswith('n')]
-    (root / 'meta').mkdir(parents=True)
-    for split, count in (('train', 2), ('val', 1)):
-        for wnid in wnids:
-            for i in range(count):
-                write_image(root / split / wnid / f'{i}.JPEG', rng)
-        lines = [f'{wnid}/0.JPEG {label}\n' for label, wnid in enumerate(wnids[:8])]
-        (root / 'meta' / f'{split}.txt').write_text(''.join(lines))
-
-
-def make_cifar(root: Path, name: str, rng: np.random.Generator) -> None:
-    is_10 = name == 'cifar10'
-    folder = root / ('cifar-10-batches-py' if is_10 else 'cifar-100-python')
-    folder.mkdir(parents=True)
-    batch = {
-        'data': rng.integers(0, 256, (8, 3072), dtype=np.uint8),
-        'labels' if is_10 else 'fine_labels': list(range(8)),
-    }
-    for file in [f'data_batch_{i}' for i in range(1, 6)] + ['test_batch'] if is_10 else ['train', 'test']:
-        (folder / file).write_bytes(pickle.dumps(batch))
-
-
-def make_stl10(root: Path, rng: np.random.Generator) -> None:
-    root.mkdir(parents=True)
-    for split in ('train', 'test', 'unlabeled'):
-        rng.integers(0, 256, (8, 3, 96, 96), dtype=np.uint8).tofile(root / f'{split}_X.bin')
-        np.arange(1, 9, dtype=np.uint8).tofile(root / f'{split}_y.bin')
 
 
 @pytest.fixture(scope='module')
@@ -73,8 +34,8 @@ def data(tmp_path_factory) -> Path:
     make_stl10(root / 'stl10_binary', rng)
     for i in range(8):
         write_image(root / 'images' / 'any' / f'{i}.jpg', rng)
-    make_scenes(SceneConfig(num_train=40, num_val=40), ROOT / 'data' / 'fashion_mnist', root / 'garment_scenes', 1)
-    (root / 'fashion_mnist').symlink_to(ROOT / 'data' / 'fashion_mnist')
+    make_scenes(SceneConfig(num_train=40, num_val=40), GARMENTS, root / 'garment_scenes', 1)
+    (root / 'fashion_mnist').symlink_to(GARMENTS)
     return root
 
 
@@ -87,8 +48,7 @@ def first_batch(loader: dict, batch_size: int) -> dict:
 def test_config_draws_views_and_evaluation_images(path, data, monkeypatch):
     register_all_modules(init_default_scope=True)
     monkeypatch.chdir(data.parent)
-    monkeypatch.setattr(CIFAR10, '_check_integrity', lambda self: True)
-    monkeypatch.setattr(CIFAR10, '_load_meta', lambda self: None)
+    trust_cifar(monkeypatch)
     config = Config.fromfile(path)
     size = SIZES.get(path.stem.split('_')[0], 224)
     preprocessor = MODELS.build(config.data_preprocessor)

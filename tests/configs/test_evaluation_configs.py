@@ -1,85 +1,232 @@
-"""Every recipe of evaluation builds, has the rates and schedule that its name and paper say, and trains a step."""
+"""Every recipe of evaluation has its paper's numbers, opens its data, trains a step and measures."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
+from mmpretrain.utils import register_all_modules
+from recipe_numbers import drops, numbers, plain
+from tiny_data import (
+    GARMENTS,
+    make_cifar,
+    make_imagenet,
+    make_inaturalist,
+    make_places205,
+    make_stl10,
+    make_voc,
+    trust_cifar,
+)
 from toy_classifier import write_checkpoint
 
 from lewel_plugins.comparison.run import plan_runs
 from lewel_plugins.comparison.spec import load_comparison
+from lewel_plugins.datasets.garment_scene_files import make_scenes
+from lewel_plugins.datasets.garment_scenes import SceneConfig
 from lewel_plugins.evaluation.linear_probe import check_fast
 
 pytestmark = pytest.mark.core
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LINEAR, SEMI = (sorted((CONFIGS / 'benchmarks' / room).glob('*.py')) for room in ('linear', 'semi'))
 CLASSES = {'in1k': 1000, 'in100': 100, 'places205': 205, 'inat18': 8142, 'stl10': 10, 'cifar10': 10, 'garment-scenes': 10}
-# SPEC's table: head and backbone rate (None: frozen), momentum variant, epochs, milestones.
-RATES = {
-    'lewel-m-linear': (3.2, None, 90, None),
-    'lewel-b-linear': (0.4, None, 50, [30, 40]),
-    'smog-linear': (3.2, None, 90, None),
-    'mpcl-linear': (30.0, None, 100, [60, 80]),
-    'lewel-semi-1pct': (1.0, 1e-4, 50, [30, 40]),
-    'lewel-semi-10pct': (0.1, 0.01, 50, [30, 40]),
-    'lewel-semi-100pct': (0.1, 0.01, 50, [30, 40]),
-    'mpcl-semi-1pct': (0.5, 0.002, 20, [12, 16]),
-    'mpcl-semi-10pct': (0.5, 0.002, 20, [12, 16]),
-    'msbreg-semi-1pct': (2.0, None, 50, None),
-    'msbreg-semi-10pct': (0.25, 2.5e-4, 50, None),
-    'smog-semi-1pct': (0.8, 0.8, 60, None),
-    'smog-semi-10pct': (0.8, 0.8, 30, None),
-    'smog-semi-100pct': (0.1, 0.1, 100, [30, 60, 90]),
+NO_WORKERS = dict(num_workers=0, persistent_workers=False)
+IMAGENET = dict(
+    train=dict(RandomResizedCrop=dict(scale=224, crop_ratio_range=(0.08, 1.0)), RandomFlip=dict(prob=0.5)),
+    test=dict(ResizeEdge=dict(scale=256), CenterCrop=dict(crop_size=224)),
+)
+STL10, CIFAR10 = (
+    dict(
+        train=dict(RandomResizedCrop=dict(scale=side, crop_ratio_range=(0.2, 1.0)), RandomFlip=dict(prob=0.5)), test={}
+    )
+    for side in (96, 32)
+)
+PLAIN = dict(train={}, test={})  # of garment scenes, of which BatchViews makes crops in semi-supervised training
+
+
+def row(epochs: int, lr: float, schedule: dict | None, batch: tuple[int, int], images: dict, **more) -> dict:
+    """Numbers of a recipe by SGD of momentum 0.9 without weight decay, but for ``more`` of the optimizer.
+
+    ``backbone_lr`` is the backbone's rate, None where it is frozen.
+    """
+    return dict(
+        images,
+        backbone_lr=more.pop('backbone_lr', None),
+        length=(epochs, 'epochs'),
+        batch=batch,
+        wrapper='OptimWrapper',
+        optimizer=dict(dict(type='SGD', lr=lr, momentum=0.9, weight_decay=0.0), **more),
+        clip=None,
+        schedule=[schedule] if schedule else [],
+    )
+
+
+def cosine(epochs: int) -> dict:
+    """A half cosine, step by step."""
+    return dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True, unit='epochs')
+
+
+def lewel_m(batch: tuple[int, int], images: dict) -> dict:
+    return row(90, 3.2, cosine(90), batch, images, type='lewel_plugins.LARS')
+
+
+def lewel_b(batch: tuple[int, int], images: dict) -> dict:
+    return row(50, 0.4, drops(30, 40), batch, images)
+
+
+def mpcl(batch: tuple[int, int], images: dict) -> dict:
+    return row(100, 30.0, drops(60, 80), batch, images)
+
+
+def msbreg(epochs: int, schedule: dict, batch: tuple[int, int], images: dict) -> dict:
+    return row(epochs, 0.2, schedule, batch, images, weight_decay=1e-4)
+
+
+def lewel_semi(lr: float, backbone_lr: float, batch: tuple[int, int], images: dict) -> dict:
+    return row(50, lr, drops(30, 40), batch, images, backbone_lr=backbone_lr)
+
+
+MPCL_SEMI = row(20, 0.5, drops(12, 16, gamma=0.2), (32, 256), IMAGENET, backbone_lr=0.002)
+NUMBERS = {
+    'lewel-m-linear_8xb512-lars-coslr-90e_in1k': lewel_m((512, 4096), IMAGENET),
+    'lewel-m-linear_8xb512-lars-coslr-90e_in100': lewel_m((512, 4096), IMAGENET),
+    'lewel-m-linear_1xb4096-lars-coslr-90e_stl10': lewel_m((4096, 4096), STL10),
+    'lewel-b-linear_8xb32-steplr-50e_in1k': lewel_b((32, 256), IMAGENET),
+    'lewel-b-linear_8xb32-steplr-50e_in100': lewel_b((32, 256), IMAGENET),
+    'lewel-b-linear_1xb256-steplr-50e_stl10': lewel_b((256, 256), STL10),
+    'lewel-b-linear_1xb256-steplr-50e_cifar10': lewel_b((256, 256), CIFAR10),
+    'lewel-b-linear_1xb256-steplr-50e_garment-scenes': lewel_b((256, 256), PLAIN),
+    'mpcl-linear_8xb32-steplr-100e_in1k': mpcl((32, 256), IMAGENET),
+    'mpcl-linear_8xb32-steplr-100e_in100': mpcl((32, 256), IMAGENET),
+    'mpcl-linear_1xb256-steplr-100e_stl10': mpcl((256, 256), STL10),
+    'smog-linear_8xb512-lars-coslr-90e_in1k': lewel_m((512, 4096), IMAGENET),
+    'smog-linear_1xb4096-lars-coslr-90e_stl10': lewel_m((4096, 4096), STL10),
+    'msbreg-linear_8xb32-steplr-28e_places205': msbreg(28, drops(9, 19), (32, 256), IMAGENET),
+    'msbreg-linear_8xb32-steplr-28e_in1k': msbreg(28, drops(9, 19), (32, 256), IMAGENET),
+    'msbreg-linear_8xb32-steplr-84e_inat18': msbreg(84, drops(28, 56), (32, 256), IMAGENET),
+    'msbreg-linear_8xb32-steplr-84e_in100': msbreg(84, drops(28, 56), (32, 256), IMAGENET),
+    'msbreg-linear_1xb256-steplr-84e_stl10': msbreg(84, drops(28, 56), (256, 256), STL10),
+    'lewel-semi-1pct_8xb32-steplr-50e_in1k': lewel_semi(1.0, 1e-4, (32, 256), IMAGENET),
+    'lewel-semi-10pct_8xb32-steplr-50e_in1k': lewel_semi(0.1, 0.01, (32, 256), IMAGENET),
+    'lewel-semi-1pct_1xb64-steplr-50e_garment-scenes': lewel_semi(1.0, 1e-4, (64, 64), PLAIN),
+    'lewel-semi-10pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
+    'lewel-semi-100pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
+    'mpcl-semi-1pct_8xb32-steplr-20e_in1k': MPCL_SEMI,
+    'mpcl-semi-10pct_8xb32-steplr-20e_in1k': MPCL_SEMI,
+    'msbreg-semi-1pct_8xb128-coslr-50e_in1k': row(50, 2.0, cosine(50), (128, 1024), IMAGENET, nesterov=True),
+    'msbreg-semi-10pct_8xb128-coslr-50e_in1k': row(
+        50, 0.25, cosine(50), (128, 1024), IMAGENET, nesterov=True, backbone_lr=2.5e-4
+    ),
+    'smog-semi-100pct_8xb32-steplr-100e_in1k': row(
+        100, 0.1, drops(30, 60, 90), (32, 256), IMAGENET, weight_decay=1e-4, backbone_lr=0.1
+    ),
+    **{
+        f'smog-semi-{percent}pct_8xb512-constlr-{epochs}e_in1k': row(
+            epochs, 0.8, None, (512, 4096), IMAGENET, nesterov=True, backbone_lr=0.8
+        )
+        for percent, epochs in ((1, 60), (10, 30))
+    },
 }
 
 
-@pytest.mark.parametrize('path', [*LINEAR, *SEMI], ids=lambda path: path.stem)
-def test_recipe_is_the_papers_and_trains_a_step(path, tmp_path):
-    cfg = Config.fromfile(str(path))
-    recipe, batch_tag, data = re.fullmatch(r'(.+?)_(.+?)_(.+)', path.stem).groups()
-    gpus, batch = map(int, re.match(r'(\d+)xb(\d+)-', batch_tag).groups())
-    assert cfg.train_dataloader.batch_size == batch and cfg.auto_scale_lr.base_batch_size == gpus * batch
-    assert cfg.model.head.num_classes == CLASSES[data]
-    assert cfg.train_cfg.max_epochs == int(re.search(r'-(\d+)e', batch_tag)[1])
-    assert ('nesterov' in cfg.optim_wrapper.optimizer) == (
-        recipe.startswith('msbreg-semi') or recipe in ('smog-semi-1pct', 'smog-semi-10pct')
-    )
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """A folder with little of every data set in ``data``, at the places that the configs name."""
+    root = tmp_path_factory.mktemp('cwd')
+    rng = np.random.default_rng(0)
+    make_imagenet(root / 'data' / 'imagenet', rng)
+    make_cifar(root / 'data' / 'cifar10', 'cifar10', rng)
+    make_stl10(root / 'data' / 'stl10_binary', rng)
+    make_inaturalist(root / 'data' / 'inat2018', rng)
+    make_places205(root / 'data' / 'places205', rng)
+    make_voc(root / 'data' / 'VOCdevkit', rng)
+    make_scenes(SceneConfig(num_train=40, num_val=10), GARMENTS, root / 'data' / 'garment_scenes', 1)
+    scenes = SceneConfig(kind='multi', size=48, num_train=8, num_val=4, scale=(0.3, 0.6))
+    make_scenes(scenes, GARMENTS, root / 'data' / 'garment_scenes_multi', 1)
+    return root
 
-    init_default_scope('mmpretrain')
+
+def first_batch(loader: dict) -> dict:
+    return next(iter(Runner.build_dataloader({**loader, 'batch_size': 4, **NO_WORKERS}, seed=0)))
+
+
+def test_all_labels_are_fine_tuned_by_mmpretrains_recipe():
+    cfg = Config.fromfile(str(CONFIGS / 'benchmarks' / 'semi' / 'smog-semi-100pct_8xb32-steplr-100e_in1k.py'))
+    standard = get_config('mmpretrain::resnet/resnet50_8xb32_in1k.py')
+    (schedule,) = cfg.param_scheduler
+    assert cfg.optim_wrapper.optimizer == standard.optim_wrapper.optimizer
+    assert schedule == standard.param_scheduler
+    assert cfg.train_cfg.max_epochs == standard.train_cfg.max_epochs
+    assert cfg.auto_scale_lr == standard.auto_scale_lr
+
+
+def test_every_row_of_numbers_has_a_config():
+    assert set(NUMBERS) == {path.stem for path in (*LINEAR, *SEMI)}
+
+
+@pytest.mark.parametrize('path', [*LINEAR, *SEMI], ids=lambda path: path.stem)
+def test_numbers_are_the_papers(path):
+    cfg = Config.fromfile(str(path))
+    expected = plain(NUMBERS[path.stem])
+    found = numbers(cfg)
+    lr, backbone_lr = expected['optimizer']['lr'], expected.pop('backbone_lr')
+    scaled = found.pop('multipliers').get('custom_keys', {}).get('backbone', {}).get('lr_mult', 1.0)
+    assert cfg.model.frozen is (backbone_lr is None)
+    assert backbone_lr is None or scaled * lr == pytest.approx(backbone_lr)
+    assert found == expected
+
+    # The file's name says the same.
+    gpus, batch = map(int, re.search(r'_(\d+)xb(\d+)-', path.stem).groups())
+    assert found['batch'] == [batch, gpus * batch]
+    assert found['length'][0] == int(re.search(r'-(\d+)e_', path.stem)[1])
+
+
+@pytest.mark.parametrize('path', [*LINEAR, *SEMI], ids=lambda path: path.stem)
+def test_opens_its_data_trains_a_step_and_measures(path, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    trust_cifar(monkeypatch)
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(str(path))
+    classes = CLASSES[path.stem.rsplit('_', 1)[1]]
+    assert cfg.model.head.num_classes == classes
     cfg.model.checkpoint = write_checkpoint(tmp_path / 'a.pth')
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
     model.init_weights()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    if recipe.startswith('msbreg-linear'):
-        expected = (0.2, None, *((28, [9, 19]) if data in ('places205', 'in1k') else (84, [28, 56])))
-    else:
-        expected = RATES[recipe]
-    head_lr, backbone_lr, epochs, milestones = expected
     rates = {}
     for group in wrapper.optimizer.param_groups:
         for parameter in group['params']:
             rates[id(parameter)] = group['lr']
+    expected = NUMBERS[path.stem]
     (of_head,) = {rates[id(p)] for p in model.head.parameters()}
     (of_backbone,) = {rates[id(p)] if p.requires_grad else None for p in model.backbone.parameters()}
-    assert of_head == pytest.approx(head_lr) and of_backbone == pytest.approx(backbone_lr)
-    assert cfg.train_cfg.max_epochs == epochs
-    assert [step for s in cfg.param_scheduler for step in s.get('milestones', [])] == (milestones or [])
+    assert of_head == pytest.approx(expected['optimizer']['lr'])
+    assert of_backbone == pytest.approx(expected['backbone_lr'])
     if path in LINEAR:
         check_fast(cfg)
 
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
-    samples = [DataSample().set_gt_label(i) for i in range(4)]
+    batch = first_batch(cfg.train_dataloader)
+    assert all(0 <= int(sample.gt_label) < classes for sample in batch['data_samples'])
     model.train()
-    model.train_step(dict(inputs=images, data_samples=samples), wrapper)
+    model.train_step(batch, wrapper)
     moved = {name.split('.')[0] for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == ({'head'} if backbone_lr is None else {'head', 'backbone'})
+    assert moved == ({'head'} if expected['backbone_lr'] is None else {'head', 'backbone'})
+
+    model.eval()
+    batch = first_batch(cfg.val_dataloader)
+    evaluator = Evaluator(cfg.val_evaluator)
+    with torch.no_grad():
+        evaluator.process(model.val_step(batch), batch)
+    metrics = evaluator.evaluate(4)
+    assert set(metrics) == {'accuracy/top1', 'accuracy/top5'} and all(0 <= value <= 100 for value in metrics.values())
 
 
 @pytest.mark.parametrize('path', SEMI, ids=lambda path: path.stem)
@@ -93,16 +240,6 @@ def test_split_has_the_share_that_the_name_says(path):
     data = path.stem.rsplit('_', 1)[1]
     assert dataset.split_file == f'data/splits/{data}_{percent}pct_seed0.txt' and dataset.seed == 0
     assert dataset.dataset.type in ('ImageNet', 'CustomDataset')
-
-
-def test_all_labels_are_fine_tuned_by_mmpretrains_recipe():
-    (path,) = (CONFIGS / 'benchmarks' / 'semi').glob('smog-semi-100pct_*.py')
-    cfg, standard = Config.fromfile(str(path)), get_config('mmpretrain::resnet/resnet50_8xb32_in1k.py')
-    (schedule,) = cfg.param_scheduler
-    assert cfg.optim_wrapper.optimizer == standard.optim_wrapper.optimizer
-    assert schedule == standard.param_scheduler
-    assert cfg.train_cfg.max_epochs == standard.train_cfg.max_epochs
-    assert cfg.auto_scale_lr == standard.auto_scale_lr
 
 
 def test_evaluation_comparison_has_all_rows_and_evaluates_each():
@@ -139,9 +276,15 @@ def test_supervised_row_trains_on_the_view_of_the_others():
 
 
 @pytest.mark.parametrize('path', sorted((CONFIGS / 'benchmarks' / 'svm').glob('*.py')), ids=lambda path: path.stem)
-def test_svm_config_names_a_head_of_its_classes(path):
+def test_svm_config_opens_its_data_and_names_a_head_of_its_classes(path, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    register_all_modules(init_default_scope=True)
     cfg = Config.fromfile(str(path))
-    dataset = DATASETS.module_dict.get('VOC') or DATASETS.get('mmpretrain.VOC')
-    classes = cfg.train_dataloader.dataset.get('metainfo', dataset.METAINFO)['classes']
-    assert len(classes) == cfg.model.head.num_classes
     assert cfg.svm.shots[0] == 1 and cfg.train_dataloader.dataset.split != cfg.test_dataloader.dataset.split
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader = Runner.build_dataloader({**loader, 'batch_size': 2, 'num_workers': 0}, seed=0)
+        assert len(loader.dataset.metainfo['classes']) == cfg.model.head.num_classes
+        batch = next(iter(loader))
+        assert len(batch['inputs']) == 2
+        assert all(0 <= sample.gt_label.min() <= sample.gt_label.max() < cfg.model.head.num_classes
+                   for sample in batch['data_samples'])

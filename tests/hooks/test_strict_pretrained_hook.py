@@ -128,6 +128,29 @@ def test_images_must_be_normalised_as_in_pretraining(tmp_path, pretrained):
     with pytest.raises(SetupError, match='the order of the channels is part of it'):
         check(start(tmp_path, path, bgr))
     check(start(tmp_path, path, rgb))
+    with pytest.raises(SetupError, match="the config's data_preprocessor has mean None"):
+        check(start(tmp_path, path))
+
+
+def test_a_file_that_does_not_tell_is_said(tmp_path, pretrained, monkeypatch):
+    state, path = pretrained
+    save(state, path, data_preprocessor=None)
+    said = []
+    monkeypatch.setattr('lewel_plugins.checkpoint.print_log', lambda message, **options: said.append(message))
+    check(start(tmp_path, path))
+    assert said == [f"{path} does not tell how its images were normalised: the config's mean and std stay unchecked"]
+
+
+def test_random_weights_must_be_asked_for(tmp_path):
+    def random(**hook):
+        hooks = [dict(hook, type='lewel_plugins.StrictPretrainedHook')]
+        return toy_runner(tmp_path / 'new', 1, custom_hooks=hooks, **classifier(tmp_path))
+
+    with pytest.raises(SetupError, match='no module starts from a checkpoint: name one by model.backbone.init_cfg'):
+        random().train()
+    runner = random(allow_random=True)
+    runner.train()
+    assert runner.iter == 1
 
 
 def test_resumed_runs_are_not_checked(tmp_path, pretrained):

@@ -57,15 +57,16 @@ def instances(found: Any, min_score: float = 0.0) -> dict[str, Any]:
 def to_sample(data: dict[str, Any], result: Any, min_score: float) -> dict[str, Any]:
     """An entry for :func:`draw_predictions` of a dataset's item and the model's answer to it."""
     image = data['inputs'].numpy()[::-1].transpose(1, 2, 0)  # OpenMMLab's order is BGR
-    if 'pred_sem_seg' in result:
-        truth, prediction = (array(found.data)[0] for found in (result.gt_sem_seg, result.pred_sem_seg))
-        return dict(image=image, truth=truth, prediction=prediction)
     # Predictions are in pixels of the file, and so is the truth of a test pipeline.
     height, width = result.ori_shape[:2]
     rows = np.arange(height) * image.shape[0] // height
     columns = np.arange(width) * image.shape[1] // width
+    image = image[rows][:, columns]
+    if 'pred_sem_seg' in result:
+        truth, prediction = (array(found.data)[0] for found in (result.gt_sem_seg, result.pred_sem_seg))
+        return dict(image=image, truth=truth, prediction=prediction)
     return dict(
-        image=image[rows][:, columns],
+        image=image,
         truth=instances(result.gt_instances),
         prediction=instances(result.pred_instances, min_score),
     )

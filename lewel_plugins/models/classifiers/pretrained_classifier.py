@@ -3,7 +3,14 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
-from lewel_plugins.checkpoint import backbone_config, load_backbone, read_tensors
+from lewel_plugins.checkpoint import (
+    backbone_config,
+    build_backbone,
+    check_normalization,
+    load_backbone,
+    read_pretrained,
+    read_tensors,
+)
 from lewel_plugins.evaluation.feature_loop import pooled
 from lewel_plugins.registry import MODELS
 from lewel_plugins.runner_setup import SetupError
@@ -13,19 +20,23 @@ from lewel_plugins.runner_setup import SetupError
 class PretrainedClassifier(ImageClassifier):
     """mmpretrain's classifier on the backbone of a pretraining checkpoint.
 
-    Every tensor of the backbone is loaded, or the construction of the run fails and lists what is missing. The head
-    gets the features that k-NN measures: the backbone's last output, averaged over positions if it is a map, float32.
+    Every tensor of the backbone is loaded, or the construction of the run fails and lists what is missing; images are
+    normalised as in pretraining, or it fails as well (where the checkpoint does not tell how, that is logged). The
+    head gets the features that k-NN measures: the backbone's last output, averaged over positions if it is a map,
+    float32.
 
     Args:
         checkpoint: Checkpoint of a pretraining, or an export of its backbone; None starts from random weights.
         head: Config of the head; ``in_channels`` is the backbone's width where it is not given.
         backbone: Config of the backbone; None takes the one that the checkpoint names.
         frozen: Linear evaluation: the backbone has no gradient and stays in eval mode (BN by its running statistics).
+            False trains all of its parameters (of one with ``frozen_stages`` the later ones), also MoCo v3's patch
+            embedding and positions, which its pretraining does not.
         data_preprocessor: Config; mmpretrain's ``ClsDataPreprocessor`` by default. One that makes a list of one view
             (``BatchViews``) works as well.
 
     Raises:
-        SetupError: No checkpoint was named; or, from ``init_weights``, it does not fit.
+        SetupError: No checkpoint was named; or, from ``init_weights``, it does not fit or had other images.
     """
 
     def __init__(
@@ -42,7 +53,7 @@ class PretrainedClassifier(ImageClassifier):
             )
         if backbone is None:
             backbone = backbone_config(read_tensors(str(checkpoint)), str(checkpoint))
-        built = MMENGINE_MODELS.build(backbone)
+        built = build_backbone(backbone, checkpoint or 'the config')
         super().__init__(
             backbone=built,
             head={'in_channels': feature_width(built), **head},
@@ -51,14 +62,19 @@ class PretrainedClassifier(ImageClassifier):
         )
         self.checkpoint = checkpoint
         self.frozen = frozen
-        if frozen:
-            self.backbone.requires_grad_(False)
+        self._choose_trained()
 
     def init_weights(self) -> None:
         """Initialise the head, and load the backbone."""
         super().init_weights()
+        self._choose_trained()  # MoCo v3's ViT stops the gradient of its positions there
         if self.checkpoint is not None:
             load_backbone(self.backbone, self.checkpoint)
+            check_normalization(read_pretrained(self.checkpoint)[0], self.checkpoint, self)
+
+    def _choose_trained(self) -> None:
+        if self.frozen or getattr(self.backbone, 'frozen_stages', -1) < 0:
+            self.backbone.requires_grad_(not self.frozen)
 
     def train(self, mode: bool = True) -> 'PretrainedClassifier':
         """Switch to training; a frozen backbone stays in eval mode."""

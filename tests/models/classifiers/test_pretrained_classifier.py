@@ -47,6 +47,35 @@ def test_frozen_stays_in_eval_mode_and_gives_what_knn_measures(tmp_path):
         model.extract_feat([x, x])
 
 
+def test_images_must_be_normalised_as_in_pretraining(tmp_path):
+    path = write_checkpoint(tmp_path / 'a.pth')
+    cifar = dict(mean=[125.307, 122.950, 113.865], std=[62.993, 62.089, 66.705])
+    imagenet = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta']['cfg'] += f'\ndata_preprocessor = {imagenet!r}\n'
+    torch.save(checkpoint, path)
+    build(checkpoint=path, data_preprocessor=imagenet).init_weights()
+    with pytest.raises(SetupError, match=r'normalised with mean \[123.675, .*data_preprocessor has mean \[125.3'):
+        build(checkpoint=path, data_preprocessor=cifar).init_weights()
+
+
+def test_fine_tuning_trains_all_of_a_moco_v3_vit(tmp_path):
+    """Its pretraining stops the gradient of the patch embedding and keeps its positions, by its own config."""
+    init_default_scope('mmpretrain')
+    arch = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=16)
+    vit = dict(type='MoCoV3ViT', arch=arch, img_size=16, patch_size=8, stop_grad_conv1=True)
+    state = {f'backbone.{name}': tensor for name, tensor in MODELS.build(dict(vit)).state_dict().items()}
+    torch.save(dict(meta=dict(cfg=f'model = dict(type="MoCoV3", backbone={vit!r})'), state_dict=state), tmp_path / 'a')
+    for frozen in (False, True):
+        model = build(checkpoint=str(tmp_path / 'a'), frozen=frozen)
+        model.init_weights()
+        trained = {name: p.requires_grad for name, p in model.backbone.named_parameters()}
+        assert {'patch_embed.projection.weight', 'pos_embed'} < set(trained) and set(trained.values()) == {not frozen}
+    stages = dict(type='ResNet', depth=18, frozen_stages=1)
+    backbone = build(checkpoint=None, backbone=stages, frozen=False).backbone
+    assert not backbone.layer1[0].conv1.weight.requires_grad and backbone.layer2[0].conv1.weight.requires_grad
+
+
 def test_width_is_found_and_leaves_the_backbone_as_it_is(tmp_path):
     backbone = MODELS.build(backbone_config()).train()
     before = backbone.norm.running_mean.clone()
@@ -67,5 +96,7 @@ def test_a_checkpoint_must_be_named_and_fit(tmp_path):
     other = build(checkpoint=write_checkpoint(tmp_path / 'a.pth'), backbone=backbone_config(batch_free=True))
     with pytest.raises(SetupError, match='3 that the backbone lacks: norm.running_mean'):
         other.init_weights()
+    with pytest.raises(SetupError, match='the backbone of the config cannot be built: .*NoNet is not in'):
+        build(checkpoint=None, backbone=dict(type='NoNet'))
     with pytest.raises(SetupError, match="'none.pth' does not exist"):
         load_backbone(random.backbone, 'none.pth')
