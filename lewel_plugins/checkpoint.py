@@ -142,10 +142,9 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Tuple):
         return tuple(_value(item) for item in node.elts)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        words = {word.arg: _value(word.value) for word in node.keywords}
-        if None in words:
+        if any(word.arg is None for word in node.keywords):
             raise ValueError(f'line {node.lineno} unpacks a value')
-        return dict(*map(_value, node.args), **words)
+        return dict(*map(_value, node.args), **{str(word.arg): _value(word.value) for word in node.keywords})
     return ast.literal_eval(node)  # a constant, a negative number, a set; ValueError for anything else
 
 
@@ -165,6 +164,8 @@ def _check_types(tree: Any, scope: str, path: str | Path) -> None:
                 f'the config in {path} has the type {name!r}, which is in no registry. Modules that a checkpoint names '
                 'are not imported; the custom_imports of a config file are, where the tool takes one'
             )
+        if tree.get('trust_remote_code'):  # of mmpretrain's wrappers of Hugging Face
+            raise SetupError(f'the config in {path} asks for trust_remote_code, and is not built')
         tree = list(tree.values())
     for item in tree if isinstance(tree, (list, tuple)) else ():
         _check_types(item, scope, path)

@@ -197,6 +197,9 @@ def test_a_type_that_is_no_class_of_a_registry_is_not_imported_or_called(tmp_pat
         backbone_config(dict(meta=dict(backbone=dict(type='ResNet', _scope_='planted'))), 'a.pth')
     with pytest.raises(SetupError, match="names the scope 'planted'"):
         config_of(dict(meta=dict(cfg="default_scope = 'planted'\nmodel = dict(type='ImageClassifier')")), 'a.pth')
+    with pytest.raises(SetupError, match='asks for trust_remote_code'):
+        remote = dict(type='ResNet', norm_cfg=dict(type='BN', trust_remote_code=True))
+        backbone_config(dict(meta=dict(backbone=remote)), 'a.pth')
     loader = f'val_dataloader = dict(dataset={bad!r})'
     config_of(dict(meta=dict(cfg=loader)), 'a.pth')  # as long as nobody builds it
     with pytest.raises(SetupError, match='which is in no registry'):
