@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from tool_runs import ROOT, run
 
@@ -78,6 +79,17 @@ def test_detection_trains_and_evaluates(folder):
                  'pascal_voc/AP50', 'pascal_voc/AP75'):  # fmt: skip
         assert 0 <= metrics[name] <= 1, name
     assert done.stdout.count('are there, bit for bit') == 2
+
+
+def test_resolve_writes_checkpoint_and_scaling(folder):
+    words = ('--work-dir', 'resolved', '--resolve', '--auto-scale-lr', '--cfg-options', 'train_dataloader.batch_size=2')
+    done = run(sys.executable, TOOL, 'ssl.pth', FCN, *words, cwd=folder)
+    assert done.returncode == 0, done.stdout[-3000:]
+    config = Path(folder, done.stdout.splitlines()[-1])
+    assert config == folder / 'resolved' / Path(FCN).stem / 'launch' / Path(FCN).name
+    cfg = Config.fromfile(config)
+    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16) and cfg.train_dataloader.batch_size == 2
+    assert cfg.model.backbone.init_cfg.checkpoint == str(config.with_name('backbone.pth'))
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_step(folder):
