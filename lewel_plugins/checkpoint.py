@@ -71,6 +71,9 @@ DEFAULT_SCOPE = 'mmpretrain'
 # Packages whose registries a checkpoint's config may name; mmengine imports the package of a scope.
 _SCOPES = ('mmengine', 'mmpretrain', 'mmdet', 'mmseg', 'lewel_plugins')
 
+# mmdet takes these from mmcv.ops, not from a registry.
+_OPS = ('RoIAlign', 'RoIPool', 'nms', 'soft_nms')
+
 
 def read_tensors(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU: tensors, numbers, text and their containers.
@@ -159,7 +162,7 @@ def _check_types(tree: Any, scope: str, path: str | Path) -> None:
         scope = tree.get('_scope_', scope)
         _check_scope(scope, path)
         name = tree.get('type')
-        if isinstance(name, str) and not _is_registered(name, scope):
+        if isinstance(name, str) and name not in _OPS and not _is_registered(name, scope):
             raise SetupError(
                 f'the config in {path} has the type {name!r}, which is in no registry. Modules that a checkpoint names '
                 'are not imported; the custom_imports of a config file are, where the tool takes one'

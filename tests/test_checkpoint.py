@@ -1,5 +1,6 @@
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -224,6 +225,23 @@ def test_a_config_is_that_of_mmengine():
     )
     text = Config(content).pretty_text
     assert config_of(dict(meta=dict(cfg=text)), 'a').to_dict() == Config.fromstring(text, '.py').to_dict() == content
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py',
+        'mpcl/mpcl-mocov3_vit-small-p16_16xb256-coslr-300e_in1k.py',
+        'smog/smog_swin-tiny_16xb256-adamw-coslr-400e_in1k.py',
+        'benchmarks/mmdetection/coco/mask-rcnn_r50-c4_moco-ms-1x_coco.py',
+    ],
+)
+def test_configs_of_this_repository_are_read(name):
+    if 'mmdetection' in name:
+        pytest.importorskip('mmdet.datasets')
+    cfg = Config.fromfile(Path(__file__).parents[1] / 'configs' / name)
+    read = config_of(dict(meta=dict(cfg=cfg.pretty_text)), name, 'val_dataloader', 'val_cfg', 'test_dataloader')
+    assert read.to_dict() == cfg.to_dict()
 
 
 def test_a_backbone_reads_no_further_file():
