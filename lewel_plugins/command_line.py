@@ -35,7 +35,7 @@ class ConfigOptions(DictAction):
         setattr(namespace, self.dest, options)
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
+def add_config_options(parser: argparse.ArgumentParser, what: str = 'settings of the config to override') -> None:
     """Add ``--cfg-options``; ``args.cfg_options`` is a dict for ``Config.merge_from_dict``."""
     parser.add_argument(
         '--cfg-options',
@@ -43,7 +43,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
-        help='settings of the config to override; a list is key="[a,b]" or key=a,b, without spaces',
+        help=f'{what}; a list is key="[a,b]" or key=a,b, without spaces',
+    )
+
+
+def add_auto_scale_lr(parser: argparse.ArgumentParser) -> None:
+    """Add ``--auto-scale-lr``."""
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help="scale the rate by real batch size / the config's base_batch_size"
     )
 
 

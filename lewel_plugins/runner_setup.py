@@ -110,6 +110,27 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def check_batch(cfg: Config, launcher: str) -> None:
+    """Warn of a batch that is not the one that the config's learning rate was set for, where nothing scales it.
+
+    Args:
+        cfg: The config.
+        launcher: What has started the ranks, whose number its environment tells.
+    """
+    scaling = cfg.get('auto_scale_lr') or {}
+    base = scaling.get('base_batch_size')
+    if base is None or scaling.get('enable'):
+        return
+    names = {'none': '', 'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
+    processes = int(os.environ.get(names[launcher], 1))
+    each = cfg.train_dataloader.batch_size
+    if processes * each != base:
+        _warn(
+            f'a step has {processes} × {each} = {processes * each} images, the learning rate was set for {base}: '
+            f'start as many processes as make {base}, or add --auto-scale-lr'
+        )
+
+
 def set_dataloader_defaults(cfg: Config) -> None:
     """Give the loaders mmpretrain's defaults, where the config does not say otherwise.
 

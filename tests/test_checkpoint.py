@@ -1,8 +1,10 @@
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from tiny import backbone_config as tiny_backbone
 from tiny import randomise
@@ -14,6 +16,8 @@ from lewel_plugins.checkpoint import (
     config_of,
     load_backbone,
     model_config,
+    normalization,
+    read_pretrained,
     read_tensors,
 )
 from lewel_plugins.runner_setup import SetupError
@@ -139,3 +143,129 @@ def test_backbone_of_trainings_and_of_exports(tmp_path):
     )
     with pytest.raises(SetupError, match='a model without a backbone: X'):
         backbone_config(dict(meta=dict(cfg="model = dict(type='X')")), 'a')
+
+
+HOSTILE = {
+    'call': "import os\nos.mkdir({0!r})\nmodel = dict(type='X')",
+    'argument': "model = dict(type='X', backbone=dict(type='ResNet', depth=__import__('os').mkdir({0!r})))",
+    'unpacked': "model = dict(type='X', **__import__('os').mkdir({0!r}))",
+    'item': "model = [__import__('os').mkdir({0!r})]",
+    'key': "model = {{__import__('os').mkdir({0!r}): 1}}",
+    'formatted': 'model = f\'{{__import__("os").mkdir({0!r})}}\'',
+    'template': "model = '{{{{ fileDirname }}}}'[__import__('os').mkdir({0!r})]",
+}
+
+
+@pytest.mark.parametrize('text', HOSTILE.values(), ids=HOSTILE)
+def test_a_config_is_read_and_not_run(tmp_path, text):
+    file, made = tmp_path / 'a.pth', tmp_path / 'hacked'
+    save(file, state_of(MODELS.build(tiny_backbone())), text.format(str(made)))
+    torch.load(file, weights_only=True)  # which cannot tell it from any other text
+    checkpoint = read_tensors(file)
+    for read in (
+        lambda: config_of(checkpoint, file),
+        lambda: backbone_config(checkpoint, file),
+        lambda: normalization(checkpoint),
+    ):
+        with pytest.raises(SetupError, match='holds a config that is more than plain values, and is not run'):
+            read()
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    'type_',
+    ['os.mkdir', 'os', 'mmengine.mkdir_or_exist', 'mmengine.utils.path.mkdir_or_exist', 'planted.Thing', 'planted'],
+)
+@pytest.mark.parametrize('nested', [False, True])
+def test_a_type_that_is_no_class_of_a_registry_is_not_imported_or_called(tmp_path, monkeypatch, type_, nested):
+    """mmengine builds ``dict(type='os.mkdir', path=…)`` by importing ``os`` and calling ``mkdir``."""
+    (tmp_path / 'planted').mkdir()
+    (tmp_path / 'planted' / '__init__.py').write_text(f'import os\nos.mkdir({str(tmp_path / "hacked")!r})\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    bad = dict(type=type_, **{'path' if type_.startswith('os') else 'dir_name': str(tmp_path / 'hacked')})
+    bad = dict(type='ResNet', depth=18, norm_cfg=[bad]) if nested else bad
+    for meta in (
+        dict(cfg=f'model = dict(type="ImageClassifier", backbone={bad!r})'),
+        dict(cfg=f'custom_imports = dict(imports=["planted"])\nmodel = dict(type="ImageClassifier", backbone={bad!r})'),
+        dict(backbone=bad),
+    ):
+        with pytest.raises(SetupError, match=f"has the type '{type_}', which is in no registry"):
+            MODELS.build(backbone_config(dict(meta=meta), 'a.pth'))
+        if 'cfg' in meta:
+            with pytest.raises(SetupError, match='which is in no registry'):
+                build_model(config_of(dict(meta=meta), 'a.pth'), dict(state_dict={}), 'a.pth')
+    with pytest.raises(SetupError, match="names the scope 'planted'"):
+        backbone_config(dict(meta=dict(backbone=dict(type='ResNet', _scope_='planted'))), 'a.pth')
+    with pytest.raises(SetupError, match="names the scope 'planted'"):
+        config_of(dict(meta=dict(cfg="default_scope = 'planted'\nmodel = dict(type='ImageClassifier')")), 'a.pth')
+    with pytest.raises(SetupError, match='asks for trust_remote_code'):
+        remote = dict(type='ResNet', norm_cfg=dict(type='BN', trust_remote_code=True))
+        backbone_config(dict(meta=dict(backbone=remote)), 'a.pth')
+    loader = f'val_dataloader = dict(dataset={bad!r})'
+    config_of(dict(meta=dict(cfg=loader)), 'a.pth')  # as long as nobody builds it
+    with pytest.raises(SetupError, match='which is in no registry'):
+        config_of(dict(meta=dict(cfg=loader)), 'a.pth', 'val_dataloader')
+    assert not (tmp_path / 'hacked').exists()
+
+
+def test_types_of_all_packages_are_known():
+    for type_, scope in (
+        ('ResNet', None), ('mmpretrain.ResNet', None), ('mmpretrain.models.backbones.resnet.ResNet', None),
+        ('ResNet', 'mmpretrain'), ('lewel_plugins.ResNet10', None), ('BN', None),
+    ):  # fmt: skip
+        backbone = dict(type=type_, **({'_scope_': scope} if scope else {}))
+        assert backbone_config(dict(meta=dict(backbone=backbone)), 'a') == backbone
+
+
+def test_a_config_is_that_of_mmengine():
+    content = dict(
+        model=dict(type='ImageClassifier', lrs=[1e-3, -2.5, 3], sizes=((1, 2), (3,)), empty=[], none=None, on=True),
+        data_preprocessor={'mean': [1.0], 'not an identifier': {'a-b': 1, 2: 'two'}},
+        name="it's",
+    )
+    text = Config(content).pretty_text
+    assert config_of(dict(meta=dict(cfg=text)), 'a').to_dict() == Config.fromstring(text, '.py').to_dict() == content
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py',
+        'mpcl/mpcl-mocov3_vit-small-p16_16xb256-coslr-300e_in1k.py',
+        'smog/smog_swin-tiny_16xb256-adamw-coslr-400e_in1k.py',
+        'benchmarks/mmdetection/coco/mask-rcnn_r50-c4_moco-ms-1x_coco.py',
+    ],
+)
+def test_configs_of_this_repository_are_read(name):
+    if 'mmdetection' in name:
+        pytest.importorskip('mmdet.datasets')
+    cfg = Config.fromfile(Path(__file__).parents[1] / 'configs' / name)
+    read = config_of(dict(meta=dict(cfg=cfg.pretty_text)), name, 'val_dataloader', 'val_cfg', 'test_dataloader')
+    assert read.to_dict() == cfg.to_dict()
+
+
+def test_a_backbone_reads_no_further_file():
+    """A nested ``init_cfg`` would have mmengine load the file that it names."""
+    bad = dict(type='Pretrained', checkpoint='planted.pth')
+    backbone = dict(type='ResNet', depth=18, norm_cfg=dict(type='BN', init_cfg=[bad]), init_cfg=bad)
+    found = backbone_config(dict(meta=dict(backbone=backbone)), 'a')
+    assert found == dict(type='ResNet', depth=18, norm_cfg=dict(type='BN', init_cfg=None))
+
+
+def test_what_is_named_by_address_runs_no_code_either(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    file = tmp_path / 'hub' / 'checkpoints' / 'net-1.pth'
+    file.parent.mkdir(parents=True)
+    content = {'backbone.a': torch.arange(3), 'bad': _Malicious(tmp_path / 'hacked')}
+    torch.save(content, file)
+    monkeypatch.setattr('lewel_plugins.checkpoint.get_torchvision_models', lambda: {'net': 'https://x.org/net-1.pth'})
+    for address in ('torchvision://net', 'https://x.org/net-1.pth'):
+        _, state = read_pretrained(address, 'backbone')
+        assert list(state) == ['a'] and torch.equal(state['a'], torch.arange(3))
+    assert not (tmp_path / 'hacked').exists()
+    for address, message in (
+        ('torchvision://none', "torchvision has no weights 'none'"),
+        ('open-mmlab://x', 'open-mmlab://x is not read: download it'),
+    ):
+        with pytest.raises(SetupError, match=message):
+            read_pretrained(address)

@@ -1,6 +1,7 @@
 """What happens to a config before mmengine's Runner sees it."""
 
 import os
+import warnings
 
 import pytest
 import torch
@@ -212,3 +213,19 @@ def test_prepare_changes_nothing_where_there_is_an_accelerator(cfg, monkeypatch)
     before = cfg.to_dict()
     runner_setup.prepare(cfg, 'slurm')
     assert cfg.to_dict() == {**before, 'launcher': 'slurm'}
+
+
+def test_a_batch_that_the_rate_was_not_set_for_is_named(monkeypatch):
+    cfg = Config(dict(train_dataloader=dict(batch_size=32), auto_scale_lr=dict(base_batch_size=256)))
+    with pytest.warns(UserWarning, match=r'1 × 32 = 32 images, the learning rate was set for 256: .*--auto-scale-lr'):
+        runner_setup.check_batch(cfg, 'none')
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.warns(UserWarning, match=r'2 × 32 = 64 images'):
+        runner_setup.check_batch(cfg, 'pytorch')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        monkeypatch.setenv('WORLD_SIZE', '8')
+        runner_setup.check_batch(cfg, 'pytorch')
+        runner_setup.enable_auto_scale_lr(cfg)
+        runner_setup.check_batch(cfg, 'none')
+        runner_setup.check_batch(Config(dict(train_dataloader=dict(batch_size=3))), 'none')

@@ -2,20 +2,22 @@
 
 CONFIG is a list of protocols, such as configs/benchmarks/evaluation_garment-scenes.py. ``knn``, ``linear`` and
 ``pictures`` share features that are extracted once; every other protocol is a command of CONFIG that writes its numbers
-to a json. Writes evaluation.md, evaluation.json and the pictures. What is done already is not done again.
+to a json. Writes evaluation.md, evaluation.json and the pictures. What is done already is not done again, unless the
+checkpoint, the seed, a config or an option has changed.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -32,7 +34,7 @@ from lewel_plugins.comparison.run import flatten
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.feature_metric import FeatureSet
 from lewel_plugins.evaluation.knn import knn_classes, nearest
-from lewel_plugins.evaluation.linear_probe import build_classifier, linear_probe
+from lewel_plugins.evaluation.linear_probe import build_classifier, dropped_steps, linear_probe
 from lewel_plugins.runner_setup import SetupError
 from lewel_plugins.visualization.confusion_matrix import confusion_matrix, draw_confusion_matrix
 from lewel_plugins.visualization.embedding_map import map_embeddings
@@ -41,6 +43,20 @@ from lewel_plugins.visualization.neighbours import Neighbours, draw_neighbours
 
 TOOLS = Path(__file__).resolve().parent
 ON_FEATURES = ('knn', 'linear', 'pictures')
+
+
+class Measured(NamedTuple):
+    """What protocols have come to.
+
+    Attributes:
+        metrics: By protocol.
+        failed: Messages by protocol.
+        pictures: That commands have drawn.
+    """
+
+    metrics: dict[str, Any]
+    failed: dict[str, str]
+    pictures: list[Path]
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +69,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='some of them (default: all)')
     parser.add_argument('--seed', type=int, default=0, help='of splits, heads and orders (0)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write evaluation.json to this file, too')
-    add_config_options(parser)  # of the linear evaluation's config
+    add_config_options(
+        parser,
+        "override settings: KEY=VALUE in the linear evaluation's config, whose images k-NN and pictures share; "
+        'PROTOCOL.KEY=VALUE in the config of a command, as its --cfg-options',
+    )
     return parser.parse_args()
 
 
@@ -128,6 +148,9 @@ class Frozen:
 
     def linear(self) -> dict[str, Any]:
         """Accuracy with the first learning rate, and by rate."""
+        dropped = dropped_steps(self.cfg)
+        if dropped:
+            print(f'linear: training images as in validation, without {", ".join(dropped)}', flush=True)
         first = self.linear_results[0]
         by_rate = {f'{result.lr:g}': result.top1 for result in self.linear_results}
         return dict(top1=first.top1, top5=first.top5, top1_by_rate=by_rate)
@@ -166,21 +189,66 @@ class Frozen:
         draw_neighbours(lines, title).savefig(self.out / 'neighbours.png')
 
 
-def run_command(command: str, values: dict[str, Any], log: Path) -> dict[str, Any]:
-    """Run a protocol's command; the numbers that it wrote.
+def fill(command: str, values: dict[str, Any]) -> list[str]:
+    """Words of a command, with its placeholders filled in.
 
     Raises:
-        SetupError: It failed, wrote no numbers, or has an unknown placeholder.
+        SetupError: It has an unknown placeholder.
     """
     try:
-        words = [word.format_map(values) for word in shlex.split(command)]
+        return [word.format_map(values) for word in shlex.split(command)]
     except KeyError as error:
         known = ', '.join(f'{{{name}}}' for name in values)
         raise SetupError(f'unknown placeholder {{{error.args[0]}}}; known are {known}') from None
-    Path(values['json']).unlink(missing_ok=True)
+
+
+def contents(command: str, configs: Path) -> list[str]:
+    """What the files that a command names hold: configs with all that they inherit, of other files a digest."""
+    found = []
+    for word in shlex.split(command):
+        file = word.replace('{configs}', str(configs))
+        if not os.path.isfile(file):
+            continue
+        found.append(provenance.file_digest(file))
+        if file != word and file.endswith('.py'):
+            try:
+                found.append(runner_setup.load_config(file).pretty_text)
+            except Exception:  # it inherits from a package that is not installed: the command will say so
+                print(f'{file} cannot be read here', flush=True)
+    return found
+
+
+def split_options(options: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """``--cfg-options`` of the linear evaluation's config, and of each command the words that hand over its own."""
+    own: dict[str, Any] = {}
+    commands: dict[str, list[str]] = {}
+    for key, value in options.items():
+        name, _, rest = key.partition('.')
+        if name in names and rest:
+            commands.setdefault(name, ['--cfg-options']).append(f'{rest}={option_text(value)}')
+        else:
+            own[key] = value
+    return own, commands
+
+
+def option_text(value: Any) -> str:
+    """A value as ``--cfg-options`` takes it."""
+    if isinstance(value, (list, tuple)):
+        left, right = '[]' if isinstance(value, list) else '()'
+        return f'{left}{",".join(map(option_text, value))}{right}'
+    return str(value)
+
+
+def run_command(words: Sequence[str], output: Path, log: Path) -> dict[str, Any]:
+    """Run a protocol's command; the numbers that it wrote.
+
+    Raises:
+        SetupError: It failed, or wrote no numbers.
+    """
+    output.unlink(missing_ok=True)
     with log.open('w', encoding='utf-8') as file:
         done = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT)
-    found = read_json(Path(values['json']))
+    found = read_json(output)
     if done.returncode or not isinstance(found, dict):
         tail = log.read_text(encoding='utf-8', errors='replace').strip().splitlines()[-1:] or ['no output']
         raise SetupError(f'exit code {done.returncode}: {tail[0]} (all of it in {log})')
@@ -200,58 +268,64 @@ def protocols_of(suite: Config, wanted: Sequence[str] | None) -> list[str]:
 
 
 def markdown(record: dict[str, Any], pictures: Sequence[Path]) -> str:
-    """The table, where it comes from, and the pictures."""
+    """The table, where it comes from, and the pictures, by their paths from where the text will be."""
     lines = [f'# Evaluation of {record["checkpoint"]}', '', '| protocol | measure | value |', '|---|---|---|']
     for name, metrics in record['evaluation'].items():
         numbers = flatten({k: v for k, v in metrics.items() if k not in ('seed', 'seconds')})
         lines += [f'| {name} | {measure} | {value:.2f} |' for measure, value in numbers.items()]
     lines += ['', f'Seed {record["seed"]}; {record["commit"]}; {record["machine"]}; {record["date"]}.', '']
+    if record['options']:
+        said = ', '.join(f'{key}={option_text(value)}' for key, value in record['options'].items())
+        lines += [f'With {said}, each in the configs of its own protocols only.', '']
     lines += [f'- {name} failed: {reason}' for name, reason in record['failed'].items()]
-    lines += [f'![{picture.stem}]({picture.name})' for picture in pictures]
+    lines += [f'![{picture.stem}](<{picture.as_posix()}>)' for picture in pictures]
     return '\n'.join(lines) + '\n'
 
 
-def measure_all(args: argparse.Namespace, suite: Config, checkpoint: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Metrics and failures by protocol."""
+def measure_all(args: argparse.Namespace, suite: Config, checkpoint: Path) -> Measured:
+    """Run the protocols that have not been run before."""
     names = protocols_of(suite, args.protocols)
-    frozen = Frozen(suite, checkpoint, args.seed, args.out, args.cfg_options)
-    digest = provenance.file_digest(checkpoint)
-    entries = {entry.name: entry for entry in suite.get('commands', [])}
-    found: dict[str, Any] = {}
-    failed: dict[str, str] = {}
+    commands = {entry.name: entry.command for entry in suite.get('commands', [])}
+    own, options = split_options(args.cfg_options, list(commands))
+    frozen = Frozen(suite, checkpoint, args.seed, args.out, own)
+    configs = Path(suite.filename).resolve().parent
+    source = [provenance.file_digest(checkpoint), args.seed]
+    done = Measured({}, {}, [])
     for name in names:
+        command = commands.get(name)
+        job = [command, contents(command, configs), options.get(name)] if command else [frozen.cfg, suite]
+        text = json.dumps([*source, *(each.pretty_text if isinstance(each, Config) else each for each in job)])
+        asked = hashlib.sha256(text.encode()).hexdigest()
+        # A folder of its own for everything that differs: commands go on from what they find there.
+        out = args.out / f'{name}-{asked[:10]}'
         note = args.out / f'{name}.done.json'
-        job = entries[name].command if name in entries else frozen.cfg.pretty_text + suite.pretty_text
-        asked = hashlib.sha256(json.dumps([digest, args.seed, job]).encode()).hexdigest()
         before = read_json(note)
         if isinstance(before, dict) and before.get('digest') == asked:
             print(f'{name}: done before', flush=True)
-            found[name] = before['metrics']
-            continue
-        print(f'{name} ...', flush=True)
-        start = time.monotonic()
-        values = dict(
-            python=sys.executable,
-            tools=TOOLS,
-            configs=Path(suite.filename).resolve().parent,
-            checkpoint=checkpoint,
-            out=args.out / name,
-            json=args.out / f'{name}.json',
-            seed=args.seed,
-        )
-        run: Callable[[], dict[str, Any]] = (
-            (lambda: run_command(job, values, args.out / f'{name}.log')) if name in entries else getattr(frozen, name)  # noqa: B023
-        )
-        try:
-            found[name] = run()
-        except (SetupError, ValueError) as error:
-            if name not in entries:
-                raise
-            failed[name] = str(error)
-            print(f'{name} failed: {error}', flush=True)
-            continue
-        write_json(note, dict(digest=asked, metrics=found[name], seconds=time.monotonic() - start))
-    return found, failed
+            done.metrics[name] = before['metrics']
+        else:
+            print(f'{name} ...', flush=True)
+            start = time.monotonic()
+            try:
+                if command:
+                    values: dict[str, Any] = dict(
+                        python=sys.executable, tools=TOOLS, configs=configs, checkpoint=checkpoint, out=out,
+                        json=args.out / f'{name}.json', seed=args.seed,
+                    )  # fmt: skip
+                    words = fill(command, values) + options.get(name, [])
+                    metrics = run_command(words, values['json'], args.out / f'{name}.log')
+                else:
+                    metrics = getattr(frozen, name)()
+            except (SetupError, ValueError) as error:
+                if not command:
+                    raise
+                done.failed[name] = str(error)
+                print(f'{name} failed: {error}', flush=True)
+                continue
+            done.metrics[name] = metrics
+            write_json(note, dict(digest=asked, metrics=metrics, seconds=time.monotonic() - start))
+        done.pictures.extend(sorted(out.rglob('*.png')))
+    return done
 
 
 def main() -> None:
@@ -264,7 +338,7 @@ def main() -> None:
         checkpoint = random_checkpoint(args.checkpoint, args.seed, args.out)
     elif not checkpoint.is_file():
         raise SetupError(f'checkpoint {args.checkpoint!r} does not exist')
-    found, failed = measure_all(args, suite, checkpoint)
+    done = measure_all(args, suite, checkpoint)
     record = dict(
         checkpoint=str(args.checkpoint),
         config=args.config,
@@ -272,16 +346,18 @@ def main() -> None:
         commit=provenance.commit(),
         machine=provenance.machine(),
         date=provenance.now(),
-        evaluation=found,
-        failed=failed,
+        options=args.cfg_options,
+        evaluation=done.metrics,
+        failed=done.failed,
     )
-    text = markdown(record, sorted(args.out.glob('*.png')))
+    pictures = [*sorted(args.out.glob('*.png')), *done.pictures]
+    text = markdown(record, [picture.relative_to(args.out) for picture in pictures])
     write_text(args.out / 'evaluation.md', text)
-    for path in filter(None, (args.out / 'evaluation.json', None if failed else args.json)):
+    for path in filter(None, (args.out / 'evaluation.json', None if done.failed else args.json)):
         write_json(path, record)
     print(text)
-    if failed:
-        raise SetupError(f'{", ".join(failed)} failed; run it again to go on')
+    if done.failed:
+        raise SetupError(f'{", ".join(done.failed)} failed; run it again to go on')
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 import argparse
 
 from lewel_plugins import runner_setup
-from lewel_plugins.command_line import add_config_options, add_launcher, set_local_rank
+from lewel_plugins.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,9 +21,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the device has it)')
     parser.add_argument('--no-validate', action='store_true', help='no validation during training')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help="scale the rate by real batch size / the config's base_batch_size"
-    )
+    add_auto_scale_lr(parser)
     add_config_options(parser)
     add_launcher(parser)
     args = parser.parse_args()
@@ -43,6 +41,7 @@ def main() -> None:
         runner_setup.enable_amp(cfg)
     if args.auto_scale_lr:
         runner_setup.enable_auto_scale_lr(cfg)
+    runner_setup.check_batch(cfg, args.launcher)
     checkpoint = runner_setup.set_resume(cfg, args.resume)
     runner_setup.prepare(cfg, args.launcher)
     runner = runner_setup.build_runner(cfg)

@@ -17,9 +17,10 @@ from pathlib import Path
 from mmengine.config import Config
 
 from lewel_plugins import transfer
-from lewel_plugins.command_line import add_config_options
+from lewel_plugins.command_line import add_auto_scale_lr, add_config_options
 from lewel_plugins.comparison.files import write_json, write_text
-from lewel_plugins.runner_setup import SetupError, load_config
+from lewel_plugins.runner_setup import SetupError, enable_auto_scale_lr, load_config
+from lewel_plugins.work_dir import settle_inputs
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -33,6 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, help="instead of the configs'")
     parser.add_argument('--pictures', action='store_true', help='draw predictions.png into the folder of each config')
     parser.add_argument('--resolve', action='store_true', help='train nothing: write the configs, and print where')
+    add_auto_scale_lr(parser)
     add_config_options(parser)
     return parser.parse_args()
 
@@ -49,19 +51,18 @@ def run(*command: str | Path) -> None:
         raise SetupError(f'failed: {" ".join(words)}')
 
 
-def resolve(cfg: Config, work_dir: Path) -> Path:
-    """Write the config with its checkpoint, and return where.
+def resolve(cfg: Config, checkpoint: str, work_dir: Path) -> Path:
+    """Write the config, and beside it the backbone that it starts from; return where the config is.
 
     Raises:
-        SetupError: The folder holds another run.
+        SetupError: The folder holds another run; or the checkpoint is missing or has no backbone.
     """
+    random = checkpoint == transfer.RANDOM
     config = work_dir / 'launch' / Path(cfg.filename).name
-    if config.exists() and config.read_text(encoding='utf-8') != cfg.pretty_text:
-        raise SetupError(
-            f'{work_dir} holds a run from another checkpoint or config: give another --work-dir, or remove it'
-        )
-    if not config.exists():
-        write_text(config, cfg.pretty_text)
+    backbone = None if random else transfer.read_backbone(checkpoint)
+    settle_inputs(work_dir, cfg, None if random else checkpoint)
+    transfer.set_checkpoint(cfg, backbone, config.with_name('backbone.pth'))
+    write_text(config, cfg.pretty_text)
     return config
 
 
@@ -79,23 +80,25 @@ def train(config: Path, work_dir: Path) -> None:
 
 def main() -> None:
     args = parse_args()
-    metrics: dict[str, float] = {}
+    by_config: dict[str, dict[str, float]] = {}
     for path in args.configs:
         cfg = load_config(path)
         cfg.merge_from_dict(args.cfg_options)
-        transfer.set_checkpoint(cfg, args.checkpoint)
         if args.seed is not None:
             cfg.merge_from_dict({'randomness.seed': args.seed})
+        if args.auto_scale_lr:
+            enable_auto_scale_lr(cfg)
         work_dir = args.work_dir / Path(path).stem
-        config = resolve(cfg, work_dir)
+        config = resolve(cfg, args.checkpoint, work_dir)
         if args.resolve:
             print(config)
             continue
         train(config, work_dir)
-        metrics.update(transfer.last_metrics(work_dir))
+        by_config[Path(path).stem] = transfer.last_metrics(work_dir)
         if args.pictures:
             out = work_dir / 'predictions.png'
             run(TOOLS / 'analysis' / 'predictions.py', config, transfer.last_checkpoint(work_dir), '--out', out)
+    metrics = transfer.merge_metrics(by_config)
     for name, value in metrics.items():
         print(f'{name}: {value:.4f}')
     if args.out and metrics:

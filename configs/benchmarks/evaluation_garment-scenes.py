@@ -1,4 +1,5 @@
-# All protocols on garment scenes: tools/evaluate.py FILE CHECKPOINT --out DIR.
+# Frozen features and few labels on garment scenes, minutes: tools/evaluate.py FILE CHECKPOINT --out DIR.
+# evaluation-transfer_garment-scenes.py adds detection and segmentation, evaluation-all_garment-scenes.py all the rest.
 # Of frozen features, `linear` names images and recipe; the first of `lrs` counts, the others show how much it matters.
 linear = 'linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
 lrs = (0.4, 0.04, 4.0)

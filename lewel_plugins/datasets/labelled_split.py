@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 from lewel_plugins.registry import DATASETS
 from lewel_plugins.seeding import derive_seed
 
+_DRAWN = '# fraction '  # what a drawn list starts with
+
 
 @DATASETS.register_module()
 class LabelledSplit(Dataset):
@@ -46,7 +48,7 @@ class LabelledSplit(Dataset):
             info = self.dataset.get_data_info(i)
             names.append('/'.join(Path(info['img_path']).parts[-2:]) if 'img_path' in info else str(i))
             labels.append(int(info['gt_label']))
-        header = f'# fraction {fraction}, seed {seed}, of {len(names)} images'
+        header = f'{_DRAWN}{fraction}, seed {seed}, of {len(names)} images'
         if not path.exists():
             if fraction is None:
                 raise FileNotFoundError(f'{path} does not exist, and no fraction says how to draw it')
@@ -78,6 +80,11 @@ class LabelledSplit(Dataset):
         return self.dataset[self.indices[idx]]
 
 
+def is_given_list(path: Path) -> bool:
+    """Whether a list is there that was not drawn here, such as SimCLR's."""
+    return path.is_file() and not path.read_text(encoding='utf-8').startswith(_DRAWN)
+
+
 def draw_balanced(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
     """Indices of the same share of every class, rounded, and of at least one image; in rising order."""
     rng = np.random.default_rng(derive_seed(seed))
@@ -99,7 +106,7 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 def _read(path: Path, names: Sequence[str], header: str | None) -> list[int]:
     lines = path.read_text(encoding='utf-8').splitlines()
-    if header and lines and lines[0].startswith('# fraction ') and lines[0] != header:
+    if header and lines and lines[0].startswith(_DRAWN) and lines[0] != header:
         raise ValueError(f'{path} was drawn with other settings ({lines[0][2:]}) than asked for ({header[2:]})')
     entries = [line.split('#')[0].strip() for line in lines]
     entries = [entry for entry in entries if entry]

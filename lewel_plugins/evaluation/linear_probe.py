@@ -47,6 +47,25 @@ def build_classifier(cfg: Config, seed: int) -> Any:
     return model
 
 
+def base_batch_size(cfg: Config) -> int:
+    """Images a step over all processes: those that the config's learning rate was set for, where it says so."""
+    return (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or cfg.train_dataloader.batch_size
+
+
+def dropped_steps(cfg: Config) -> list[str]:
+    """What the config does to training images only, which features that are extracted once leave out.
+
+    Types of the transforms that the validation's pipeline lacks, and of a data preprocessor that makes random views.
+    """
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    kept = cfg.val_dataloader.dataset.get('pipeline') or []
+    steps = [step.type for step in dataset.get('pipeline') or [] if step not in kept]
+    preprocessor = model_config(cfg).get('data_preprocessor') or {}
+    return [*steps, preprocessor['type']] if preprocessor.get('views') else steps
+
+
 def check_fast(cfg: Config) -> None:
     """Raise SetupError if the config trains more than a linear classifier on frozen features."""
     model, wrapper = cfg.model, cfg.optim_wrapper
@@ -71,8 +90,10 @@ def linear_probe(
     """Train the head of a linear evaluation config on features, with several learning rates at once.
 
     Optimizer, schedule, order of the images, batches and first weights are those that the config has in
-    ``tools/train.py`` with the same seed on one process, so that the result is that of the slow way on images without
-    augmentation, to within rounding. All learning rates share one matrix product a step.
+    ``tools/train.py`` with the same seed on as many processes as it is made for, so that the result is that of the
+    slow way on images without augmentation, to within rounding (and, where an epoch does not divide by the number of
+    processes, the few images that fill it up). A step has the whole batch of all of them,
+    ``auto_scale_lr.base_batch_size``. All learning rates share one matrix product a step.
 
     Args:
         cfg: Linear evaluation config, see :func:`check_fast`.
@@ -127,7 +148,7 @@ def _order(cfg: Config, size: int, seed: int) -> tuple[Callable[[int], Tensor], 
         sampler.set_epoch(epoch)
         return torch.tensor(list(sampler))
 
-    return of_epoch, loader.batch_size
+    return of_epoch, base_batch_size(cfg)
 
 
 def _wrapper(cfg: Config, fc: nn.Module, lr: float) -> OptimWrapper:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from toy_classifier import linear_config, write_checkpoint
 
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
-from lewel_plugins.evaluation.linear_probe import build_classifier, linear_probe
+from lewel_plugins.evaluation.linear_probe import build_classifier, dropped_steps, linear_probe
 from lewel_plugins.runner_setup import SetupError
 
 pytestmark = pytest.mark.core
@@ -65,6 +66,37 @@ def test_learning_rates_do_not_see_each_other(tmp_path):
         torch.testing.assert_close(result.weight, alone.weight, rtol=1e-4, atol=1e-6)
         assert torch.equal(result.predictions, alone.predictions)
     assert not torch.allclose(together[0].weight, together[1].weight)
+
+
+def test_a_step_has_the_whole_batch_of_the_recipe(tmp_path):
+    """Of a recipe for several processes the loader has one's share, the rate is that of all of them."""
+    checkpoint = write_checkpoint(tmp_path / 'a.pth')
+    whole = linear_config(tmp_path / 'whole', checkpoint)  # batches of 8
+    share = linear_config(tmp_path / 'x', checkpoint, **{'train_dataloader.batch_size': 2})
+    share.auto_scale_lr = dict(base_batch_size=8)
+    head, bank, query = features(whole)
+    (expected,) = linear_probe(whole, head, bank, query, [0.05], seed=0)
+    (found,) = linear_probe(share, head, bank, query, [0.05], seed=0)
+    assert torch.equal(found.weight, expected.weight)
+    share.pop('auto_scale_lr')
+    (small,) = linear_probe(share, head, bank, query, [0.05], seed=0)
+    assert not torch.allclose(small.weight, expected.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_done_to_training_images_only_is_named():
+    steps = [dict(type=name) for name in ('LoadRGB', 'RandomResizedCrop', 'RandomFlip', 'PackInputs')]
+    cfg = Config(
+        dict(
+            model=dict(type='X'),
+            train_dataloader=dict(dataset=dict(dataset=dict(dataset=dict(pipeline=steps)))),
+            val_dataloader=dict(dataset=dict(pipeline=[steps[0], dict(type='ResizeEdge'), steps[3]])),
+        )
+    )
+    assert dropped_steps(cfg) == ['RandomResizedCrop', 'RandomFlip']
+    cfg.data_preprocessor = dict(type='BatchViews', views=[dict(size=8)])
+    cfg.val_dataloader.dataset.pipeline = steps
+    assert dropped_steps(cfg) == ['BatchViews']
+    assert dropped_steps(Config(dict(cfg.to_dict(), data_preprocessor=dict(type='ClsDataPreprocessor')))) == []
 
 
 def test_features_are_those_of_the_dataset_in_its_order(tmp_path):

@@ -16,8 +16,9 @@ LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garm
 SEMI = ROOT / 'configs/benchmarks/semi/lewel-semi-10pct_1xb64-steplr-50e_garment-scenes.py'
 SVM = ROOT / 'configs/benchmarks/svm/msbreg-svm_garment-scenes-multi.py'
 METHOD = ROOT / 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
-EVALUATE, CLASSIFY, VOC_SVM = (
-    str(ROOT / 'tools' / name) for name in ('evaluate.py', 'benchmarks/classification.py', 'benchmarks/voc_svm.py')
+EVALUATE, CLASSIFY, VOC_SVM, SPEED = (
+    str(ROOT / 'tools' / name)
+    for name in ('evaluate.py', 'benchmarks/classification.py', 'benchmarks/voc_svm.py', 'benchmarks/linear_speed.py')
 )
 
 
@@ -30,8 +31,15 @@ def folder(tmp_path_factory) -> Path:
     multi = SceneConfig(kind='multi', size=48, num_train=60, num_val=40, scale=(0.3, 0.6))
     make_scenes(multi, garments, root / 'multi', 1)
     writes = 'import json, sys; json.dump(dict(seed=int(sys.argv[1]), ap=42.0), open(sys.argv[2], "w"))'
+    (root / 'base.py').write_text('a = 1\n')
+    (root / 'child.py').write_text("_base_ = './base.py'\n")
+    draws = (
+        'import json, os, sys; os.makedirs(sys.argv[1] + "/a task"); json.dump(dict(options=len(sys.argv[4:])), '
+        'open(sys.argv[2], "w")); open(sys.argv[1] + "/a task/predictions.png", "wb").close(); print(sys.argv[4:])'
+    )
     commands = [
         dict(name='works', command=f"{{python}} -c '{writes}' {{seed}} {{json}}"),
+        dict(name='draws', command=f"{{python}} -c '{draws}' {{out}} {{json}} {{configs}}/child.py"),
         dict(name='fails', command='{python} -c \'import sys; sys.exit("no such data")\' {checkpoint}'),
     ]
     entries = dict(linear=str(LINEAR), lrs=(0.4, 0.04), knn=dict(k=(1, 5, 500), temperature=0.07), commands=commands)
@@ -65,12 +73,16 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
         assert (out / f'{name}.png').read_bytes().startswith(b'\x89PNG')
     record = json.loads((out / 'evaluation.json').read_text())
     found = record['evaluation']
-    assert set(found) == {'knn', 'linear', 'pictures', 'works'} and set(record['failed']) == {'fails'}
+    assert set(found) == {'knn', 'linear', 'pictures', 'works', 'draws'} and set(record['failed']) == {'fails'}
     assert set(found['knn']) == {'top1_k1', 'top1_k5'}  # 500 is more than there are
     assert found['works'] == dict(seed=1, ap=42.0)
     assert found['linear']['top1'] == found['linear']['top1_by_rate']['0.4']
     assert 0 < found['linear']['top1'] <= 100 and 10 < found['knn']['top1_k1'] <= 100
-    assert f'| linear | top1 | {found["linear"]["top1"]:.2f} |' in (out / 'evaluation.md').read_text()
+    text = (out / 'evaluation.md').read_text()
+    assert f'| linear | top1 | {found["linear"]["top1"]:.2f} |' in text
+    (drawn,) = out.glob('*/*/predictions.png')
+    assert f'![predictions](<{drawn.parts[-3]}/a task/predictions.png>)' in text
+    assert '![confusion](<confusion.png>)' in text
 
     weights = torch.load(out / 'random_seed1.pth', weights_only=False)['state_dict']
     assert all(name.startswith('backbone.') for name in weights)
@@ -78,6 +90,22 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     assert again.returncode == 0, again.stdout[-3000:]
     assert again.stdout.count('done before') == 3
     assert json.loads((folder / 'copy.json').read_text())['evaluation']['knn'] == found['knn']
+
+    # A config that a command inherits from has changed, or its options have.
+    def redrawn(*options: str) -> dict:
+        done = evaluate(folder, '--protocols', 'draws', '--cfg-options', *options)
+        assert done.returncode == 0 and 'draws ...' in done.stdout, done.stdout[-3000:]
+        again = evaluate(folder, '--protocols', 'draws', '--cfg-options', *options)
+        assert again.returncode == 0 and 'draws: done before' in again.stdout
+        return json.loads((out / 'evaluation.json').read_text())
+
+    (folder / 'base.py').write_text('a = 2\n')
+    assert redrawn('train_cfg.max_epochs=2')['evaluation']['draws'] == dict(options=0)
+    assert redrawn('draws.x.y=[1,2]', 'draws.z=a b')['evaluation']['draws'] == dict(options=3)
+    assert (out / 'draws.log').read_text() == "['--cfg-options', 'x.y=[1,2]', 'z=a b']\n"
+    assert 'draws.x.y=[1,2]' in (out / 'evaluation.md').read_text()
+    assert len(list(out.glob('*/*/predictions.png'))) == 3
+    assert (out / 'evaluation.md').read_text().count('predictions.png') == 1
 
     unknown = evaluate(folder, '--protocols', 'detection')
     assert unknown.returncode == 1
@@ -105,16 +133,64 @@ def test_linear_and_semi_supervised_training(folder):
     lines = (split.with_name('tenth_seed2.txt')).read_text().splitlines()
     assert lines[0] == '# fraction 0.1, seed 2, of 120 images' and 10 <= len(lines) - 1 <= 16
 
+    # Another checkpoint, and another seed, neither go on from that run nor have its result.
+    other = torch.load(checkpoint, weights_only=True)
+    other['state_dict'] = {name: tensor + 0.01 for name, tensor in other['state_dict'].items()}
+    torch.save(other, folder / 'other.pth')
+    for path, seed, message in (
+        (str(folder / 'other.pth'), '2', f'holds a run from checkpoint {checkpoint} (sha256 '),
+        (checkpoint, '1', 'holds a run from seed 2, not 1: give another --work-dir'),
+    ):
+        arguments = [str(SEMI), path, '--work-dir', str(folder / 'semi'), '--seed', seed]
+        done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
+        assert done.returncode == 1 and f'error: {folder / "semi"} {message}' in done.stdout, done.stdout[-3000:]
+
+    # A given list is that of every seed. The batch is half of that the rate is for.
+    given = folder / 'given.txt'
+    given.write_text('\n'.join(lines[1:]) + '\n')
+    words[2] = f'{semi[1]}={given}'
+    arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'given'), '--seed', '1']
+    done = run(sys.executable, CLASSIFY, *arguments, *words, 'train_dataloader.batch_size=32', cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert 'a step has 1 × 32 = 32 images, the learning rate was set for 64' in done.stdout
+    assert list(folder.glob('given*.txt')) == [given]
+    words += ['train_dataloader.batch_size=32']
+    done = run(sys.executable, CLASSIFY, *arguments, '--auto-scale-lr', *words, cwd=ROOT)
+    assert done.returncode == 1 and 'holds a run from another config (' in done.stdout and 'enable=True' in done.stdout
+    arguments[3] = str(folder / 'scaled')
+    done = run(sys.executable, CLASSIFY, *arguments, '--auto-scale-lr', *words, cwd=ROOT)
+    assert done.returncode == 0 and 'a step has' not in done.stdout, done.stdout[-3000:]
+    assert 'LR is set based on batch size of 64 and the current batch size is 32' in done.stdout
+
+    given.write_text('nothing/here.jpg\n')
+    arguments[3] = str(folder / 'bad')
+    done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
+    assert done.returncode == 1 and 'error: 1 of 1 entries of' in done.stdout, done.stdout[-3000:]
+
     fast = run(
         sys.executable, CLASSIFY, str(LINEAR), checkpoint, '--fast', '--lrs', '0.04', '0.4',
         '--json', str(folder / 'fast.json'), *options(folder), cwd=ROOT,
     )  # fmt: skip
     assert fast.returncode == 0, fast.stdout[-3000:]
     found = json.loads((folder / 'fast.json').read_text())
+    assert 'training images as in validation' not in fast.stdout  # this recipe has no augmentation
+    assert found['checkpoint'] == checkpoint and len(found['checkpoint_sha256']) == 64 and found['commit']
     assert list(found['by_rate']) == ['0.04', '0.4'] and found['top1'] == found['by_rate']['0.04']['top1']
 
+    # The loader has a process's share of the recipe's batch.
+    speed = run(
+        sys.executable, SPEED, str(LINEAR), checkpoint, '--epochs', '1', '--json', str(folder / 'speed.json'),
+        *options(folder), 'train_dataloader.batch_size=16', cwd=ROOT,
+    )  # fmt: skip
+    assert speed.returncode == 0, speed.stdout[-3000:]
+    found = json.loads((folder / 'speed.json').read_text())
+    assert found['checkpoint'] == checkpoint and found['seed'] == 0 and found['commit'] and found['speed_up'] > 0
+    (row,) = found['rates']
+    assert row['lr'] == 0.4 and row['top1_fast'] == pytest.approx(row['top1_slow']) and row['difference'] < 1e-4
+
     svm = run(
-        sys.executable, VOC_SVM, str(SVM), checkpoint, '--json', str(folder / 'svm.json'), '--cfg-options',
+        sys.executable, VOC_SVM, str(SVM), checkpoint, '--json', str(folder / 'svm.json'), '--seed', '5',
+        '--cfg-options',
         *(f'{name}_dataloader.{what}' for name in ('train', 'test')
           for what in (f'dataset.data_root={folder / "multi" / "VOC2007"}', 'num_workers=0')),
         'svm.shots=1,2', 'svm.draws=2', 'svm.costs=0.1,1.0', cwd=ROOT,
@@ -122,6 +198,7 @@ def test_linear_and_semi_supervised_training(folder):
     assert svm.returncode == 0, svm.stdout[-3000:]
     found = json.loads((folder / 'svm.json').read_text())
     assert len(found['full']['ap']) == len(found['full']['cost']) == 10 and set(found['low_shot']) == {'1', '2'}
+    assert found['checkpoint'] == checkpoint and found['seed'] == 5 and found['commit'] and found['date']
     assert 0 < found['low_shot']['1']['map'] < 100 and f'| all | {found["full"]["map"]:.2f} |' in svm.stdout
 
 

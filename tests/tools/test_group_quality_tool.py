@@ -10,6 +10,8 @@ from tool_runs import ROOT, run
 from toy_runner import toy_config
 
 TOOL = str(ROOT / 'tools' / 'analysis' / 'group_quality.py')
+# A checkpoint's custom_imports are not imported, so that the toy images must be known before.
+START = f'import runpy, sys, toy_runner; sys.argv = sys.argv[1:]; runpy.run_path({TOOL!r}, run_name="__main__")'
 
 
 def write_checkpoint(path) -> None:
@@ -23,7 +25,6 @@ def write_checkpoint(path) -> None:
         hid_channels=tiny.HIDDEN,
         num_groups=4,
     )
-    toy.custom_imports = dict(imports=['toy_runner'])
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     model = MODELS.build(Config(toy.to_dict()).model)
@@ -34,7 +35,21 @@ def write_checkpoint(path) -> None:
 def test_measures_and_draws(tmp_path):
     write_checkpoint(tmp_path / 'a.pth')
     shown = run(
-        *(sys.executable, TOOL, 'a.pth', '--names', 'ours', '--columns', '2', '--rows', '2', '--out', 'quality'),
+        *(
+            sys.executable,
+            '-c',
+            START,
+            TOOL,
+            'a.pth',
+            '--names',
+            'ours',
+            '--columns',
+            '2',
+            '--rows',
+            '2',
+            '--out',
+            'quality',
+        ),
         cwd=tmp_path,
     )
     assert shown.returncode == 0, shown.stdout

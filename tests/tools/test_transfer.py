@@ -1,11 +1,13 @@
 """Detectors and segmenters train a few steps on garment scenes, from a checkpoint, through the tools."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from tool_runs import ROOT, run
 
@@ -46,18 +48,23 @@ def test_segmentation_trains_evaluates_draws_and_is_not_run_twice(folder):
     )  # fmt: skip
     done = run(*command, cwd=folder)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert f'all 72 tensors of {folder / "ssl.pth"} are there, bit for bit' in done.stdout
+    work_dir = folder / 'work_dirs' / 'transfer' / Path(FCN).stem
+    copy = work_dir / 'launch' / 'backbone.pth'
+    assert f'all 72 tensors of {copy} are there, bit for bit' in done.stdout
+    source = torch.load(folder / 'ssl.pth', weights_only=True)['state_dict']
+    copied = torch.load(copy, weights_only=True)['state_dict']
+    assert list(copied) == list(source) and all(torch.equal(copied[name], source[name]) for name in source)
     metrics = json.loads((folder / 'fcn.json').read_text())
     assert set(metrics) == {'aAcc', 'mIoU', 'mAcc'} and all(0 <= value <= 100 for value in metrics.values())
-    work_dir = folder / 'work_dirs' / 'transfer' / Path(FCN).stem
     assert (work_dir / 'predictions.png').stat().st_size > 5000
 
     (folder / 'fcn.json').unlink()
     again = run(*[word for word in command if word != '--pictures'], cwd=folder)
     assert again.returncode == 0 and 'Iter(train)' not in again.stdout
     assert json.loads((folder / 'fcn.json').read_text()) == metrics
-    other = run(sys.executable, TOOL, 'random', FCN, cwd=folder)
-    assert other.returncode == 1 and 'holds a run from another checkpoint or config' in other.stdout
+    other = run(sys.executable, TOOL, 'random', FCN, '--seed', '3', *command[-7:], cwd=folder)
+    assert other.returncode == 1 and 'holds a run from checkpoint ssl.pth (sha256 ' in other.stdout
+    assert 'not None (random weights)' in other.stdout and 'give another --work-dir' in other.stdout
 
 
 def test_detection_trains_and_evaluates(folder):
@@ -72,6 +79,17 @@ def test_detection_trains_and_evaluates(folder):
                  'pascal_voc/AP50', 'pascal_voc/AP75'):  # fmt: skip
         assert 0 <= metrics[name] <= 1, name
     assert done.stdout.count('are there, bit for bit') == 2
+
+
+def test_resolve_writes_checkpoint_and_scaling(folder):
+    words = ('--work-dir', 'resolved', '--resolve', '--auto-scale-lr', '--cfg-options', 'train_dataloader.batch_size=2')
+    done = run(sys.executable, TOOL, 'ssl.pth', FCN, *words, cwd=folder)
+    assert done.returncode == 0, done.stdout[-3000:]
+    config = Path(folder, done.stdout.splitlines()[-1])
+    assert config == folder / 'resolved' / Path(FCN).stem / 'launch' / Path(FCN).name
+    cfg = Config.fromfile(config)
+    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16) and cfg.train_dataloader.batch_size == 2
+    assert cfg.model.backbone.init_cfg.checkpoint == str(config.with_name('backbone.pth'))
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_step(folder):
@@ -92,3 +110,34 @@ def test_dist_script_on_two_cpu_ranks(folder):
     assert done.returncode == 0, done.stdout[-4000:]
     assert 'mIoU' in done.stdout and 'are there, bit for bit' in done.stdout
     assert list((folder / 'a folder' / Path(FCN).stem).glob('iter_1.pth'))
+
+
+def test_a_checkpoint_runs_no_code(folder):
+    """mmengine's own loader would unpickle what torch refuses."""
+    made = folder / 'hacked'
+    content = torch.load(folder / 'ssl.pth', weights_only=True)
+    content['bad'] = Malicious(made)
+    torch.save(content, folder / 'hostile.pth')
+    short = ('train_cfg.max_iters=1', 'train_cfg.val_interval=1')
+    done = run(
+        sys.executable, TOOL, 'hostile.pth', FCN, '--work-dir', 'hostile', '--cfg-options', *short, *NO_WORKERS,
+        cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0 and 'are there, bit for bit' in done.stdout, done.stdout[-3000:]
+    assert not made.exists()
+    # Another file at the same path is another checkpoint.
+    content['state_dict']['backbone.conv1.weight'] += 1
+    torch.save(content, folder / 'hostile.pth')
+    again = run(
+        sys.executable, TOOL, 'hostile.pth', FCN, '--work-dir', 'hostile', '--cfg-options', *short, *NO_WORKERS,
+        cwd=folder,
+    )  # fmt: skip
+    assert again.returncode == 1 and 'holds a run from checkpoint hostile.pth (sha256 ' in again.stdout
+
+
+class Malicious:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)

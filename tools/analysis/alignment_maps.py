@@ -153,7 +153,10 @@ def main() -> None:
     args = parse_args()
     path = args.files[-1]
     checkpoint = read_tensors(path)
-    cfg = runner_setup.load_config(args.files[0]) if len(args.files) == 2 else config_of(checkpoint, path)
+    if len(args.files) == 2:
+        cfg = runner_setup.load_config(args.files[0])
+    else:
+        cfg = config_of(checkpoint, path, 'val_dataloader', 'test_dataloader')
     model = build_model(copy.deepcopy(cfg), checkpoint, path)
     if not hasattr(model.neck, 'alignment_maps'):
         raise SetupError(f'{path} is of {type(model).__name__}: only a LEWELNeck has alignment maps')

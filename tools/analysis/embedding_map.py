@@ -80,7 +80,10 @@ def main() -> None:
     args = parse_args()
     path = args.files[-1]
     checkpoint = read_tensors(path)
-    cfg = runner_setup.load_config(args.files[0]) if len(args.files) == 2 else config_of(checkpoint, path)
+    if len(args.files) == 2:
+        cfg = runner_setup.load_config(args.files[0])
+    else:
+        cfg = config_of(checkpoint, path, 'val_dataloader')
     model = build_model(cfg, checkpoint, path)
     loader, classes = validation_images(cfg, args.max_images)
     x, labels = read_embeddings(model, loader, args.layer)

@@ -75,7 +75,7 @@ def loader_of(cfg: Config, split: str) -> dict[str, Any]:
 def read_groups(path: str, args: argparse.Namespace) -> Grouping:
     """Assign every image of the split to a group of the checkpoint."""
     checkpoint = read_tensors(path)
-    cfg = config_of(checkpoint, path)
+    cfg = config_of(checkpoint, path, 'val_dataloader', 'val_cfg')
     cfg.merge_from_dict(args.cfg_options)
     loader = loader_of(cfg, args.split)
     if 'data_preprocessor' in cfg:

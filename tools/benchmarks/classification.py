@@ -1,8 +1,9 @@
 """Linear or semi-supervised evaluation of a checkpoint: ``classification.py CONFIG CKPT [--fast] [--json FILE]``.
 
 Trains a config under configs/benchmarks/linear or configs/benchmarks/semi on the checkpoint's backbone, of which every
-tensor is loaded, and measures it. An interrupted run goes on from its latest checkpoint. ``--fast`` is for linear
-evaluation without augmentation: features are extracted once, on one process, and several learning rates share them.
+tensor is loaded, and measures it. An interrupted run goes on from its latest checkpoint; a folder with the run of
+another checkpoint, seed or config is refused. ``--fast`` is for linear evaluation without augmentation: features are
+extracted once, on one process, and several learning rates share them.
 """
 
 import argparse
@@ -17,12 +18,14 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from lewel_plugins import runner_setup
+from lewel_plugins import provenance, runner_setup
 from lewel_plugins.checkpoint import backbone_config, read_tensors
-from lewel_plugins.command_line import add_config_options, add_launcher, set_local_rank
+from lewel_plugins.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 from lewel_plugins.comparison.files import write_json
+from lewel_plugins.datasets.labelled_split import is_given_list
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
-from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, linear_probe
+from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
+from lewel_plugins.work_dir import settle_inputs
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, help="of the head, the order and a drawn split (default: the config's)")
     parser.add_argument('--fast', action='store_true', help='linear, without augmentation, from features')
     parser.add_argument('--lrs', nargs='+', type=float, help="learning rates with --fast (default: the config's)")
+    add_auto_scale_lr(parser)
     add_config_options(parser)
     add_launcher(parser)
     args = parser.parse_args()
@@ -41,15 +45,24 @@ def parse_args() -> argparse.Namespace:
         parser.error('--lrs goes with --fast')
     if args.fast and args.launcher != 'none':
         parser.error('--fast runs on one process')
+    if args.fast and args.auto_scale_lr:
+        parser.error('--fast has the batch that the rate was set for')
     set_local_rank(args)
     return args
 
 
 def set_seed(cfg: Config, seed: int) -> None:
-    """Set the run's seed and, if the training images are a drawn split, that of the draw and its file."""
+    """Set the run's seed and, if the training images are a drawn split, that of the draw and its file.
+
+    A list that was not drawn, such as SimCLR's, is the same for every seed.
+
+    Raises:
+        SetupError: The file would hold the draws of several seeds.
+    """
     cfg.randomness.seed = seed
     dataset = cfg.train_dataloader.dataset.get('dataset', {})
-    if dataset.get('type') == 'lewel_plugins.LabelledSplit' and dataset.get('fraction') is not None:
+    is_split = dataset.get('type') == 'lewel_plugins.LabelledSplit' and dataset.get('fraction') is not None
+    if is_split and not is_given_list(Path(dataset.split_file)):
         before = f'seed{dataset.get("seed", 0)}'
         name = Path(dataset.split_file).name
         if before not in name and seed != dataset.get('seed', 0):
@@ -72,7 +85,11 @@ class LastMetrics(Hook):
 
 def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Train by the Runner, with the config's augmentation; metrics of the last validation."""
+    if args.auto_scale_lr:
+        runner_setup.enable_auto_scale_lr(cfg)
+    runner_setup.check_batch(cfg, args.launcher)
     runner_setup.set_work_dir(cfg, args.work_dir)
+    settle_inputs(cfg.work_dir, cfg, args.checkpoint)
     # So that the config that is written beside the results stands without the checkpoint.
     cfg.model.setdefault('backbone', backbone_config(read_tensors(args.checkpoint), args.checkpoint))
     runner_setup.set_dataloader_defaults(cfg)
@@ -88,6 +105,9 @@ def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
 def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Train on features; accuracy of the first learning rate, and of all by rate."""
     check_fast(cfg)
+    dropped = dropped_steps(cfg)
+    if dropped:
+        print(f'--fast: training images as in validation, without {", ".join(dropped)}')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     MMLogger.get_instance('mmengine', log_level='WARNING')
     seed = cfg.randomness.seed
@@ -116,11 +136,13 @@ def main() -> None:
     print(f'top-1 {metrics["accuracy/top1"]:.2f} %, after {time.monotonic() - start:.0f} s')
     if args.json:
         named = {name.removeprefix('accuracy/'): value for name, value in metrics.items()}
-        write_json(args.json, dict(named, seed=cfg.randomness.seed, seconds=time.monotonic() - start))
+        seconds = time.monotonic() - start
+        source = dict(checkpoint=args.checkpoint, checkpoint_sha256=provenance.file_digest(args.checkpoint))
+        write_json(args.json, dict(named, seed=cfg.randomness.seed, seconds=seconds, **source, **provenance.record()))
 
 
 if __name__ == '__main__':
     try:
         main()
-    except (runner_setup.SetupError, FileNotFoundError) as error:
+    except (runner_setup.SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

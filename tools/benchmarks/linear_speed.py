@@ -5,7 +5,6 @@ order of images.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -18,8 +17,9 @@ from mmengine.registry import init_default_scope
 
 from lewel_plugins import provenance, runner_setup
 from lewel_plugins.command_line import add_config_options
+from lewel_plugins.comparison.files import write_json
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
-from lewel_plugins.evaluation.linear_probe import LinearResult, build_classifier, linear_probe
+from lewel_plugins.evaluation.linear_probe import LinearResult, base_batch_size, build_classifier, linear_probe
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,6 +70,7 @@ def main() -> None:
     cfg.model.checkpoint = args.checkpoint
     whole = cfg.train_cfg.max_epochs
     cfg.train_cfg.max_epochs = args.epochs
+    cfg.train_dataloader.batch_size = base_batch_size(cfg)  # the slow one has one process here, too
     cfg.train_dataloader.dataset.dataset.pipeline = cfg.val_dataloader.dataset.pipeline
     cfg.log_level = 'ERROR'
     MMLogger.get_instance('mmengine', log_level='ERROR')
@@ -83,10 +84,11 @@ def main() -> None:
     slow = sum(row['slow'] for row in rows)
     record = dict(
         config=args.config,
+        checkpoint=args.checkpoint,
+        checkpoint_sha256=provenance.file_digest(args.checkpoint),
+        seed=cfg.randomness.seed,
         epochs=args.epochs,
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        date=provenance.now(),
+        **provenance.record(),
         extraction_seconds=extraction,
         training_seconds=training,
         slow_seconds=slow,
@@ -103,12 +105,11 @@ def main() -> None:
         f'{record["speed_up_of_whole_recipe"]:.0f} times'
     )
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+        write_json(args.json, record)
 
 
 if __name__ == '__main__':
     try:
         main()
-    except (runner_setup.SetupError, ValueError) as error:
+    except (runner_setup.SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -4,7 +4,6 @@ Full and with few shots, as configs/benchmarks/svm/ says.
 """
 
 import argparse
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from lewel_plugins import runner_setup
+from lewel_plugins import provenance, runner_setup
 from lewel_plugins.command_line import add_config_options
+from lewel_plugins.comparison.files import write_json
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.svm import SVMBenchmark, voc_targets
@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Linear SVMs on a checkpoint's features, mAP by VOC07's rule.")
     parser.add_argument('config', help='config under configs/benchmarks/svm')
     parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
+    parser.add_argument('--seed', type=int, help="of the folds and the draws of few shots (default: the config's)")
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the results to this file')
     add_config_options(parser)
     args = parser.parse_args()
@@ -54,14 +55,16 @@ def main() -> None:
     MMLogger.get_instance('mmengine', log_level='WARNING')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     cfg.model.checkpoint = args.checkpoint
+    if args.seed is not None:
+        cfg.svm.seed = args.seed
     results = evaluate(cfg)
     print("| images a class | mAP, % (VOC07's rule) | mAP, % (area) |\n|---|---|---|")
     for shots, found in results['low_shot'].items():
         print(f'| {shots} | {found["map"]:.2f} ± {found["std"]:.2f} | {found["map_area"]:.2f} |')
     print(f'| all | {results["full"]["map"]:.2f} | {results["full"]["map_area"]:.2f} |')
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=2) + '\n', encoding='utf-8')
+        source = dict(checkpoint=args.checkpoint, checkpoint_sha256=provenance.file_digest(args.checkpoint))
+        write_json(args.json, dict(results, seed=cfg.svm.seed, **source, **provenance.record()))
 
 
 if __name__ == '__main__':

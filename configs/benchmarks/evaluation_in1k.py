@@ -1,0 +1,35 @@
+# All protocols of ImageNet and of what is transferred to: frozen features (docs/evaluation.md, without augmentation),
+# LEWEL's 1 % and 10 % of the labels and SMoG's 100 %, SVMs on VOC07, Places205 and iNaturalist 2018, detection and
+# segmentation. Commands train in one process, with the rate scaled to its batch. `--protocols` picks
+# some; recipes on several processes are started one by one, as docs/evaluation.md and docs/transfer.md say.
+linear = 'linear/lewel-b-linear_8xb32-steplr-50e_in1k.py'
+lrs = (0.4, 0.04, 4.0)
+knn = dict(k=(1, 5, 20, 200), temperature=0.07)
+train = '{{python}} {{tools}}/benchmarks/classification.py {{configs}}/{config} {{checkpoint}} --seed {{seed}}'
+train += ' --auto-scale-lr --work-dir {{out}} --json {{json}}'
+recipes = dict(
+    semi_1pct='semi/lewel-semi-1pct_8xb32-steplr-50e_in1k.py',
+    semi_10pct='semi/lewel-semi-10pct_8xb32-steplr-50e_in1k.py',
+    semi_100pct='semi/smog-semi-100pct_8xb32-steplr-100e_in1k.py',
+    places205='linear/msbreg-linear_8xb32-steplr-28e_places205.py',
+    inat18='linear/msbreg-linear_8xb32-steplr-84e_inat18.py',
+)
+commands = [
+    *[dict(name=name, command=train.format(config=config)) for name, config in recipes.items()],
+    dict(
+        name='svm',
+        command='{python} {tools}/benchmarks/voc_svm.py {configs}/svm/msbreg-svm_voc07.py {checkpoint} --seed {seed}'
+        ' --json {json}',
+    ),
+    dict(
+        name='transfer',
+        command='{python} {tools}/transfer.py {checkpoint}'
+        ' {configs}/mmdetection/voc0712/faster-rcnn_r50-c4_moco-ms-24k_voc0712.py'
+        ' {configs}/mmdetection/coco/mask-rcnn_r50-c4_moco-ms-1x_coco.py'
+        ' {configs}/mmdetection/coco/mask-rcnn_r50_fpn_moco-ms-1x_coco.py'
+        ' {configs}/mmsegmentation/voc12aug/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py'
+        ' {configs}/mmsegmentation/cityscapes/fcn_r50-d8_8xb2-20k_cityscapes-769x769.py'
+        ' --auto-scale-lr --seed {seed} --work-dir {out} --out {json} --pictures',
+    ),
+]
+del train, recipes
