@@ -11,6 +11,7 @@ msbreg = '../msbreg/msbreg-k{}_resnet10_1xb64-24e_garment-scenes.py'
 # BYOL's loss sums its two directions, MSBReg's is a mean over views: the weights are doubled to keep the ratio.
 singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
+halves = 'K = 2, without the own target'
 hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor')
 faster = dict(_delete_=True, type='lewel_plugins.LARS', lr=6.0, momentum=0.9, weight_decay=1e-6)
 rows = [
@@ -20,8 +21,9 @@ rows = [
     dict(
         name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}
     ),
+    # Differences are to rows of the same scale of the loss: of a number of views to BYOL by halves, of a loss to none.
     *[
-        dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options)
+        dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options, baseline=f'K = {k}' if added else halves)
         for k in (2, 4, 8)
         for added, options in (
             ('', {'model.lambda_s': 0.0, 'model.lambda_b': 0.0}),
@@ -32,7 +34,12 @@ rows = [
     ],
     # The paper's recipes have rates in proportion to K. The centroid has the view's own target in it (Eq. 3).
     *[
-        dict(name=f'{row}, twice the rate', config=config, options={**options, 'optim_wrapper.optimizer': faster})
+        dict(
+            name=f'{row}, twice the rate',
+            config=config,
+            options={**options, 'optim_wrapper.optimizer': faster},
+            baseline=row,
+        )
         for row, config, options in (
             ('BYOL', byol, {}),
             ('K = 4', msbreg.format(4), {'model.lambda_s': 0.0, 'model.lambda_b': 0.0}),
@@ -45,8 +52,9 @@ rows = [
             name=f'K = {k}, without the own target',
             config=msbreg.format(k),
             options={'model.exclude_self': True, 'model.lambda_s': 0.0, 'model.lambda_b': 0.0},
+            baseline=other,
         )
-        for k in (2, 4)
+        for k, other in ((2, 'BYOL'), (4, 'K = 4'))
     ],
     # With LARS, too, the scale of the loss is not nothing: parameters that start at zero take their first step as it is.
     dict(name='BYOL, its loss halved', config=byol, options={'model.head.loss.scale_factor': 0.5}),
@@ -72,4 +80,4 @@ metrics = [
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
 ]
-del byol, msbreg, singular, brownian, hook, faster
+del byol, msbreg, singular, brownian, halves, hook, faster
