@@ -56,7 +56,7 @@ rows = [
         )
         for k, other in ((2, 'BYOL'), (4, 'K = 4'))
     ],
-    # With LARS, too, the scale of the loss is not nothing: parameters that start at zero take their first step as it is.
+    # With LARS, too, the scale of the loss counts: parameters that start at zero take their first step as it is.
     dict(name='BYOL, its loss halved', config=byol, options={'model.head.loss.scale_factor': 0.5}),
     # As many views in all as K = 4 and K = 8 have: what more views are worth beside longer training.
     *[
