@@ -18,7 +18,7 @@ from recipe_numbers import drops, numbers, plain, warm_up
 from tiny_data import make_cityscapes, make_coco, make_voc
 
 from lewel_plugins.runner_setup import SetupError
-from lewel_plugins.transfer import set_checkpoint
+from lewel_plugins.transfer import read_backbone, set_checkpoint
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TRANSFERS = sorted(path for path in (CONFIGS / 'benchmarks').glob('mm*/*/*.py') if path.parent.name != '_base_')
@@ -159,10 +159,10 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def build(path: Path, checkpoint: Path | str):
+def build(path: Path, checkpoint: Path):
     """Config and model of a transfer from a checkpoint, before the first iteration."""
     cfg = Config.fromfile(str(path))
-    set_checkpoint(cfg, str(checkpoint))
+    set_checkpoint(cfg, read_backbone(str(checkpoint)), checkpoint.with_suffix('.copy.pth'))
     init_default_scope(cfg.default_scope)
     for package in ('models', 'datasets', 'evaluation', 'visualization'):
         __import__(f'{cfg.default_scope}.{package}')
@@ -253,6 +253,8 @@ def shrink(cfg: Config) -> None:
     cfg.train_cfg.val_interval = 1
     cfg.train_cfg['max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'] = 1
     cfg.default_hooks.checkpoint = None
+    cfg.param_scheduler = []  # the first step of a warm-up is lost in the rounding of a weight of 1
+    cfg.randomness = dict(seed=0)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def shrink(cfg: Config) -> None:
 def test_opens_its_data_trains_a_step_and_validates(path, folder, narrow_checkpoints, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     cfg = Config.fromfile(str(path))
-    set_checkpoint(cfg, str(narrow_checkpoints[backbone_of(path)]))
+    set_checkpoint(cfg, read_backbone(str(narrow_checkpoints[backbone_of(path)])), tmp_path / 'backbone.pth')
     shrink(cfg)
     cfg.work_dir, cfg.experiment_name = str(tmp_path), path.stem
     init_default_scope(cfg.default_scope)
@@ -298,13 +300,13 @@ def test_a_missing_tensor_stops_it(stem, checkpoints, tmp_path):
         check(*build(path, tmp_path / 'partial.pth'))
 
 
-def test_random_weights_need_no_file_and_a_missing_file_is_named():
+def test_random_weights_need_no_file_and_a_missing_file_is_named(tmp_path):
     cfg = Config.fromfile(str(TRANSFERS[0]))
-    set_checkpoint(cfg, 'random')
+    set_checkpoint(cfg, None, tmp_path / 'none.pth')
     assert cfg.model.backbone.init_cfg is None and cfg.custom_hooks[0].allow_random
     assert 'allow_random' not in Config.fromfile(str(TRANSFERS[0])).custom_hooks[0]
     with pytest.raises(SetupError, match="none.pth' does not exist"):
-        set_checkpoint(cfg, 'none.pth')
+        read_backbone('none.pth')
 
 
 def test_suite_of_all_protocols_transfers_by_configs_that_exist():
