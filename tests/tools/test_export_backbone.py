@@ -173,7 +173,7 @@ def test_import_refuses_options_that_do_not_fit(options, message, tool, capsys):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('model = dict(backbone=dict(type="NoNet"))', 'the backbone of a.pth cannot be built: .*NoNet'),
+        ('model = dict(backbone=dict(type="NoNet"))', "has the type 'NoNet', which is in no registry"),
         ('model = dict(backbone=dict(depth=18))', 'the backbone of a.pth cannot be built: .*type'),
         ('model = dict(backbone=dict(type="ResNet", deep=18))', 'the backbone of a.pth cannot be built: .*deep'),
         ('model = dict(type="BYOL")', 'the config of a.pth has no model.backbone'),
