@@ -1,5 +1,5 @@
 # MSBReg's Tables 6 and 13, the rows of MSBReg itself: normalisation in its heads. 5 rows × 3 seeds.
-_base_ = './_base_/garment-scenes_6e-lars.py'
+_base_ = './msbreg_norms_garment-scenes.py'
 name = 'msbreg_norms-k4_garment-scenes'
 title = "BN, LN and weight standardisation in MSBReg's heads on garment scenes (the paper's Tables 6 and 13)"
 question = 'Does K = 4 learn with LN in its heads, and how strong must L_b be?'
@@ -22,12 +22,4 @@ rows = [
     ),
 ]
 baseline = 'K = 4, BN, L_b 5e-2'
-metrics = [
-    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
-    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
-    dict(key='representation/rank_me', label='RankMe', digits=1),
-    dict(key='representation/std', label='std', digits=3),
-    dict(key='rank_me', label='RankMe of embeddings', digits=1),
-    dict(key='std', label='std of embeddings', digits=3),
-]
 del msbreg
