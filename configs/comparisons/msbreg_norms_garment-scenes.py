@@ -1,4 +1,5 @@
-# MSBReg's Tables 6 and 13: norms in BYOL's heads (in MSBReg's: msbreg_norms-k4_garment-scenes.py). 6 rows × 3 seeds.
+# MSBReg's Tables 6 and 13: norms in BYOL's heads (in MSBReg's: msbreg_norms-k4_garment-scenes.py;
+# longer: msbreg_norms-24e_garment-scenes.py). 6 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_norms_garment-scenes'
 title = "BN, LN and weight standardisation in BYOL's heads on garment scenes (the paper's Tables 6 and 13)"

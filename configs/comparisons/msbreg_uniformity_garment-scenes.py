@@ -1,4 +1,4 @@
-# MSBReg's Table 12: alignment and uniformity. 4 rows × 3 seeds.
+# MSBReg's Table 12: alignment and uniformity (longer: msbreg_uniformity-24e_garment-scenes.py). 4 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_uniformity_garment-scenes'
 title = "Alignment and uniformity of MSBReg on garment scenes (the paper's Table 12)"

@@ -1,0 +1,14 @@
+# Three rows of msbreg_uniformity_garment-scenes.py at four times its budget: whether it is for its 750 steps that L_uniform
+# is ahead of K = 4 there. 3 rows × 3 seeds; the longest first, so that two jobs end together.
+_base_ = './msbreg_uniformity_garment-scenes.py'
+name = 'msbreg_uniformity-24e_garment-scenes'
+title = "Alignment and uniformity of MSBReg on garment scenes, four times as long (of the paper's Table 12)"
+question = 'Is L_uniform still ahead of K = 4 after 3,000 steps?'
+options = {
+    'train_cfg.max_epochs': 24,
+    'train_cfg.val_interval': 6,
+    'param_scheduler.0.T_max': 24,
+    'param_scheduler.0.end': 24,
+}
+rows = [_base_.rows[3], *_base_.rows[:2]]
+baseline = 'BYOL'
