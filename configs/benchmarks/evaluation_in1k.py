@@ -14,6 +14,15 @@ recipes = dict(
     places205='linear/msbreg-linear_8xb32-steplr-28e_places205.py',
     inat18='linear/msbreg-linear_8xb32-steplr-84e_inat18.py',
 )
+transfer = '{{python}} {{tools}}/transfer.py {{checkpoint}} {{configs}}/{config} --auto-scale-lr --seed {{seed}}'
+transfer += ' --work-dir {{out}} --out {{json}} --pictures'
+transfers = dict(
+    voc_detection='mmdetection/voc0712/faster-rcnn_r50-c4_moco-ms-24k_voc0712.py',
+    coco_c4='mmdetection/coco/mask-rcnn_r50-c4_moco-ms-1x_coco.py',
+    coco_fpn='mmdetection/coco/mask-rcnn_r50_fpn_moco-ms-1x_coco.py',
+    voc_segmentation='mmsegmentation/voc12aug/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py',
+    cityscapes='mmsegmentation/cityscapes/fcn_r50-d8_8xb2-20k_cityscapes-769x769.py',
+)
 commands = [
     *[dict(name=name, command=train.format(config=config)) for name, config in recipes.items()],
     dict(
@@ -21,15 +30,6 @@ commands = [
         command='{python} {tools}/benchmarks/voc_svm.py {configs}/svm/msbreg-svm_voc07.py {checkpoint} --seed {seed}'
         ' --json {json}',
     ),
-    dict(
-        name='transfer',
-        command='{python} {tools}/transfer.py {checkpoint}'
-        ' {configs}/mmdetection/voc0712/faster-rcnn_r50-c4_moco-ms-24k_voc0712.py'
-        ' {configs}/mmdetection/coco/mask-rcnn_r50-c4_moco-ms-1x_coco.py'
-        ' {configs}/mmdetection/coco/mask-rcnn_r50_fpn_moco-ms-1x_coco.py'
-        ' {configs}/mmsegmentation/voc12aug/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py'
-        ' {configs}/mmsegmentation/cityscapes/fcn_r50-d8_8xb2-20k_cityscapes-769x769.py'
-        ' --auto-scale-lr --seed {seed} --work-dir {out} --out {json} --pictures',
-    ),
+    *[dict(name=name, command=transfer.format(config=config)) for name, config in transfers.items()],
 ]
-del train, recipes
+del train, recipes, transfer, transfers

@@ -1,8 +1,8 @@
 # Every method of this package and its baselines by every protocol: 9 rows × 3 seeds, equal epochs (MSBReg with K = 4
 # sees twice the views in each), one optimizer and one set of views for all, then tools/evaluate.py on the last
 # checkpoint of each, with the run's seed for splits, heads and orders. The protocols are those of
-# configs/benchmarks/evaluation-transfer_garment-scenes.py; its data are made first.
-_base_ = './_base_/garment-scenes_12e-lars.py'
+# configs/benchmarks/evaluation-transfer_garment-scenes.py but for Faster R-CNN and the pictures; its data are made first.
+_base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'all-methods_garment-scenes'
 title = 'Evaluation of all methods on garment scenes'
 question = (
@@ -12,6 +12,7 @@ question = (
 
 evaluate = '{python} {tools}/evaluate.py {tools}/../configs/benchmarks/evaluation-transfer_garment-scenes.py'
 evaluate += ' %s --seed {seed} --out {work_dir}/evaluation --json {json}'
+evaluate += ' --protocols knn linear semi_1pct semi_10pct mask_rcnn fcn'
 methods = {
     'supervised': ('../benchmarks/supervised/supervised', ''),
     'BYOL': ('../baselines/byol', ''),
@@ -42,18 +43,10 @@ metrics = [
     dict(key='evaluation/linear/top1', label='linear, %', digits=1),
     dict(key='evaluation/semi_1pct/top1', label='1 % of labels, %', digits=1),
     dict(key='evaluation/semi_10pct/top1', label='10 % of labels, %', digits=1),
-    *[
-        dict(key=f'evaluation/transfer/{key}', label=label, digits=digits)
-        for key, label, digits in (
-            ('coco/bbox_mAP', 'box AP', 3),
-            ('coco/bbox_mAP_50', 'box AP50', 3),
-            ('coco/bbox_mAP_75', 'box AP75', 3),
-            ('coco/segm_mAP', 'mask AP', 3),
-            ('pascal_voc/mAP', 'VOC AP', 3),
-            ('pascal_voc/AP50', 'VOC AP50', 3),
-            ('pascal_voc/AP75', 'VOC AP75', 3),
-            ('mIoU', 'mIoU, %', 1),
-        )
-    ],
+    dict(key='evaluation/mask_rcnn/coco/bbox_mAP', label='box AP', digits=3),
+    dict(key='evaluation/mask_rcnn/coco/bbox_mAP_50', label='box AP50', digits=3),
+    dict(key='evaluation/mask_rcnn/coco/bbox_mAP_75', label='box AP75', digits=3),
+    dict(key='evaluation/mask_rcnn/coco/segm_mAP', label='mask AP', digits=3),
+    dict(key='evaluation/fcn/mIoU', label='mIoU, %', digits=1),
 ]
 del evaluate, methods

@@ -257,7 +257,7 @@ def test_evaluation_comparison_has_all_rows_and_evaluates_each():
             continue
         cfg = run.config
         budgets.add((cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size, str(cfg.optim_wrapper.to_dict())))
-    assert len(budgets) == 1 and next(iter(budgets))[0] == 12
+    assert len(budgets) == 1 and next(iter(budgets))[0] == 6
 
 
 def test_supervised_row_trains_on_the_view_of_the_others():

@@ -14,14 +14,16 @@ from lewel_plugins.runner_setup import enable_auto_scale_lr
 BENCHMARKS = ROOT / 'configs' / 'benchmarks'
 SUITES = sorted(BENCHMARKS.glob('evaluation*.py'))
 FEW_LABELS = ['semi_1pct', 'semi_10pct']
+ON_SCENES = ['mask_rcnn', 'faster_rcnn', 'fcn']
+ON_PHOTOGRAPHS = ['voc_detection', 'coco_c4', 'coco_fpn', 'voc_segmentation', 'cityscapes']
 COMMANDS = {
     'evaluation_garment-scenes': FEW_LABELS,
-    'evaluation-transfer_garment-scenes': [*FEW_LABELS, 'transfer'],
-    'evaluation-all_garment-scenes': [*FEW_LABELS, 'transfer', 'semi_100pct', 'svm'],
+    'evaluation-transfer_garment-scenes': [*FEW_LABELS, *ON_SCENES],
+    'evaluation-all_garment-scenes': [*FEW_LABELS, *ON_SCENES, 'semi_100pct', 'svm'],
     'evaluation_cifar10': [],
     'evaluation_stl10': [],
     'evaluation_in100': [],
-    'evaluation_in1k': [*FEW_LABELS, 'semi_100pct', 'places205', 'inat18', 'svm', 'transfer'],
+    'evaluation_in1k': [*FEW_LABELS, 'semi_100pct', 'places205', 'inat18', 'svm', *ON_PHOTOGRAPHS],
 }
 
 
@@ -46,6 +48,6 @@ def test_what_a_suite_names_is_there(path):
         assert len(files) >= 2 and all(file.is_file() for file in files), files
         assert {'a.pth', 'x', '--seed', '1'} <= set(words)
         assert ('out' in words) == (entry.name != 'svm')  # the SVMs leave nothing to go on from
-        if '--auto-scale-lr' in words and (find_spec('mmdet') and find_spec('mmseg') or entry.name != 'transfer'):
+        if '--auto-scale-lr' in words and (find_spec('mmdet') and find_spec('mmseg') or entry.name not in ON_PHOTOGRAPHS):
             for file in files[1:]:
                 enable_auto_scale_lr(Config.fromfile(file))

@@ -307,11 +307,3 @@ def test_random_weights_need_no_file_and_a_missing_file_is_named(tmp_path):
     assert 'allow_random' not in Config.fromfile(str(TRANSFERS[0])).custom_hooks[0]
     with pytest.raises(SetupError, match="none.pth' does not exist"):
         read_backbone('none.pth')
-
-
-def test_suite_of_all_protocols_transfers_by_configs_that_exist():
-    suite = Config.fromfile(str(CONFIGS / 'benchmarks' / 'evaluation-transfer_garment-scenes.py'))
-    assert [entry.name for entry in suite.commands] == ['semi_1pct', 'semi_10pct', 'transfer']
-    named = [word for word in suite.commands[-1].command.split() if word.endswith('garment-scenes.py')]
-    paths = [Path(word.format(configs=CONFIGS / 'benchmarks')) for word in named]
-    assert len(paths) == 3 and set(paths) <= set(TRANSFERS)
