@@ -147,6 +147,8 @@ def _exchange(x: Tensor) -> Tensor:
     Rank r sends ``parts[(r + j) % W]`` rows to rank j, where ``parts`` is the near-equal split of N rows. That
     is symmetric in r and j, so every rank keeps N rows and a second exchange undoes the first.
     """
+    if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return _exchange(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # stays channels_last
     W, r, N = world_size(), rank(), x.shape[0]
     parts = [(N + i) // W for i in range(W)]
     sizes = [parts[(r + j) % W] for j in range(W)]

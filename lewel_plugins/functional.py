@@ -9,6 +9,7 @@ number of maps, h channel groups, K = d/h aligned embeddings an image, c channel
 images, M projectors, W ranks. In MSBReg's functions K is the number of views of an image.
 """
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
@@ -499,7 +500,7 @@ def cross_correlation(x: Tensor, y: Tensor) -> Tensor:
         C = xᵀy / N, (…, d, d). Over ranks of N rows each: the mean of theirs.
     """
     _check_same_shape('x', x, 'y', y)
-    return x.mT @ y / x.shape[-2]
+    return x.mT @ (y / x.shape[-2])  # not the product: it is (d, d)
 
 
 @_full_precision
@@ -778,8 +779,12 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
         ValueError: x is not (N, d), or there is no pair.
     """
     _check_features(x, least=2)
-    squared_distances = F.pdist(F.normalize(x, dim=1)).square()  # (N(N−1)/2,)
-    return squared_distances.mul(-t).logsumexp(0) - torch.log(x.new_tensor(float(squared_distances.numel())))
+    x = F.normalize(x, dim=1)
+    # ‖x_i − x_j‖² = 2 − 2⟨x_i, x_j⟩. Not by pdist, whose backward pass takes N²d numbers on a GPU.
+    exponents = (2 * t * (x @ x.mT - 1)).masked_fill(
+        torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu(), -math.inf
+    )
+    return exponents.flatten().logsumexp(0) - math.log(len(x) * (len(x) - 1) / 2)
 
 
 @_full_precision

@@ -243,7 +243,13 @@ def prepare(cfg: Config, launcher: str) -> None:
     :func:`build_runner`) no SyncBN over ranks, for which torch has no CPU version.
     """
     cfg.launcher = launcher
+    if (cfg.get('randomness') or {}).get('deterministic'):
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # without it cuBLAS refuses
     if has_accelerator():
+        wants_bfloat16 = cfg.get('optim_wrapper', {}).get('dtype') == 'bfloat16'
+        if wants_bfloat16 and torch.cuda.is_available() and not _has_bfloat16():
+            _warn('this GPU has no bfloat16: training in float16 with loss scaling')
+            cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
         return
     if launcher != 'none':
         _set_rendezvous(launcher)

@@ -73,6 +73,11 @@ def check_all(rank: int) -> dict:
         again, _ = dist.batch_shuffle(x)
         y = shuffled[:, 0] * 2 + 1  # another shape comes back
         out['shuffle'][size] = dict(x=x, shuffled=shuffled, again=again, back=dist.batch_unshuffle(y, order))
+    torch.manual_seed(rank)
+    images = torch.arange(8 * 3 * 4 * 4.0).view(8, 3, 4, 4) + 1000 * rank
+    out['images'] = dist.batch_shuffle(images)[0]
+    torch.manual_seed(rank)
+    out['channels_last'] = dist.batch_shuffle(images.contiguous(memory_format=torch.channels_last))[0]
     return out
 
 
@@ -178,6 +183,12 @@ def test_every_shuffle_is_another_one_and_each_ranks_own(ranks):
     assert all(not torch.equal(case['shuffled'], case['again']) for case in cases)
     stayed = [(case['shuffled'][:, 0, 0] % 100).tolist() for case in cases]
     assert len({tuple(s) for s in stayed}) == len(ranks)
+
+
+def test_shuffled_images_stay_channels_last(ranks):
+    for result in ranks:
+        assert torch.equal(result['channels_last'], result['images'])
+        assert result['channels_last'].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_one_process_without_a_group():

@@ -215,6 +215,29 @@ def test_prepare_changes_nothing_where_there_is_an_accelerator(cfg, monkeypatch)
     assert cfg.to_dict() == {**before, 'launcher': 'slurm'}
 
 
+def test_prepare_takes_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
+    monkeypatch.setattr(runner_setup, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
+    monkeypatch.setattr(runner_setup, '_has_bfloat16', lambda: True)
+    runner_setup.prepare(cfg, 'none')
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
+    monkeypatch.setattr(runner_setup, '_has_bfloat16', lambda: False)
+    with pytest.warns(UserWarning, match='no bfloat16: training in float16'):
+        runner_setup.prepare(cfg, 'none')
+    assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('float16', 'dynamic')
+
+
+def test_prepare_sets_what_cublas_needs_to_be_deterministic(cfg, no_accelerator, monkeypatch):
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', 'before')
+    monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG')
+    runner_setup.prepare(cfg, 'none')
+    assert 'CUBLAS_WORKSPACE_CONFIG' not in os.environ
+    cfg.randomness = dict(seed=0, deterministic=True)
+    runner_setup.prepare(cfg, 'none')
+    assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'
+
+
 def test_a_batch_that_the_rate_was_not_set_for_is_named(monkeypatch):
     cfg = Config(dict(train_dataloader=dict(batch_size=32), auto_scale_lr=dict(base_batch_size=256)))
     with pytest.warns(UserWarning, match=r'1 × 32 = 32 images, the learning rate was set for 256: .*--auto-scale-lr'):

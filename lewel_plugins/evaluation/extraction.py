@@ -6,10 +6,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from rich.progress import track
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .feature_loop import labels_and_indices, pooled_features
+from .feature_loop import FeatureRows, count_non_finite, labels_and_indices, pooled_features
 from .feature_metric import FeatureSet
 
 
@@ -62,14 +61,13 @@ def extract_features(model: BaseModel, loader: DataLoader, title: str, labelled:
     device = torch.device(get_device())
     model.to(device)
     model.eval()
-    feats: list[Tensor] = []
+    rows = FeatureRows(len(loader.dataset))  # type: ignore[arg-type]
     labels: list[int] = []
     for batch in track(loader, title, total=len(loader)):
-        feats.append(pooled_features(model, batch))
-        count = len(feats[-1])
+        count = rows.add(pooled_features(model, batch))
         labels += labels_and_indices(batch['data_samples'])[0] if labelled else [-1] * count
-    feat = torch.cat(feats)
-    bad = int((~feat.isfinite().all(1)).sum())
+    feat = rows.filled()
+    bad = int(count_non_finite(feat))
     if bad:
         raise ValueError(f'{title}: the features of {bad} images are NaN or infinite: the backbone has diverged')
     return FeatureSet(feat, torch.tensor(labels, device=device), torch.arange(len(feat), device=device))

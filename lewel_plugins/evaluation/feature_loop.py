@@ -90,6 +90,37 @@ def embeddings(out: Tensor | Sequence[Tensor]) -> Tensor:
     return z
 
 
+class FeatureRows:
+    """Features of batch after batch in one tensor, which a list of them would need beside itself in the end.
+
+    Args:
+        count: Images at most.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.end = 0
+        self.rows: Tensor | None = None
+
+    def add(self, features: Tensor) -> int:
+        """Copy a batch's features, (N, D); returns N."""
+        if self.rows is None:
+            self.rows = features.new_empty(self.count, features.shape[1])
+        start, self.end = self.end, self.end + len(features)
+        self.rows[start : self.end] = features
+        return len(features)
+
+    def filled(self) -> Tensor:
+        """All that were added; at least one batch was."""
+        assert self.rows is not None
+        return self.rows[: self.end]
+
+
+def count_non_finite(features: Tensor) -> Tensor:
+    """Number of rows with NaN or infinite entries, (); in parts, as the test makes copies."""
+    return torch.stack([(~part.isfinite().all(1)).sum() for part in features.split(1 << 14)]).sum()
+
+
 def labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
     """Class and dataset index of each sample; −1 where there is none."""
     labels, indices = [], []
@@ -123,7 +154,7 @@ def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
 
 
 def _check_finite(features: FeatureSet, split: str) -> None:
-    bad = int(dist.all_reduce_sum((~features.feat.isfinite().all(1)).sum()))
+    bad = int(dist.all_reduce_sum(count_non_finite(features.feat)))
     if bad:
         raise ValueError(f'the features of {bad} {split} images are NaN or infinite: the backbone has diverged')
 
@@ -159,14 +190,15 @@ class _FeatureLoop:
         """This rank's features of a dataset, without padding."""
         model = self.runner.model
         model = model.module if is_model_wrapper(model) else model
-        feats, labels, indices = [], [], []
+        rows = FeatureRows(len(dataloader.sampler))  # type: ignore[arg-type]
+        labels, indices = [], []
         logged = time.monotonic()
         for batch_idx, data_batch in enumerate(dataloader):
             # The hooks count in the query set's dataloader, so only its iterations are theirs.
             if split == 'query':
                 self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch)
             with autocast(enabled=self.fp16):
-                feats.append(pooled_features(model, data_batch))
+                rows.add(pooled_features(model, data_batch))
             batch_labels, batch_indices = labels_and_indices(data_batch['data_samples'])
             labels += batch_labels
             indices += batch_indices
@@ -177,10 +209,10 @@ class _FeatureLoop:
             elif time.monotonic() - logged > _PROGRESS_SECONDS:
                 logged = time.monotonic()
                 self.runner.logger.info(f'Features of the bank: batch {batch_idx + 1} of {len(dataloader)}')
-        if not feats:
+        if not labels:
             raise ValueError(f'the {split} dataloader gave no batch on rank {dist.rank()}')
-        feat = torch.cat(feats)
-        features = FeatureSet(feat, feat.new_tensor(labels).long(), feat.new_tensor(indices).long())
+        feat = rows.filled()
+        features = FeatureSet(feat, *(torch.tensor(numbers, device=feat.device) for numbers in (labels, indices)))
         features = _drop_padding(features, split, len(dataloader.dataset))  # type: ignore[arg-type]
         _check_finite(features, split)
         return features

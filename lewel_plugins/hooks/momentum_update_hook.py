@@ -1,3 +1,4 @@
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
@@ -20,6 +21,7 @@ class MomentumUpdateHook(Hook):
             return
         model.start_training()
 
+        @torch.compiler.disable  # it would be compiled anew for every number of an iteration
         def update(*_) -> None:
             model.momentum_update((runner.iter + 1) / runner.max_iters)
 

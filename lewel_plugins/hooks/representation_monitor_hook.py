@@ -89,25 +89,35 @@ class RepresentationMonitorHook(Hook):
         self._strikes = dict(train=0, val=0)
         self._captured: list[Tensor] = []
         self._handle: torch.utils.hooks.RemovableHandle | None = None
+        self._listening = False
         self._warned_empty = False
 
     def before_train(self, runner) -> None:
         """Check that there is a neck to read."""
-        if not isinstance(getattr(self._model(runner), 'neck', None), nn.Module):
+        neck = getattr(self._model(runner), 'neck', None)
+        if not isinstance(neck, nn.Module):
             raise ValueError(f'RepresentationMonitorHook reads model.neck, but {type(self._model(runner))} has none')
+        self.after_train(runner)
+        # For the whole training: torch.compile does not see hooks that come later.
+        self._handle = neck.register_forward_hook(self._capture)
+
+    def after_train(self, runner) -> None:
+        """Take the hook off the neck."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Listen to the neck during an iteration that is measured."""
-        self._stop_listening()  # a failed iteration may have left the last one on
-        if self.every_n_train_iters(runner, self.interval):
-            neck = self._model(runner).get_submodule('neck')
-            self._handle = neck.register_forward_hook(self._capture)
+        self._captured = []  # a failed iteration may have left some
+        self._listening = self.every_n_train_iters(runner, self.interval)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Measure and log what the neck put out."""
-        if self._handle is None:
+        if not self._listening:
             return
-        views = self._stop_listening()
+        self._listening = False
+        views, self._captured = self._captured, []
         if not views:
             if not self._warned_empty:
                 runner.logger.warning('RepresentationMonitorHook: the model did not call its neck; nothing is logged')
@@ -136,14 +146,8 @@ class RepresentationMonitorHook(Hook):
         return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
-        self._captured.append(embeddings(output).detach())
-
-    def _stop_listening(self) -> list[Tensor]:
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
-        captured, self._captured = self._captured, []
-        return captured
+        if self._listening:
+            self._captured.append(embeddings(output).detach())
 
     @torch.no_grad()
     def _measure(self, views: list[Tensor]) -> dict[str, float] | None:

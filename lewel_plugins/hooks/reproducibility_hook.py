@@ -22,6 +22,18 @@ class ReproducibilityHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def before_train(self, runner) -> None:
+        """Take Adam's step counts back to the CPU, where torch made them, after a resume that read them to the device.
+
+        On the device every parameter's count would be waited for in every step.
+        """
+        optimizer = runner.optim_wrapper.optimizer
+        if any(group.get('fused') or group.get('capturable') for group in optimizer.param_groups):
+            return
+        for state in optimizer.state.values():
+            if isinstance(state.get('step'), torch.Tensor):
+                state['step'] = state['step'].cpu()
+
     def before_train_epoch(self, runner) -> None:
         """Set the sampler's seed and epoch; after a resume inside an epoch, skip its first part."""
         dataloader = runner.train_dataloader

@@ -43,6 +43,7 @@ class FeatureCache(nn.Module):
         """Forget all rows; the memory stays."""
         self.filled = self.total = 0
 
+    @torch.compiler.disable  # it would be compiled anew for every place
     @torch.no_grad()
     def add(self, z: Tensor) -> None:
         """Keep the features of an iteration.

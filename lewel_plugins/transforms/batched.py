@@ -41,8 +41,10 @@ def random_crop_boxes(
     chosen = boxes[torch.arange(count, device=device), first]
     whole_w = min(width, round(height * ratio[1]))
     whole_h = min(height, round(width / ratio[0]))
-    centred = boxes.new_tensor([(width - whole_w) // 2, (height - whole_h) // 2, whole_w, whole_h])
-    return torch.where(fits.any(1, keepdim=True), chosen, centred)
+    centred = ((width - whole_w) // 2, (height - whole_h) // 2, whole_w, whole_h)
+    # A tensor of the four would be a copy that the device is waited for.
+    none_fits = ~fits.any(1)
+    return torch.stack([column.masked_fill(none_fits, value) for column, value in zip(chosen.unbind(1), centred)], 1)
 
 
 def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:

@@ -96,12 +96,13 @@ class ViewScheme:
 
     def _draw_box(self, height: int, width: int) -> tuple[int, int, int, int]:
         low, high = self.crop_ratio
+        logs = math.log(low), math.log(high)
         for _ in range(10):
             area = height * width * random.uniform(*self.crop_scale)
-            ratio = math.exp(random.uniform(math.log(low), math.log(high)))
+            ratio = math.exp(random.uniform(*logs))
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
-                return random.randint(0, width - w), random.randint(0, height - h), w, h
+                return random.randrange(width - w + 1), random.randrange(height - h + 1), w, h
         # None fits: the largest box in the middle.
         w, h = min(width, round(height * high)), min(height, round(width / low))
         return (width - w) // 2, (height - h) // 2, w, h

@@ -88,7 +88,7 @@ def map_embeddings(
         images=len(x),
         dimensions=x.shape[1],
         rank_me=float(LF.rank_me(x)),
-        uniformity=float(LF.uniformity(x)),
+        uniformity=float(LF.uniformity(x.double())),
         pca_shares=shares.tolist(),
         spectrum=spectrum.tolist(),
     )

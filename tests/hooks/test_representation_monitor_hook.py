@@ -188,10 +188,13 @@ def test_model_without_a_neck(tmp_path):
 def test_projectors_are_measured_side_by_side():
     hook, z = RepresentationMonitorHook(), torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
     hook._capture(torch.nn.Identity(), (), z)
-    (joint,) = hook._stop_listening()
+    assert hook._captured == []  # in an iteration that is not measured
+    hook._listening = True
+    hook._capture(torch.nn.Identity(), (), z)
+    (joint,) = hook._captured
     expected = torch.cat([torch.nn.functional.normalize(one, dim=1) for one in z], 1)
     torch.testing.assert_close(joint, expected)
     hook._capture(torch.nn.Identity(), (), z.roll(1, 1))
-    measured = hook._measure([joint, *hook._stop_listening()])
+    measured = hook._measure(hook._captured)
     single = [LF.alignment(one, other).item() for one, other in zip(z, z.roll(1, 1))]
     assert measured['alignment'] == pytest.approx(sum(single) / 3, rel=1e-5)

@@ -92,3 +92,19 @@ def test_other_samplers_only_get_their_epoch():
     runner = SimpleNamespace(train_dataloader=Loader(sampler, 4, 6), train_loop=None, iter=8, epoch=1, seed=3)
     ReproducibilityHook().before_train_epoch(runner)
     assert sampler.epoch == 1
+
+
+class OnDevice(torch.Tensor):
+    """A tensor that tells when it is copied to the CPU."""
+
+    def cpu(self):
+        return torch.tensor(7.0)
+
+
+@pytest.mark.parametrize(('fused', 'expected'), [(None, torch.Tensor), (True, OnDevice)])
+def test_adams_step_counts_are_on_the_cpu_unless_a_fused_step_reads_them(fused, expected):
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))])
+    state = optimizer.state[optimizer.param_groups[0]['params'][0]] = dict(step=torch.tensor(7.0).as_subclass(OnDevice))
+    optimizer.param_groups[0]['fused'] = fused
+    ReproducibilityHook().before_train(SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=optimizer)))
+    assert type(state['step']) is expected

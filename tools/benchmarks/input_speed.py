@@ -1,9 +1,10 @@
 """Views a second and core from JPEG files of 500 × 375: ours, mmpretrain's pipelines, lightly's transforms, a floor.
 
 The floor is what cannot be left out: OpenCV decodes the file once and makes the same number of random resized crops,
-bilinear and without anti-aliasing, with nothing after them. All run on the same files, in one process on one thread, in
-alternation, and processor time is counted; the median over the rounds is reported. ``--workers`` adds the rates of
-whole DataLoaders, on the wall. mmpretrain's and lightly's rows are left out where the package is missing.
+bilinear and without anti-aliasing, with nothing after them. All run on the same files, each in a DataLoader's worker of
+one thread, in alternation, and the processor time of its items is counted; the median over the rounds is reported.
+``--workers`` adds the rates of whole DataLoaders, on the wall. mmpretrain's and lightly's rows are left out where the
+package is missing.
 
 python tools/benchmarks/input_speed.py --out docs/results/input_speed.json
 """
@@ -13,7 +14,7 @@ import importlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -155,20 +156,44 @@ def datasets(folder: Path, name: str) -> dict[str, Any]:
     return {who: dataset for who, dataset in found.items() if dataset is not None}
 
 
-def seconds(dataset: Any, round_: int) -> float:
-    """Processor seconds of one round over the files."""
-    start = time.process_time()
-    for index in range(len(dataset)):
-        dataset[SampleId(index, round_ * len(dataset) + index)]
-    return time.process_time() - start
+class Rounds(torch.utils.data.Sampler):
+    """The files once, with seeds of their own in every round."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.first_seed = length, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[SampleId]:
+        ids = [SampleId(i, self.first_seed + i) for i in range(self.length)]
+        self.first_seed += self.length
+        return iter(ids)
+
+
+class Timed(torch.utils.data.Dataset):
+    """Processor seconds that a dataset takes for its items."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: SampleId) -> float:
+        start = time.process_time()
+        self.dataset[index]
+        return time.process_time() - start
 
 
 def measure(folder: Path, name: str, repeats: int) -> dict[str, float]:
     """Views a second of each, the median of alternating rounds."""
-    found = datasets(folder, name)
+    loaders: dict[str, DataLoader] = {
+        who: DataLoader(
+            Timed(dataset), batch_size=None, sampler=Rounds(len(dataset)), num_workers=1, persistent_workers=True
+        )
+        for who, dataset in datasets(folder, name).items()
+    }
     views = sum(schemes(name)[1])
-    rounds = [{who: seconds(dataset, i) for who, dataset in found.items()} for i in range(repeats + 1)][1:]
-    return {who: views * len(dataset) / median(r[who] for r in rounds) for who, dataset in found.items()}
+    rounds = [{who: sum(loader) for who, loader in loaders.items()} for _ in range(repeats + 1)][1:]
+    return {who: views * len(loader) / median(r[who] for r in rounds) for who, loader in loaders.items()}
 
 
 class Repeated(torch.utils.data.Dataset):

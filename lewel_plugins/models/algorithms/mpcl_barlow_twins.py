@@ -66,7 +66,7 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
         x1, x2 = check_views(self, inputs, 2)
         z = torch.stack([self.neck(self.backbone(x)) for x in (x1, x2)])  # (2, M, N, d)
         y1, y2 = LF.standardize(z, dist.world_size(), dist.all_reduce_sum)
-        c = dist.all_reduce_sum(LF.cross_correlation(y1, y2) / dist.world_size(), same_loss=True)  # (M, d, d)
+        c = dist.all_reduce_sum(LF.cross_correlation(y1, y2 / dist.world_size()), same_loss=True)  # (M, d, d)
         return self.balance(LF.barlow_twins(c, self.redundancy_weight), self._accuracy(y1, y2), *z)
 
     @torch.no_grad()

@@ -207,6 +207,7 @@ class SMoG(MomentumPretrainer):
         places = torch.randperm(self.num_groups, generator=generator, device=z.device)[:count]
         return MovedGroups(places, F.normalize(z, dim=1)[rows], z.new_ones(count))
 
+    @torch.compiler.disable  # it would be compiled anew for every number
     def _count_iteration(self) -> int:
         """Number of this iteration, from 0, without asking the device."""
         if self._iteration is None:

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import torch
 from mmpretrain.models.utils import SelfSupDataPreprocessor
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from lewel_plugins.registry import MODELS
@@ -88,9 +89,10 @@ class BatchViews(SelfSupDataPreprocessor):
         std: Sequence[float] = (58.395, 57.12, 57.375),
         to_rgb: bool = True,
     ) -> None:
-        super().__init__(mean=mean, std=std, to_rgb=to_rgb)
+        super().__init__(mean=mean, std=std, to_rgb=to_rgb, non_blocking=True)
         self.views = [View(ViewScheme(**view)) for view in views]
 
+    @torch.compiler.disable  # it would be compiled anew for every order of the colour jitter
     @torch.no_grad()
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess a batch.
@@ -109,11 +111,23 @@ class BatchViews(SelfSupDataPreprocessor):
         if not training:
             return super().forward(data, training)
         self._check(data['inputs'])
-        data = self.cast_data(data)
-        views = self._make(data['inputs']) if self.views else self._finish(data['inputs'])
+        images = self.cast_data(data['inputs'])
+        views = self._make(images) if self.views else self._finish(images)
         # channels_last convolutions are faster on CPUs and GPUs alike, and LEWEL's per-pixel view is then free.
         inputs = [((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last) for x in views]
-        return dict(inputs=inputs, data_samples=data.get('data_samples'))
+        return dict(inputs=inputs, data_samples=self._move_samples(data.get('data_samples')))
+
+    def _move_samples(self, samples: list[DataSample] | None) -> list[DataSample] | None:
+        """Put the samples on the device, their labels in one copy instead of one a sample."""
+        if not samples or self.device.type == 'cpu':
+            return samples
+        if any(sample.keys() != ['gt_label'] for sample in samples):
+            return self.cast_data(samples)
+        labels = [sample.gt_label for sample in samples]
+        moved = self.cast_data(torch.cat(labels)).split([len(label) for label in labels])
+        for sample, label in zip(samples, moved):
+            sample.set_field(label, 'gt_label')
+        return samples
 
     def _check(self, inputs: object) -> None:
         is_batch = isinstance(inputs, Tensor) and inputs.dim() == 4

@@ -9,6 +9,7 @@ from lewel_plugins.seeding import shared_generator
 from .weight import check_weight
 
 
+@torch.compiler.disable  # of generators that are handed over
 def directions(count: int, channels: int, device: torch.device) -> Tensor:
     """A Gaussian vector for each of this rank's images, (count, channels) float32.
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmpretrain.structures import DataSample
 
 from lewel_plugins.models import BatchViews
 
@@ -113,3 +114,26 @@ def test_views_of_a_seed_stay_what_they_were():
     for view, expected in zip(inputs, GOLDEN):
         values = torch.stack([view.double().mean(), view[1, 0, 3, 5], view[2, 1, 7, 2], view[3, 2, 9, 11]])
         torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), atol=2e-5, rtol=0)
+
+
+def test_labels_go_to_the_device_in_one_copy(monkeypatch):
+    copies = []
+
+    def copy(data):
+        copies.append(data)
+        return data.to('meta')
+
+    preprocessor = BatchViews().to('meta')
+    monkeypatch.setattr(preprocessor, 'cast_data', copy)
+    moved = preprocessor._move_samples([DataSample().set_gt_label(label) for label in (1, [2, 3], 4)])
+    assert [sample.gt_label.shape for sample in moved] == [(1,), (2,), (1,)]
+    assert all(sample.gt_label.is_meta for sample in moved)
+    assert [tensor.tolist() for tensor in copies] == [[1, 2, 3, 4]]
+    assert preprocessor._move_samples(None) is None
+
+
+@pytest.mark.filterwarnings('ignore:.*meta')
+def test_samples_with_more_than_a_label_go_to_the_device_as_they_are():
+    sample = DataSample().set_gt_label(1).set_gt_score(torch.ones(3))
+    (moved,) = BatchViews().to('meta')._move_samples([sample])
+    assert moved.gt_label.is_meta and moved.gt_score.is_meta
