@@ -128,7 +128,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     cfg.update(
         model=model,
         work_dir=str(work_dir),
-        # Two runs of one process within a second would share a Visualizer, and the second write into the first's folder.
+        # Two runs of a process within a second would share a Visualizer: the second would write to the first's folder.
         experiment_name=str(work_dir).replace(os.sep, '_'),
         randomness=dict(seed=run.seed),
         train_dataloader=dict(

@@ -45,6 +45,15 @@ def test_step_peers(tmp_path):
         assert row['ratio'] == pytest.approx(row['seconds'] / row['peer_seconds'])
 
 
+def test_step_switches(tmp_path):
+    switches = ['images', 'weights', 'optimizer', 'teacher', 'bf16']
+    options = ['--settings', '18:32:4', '--repeats', '1', '--methods', 'SMoG', '--switches', *switches]
+    rows = results(tmp_path, 'step_switches.py', *options)['rows']
+    assert [row['switch'] for row in rows] == switches[:4]  # bf16 needs a GPU
+    for row in rows:
+        assert row['ratio'] == pytest.approx(row['without'] / row['with'])
+
+
 def test_kmeans_cost(tmp_path):
     found = results(tmp_path, 'kmeans_cost.py', '--rows', '500', '--groups', '20', '--passes', '2')
     assert found['rows'][0]['rows'] == 500 and found['rows'][0]['groups'] == 20

@@ -1,5 +1,6 @@
 import warnings
 
+import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 
@@ -43,6 +44,7 @@ class MomentumPretrainer(BaseSelfSupervisor):
             backbone=backbone, neck=neck, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
         check_width(self)
+        use_channels_last(self.backbone)
         self.teacher = MomentumEncoder(self.backbone, self.neck, momentum, end_momentum, teacher_norm)
         self._statistics: list[Tensor] | None = None
         self._version: int | None = None
@@ -99,6 +101,14 @@ class MomentumPretrainer(BaseSelfSupervisor):
                 stacklevel=3,
             )
         self._version = version
+
+
+def use_channels_last(backbone: nn.Module) -> None:
+    """Lay weights out as ``BatchViews`` lays out images.
+
+    Convolutions have nothing to convert then, nor DDP, whose buckets have the layout of the weights.
+    """
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def check_width(model: BaseSelfSupervisor) -> None:

@@ -8,7 +8,7 @@ from lewel_plugins.registry import MODELS
 
 from ..momentum_encoder import running_statistics
 from ..projector_balance import ProjectorBalance
-from .base import check_views, check_width
+from .base import check_views, check_width, use_channels_last
 
 
 @MODELS.register_module()
@@ -48,6 +48,7 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
             backbone=backbone, neck=neck, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
         check_width(self)
+        use_channels_last(self.backbone)
         if not redundancy_weight >= 0:
             raise ValueError(f'redundancy_weight must not be negative, got {redundancy_weight}')
         self.redundancy_weight = redundancy_weight
