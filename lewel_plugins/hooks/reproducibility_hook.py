@@ -22,6 +22,12 @@ class ReproducibilityHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Drop the state of a loss scaler that was off, as with bfloat16: one that is on, for float16, refuses it."""
+        optimizer = checkpoint.get('optimizer', {})
+        if optimizer.get('loss_scaler') == {}:
+            del optimizer['loss_scaler']
+
     def before_train(self, runner) -> None:
         """Take Adam's step counts back to the CPU, where torch made them, after a resume that read them to the device.
 

@@ -108,3 +108,11 @@ def test_adams_step_counts_are_on_the_cpu_unless_a_fused_step_reads_them(fused, 
     optimizer.param_groups[0]['fused'] = fused
     ReproducibilityHook().before_train(SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=optimizer)))
     assert type(state['step']) is expected
+
+
+@pytest.mark.parametrize('saved', [{}, dict(scale=2.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=9)])
+def test_a_run_in_bfloat16_goes_on_in_float16(saved):
+    optimizer = dict(state={}, param_groups=[], loss_scaler=dict(saved))
+    ReproducibilityHook().after_load_checkpoint(None, dict(optimizer=optimizer))
+    assert optimizer.get('loss_scaler', {}) == saved and ('loss_scaler' in optimizer) == bool(saved)
+    ReproducibilityHook().after_load_checkpoint(None, dict(state_dict={}))  # weights alone
