@@ -123,18 +123,12 @@ def measure(method: str, depth: int, size: int, batch: int, switch: str, args: a
     for change in SWITCHES[switch]:
         torch.manual_seed(0)
         model, wrapper = change(*build(method, depth, args.device))
-        _start(model, args)
+        if hasattr(model, 'cache'):
+            model.cache.start(args.repeats + 2)
         steps.append(full_step(model, wrapper, random_views(batch, size, 2)))
     pairs = [[seconds(step, args.device) for step in steps] for _ in range(args.repeats + 2)][2:]
     taken = [median(times) for times in zip(*pairs)]
     return {'with': taken[0], 'without': taken[1], 'ratio': median(without / on for on, without in pairs)}
-
-
-def _start(model: Any, args: argparse.Namespace) -> None:
-    if hasattr(model, 'start_training'):
-        model.start_training()
-    if hasattr(model, 'cache'):
-        model.cache.start(args.repeats + 2)
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ CONFIGS = {
     'SMoG': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
     'SMoG, 30,000 groups': 'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
     'MPCL on MoCo v2, M = 4': 'configs/mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'MPCL on MoCo v3, M = 4': 'configs/mpcl/mpcl-mocov3_resnet50_8xb512-lars-coslr-300e_in1k.py',
+    'MPCL on Barlow Twins, M = 4': 'configs/mpcl/mpcl-barlowtwins_resnet50_8xb256-lars-coslr-300e_in1k.py',
     **{f'MSBReg, K = {k}': 'configs/msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py' for k in (2, 4, 8)},
 }
 OPTIONS = {'SMoG, 30,000 groups': {'model.num_groups': 30000}}
@@ -66,6 +68,8 @@ def build(method: str, depth: int, device: str, options: dict[str, Any] | None =
         cfg.optim_wrapper.pop(key, None)
     cfg.optim_wrapper.optimizer.lr = 1e-3  # random images: stay where numbers are finite
     model = MODELS.build(cfg.model).to(device).train()
+    if hasattr(model, 'start_training'):
+        model.start_training()
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 
 
@@ -89,7 +93,10 @@ def head_passes(model: Any, f: Tensor) -> tuple[list[tuple[Callable, Tensor]], l
     neck = model.neck
     rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
     if hasattr(model, 'balance'):  # MPCL
-        return [(neck.mlps, rows(N, D))], [(model.teacher.module.neck.mlps, rows(N, D))]
+        heads = [(neck.mlps, rows(N, D))]
+        if hasattr(model, 'predictor'):
+            heads.append((model.predictor, rows(neck.num_projectors, N, neck.out_channels)))
+        return heads, [(model.teacher.module.neck.mlps, rows(N, D))] if hasattr(model, 'teacher') else []
     if hasattr(model, 'predictor'):  # MSBReg, SMoG
         pooled = rows(N, D)
         return [(neck.g, pooled), (model.predictor, rows(N, neck.out_channels))], [
@@ -115,6 +122,8 @@ def head_passes(model: Any, f: Tensor) -> tuple[list[tuple[Callable, Tensor]], l
 def teacher_backbone(model: Any) -> Callable:
     if hasattr(model, 'teacher'):
         return model.teacher.module.backbone
+    if hasattr(model, 'balance'):  # Barlow Twins has none
+        return lambda x: None
     return (model.target_net if hasattr(model, 'target_net') else model.encoder_k).module[0]
 
 
