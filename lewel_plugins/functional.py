@@ -489,34 +489,41 @@ def standardize(
 
 
 @_full_precision
-def cross_correlation(x: Tensor, y: Tensor) -> Tensor:
-    """Cross-correlation matrix of standardised embeddings. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
+def barlow_twins(
+    x: Tensor,
+    y: Tensor,
+    redundancy_weight: float = 0.0051,
+    x_all: Tensor | None = None,
+    y_all: Tensor | None = None,
+    sum_over_ranks: Callable[[Tensor], Tensor] = _identity,
+) -> Tensor:
+    """Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij² with C = xᵀy / N. Zbontar et al. 2021 (Barlow Twins), Eqs. 1 and 2.
+
+    C itself, (d, d) with d of some thousands, is not needed: ‖xᵀy‖² = ⟨xxᵀ, yyᵀ⟩, and those are (N, N).
 
     Args:
         x: Standardised embeddings of one view, (…, N, d).
-        y: Standardised embeddings of the other view, (…, N, d).
+        y: Those of the other view, (…, N, d).
+        redundancy_weight: λ.
+        x_all: x of all W ranks, (…, WN, d), in any order; no gradient goes there. None: there is one rank.
+        y_all: y of all ranks, in the same order.
+        sum_over_ranks: Sums a tensor over them, for one loss of all.
 
     Returns:
-        C = xᵀy / N, (…, d, d). Over ranks of N rows each: the mean of theirs.
+        Loss, (…), of the batch of all ranks.
+
+    Raises:
+        ValueError: x and y have different shapes.
     """
     _check_same_shape('x', x, 'y', y)
-    return x.mT @ (y / x.shape[-2])  # not the product: it is (d, d)
-
-
-@_full_precision
-def barlow_twins(correlation: Tensor, redundancy_weight: float = 0.0051) -> Tensor:
-    """Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij². Zbontar et al. 2021 (Barlow Twins), Eq. 1.
-
-    Args:
-        correlation: Cross-correlation matrices C, (…, d, d).
-        redundancy_weight: λ.
-
-    Returns:
-        Loss, (…).
-    """
-    diagonal = correlation.diagonal(0, -2, -1)  # (…, d)
-    redundancy = correlation.square().sum((-2, -1)) - diagonal.square().sum(-1)
-    return (1 - diagonal).square().sum(-1) + redundancy_weight * redundancy
+    x_all, y_all = (x if x_all is None else x_all).detach(), (y if y_all is None else y_all).detach()
+    count = x_all.shape[-2]
+    diagonal = sum_over_ranks((x * y).sum(-2) / count)  # (…, d)
+    # This rank's rows of both Gram matrices, (…, N, WN).
+    own = ((x @ x_all.mT) * (y @ y_all.mT)).sum((-2, -1)) / count**2
+    # An embedding stands in a row and in a column of a Gram matrix, whose gradients are equal: twice that of the rows.
+    squares = sum_over_ranks(2 * own - own.detach())
+    return (1 - diagonal).square().sum(-1) + redundancy_weight * (squares - diagonal.square().sum(-1))
 
 
 @_full_precision

@@ -91,7 +91,7 @@ def heads_alone(model: Any, batch: int) -> Callable[[], None]:
         passes.append((lambda q: LF.queue_contrast(q, z, model.queue.keys, model.temperature)[0], z))
     else:
         other = LF.standardize(z)
-        passes.append((lambda y: LF.barlow_twins(LF.cross_correlation(LF.standardize(y), other)), z))
+        passes.append((lambda y: LF.barlow_twins(LF.standardize(y), other), z))
 
     def run() -> None:
         for function, x in passes:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
@@ -67,13 +69,14 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
         x1, x2 = check_views(self, inputs, 2)
         z = torch.stack([self.neck(self.backbone(x)) for x in (x1, x2)])  # (2, M, N, d)
         y1, y2 = LF.standardize(z, dist.world_size(), dist.all_reduce_sum)
-        c = dist.all_reduce_sum(LF.cross_correlation(y1, y2 / dist.world_size()), same_loss=True)  # (M, d, d)
-        return self.balance(LF.barlow_twins(c, self.redundancy_weight), self._accuracy(y1, y2), *z)
+        y1_all, y2_all = _of_all_ranks(y1), _of_all_ranks(y2)
+        sum_over_ranks = partial(dist.all_reduce_sum, same_loss=True)
+        losses = LF.barlow_twins(y1, y2, self.redundancy_weight, y1_all, y2_all, sum_over_ranks)
+        return self.balance(losses, self._accuracy(y1, y2_all), *z)
 
     @torch.no_grad()
-    def _accuracy(self, y1: Tensor, y2: Tensor) -> Tensor:
-        """How often view 1 finds its view 2 among those of all ranks, (M,)."""
-        keys = dist.all_gather(y2.transpose(0, 1)).transpose(0, 1)  # (M, WN, d)
+    def _accuracy(self, y1: Tensor, keys: Tensor) -> Tensor:
+        """How often view 1 finds its view 2 among those of all ranks (M, WN, d), (M,)."""
         return LF.ranked_first(*LF.batch_similarities(y1, keys, 1.0, first=dist.rank() * y1.shape[1]))
 
     def start_training(self) -> None:
@@ -87,3 +90,8 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
             progress: Unused, there is no teacher.
         """
         dist.average_(self._statistics)
+
+
+def _of_all_ranks(y: Tensor) -> Tensor:
+    """(M, N, d) → (M, WN, d), in rank order, without gradient."""
+    return dist.all_gather(y.detach().transpose(0, 1)).transpose(0, 1)
