@@ -65,21 +65,25 @@ class LARS(Optimizer):
     def _step_group(self, params: list[Tensor], group: dict) -> None:
         grads = [p.grad for p in params if p.grad is not None]
         decay, momentum = group['weight_decay'], group['momentum']
-        updates = list(torch._foreach_add(grads, params, alpha=decay) if decay else torch._foreach_mul(grads, 1.0))
+        updates = self._momentum_buffers(params) if momentum else [torch.zeros_like(p) for p in params]
+        torch._foreach_mul_(updates, momentum)
         if group['adapt']:
             weight_norms = torch.stack(torch._foreach_norm(params))  # (number of parameters,)
             grad_norms = torch.stack(torch._foreach_norm(grads))
             trust = group['eta'] * weight_norms / (grad_norms + decay * weight_norms)
             trust = trust.where((weight_norms > 0) & (grad_norms > 0), 1.0)
-            torch._foreach_mul_(updates, list(trust.unbind()))
-        if momentum:
-            buffers = []
-            for p in params:
-                state = self.state[p]
-                if 'momentum_buffer' not in state:
-                    state['momentum_buffer'] = torch.zeros_like(p)
-                buffers.append(state['momentum_buffer'])
-            torch._foreach_mul_(buffers, momentum)
-            torch._foreach_add_(buffers, updates)
-            updates = buffers
+            # Straight into the buffers: g + ρw would be another copy of all weights.
+            torch._foreach_addcmul_(updates, grads, list(trust.unbind()))
+            if decay:
+                torch._foreach_addcmul_(updates, params, list((decay * trust).unbind()))
+        else:
+            torch._foreach_add_(updates, grads)
+            if decay:
+                torch._foreach_add_(updates, params, alpha=decay)
         torch._foreach_add_(params, updates, alpha=-group['lr'])
+
+    def _momentum_buffers(self, params: list[Tensor]) -> list[Tensor]:
+        for p in params:
+            if 'momentum_buffer' not in self.state[p]:
+                self.state[p]['momentum_buffer'] = torch.zeros_like(p)
+        return [self.state[p]['momentum_buffer'] for p in params]
