@@ -267,12 +267,19 @@ def protocols_of(suite: Config, wanted: Sequence[str] | None) -> list[str]:
     return [name for name in known if wanted is None or name in wanted]
 
 
+def cell(measure: str, value: float) -> str:
+    """Percent with two digits, fractions with three; COCO's −1 means that there was nothing to measure."""
+    if measure.startswith('coco/') and value < 0:
+        return '–'
+    return f'{value:.2f}' if abs(value) >= 1 else f'{value:.3f}'
+
+
 def markdown(record: dict[str, Any], pictures: Sequence[Path]) -> str:
     """The table, where it comes from, and the pictures, by their paths from where the text will be."""
     lines = [f'# Evaluation of {record["checkpoint"]}', '', '| protocol | measure | value |', '|---|---|---|']
     for name, metrics in record['evaluation'].items():
         numbers = flatten({k: v for k, v in metrics.items() if k not in ('seed', 'seconds')})
-        lines += [f'| {name} | {measure} | {value:.2f} |' for measure, value in numbers.items()]
+        lines += [f'| {name} | {measure} | {cell(measure, value)} |' for measure, value in numbers.items()]
     lines += ['', f'Seed {record["seed"]}; {record["commit"]}; {record["machine"]}; {record["date"]}.', '']
     if record['options']:
         said = ', '.join(f'{key}={option_text(value)}' for key, value in record['options'].items())

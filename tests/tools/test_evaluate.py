@@ -30,7 +30,8 @@ def folder(tmp_path_factory) -> Path:
     make_scenes(SceneConfig(num_train=120, num_val=60), garments, root / 'single', 1)
     multi = SceneConfig(kind='multi', size=48, num_train=60, num_val=40, scale=(0.3, 0.6))
     make_scenes(multi, garments, root / 'multi', 1)
-    writes = 'import json, sys; json.dump(dict(seed=int(sys.argv[1]), ap=42.0), open(sys.argv[2], "w"))'
+    numbers = '[("ap", 42.0), ("coco/bbox_mAP", 0.2114), ("coco/bbox_mAP_l", -1.0)]'
+    writes = f'import json, sys; json.dump(dict({numbers}, seed=int(sys.argv[1])), open(sys.argv[2], "w"))'
     (root / 'base.py').write_text('a = 1\n')
     (root / 'child.py').write_text("_base_ = './base.py'\n")
     draws = (
@@ -75,11 +76,12 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     found = record['evaluation']
     assert set(found) == {'knn', 'linear', 'pictures', 'works', 'draws'} and set(record['failed']) == {'fails'}
     assert set(found['knn']) == {'top1_k1', 'top1_k5'}  # 500 is more than there are
-    assert found['works'] == dict(seed=1, ap=42.0)
+    assert found['works'] == {'seed': 1, 'ap': 42.0, 'coco/bbox_mAP': 0.2114, 'coco/bbox_mAP_l': -1.0}
     assert found['linear']['top1'] == found['linear']['top1_by_rate']['0.4']
     assert 0 < found['linear']['top1'] <= 100 and 10 < found['knn']['top1_k1'] <= 100
     text = (out / 'evaluation.md').read_text()
     assert f'| linear | top1 | {found["linear"]["top1"]:.2f} |' in text
+    assert '| coco/bbox_mAP | 0.211 |' in text and '| coco/bbox_mAP_l | – |' in text
     (drawn,) = out.glob('*/*/predictions.png')
     assert f'![predictions](<{drawn.parts[-3]}/a task/predictions.png>)' in text
     assert '![confusion](<confusion.png>)' in text
