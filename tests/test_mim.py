@@ -3,6 +3,7 @@
 onedl-mim works with ``mim install -e .`` and openmim with ``mim install .``: see docs/install.md.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -127,9 +128,38 @@ def test_model_index_names_configs_that_exist():
     for model in models:
         assert (ROOT / model['Config']).is_file(), model['Config']
         assert Path(model['Config']).stem == model['Name']
-        # The paper's figures are never shown as ours; it does not have one for every recipe.
-        metrics = [name for result in model.get('Results', ()) for name in result['Metrics']]
-        assert all(name.startswith('Paper ') for name in metrics), metrics
+        # The papers' figures are never shown as ours, nor ours as theirs; a paper does not have one for every recipe.
+        metrics = {name: value for result in model.get('Results', ()) for name, value in result['Metrics'].items()}
+        measured = [name for name in metrics if name.startswith('Measured ')]
+        assert all(name.startswith(('Paper ', 'Measured ')) for name in metrics), metrics
+        assert not measured or {'Command', 'Seeds', 'Commit', 'Machine'} <= model['Metadata'].keys()
+
+
+@pytest.mark.core
+def test_measured_figures_are_those_of_the_results():
+    results = json.loads((ROOT / 'docs' / 'results' / 'all-methods_garment-scenes.json').read_text())
+    rows = {row['name']: row['summary'] for row in results['rows']}
+    names = {
+        'k-NN Classification': 'knn/top1_k20',
+        'Linear Classification': 'linear/top1',
+        'garment scenes 1 %': 'semi_1pct/top1',
+        'garment scenes 10 %': 'semi_10pct/top1',
+        'Object Detection': 'mask_rcnn/coco/bbox_mAP',
+        'Instance Segmentation': 'mask_rcnn/coco/segm_mAP',
+        'Semantic Segmentation': 'fcn/mIoU',
+    }
+    seen = 0
+    for metafile in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
+        for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
+            for result in model.get('Results', ()) if 'Row' in model['Metadata'] else ():
+                assert model['Metadata']['Seeds'] == results['seeds']
+                key = names.get(result['Task']) or names[result['Dataset']]
+                for name, value in result['Metrics'].items():
+                    suffix = {'AP50': '_50', 'AP75': '_75'}.get(name.split()[-1], '')
+                    mean = rows[model['Metadata']['Row']][f'evaluation/{key}{suffix}']['mean']
+                    assert value == pytest.approx(mean, abs=0.0501 if value > 1 else 0.000501), (model['Name'], name)
+                    seen += 1
+    assert seen == 45  # five methods
 
 
 @pytest.mark.core
