@@ -366,16 +366,32 @@ def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Simil
     return (q * k).sum(-1) / tau, q @ queue / tau
 
 
+# Similarities of a queue that are held at once: what stays in a core's cache on a CPU, 256 MiB of float32 on a device.
+_QUEUE_BLOCK, _QUEUE_BLOCK_DEVICE = 2**19, 2**26
+
+
 class _QueueContrast(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
         positive = (q * k).sum(-1) / tau  # (…, N)
-        negatives = (q / tau) @ queue  # (…, N, Q), the only tensor of this size
-        accuracy = ranked_first(positive, negatives)
-        log_sum = negatives.logsumexp(-1)
-        share = negatives.sub_(torch.logaddexp(positive, log_sum)[..., None]).exp_()  # softmax over 1 + Q
-        rest = torch.sigmoid(log_sum - positive)[..., None]  # 1 − the positive's share
-        ctx.save_for_backward((share @ queue.mT - rest * k) / (tau * q.shape[-2]))
+        queries = q / tau
+        # Over blocks of keys, relative to the largest similarity so far: its sum of exponentials, and the sum of the
+        # keys weighed by them. A block is read from memory once, and no (N, Q) tensor is made.
+        top = torch.full_like(positive, float('-inf'))
+        total, weighed = torch.zeros_like(positive), torch.zeros_like(q)
+        held = _QUEUE_BLOCK if q.device.type == 'cpu' else _QUEUE_BLOCK_DEVICE
+        for keys in queue.split(max(held // positive.numel(), 1), -1):
+            shares = queries @ keys  # (…, N, block)
+            highest = torch.maximum(top, shares.amax(-1))
+            shares.sub_(highest[..., None]).exp_()
+            decay = (top - highest).exp_()
+            total = decay * total + shares.sum(-1)
+            weighed = decay[..., None] * weighed + shares @ keys.mT
+            top = highest
+        log_sum = top + total.log()
+        rest = torch.sigmoid(log_sum - positive)[..., None]  # 1 − the positive's share in the softmax over 1 + Q
+        ctx.save_for_backward(rest * (weighed / total[..., None] - k) / (tau * q.shape[-2]))
+        accuracy = (positive > top).to(positive.dtype).mean(-1)  # ranked_first
         ctx.mark_non_differentiable(accuracy)
         return -F.logsigmoid(positive - log_sum).mean(-1), accuracy
 
@@ -389,8 +405,8 @@ def queue_contrast(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Ten
     """:func:`info_nce` and its accuracy, for a long queue of unit keys. LEWEL, Eq. 4; MPCL, Eq. 1 and acc of Eq. 3.
 
     Only q has a gradient, and it is computed at once: the queue may move on before the backward pass, without a copy
-    of it, and no (N, Q) similarities are kept. A queue that is normalised anew at every step takes longer for that than
-    for the comparison, so its keys must be unit vectors. For M queues that is most of the time and memory of the loss.
+    of it. It is read once, in blocks, and no (N, Q) similarities are made. A queue that is normalised anew at every
+    step takes longer for that than for the comparison, so its keys must be unit vectors.
 
     Args:
         q: Queries, (…, N, d).

@@ -1,5 +1,7 @@
 """Every function of ``lewel_plugins.functional`` that MPCL needs, against ``references_mpcl.py`` in float64."""
 
+import math
+
 import pytest
 import references as naive
 import references_mpcl as naive_mpcl
@@ -87,7 +89,9 @@ def test_low_precision_and_autocast_are_computed_in_float32(case):
 
 @pytest.mark.parametrize('shape', [(3, 6, 4), (6, 4)], ids=str)
 @pytest.mark.parametrize('tau', [0.2, 1.0])
-def test_queue_contrast_is_info_nce_with_its_accuracy(shape, tau):
+@pytest.mark.parametrize('block', [2, 4, 100], ids='keys {}'.format)  # of 9: with a shorter one at the end, and all
+def test_queue_contrast_is_info_nce_with_its_accuracy(shape, tau, block, monkeypatch):
+    monkeypatch.setattr(LF, '_QUEUE_BLOCK', block * math.prod(shape[:-1]))
     q, k, queue = randn(*shape), randn(*shape, seed=1), randn(*shape[:-2], 4, 9, seed=2)
     k, unit = k + 2 * q, torch.nn.functional.normalize(queue, dim=-2)
     found = naive.value_and_gradients(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q])
