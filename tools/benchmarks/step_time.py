@@ -49,15 +49,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', default=list(CONFIGS), choices=list(CONFIGS), help='rows (all)')
     parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--bf16', action='store_true', help="the recipes' mixed precision, on a GPU; else float32")
     parser.add_argument(
         '--threads', type=int, help='of PyTorch (its default); 1 on a busy CPU, where waiting threads count'
     )
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.bf16 and args.device == 'cpu':
+        parser.error('--bf16 needs --device cuda: mmengine has no mixed precision on a CPU')
+    return args
 
 
-def build(method: str, depth: int, device: str, options: dict[str, Any] | None = None) -> tuple[Any, object]:
-    """The recipe's model with a ResNet of this depth, and its optim wrapper in float32."""
+def build(
+    method: str, depth: int, device: str, options: dict[str, Any] | None = None, bf16: bool = False
+) -> tuple[Any, object]:
+    """The recipe's model with a ResNet of this depth, and its optim wrapper in float32 or bfloat16."""
     cfg = Config.fromfile(str(ROOT / CONFIGS[method]))
     cfg.merge_from_dict(OPTIONS.get(method, {}) if options is None else options)
     cfg.model.backbone.depth = depth
@@ -66,6 +72,8 @@ def build(method: str, depth: int, device: str, options: dict[str, Any] | None =
     cfg.optim_wrapper.type = 'OptimWrapper'
     for key in ('dtype', 'loss_scale'):
         cfg.optim_wrapper.pop(key, None)
+    if bf16:
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
     cfg.optim_wrapper.optimizer.lr = 1e-3  # random images: stay where numbers are finite
     model = MODELS.build(cfg.model).to(device).train()
     if hasattr(model, 'start_training'):
@@ -91,7 +99,7 @@ def head_passes(model: Any, f: Tensor) -> tuple[list[tuple[Callable, Tensor]], l
     """MLPs of one view, of the online network and of the teacher, each with an input of its shape; f (N, D, H, W)."""
     N, D, H, W = f.shape
     neck = model.neck
-    rows = lambda *shape: torch.randn(*shape, device=f.device)  # noqa: E731
+    rows = lambda *shape: torch.randn(*shape, device=f.device, dtype=f.dtype)  # noqa: E731
     if hasattr(model, 'balance'):  # MPCL
         heads = [(neck.mlps, rows(N, D))]
         if hasattr(model, 'predictor'):
@@ -137,10 +145,14 @@ def online_pass(model: Any, x: Tensor, heads: list[tuple[Callable, Tensor]]) -> 
     return [model.backbone(x)[-1], *(head(y.detach().requires_grad_()) for head, y in heads)]
 
 
-def necessary_passes(model: Any, data: dict) -> Callable[[], None]:
+def precision(x: Tensor, bf16: bool) -> torch.autocast:
+    return torch.autocast(x.device.type, torch.bfloat16, enabled=bf16)
+
+
+def necessary_passes(model: Any, data: dict, bf16: bool = False) -> Callable[[], None]:
     """The passes of one step through backbone and MLPs, on inputs of the right shapes."""
     x = model.data_preprocessor(data, True)['inputs']
-    with torch.no_grad():
+    with torch.no_grad(), precision(x[0], bf16):
         f = model.backbone(x[0])[-1]
     heads, teacher_heads = head_passes(model, f)
     through_teacher = teacher_backbone(model)
@@ -149,11 +161,12 @@ def necessary_passes(model: Any, data: dict) -> Callable[[], None]:
 
     def run() -> None:
         for i in range(directions(model, data)):
-            features, *outs = online_pass(model, x[i], heads)
+            with precision(x[i], bf16):
+                features, *outs = online_pass(model, x[i], heads)
             features.backward(grad)
             for out in outs:
                 out.backward(torch.ones_like(out))
-        with torch.no_grad():
+        with torch.no_grad(), precision(x[0], bf16):
             for i in range(directions(model, data)):
                 through_teacher(x[i - 1])
                 for head, y in teacher_heads:
@@ -182,13 +195,14 @@ def kept_bytes(model: Any, function: Callable[[], object]) -> int:
     return total
 
 
-def memory(model: Any, data: dict) -> tuple[int, int]:
+def memory(model: Any, data: dict, bf16: bool = False) -> tuple[int, int]:
     """Bytes kept by a step, and by its necessary passes."""
     x = model.data_preprocessor(data, True)['inputs']
-    heads, _ = head_passes(model, model.backbone(x[0])[-1].detach())
-    step = kept_bytes(model, lambda: model(x, data['data_samples'], mode='loss'))
     views = range(directions(model, data))
-    return step, kept_bytes(model, lambda: [online_pass(model, x[i], heads) for i in views])
+    with precision(x[0], bf16):
+        heads, _ = head_passes(model, model.backbone(x[0])[-1].detach())
+        step = kept_bytes(model, lambda: model(x, data['data_samples'], mode='loss'))
+        return step, kept_bytes(model, lambda: [online_pass(model, x[i], heads) for i in views])
 
 
 def seconds(function: Callable[[], object], device: str) -> float:
@@ -230,12 +244,13 @@ def measure(
     device: str,
     views: int | None = None,
     options: dict[str, Any] | None = None,
+    bf16: bool = False,
 ) -> dict[str, float]:
     """Seconds and bytes of a step and of its necessary passes; ``options`` go over the recipe's."""
     torch.manual_seed(0)
-    model, wrapper = build(method, depth, device, options)
+    model, wrapper = build(method, depth, device, options, bf16)
     data = random_views(batch, size, views or int(method.partition('K = ')[2] or 2))
-    full, necessary = full_step(model, wrapper, data), necessary_passes(model, data)
+    full, necessary = full_step(model, wrapper, data), necessary_passes(model, data, bf16)
     pairs = [(seconds(full, device), seconds(necessary, device)) for _ in range(repeats + 1)][1:]
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
@@ -246,7 +261,7 @@ def measure(
     step, passes = median(a for a, _ in pairs), median(b for _, b in pairs)
     # Pooling, losses and their backward, bookkeeping; and what the noise of the other figures leaves.
     rest = step - passes - sum(alone.values())
-    bytes_step, bytes_passes = memory(model, data)
+    bytes_step, bytes_passes = memory(model, data, bf16)
     times = dict(step=step, passes=passes, ratio=median(a / b for a, b in pairs), **alone, rest=rest)
     return dict(**times, bytes_step=bytes_step, bytes_passes=bytes_passes)
 
@@ -279,26 +294,27 @@ def main() -> None:
     start(args.threads)
     described = provenance.record()
     lines = [
-        '| method | ResNet | pixels | batch | step, s | necessary passes, s | ratio '
+        '| method | ResNet | pixels | batch | images/s | step, s | necessary passes, s | ratio '
         '| memory, MiB | ratio | preprocessing | optimizer | teacher update | pooling, losses and other |',
-        '|---' * 13 + '|',
+        '|---' * 14 + '|',
     ]
     results = []
     for setting in args.settings:
         depth, size, batch = map(int, setting.split(':'))
         for name in args.methods:
-            row = measure(name, depth, size, batch, args.repeats, args.device)
+            row = measure(name, depth, size, batch, args.repeats, args.device, bf16=args.bf16)
             results.append(dict(method=name, depth=depth, size=size, batch=batch, **row))
-            times = f'{row["step"]:.3f} | {row["passes"]:.3f} | {row["ratio"]:.3f}'
+            times = f'{batch / row["step"]:.1f} | {row["step"]:.3f} | {row["passes"]:.3f} | {row["ratio"]:.3f}'
             times += f' | {row["bytes_step"] / 2**20:.1f} | {row["bytes_step"] / row["bytes_passes"]:.3f}'
             for part in ('preprocessing', 'optimizer', 'teacher', 'rest'):
                 times += f' | {100 * row[part] / row["passes"]:.1f} %'
             lines.append(f'| {name} | {depth} | {size} | {batch} | {times} |')
             print(lines[-1], flush=True)
     shares = (
-        'The ratio of times is the median over pairs of a step and the passes that it alternates with, not that of the '
-        'medians beside it. Memory is what autograd keeps for the backward pass. '
-        'The last four columns are shares of the necessary passes. The first three of them were timed alone.'
+        'On a CPU seconds are those of all threads together, and images/s are of one core. The ratio of times is the '
+        'median over pairs of a step and the passes that it alternates with, not that of the medians beside it. '
+        'Memory is what autograd keeps for the backward pass. The last four columns are shares of the necessary '
+        'passes. The first three of them were timed alone.'
     )
     report(args, 'Step time and memory over necessary passes', lines, shares, results, described)
 
