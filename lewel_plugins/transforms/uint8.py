@@ -1,7 +1,7 @@
 """Augmentations of one image of 8 bits, fast on one core; each within 1/255 of torchvision's function of its name.
 
 Images are (H, W, 3) uint8 in OpenMMLab's order, BGR; crops are planes (3, H, W), and what follows is done in place.
-Libraries and formulas were chosen by measuring them (docs/results/README.md).
+Libraries and formulas were chosen by measuring them: tools/benchmarks/input_choices.py, docs/results/input_choices.md.
 """
 
 import math

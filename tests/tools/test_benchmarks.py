@@ -67,3 +67,13 @@ def test_scaling(tmp_path):
         assert row['value'] == 2 and row['batch'] == 4
         assert row['ratio'] == pytest.approx(row['step'] / row['passes'])
         assert row['per_view'] == pytest.approx(row['step'] / 8)
+
+
+def test_input_choices(tmp_path):
+    rows = results(tmp_path, 'input_choices.py', '--images', '2', '--repeats', '1')['rows']
+    assert len({row['operation'] for row in rows}) == 6
+    ours = [row for row in rows if row['by'].startswith('ours')]
+    assert [row['difference'] for row in ours[4:]] == [None, None]
+    assert all(row['ratio'] == 1 for row in ours)
+    bounds = [0, 1, 2, 1]  # the jitter is four operations in a row
+    assert all(row['difference'] <= bound for row, bound in zip(ours, bounds))
