@@ -5,14 +5,20 @@ All are identities in a single process, work on gloo and NCCL, and need the same
 Gradients follow one convention: every rank back-propagates its own loss L_r and DDP averages the parameter
 gradients, so that the optimizer sees the gradient of mean_r L_r *through all ranks' tensors*. (mmpretrain's
 ``GatherLayer`` drops the other ranks' share and yields 1/W of it.)
+
+A ``start_…`` begins to send and returns at once; what it returns waits, when called, and gives the result. Every rank
+starts and calls them in the same order.
+
+``torch.compile`` leaves them out of its graphs: sums in them lose their gradient without a word (seen in
+torch 2.11).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.distributed as torch_dist
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch._utils import _unflatten_dense_tensors
 
 
 def world_size() -> int:
@@ -25,24 +31,32 @@ def rank() -> int:
     return torch_dist.get_rank() if torch_dist.is_available() and torch_dist.is_initialized() else 0
 
 
-def _gather(x: Tensor) -> Tensor:
-    out = x.new_empty(world_size(), *x.shape)
-    torch_dist.all_gather(list(out.unbind(0)), x.contiguous())
-    return out.flatten(0, 1)
+@torch.compiler.disable
+def _start_gather(x: Tensor) -> Callable[[], Tensor]:
+    own = x.detach().contiguous()
+    out = own.new_empty(world_size(), *own.shape)
+    work = torch_dist.all_gather(list(out.unbind(0)), own, async_op=True)
+
+    def receive() -> Tensor:
+        work.wait()
+        return out.flatten(0, 1)
+
+    differentiable = torch.is_grad_enabled() and x.requires_grad
+    return torch.compiler.disable((lambda: _AllGather.apply(x, receive)) if differentiable else receive)
 
 
 class _AllGather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, receive: Callable[[], Tensor]) -> Tensor:
         ctx.rows = x.shape[0]
-        return _gather(x)
+        return receive()
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         # gloo has no reduce_scatter in the torch versions supported.
         grad = grad.contiguous().clone()
         torch_dist.all_reduce(grad)
-        return grad.narrow(0, rank() * ctx.rows, ctx.rows)
+        return grad.narrow(0, rank() * ctx.rows, ctx.rows), None
 
 
 class _AllReduceSum(torch.autograd.Function):
@@ -80,23 +94,26 @@ def all_gather(x: Tensor) -> Tensor:
     Returns:
         (WN, …). Its gradient reaches every rank's x, summed over ranks.
     """
-    if world_size() == 1:
-        return x
-    return _AllGather.apply(x) if torch.is_grad_enabled() and x.requires_grad else _gather(x)
+    return start_gather(x)()
 
 
-def gather_batch(x: Tensor) -> Tensor:
-    """Rows of all ranks in the order of one process, differentiable.
+def start_gather(x: Tensor) -> Callable[[], Tensor]:
+    """:func:`all_gather`, started now and waited for later."""
+    return _start_gather(x) if world_size() > 1 else lambda: x
+
+
+def in_batch_order(x: Tensor) -> Tensor:
+    """Rows of all ranks from rank order to the order of one process.
 
     ``SeededSampler`` deals images out in turn: row i of rank r is row iW + r of the global batch.
 
     Args:
-        x: (N, …), the same shape on every rank.
+        x: As :func:`all_gather` returns it, (WN, …).
 
     Returns:
-        (NW, …), with the gradient of :func:`all_gather`.
+        (NW, …).
     """
-    return all_gather(x).unflatten(0, (world_size(), -1)).transpose(0, 1).flatten(0, 1)
+    return x.unflatten(0, (world_size(), -1)).transpose(0, 1).flatten(0, 1)
 
 
 def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
@@ -107,8 +124,11 @@ def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
         same_loss: Every rank computes the same from the sum. Its gradient is then the same on every rank, and W times
             one of them is their sum: backward needs no communication.
     """
-    if world_size() == 1:
-        return x
+    return _all_reduce_sum(x, same_loss) if world_size() > 1 else x
+
+
+@torch.compiler.disable
+def _all_reduce_sum(x: Tensor, same_loss: bool) -> Tensor:
     return (_AllReduceSumToOneLoss if same_loss else _AllReduceSum).apply(x)
 
 
@@ -133,32 +153,50 @@ def average_(tensors: Sequence[Tensor]) -> None:
     Args:
         tensors: Floating tensors of one dtype and device, e.g. all running statistics of a network.
     """
+    start_average(tensors)()
+
+
+def start_average(tensors: Sequence[Tensor]) -> Callable[[], None]:
+    """:func:`average_`, started now; the tensors change when it is waited for."""
     if world_size() == 1 or not tensors:
-        return
-    flat = _flatten_dense_tensors(list(tensors))
-    torch_dist.all_reduce(flat)
-    flat /= world_size()
-    torch._foreach_copy_(list(tensors), list(_unflatten_dense_tensors(flat, list(tensors))))
+        return lambda: None
+    flat = torch.cat([x.flatten() for x in tensors])  # always a copy
+    work = torch_dist.all_reduce(flat, async_op=True)
+
+    def finish() -> None:
+        work.wait()
+        flat.div_(world_size())
+        torch._foreach_copy_(list(tensors), list(_unflatten_dense_tensors(flat, list(tensors))))
+
+    return finish
 
 
-def _exchange(x: Tensor) -> Tensor:
+@torch.compiler.disable
+def _start_exchange(x: Tensor) -> Callable[[], Tensor]:
     """Send a part of x to every rank and receive one from each; an involution for x's on all ranks.
 
     Rank r sends ``parts[(r + j) % W]`` rows to rank j, where ``parts`` is the near-equal split of N rows. That
     is symmetric in r and j, so every rank keeps N rows and a second exchange undoes the first.
     """
     if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-        return _exchange(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # stays channels_last
+        receive_last = _start_exchange(x.permute(0, 2, 3, 1))
+        return lambda: receive_last().permute(0, 3, 1, 2)  # stays channels_last
     W, r, N = world_size(), rank(), x.shape[0]
     parts = [(N + i) // W for i in range(W)]
     sizes = [parts[(r + j) % W] for j in range(W)]
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    torch_dist.all_to_all_single(out, x.contiguous(), output_split_sizes=sizes, input_split_sizes=sizes)
-    return out
+    out, x = torch.empty_like(x, memory_format=torch.contiguous_format), x.contiguous()
+    work = torch_dist.all_to_all_single(out, x, output_split_sizes=sizes, input_split_sizes=sizes, async_op=True)
+
+    @torch.compiler.disable
+    def receive() -> Tensor:
+        work.wait()
+        return out
+
+    return receive
 
 
-def batch_shuffle(x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Shuffle a batch over ranks. MoCo, Sec. 3.3 (ShuffleBN).
+def start_batch_shuffle(x: Tensor) -> Callable[[], tuple[Tensor, Tensor | None]]:
+    """Start to shuffle a batch over ranks. MoCo, Sec. 3.3 (ShuffleBN).
 
     Each rank permutes its batch and exchanges 1/W of it with every other rank: BN of the key encoder then sees
     a random mixture of all ranks' images. Only images that change rank travel; the permutation is the rank's own,
@@ -168,12 +206,13 @@ def batch_shuffle(x: Tensor) -> tuple[Tensor, Tensor | None]:
         x: (N, …), the same shape on every rank.
 
     Returns:
-        The shuffled batch, (N, …), and what :func:`batch_unshuffle` needs.
+        What waits for the shuffled batch (N, …) and returns it, with what :func:`batch_unshuffle` needs.
     """
     if world_size() == 1:
-        return x, None
+        return lambda: (x, None)
     order = torch.randperm(x.shape[0], device=x.device)
-    return _exchange(x[order]), order
+    receive = _start_exchange(x[order])
+    return lambda: (receive(), order)
 
 
 def batch_unshuffle(y: Tensor, order: Tensor | None) -> Tensor:
@@ -181,10 +220,10 @@ def batch_unshuffle(y: Tensor, order: Tensor | None) -> Tensor:
 
     Args:
         y: (N, …).
-        order: As :func:`batch_shuffle` returned it.
+        order: As :func:`start_batch_shuffle` gave it.
     """
     if order is None:
         return y
     out = torch.empty_like(y, memory_format=torch.contiguous_format)
-    out[order] = _exchange(y)
+    out[order] = _start_exchange(y)()
     return out

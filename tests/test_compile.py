@@ -1,10 +1,16 @@
 """``compile = True`` in a config: the same numbers, nothing compiled after the first iterations, hooks still called."""
 
+from functools import partial
+
 import pretraining
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from ranks import on_ranks
+from torch import Tensor
+
+from lewel_plugins import dist
 
 # The graphs are what is tried, not the code that is generated from them.
 BACKEND = dict(backend='eager')
@@ -52,3 +58,42 @@ def test_compiled_steps_are_the_same_and_compiled_once(run, tmp_path, monkeypatc
     assert GRAPHS[-1] - GRAPHS[5] <= 1
     scalars = ''.join(path.read_text() for path in (tmp_path / 'compiled').glob('*/vis_data/scalars.json'))
     assert scalars.count('"rank_me"') == pretraining.ITERATIONS - 4  # the last value is logged, from iteration 5 on
+
+
+def compiled_collectives(rank: int) -> dict[str, list]:
+    """Value and gradient of each collective in a function, as it is and compiled."""
+
+    def shuffled(x: Tensor) -> Tensor:
+        y, order = dist.start_batch_shuffle(x.detach())()
+        return x * dist.batch_unshuffle(2 * y, order)
+
+    def averaged(x: Tensor) -> Tensor:
+        mean = x.detach().clone()
+        dist.average_([mean])
+        return x * mean
+
+    collectives = dict(
+        sum=dist.all_reduce_sum,
+        sum_of_one_loss=partial(dist.all_reduce_sum, same_loss=True),
+        gather=dist.all_gather,
+        gather_in_order=lambda x: dist.in_batch_order(dist.all_gather(x)),
+        shuffle=shuffled,
+        average=averaged,
+    )
+    found: dict[str, list] = {}
+    for name, collective in collectives.items():
+        function = lambda x, collective=collective: (3 * collective(2 * x)).pow(3).sum()  # noqa: E731
+        for step in (function, torch.compile(function, **BACKEND)):
+            torch.manual_seed(rank)
+            x = torch.randn(4, 3, requires_grad=True)
+            value = step(x)
+            value.backward()
+            found.setdefault(name, []).append([value.detach(), x.grad])
+    return found
+
+
+def test_collectives_keep_their_gradient(tmp_path):
+    for found in on_ranks(2, tmp_path, compiled_collectives):
+        for name, (plain, compiled) in found.items():
+            assert plain[1].abs().min() > 0, name
+            torch.testing.assert_close(compiled, plain, rtol=1e-6, atol=0, msg=name)

@@ -65,19 +65,27 @@ def check_all(rank: int) -> dict:
     out['in_place'] = all(a is b for a, b in zip(averaged, views))
     dist.average_([])
 
+    x, late = rows_of(rank).requires_grad_(), rows_of(rank)
+    gathered, averaged_late = dist.start_gather(x), dist.start_average([late])
+    out['before_waiting'] = late.clone()
+    value = gathered()
+    averaged_late()
+    loss_of(rank, value).backward()
+    out['started'] = dict(value=value.detach(), gradient=x.grad, average=late)
+
     torch.manual_seed(rank)
     out['shuffle'] = {}
     for size in SHUFFLED_SIZES:
         x = torch.stack([torch.full((2, 3), float(100 * rank + i)) for i in range(size)])
-        shuffled, order = dist.batch_shuffle(x)
-        again, _ = dist.batch_shuffle(x)
+        first, second = dist.start_batch_shuffle(x), dist.start_batch_shuffle(x)  # both on their way at once
+        (shuffled, order), (again, _) = first(), second()
         y = shuffled[:, 0] * 2 + 1  # another shape comes back
         out['shuffle'][size] = dict(x=x, shuffled=shuffled, again=again, back=dist.batch_unshuffle(y, order))
     torch.manual_seed(rank)
     images = torch.arange(8 * 3 * 4 * 4.0).view(8, 3, 4, 4) + 1000 * rank
-    out['images'] = dist.batch_shuffle(images)[0]
+    out['images'] = dist.start_batch_shuffle(images)()[0]
     torch.manual_seed(rank)
-    out['channels_last'] = dist.batch_shuffle(images.contiguous(memory_format=torch.channels_last))[0]
+    out['channels_last'] = dist.start_batch_shuffle(images.contiguous(memory_format=torch.channels_last))()[0]
     return out
 
 
@@ -159,6 +167,15 @@ def test_average_in_place(ranks):
         assert all(torch.equal(a, b) for a, b in zip(result['average'], ranks[0]['average']))
 
 
+def test_what_is_waited_for_later_is_the_same(ranks):
+    for r, result in enumerate(ranks):
+        started = result['started']
+        assert torch.equal(started['value'], result['gather']['value'])
+        assert naive.largest_difference([started['gradient']], [result['gather']['gradient']]) < 1e-12
+        assert torch.equal(result['before_waiting'], rows_of(r))
+        assert naive.largest_difference([started['average']], [result['average'][0]]) < 1e-12
+
+
 @pytest.mark.parametrize('size', SHUFFLED_SIZES)
 def test_unshuffle_undoes_shuffle(ranks, size):
     for result in ranks:
@@ -200,7 +217,7 @@ def test_one_process_without_a_group():
     before = x.detach().clone()
     dist.average_([x])
     assert torch.equal(x, before)
-    shuffled, order = dist.batch_shuffle(x)
+    shuffled, order = dist.start_batch_shuffle(x)()
     assert torch.equal(dist.batch_unshuffle(shuffled, order), x)
 
 

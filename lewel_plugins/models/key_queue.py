@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,7 +32,6 @@ class KeyQueue(nn.Module):
         self.register_buffer('keys', F.normalize(keys, dim=-2))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
 
-    @torch.no_grad()
     def enqueue(self, k: Tensor) -> None:
         """Replace the oldest keys by those of all ranks.
 
@@ -41,14 +42,23 @@ class KeyQueue(nn.Module):
         Raises:
             ValueError: More keys than the queue holds, or another number of queues or channels.
         """
+        self.start_enqueue(k)()
+
+    def start_enqueue(self, k: Tensor) -> Callable[[], None]:
+        """:meth:`enqueue`, of which only the ranks' exchange is started; the queue changes when it is waited for."""
         *queues, channels, length = self.keys.shape
         if (*k.shape[:-2], k.shape[-1]) != (*queues, channels):
             many = f'{queues[0]} queues hold' if queues else 'the queue holds'
             raise ValueError(f'{many} keys of {channels} channels, got {tuple(k.shape)}')
+        count = dist.world_size() * k.shape[-2]
+        if count > length:
+            raise ValueError(f'a queue of length {length} cannot take {count} keys at once (batch over all ranks)')
         k = F.normalize(k.detach().to(self.keys.dtype), dim=-1).movedim(-2, 0)  # (N, …, d)
-        k = dist.all_gather(k)
-        if len(k) > length:
-            raise ValueError(f'a queue of length {length} cannot take {len(k)} keys at once (batch over all ranks)')
-        columns = (self.position + torch.arange(len(k), device=k.device)) % length
-        self.keys.index_copy_(-1, columns, k.movedim(0, -1))
-        self.position.add_(len(k)).remainder_(length)
+        gathered = dist.start_gather(k)
+
+        def finish() -> None:
+            columns = (self.position + torch.arange(count, device=k.device)) % length
+            self.keys.index_copy_(-1, columns, gathered().movedim(0, -1))
+            self.position.add_(count).remainder_(length)
+
+        return finish

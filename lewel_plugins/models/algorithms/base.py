@@ -73,8 +73,13 @@ class MomentumPretrainer(BaseSelfSupervisor):
         """
         if self._statistics is None:
             self._statistics = self.rank_statistics()
-        dist.average_(self._statistics)
-        self.teacher.update(self.backbone, self.neck, progress)
+        average = dist.start_average(self._statistics)
+        if self.teacher.norm == 'eman':  # it averages the statistics, too
+            average()
+            self.teacher.update(self.backbone, self.neck, progress)
+        else:  # meanwhile
+            self.teacher.update(self.backbone, self.neck, progress)
+            average()
         self._version = None
 
     def rank_statistics(self) -> list[Tensor]:

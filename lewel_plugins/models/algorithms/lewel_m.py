@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from lewel_plugins.dist import batch_shuffle, batch_unshuffle
+from lewel_plugins.dist import batch_unshuffle, start_batch_shuffle
 from lewel_plugins.functional import aligned_info_nce, queue_contrast
 from lewel_plugins.registry import MODELS
 
@@ -54,17 +54,18 @@ class LEWELM(MomentumPretrainer):
             ``loss_global`` (1 − β)L_g and ``loss_aligned`` βL_a; mmengine minimises their sum.
         """
         x_q, x_k = self.views(inputs, 2)
+        shuffled = start_batch_shuffle(x_k)  # ranks exchange images while the queries are computed
         z_q, a_q = self.neck(self.backbone(x_q))  # (N, d), (N, d/h, c)
-        z_k, a_k = self._keys(x_k)
+        z_k, a_k = self._keys(*shuffled())
+        enqueue = self.queue.start_enqueue(z_k)
         loss_global, _ = queue_contrast(z_q, z_k, self.queue.keys, self.temperature)
         loss_aligned = aligned_info_nce(a_q, a_k, self.temperature)
-        self.queue.enqueue(z_k)
+        enqueue()
         return dict(loss_global=(1 - self.beta) * loss_global, loss_aligned=self.beta * loss_aligned)
 
     @torch.no_grad()
-    def _keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher's z (N, d) and z_aligned (N, d/h, c) with ShuffleBN; both travel back in one exchange."""
-        x, order = batch_shuffle(x)
+    def _keys(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Teacher's z (N, d) and z_aligned (N, d/h, c) of a shuffled batch; both travel back in one exchange."""
         z, a = self.teacher(x)
         both = batch_unshuffle(torch.cat([z, a.flatten(1)], 1), order)
         return both[:, : z.shape[1]], both[:, z.shape[1] :].view_as(a)

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from lewel_plugins import functional as LF
-from lewel_plugins.dist import batch_shuffle, batch_unshuffle
+from lewel_plugins.dist import batch_unshuffle, start_batch_shuffle
 from lewel_plugins.registry import MODELS
 
 from ..key_queue import KeyQueue
@@ -63,16 +63,17 @@ class MPCLMoCo(MomentumPretrainer):
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimises their sum.
         """
         x_q, x_k = self.views(inputs, 2)
+        shuffled = start_batch_shuffle(x_k)  # ranks exchange images while the queries are computed
         z_q = self.neck(self.backbone(x_q))  # (M, N, d)
-        z_k = self._keys(x_k)
+        z_k = self._keys(*shuffled())
+        enqueue = self.queue.start_enqueue(z_k)
         losses, accuracies = LF.queue_contrast(z_q, z_k, self.queue.keys, self.temperature)  # (M,)
-        self.queue.enqueue(z_k)
+        enqueue()
         return self.balance(losses, accuracies, z_q)
 
     @torch.no_grad()
-    def _keys(self, x: Tensor) -> Tensor:
-        """Teacher's z (M, N, d) with ShuffleBN."""
-        x, order = batch_shuffle(x)
+    def _keys(self, x: Tensor, order: Tensor | None) -> Tensor:
+        """Teacher's z (M, N, d) of a shuffled batch."""
         z = self.teacher(x).transpose(0, 1)  # (N, M, d)
         return batch_unshuffle(z, order).transpose(0, 1)
 

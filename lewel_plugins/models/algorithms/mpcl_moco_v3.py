@@ -73,15 +73,16 @@ class MPCLMoCoV3(MomentumPretrainer):
         """
         x1, x2 = self.views(inputs, 2)
         z1, z2 = self.neck(self.backbone(x1)), self.neck(self.backbone(x2))  # (M, N, d)
-        k1, k2 = self.teacher(x1), self.teacher(x2)  # without gradient
-        loss_12, accuracy_12 = self._contrast(self.predictor(z1), k2)
-        loss_21, accuracy_21 = self._contrast(self.predictor(z2), k1)
+        # Without gradient; ranks exchange them while the next network runs.
+        keys_1, keys_2 = (dist.start_gather(self.teacher(x).transpose(0, 1)) for x in (x1, x2))
+        q1, q2 = self.predictor(z1), self.predictor(z2)
+        loss_12, accuracy_12 = self._contrast(q1, keys_2())
+        loss_21, accuracy_21 = self._contrast(q2, keys_1())
         return self.balance(loss_12 + loss_21, (accuracy_12 + accuracy_21) / 2, z1, z2)
 
-    def _contrast(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy (M,) of queries (M, N, d) against the keys of all ranks."""
-        keys = dist.all_gather(k.transpose(0, 1)).transpose(0, 1)  # (M, WN, d)
-        similarities = LF.batch_similarities(q, keys, self.temperature, first=dist.rank() * q.shape[1])
+    def _contrast(self, q: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy (M,) of queries (M, N, d) against the keys of all ranks (WN, M, d)."""
+        similarities = LF.batch_similarities(q, keys.transpose(0, 1), self.temperature, first=dist.rank() * q.shape[1])
         return 2 * self.temperature * LF.nce(*similarities), LF.ranked_first(*similarities)
 
     def rank_statistics(self) -> list[Tensor]:

@@ -121,10 +121,11 @@ class SMoG(MomentumPretrainer):
         if self._count_iteration() % 2:
             x_a, x_b = x_b, x_a
         z_a = self.neck(self.backbone(x_a))  # (N, d)
+        gathered = dist.start_gather(z_a.to(self.groups.dtype))  # ranks exchange them while the teacher runs
         z_b = self.teacher(x_b)  # without gradient
         self.cache.add(z_a)
         c_a, c_b = LF.assign_groups(torch.cat([z_a, z_b]), self.groups, unit_groups=True).chunk(2)  # before the update
-        moved = self._move_groups(z_a, c_a)  # differentiable in z_a
+        moved = self._move_groups(dist.in_batch_order(gathered()), c_a)  # differentiable in z_a
         loss = self._contrast(self.predictor(z_a), moved, c_b)
         if small:
             # One pass: the BN layers take their statistics over all small views together.
@@ -180,9 +181,13 @@ class SMoG(MomentumPretrainer):
         )
 
     def _move_groups(self, z: Tensor, assignment: Tensor) -> MovedGroups:
-        """Move the groups by this step's online features z (N, d) of all ranks, and say which have moved."""
-        z = dist.gather_batch(z.to(self.groups.dtype))  # (WN, d)
-        assignment = dist.gather_batch(assignment)
+        """Move the groups by this step's online features z (WN, d) of all ranks, and say which have moved.
+
+        Args:
+            z: In the order of one process.
+            assignment: Of this rank's, (N,).
+        """
+        assignment = dist.in_batch_order(dist.all_gather(assignment))
         ones = torch.ones_like(assignment)
         self.members.index_add_(0, assignment, ones)
         self.recent.index_add_(0, assignment, ones)
