@@ -18,7 +18,7 @@ class SeededSampler(Sampler):
 
     Every epoch is a permutation of the dataset, dealt out to the ranks in turn. Its tail is filled up from its
     start, so that all ranks get as many. For a :class:`PretrainDataset` the items are :class:`SampleId`,
-    otherwise plain indices.
+    otherwise plain indices; where one wraps several datasets, it must be the outermost wrapper.
 
     Args:
         dataset: The dataset, or mmengine's slice of it.

@@ -573,11 +573,12 @@ def adjust_colours(planes, steps, grey):  # type: ignore[no-untyped-def]
 
 
 _PIXELS, _PLANES = types.Array(types.uint8, 2, 'C'), types.Array(types.uint8, 3, 'C')
+_IMAGE = types.Array(types.uint8, 3, 'C', readonly=True)  # or writable: Pillow's arrays and memory maps are not
 _NUMBERS = types.Array(types.int64, 1, 'C')
 _WEIGHTS = types.Tuple((_NUMBERS, _NUMBERS, types.Array(types.int16, 2, 'C'), types.int64))
 _SIGNATURES = {
     resize_weights: _WEIGHTS(types.int64, types.int64, types.boolean),
-    resized_crop: types.void(_PLANES, *[types.int64] * 4, _WEIGHTS, _WEIGHTS, types.boolean, _PLANES),
+    resized_crop: types.void(_IMAGE, *[types.int64] * 4, _WEIGHTS, _WEIGHTS, types.boolean, _PLANES),
     blur: types.void(_PLANES, types.Array(types.float32, 1, 'C')),
     adjust_colours: types.void(_PIXELS, types.Array(types.float32, 2, 'C'), types.boolean),
 }

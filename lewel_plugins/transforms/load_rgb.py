@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get, get_file_backend
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from lewel_plugins.registry import TRANSFORMS
 
@@ -98,6 +98,8 @@ def _read_path(path: str) -> bytes:
 
 def to_bgr(img: np.ndarray) -> np.ndarray:
     """RGB (H, W, 3) or grey (H, W) uint8 to BGR."""
+    if img.dtype != np.uint8 or img.ndim not in (2, 3) or img.shape[2:] not in ((), (3,)):
+        raise ValueError(f'img must be (H, W, 3) or (H, W) of uint8, got {img.shape} of {img.dtype}')
     return cv2.cvtColor(img, cv2.COLOR_GRAY2BGR if img.ndim == 2 else cv2.COLOR_RGB2BGR)
 
 
@@ -111,7 +113,8 @@ def decode_bgr(data: bytes) -> np.ndarray:
         if data.rfind(b'IEND') < 0:
             raise _Undecodable('the PNG is truncated (no end chunk)')
         # Versions of OpenCV differ in whether they apply a PNG's or WebP's EXIF orientation.
-        return _decode_pillow(data) if b'eXIf' in data and data[24] == 8 else _decode_cv2(data)
+        has_exif = b'eXIf' in data or b'Raw profile type' in data  # ImageMagick's, in a text
+        return _decode_pillow(data) if has_exif and data[24:25] == b'\x08' else _decode_cv2(data)
     if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
         if len(data) < 8 + int.from_bytes(data[4:8], 'little'):
             raise _Undecodable('the WebP is truncated')
@@ -125,12 +128,11 @@ def decode_bgr(data: bytes) -> np.ndarray:
 
 
 class JpegHeader(NamedTuple):
-    """What a JPEG says of its pixels, as they are stored: EXIF may have them turned."""
+    """What a JPEG says of its pixels, upright as its EXIF says."""
 
     channels: int
     height: int
     width: int
-    has_exif: bool
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -145,7 +147,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     an FF D9 before them is a thumbnail's.
     """
     channels = height = width = 0
-    has_exif = False
+    turned = False
     position = 2
     while position + 9 < len(data):
         if data[position] != 0xFF:
@@ -157,13 +159,26 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
             height, width = (int.from_bytes(data[position + i : position + i + 2], 'big') for i in (5, 7))
             channels = data[position + 9]
-        has_exif |= marker == 0xE1
         if marker == 0xDA:  # start of scan
             if data.rfind(b'\xff\xd9') < position:
                 raise _Undecodable('the JPEG is truncated (no end marker)')
-            return JpegHeader(channels, height, width, has_exif)
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+            return JpegHeader(channels, width, height) if turned else JpegHeader(channels, height, width)
+        following = position + 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+        if data[position + 4 : position + 10] == b'Exif\0\0':
+            turned = _exif_orientation(data[position + 4 : following]) >= 5
+        position = following
     raise _Undecodable('the JPEG is truncated (no pixels)')
+
+
+def _exif_orientation(segment: bytes) -> int:
+    """1 to 8, from 5 on with height and width exchanged; of a damaged segment 1."""
+    exif = Image.Exif()
+    try:
+        exif.load(segment)
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises whatever its parser stumbles over
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 _REDUCED = {
@@ -207,7 +222,10 @@ def _decode_pillow(data: bytes) -> np.ndarray:
                 raise _Undecodable('pixels of type float32 are not supported')
             if upright.mode.startswith('I'):
                 # Modes I and I;16 are 16-bit grey; Pillow's own conversion would clip them at 255.
-                return to_bgr(_scale_16_bit(np.asarray(upright)))
+                values = np.asarray(upright)
+                if values.min() < 0 or values.max() > 65535:
+                    raise _Undecodable('pixels of 32 bits are not supported')
+                return to_bgr(_scale_16_bit(values))
             return to_bgr(np.asarray(upright.convert('RGB')))
     except (MemoryError, _Undecodable):
         raise

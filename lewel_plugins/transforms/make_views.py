@@ -10,7 +10,7 @@ from torch.utils.data import get_worker_info
 from lewel_plugins.registry import TRANSFORMS
 
 from . import batched, uint8
-from .view_scheme import ViewParameters, ViewScheme
+from .view_scheme import ViewParameters, ViewScheme, check_blur_fits
 
 _process = 0
 
@@ -44,6 +44,8 @@ class MakeViews(BaseTransform):
         uint8.prepare()  # here, before workers are forked
         # All views of a batch have kernels of one length.
         self.blur_radius = max(uint8.blur_radius(s.blur_sigma[1]) if s.blur else 0 for s in self.schemes)
+        if on_device:
+            check_blur_fits(self.blur_radius, min(s.size for s in self.schemes))
 
     def transform(self, results: dict) -> dict:
         """Replace ``img`` by its views."""

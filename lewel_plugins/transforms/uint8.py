@@ -1,5 +1,7 @@
 """Augmentations of one image of 8 bits, fast on one core; each within 1/255 of torchvision's function of its name.
 
+The blur's Gaussian ends at 3σ, which is within that up to σ = 2, BYOL's and SimCLR's widest.
+
 Images are (H, W, 3) uint8 in OpenMMLab's order, BGR; crops are planes (3, H, W), and what follows is done in place.
 Libraries and formulas were chosen by measuring them: tools/benchmarks/input_choices.py, docs/results/input_choices.md.
 """
@@ -20,7 +22,7 @@ kernels: Any = None
 # Gaussians end here, where they are a ninetieth of their height.
 _SIGMAS = 3
 # The blur's sums have 16 bits: for wider Gaussians the roundings are too many.
-_MOST_BLURRED = 32
+_MOST_BLURRED = 21
 _STEPS = ('brightness', 'contrast', 'saturation', 'hue')  # their places are their numbers in the kernels
 
 
@@ -32,9 +34,9 @@ def prepare() -> None:
     global kernels
     try:
         kernels = import_module('.kernels', __package__)
-    except ImportError:
+    except ImportError as error:
         warnings.warn(
-            'numba is not installed: torchvision makes the views, several times slower; pip install numba',
+            f'numba cannot be imported ({error}): torchvision makes the views, several times slower; pip install numba',
             stacklevel=3,
         )
     else:

@@ -64,13 +64,18 @@ class ViewScheme:
     solarize: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.size, int):
+            raise ValueError(f'view size is the side of a square in whole pixels, got {self.size!r}')
         if self.size < 1:
             raise ValueError(f'view size must be at least 1 pixel, got {self.size}')
         for name in _PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} is a probability and must be in [0, 1], got {getattr(self, name)}')
         for name in ('crop_scale', 'crop_ratio', 'blur_sigma'):
-            low, high = getattr(self, name)
+            pair = getattr(self, name)
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ValueError(f'{name} must be (low, high), got {pair!r}')
+            low, high = pair
             object.__setattr__(self, name, (low, high))
             if not 0 < low <= high:
                 raise ValueError(f'{name} must be (low, high) with 0 < low <= high, got {(low, high)}')
@@ -114,3 +119,9 @@ class ViewScheme:
             drawn.append(('hue', random.uniform(-self.hue, self.hue)))
         random.shuffle(drawn)
         return tuple(drawn)
+
+
+def check_blur_fits(radius: int, size: int) -> None:
+    """Raise ValueError if a blur of this radius reaches across views of ``size`` pixels: borders are reflected once."""
+    if radius >= size:
+        raise ValueError(f'blur_sigma reaches {radius} pixels, which views of {size} pixels do not have')

@@ -1,6 +1,9 @@
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +56,13 @@ def test_resizes_goes_on_and_names_what_is_broken(tmp_path):
     # A stopped run leaves nothing half-written behind, only files that are missing.
     (target / 'val' / 'small.jpg').unlink()
     kept = target / 'train' / 'b' / 'high.png'
-    time = kept.stat().st_mtime_ns
+    changed = kept.stat().st_mtime_ns
     (source / 'val' / 'cut.jpg').write_bytes((source / 'val' / 'small.jpg').read_bytes()[:300])
     again = run(*arguments)
-    assert again.returncode == 1 and again.stderr.startswith('error: 1 images are broken')
+    assert again.returncode == 1 and again.stderr.startswith('error: 1 files are broken')
     assert (target / 'broken_images.txt').read_text().startswith(f'{Path("val", "cut.jpg")}: the JPEG is truncated')
     assert (target / 'val' / 'small.jpg').is_file() and not (target / 'val' / 'cut.jpg').exists()
-    assert kept.stat().st_mtime_ns == time
+    assert kept.stat().st_mtime_ns == changed
     assert not list(target.rglob('*.part'))
 
     other = run(source, target, '--size', 20)
@@ -73,3 +76,49 @@ def test_refuses_folders_that_would_be_mixed_up(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'work.txt').touch()
     assert 'is not empty' in run(tmp_path / 'images', tmp_path / 'mine').stderr
+
+
+def test_loops_hidden_files_what_was_killed_and_single_files(tmp_path):
+    source, target = tmp_path / 'images', tmp_path / 'small'
+    make_image(source / 'a' / 'one.jpg', 60, 50)
+    (source / 'a' / 'loop').symlink_to(source, target_is_directory=True)
+    make_image(source / 'a' / '._one.jpg', 9, 9)
+    (source / 'a' / 'gone.txt').symlink_to(source / 'nothing')
+    high = Image.new('L', (40, 70000))  # more than a JPEG can have
+    high.save(source / 'a' / 'two.png')
+    (source / 'a' / 'two.png').rename(source / 'a' / 'two.jpg')
+    (target / 'a').mkdir(parents=True)
+    settings = dict(source=str(source.resolve()), size=39, quality=92)
+    (target / 'resize_images.json').write_text(json.dumps(settings))
+    (target / 'a' / '.one.jpg.123.part').touch()
+
+    done = run(source, target, '--size', 39)
+    assert done.returncode == 1 and '3/3' in done.stdout and 'error: 2 files are broken' in done.stderr, done.stderr
+    gone, two = (target / 'broken_images.txt').read_text().splitlines()
+    assert gone.startswith(f'{Path("a", "gone.txt")}: ') and two.startswith(f'{Path("a", "two.jpg")}: ')
+    assert sorted(path.name for path in (target / 'a').iterdir()) == ['one.jpg']
+
+
+def test_a_killed_worker_is_an_error(tmp_path):
+    for i in range(400):
+        make_image(tmp_path / 'images' / f'{i}.png', 300, 200)
+    command = [sys.executable, ROOT / 'tools' / 'data' / 'resize_images.py', tmp_path / 'images', tmp_path / 'small']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    with subprocess.Popen(
+        [*map(str, command), '--size', '100', '--workers', '1'], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        while not list((tmp_path / 'small').glob('*.png')):
+            assert process.poll() is None
+            time.sleep(0.01)
+        children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and 'a worker was killed' in errors
+    assert 'Traceback' not in errors
+
+
+def test_target_is_a_file(tmp_path):
+    make_image(tmp_path / 'images' / 'a.jpg', 9, 9)
+    (tmp_path / 'file').touch()
+    assert 'is not a folder' in run(tmp_path / 'images', tmp_path / 'file').stderr

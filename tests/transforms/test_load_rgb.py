@@ -4,7 +4,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
 
@@ -80,6 +80,18 @@ def test_equals_pillow(tmp_path, name):
     assert np.abs(loaded - expected).max() <= 1  # decoders may round differently
 
 
+def test_png_turned_as_imagemagick_writes_it(tmp_path):
+    """EXIF in hexadecimal digits, as a text."""
+    exif = orientation(6)
+    info = PngImagePlugin.PngInfo()
+    info.add_text('Raw profile type exif', f'\nexif\n{len(exif):8}\n{exif.hex()}\n', zip=True)
+    file = encode(picture(), 'PNG', pnginfo=info)
+    with Image.open(io.BytesIO(file)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert expected.shape != np.asarray(picture()).shape
+    assert np.array_equal(load(tmp_path, file), expected)
+
+
 @pytest.mark.parametrize(('suffix', 'channels'), [('.png', 1), ('.png', 3), ('.png', 4), ('.tif', 1), ('.tif', 3)])
 def test_16_bit_is_scaled(tmp_path, suffix, channels):
     grey = np.linspace(0, 65535, 48 * 40).reshape(48, 40).round().astype(np.uint16)
@@ -105,6 +117,8 @@ BROKEN = {
     'text': b'this is no image',
     'jpeg-without-end': encode(NOISE, 'JPEG')[:-2],
     'jpeg-with-whole-thumbnail': WITH_THUMBNAIL[: len(WITH_THUMBNAIL) // 2],
+    'png-signature': b'\x89PNG\r\n\x1a\neXIfIEND',
+    'tiff-of-32-bits': encode(Image.fromarray(np.full((8, 8), 70000, np.int32)), 'TIFF'),
     'float-tiff': cv2.imencode('.tif', RAMP.astype(np.float32))[1].tobytes(),
     **{
         f'{file_format}-cut-at-{share}': encode(NOISE, file_format)[: int(share * len(encode(NOISE, file_format)))]
@@ -143,6 +157,9 @@ def test_images_in_memory():
     assert np.array_equal(LoadRGB()(dict(img=PICTURE))['img'], PICTURE[..., ::-1])
     grey = RAMP.astype(np.uint8)
     assert np.array_equal(LoadRGB()(dict(img=grey))['img'], np.dstack([grey] * 3))
+    for img in (PICTURE.astype(np.float32), np.zeros((4, 5, 4), np.uint8)):
+        with pytest.raises(ValueError, match=r'img must be .*uint8, got \((48, 40, 3|4, 5, 4)\)'):
+            LoadRGB()(dict(img=img))
 
 
 def test_cache_reads_once_and_gives_copies(tmp_path):

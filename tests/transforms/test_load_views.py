@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins.datasets import ImageTree, PretrainDataset, SeededSampler
 from lewel_plugins.models import BatchViews
-from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, MakeViews
+from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, MakeViews, ViewScheme, load_rgb
 
 pytestmark = pytest.mark.core
 _SMALL = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
@@ -98,7 +98,9 @@ def test_without_blur_there_is_no_kernel():
 
 
 def test_load_views_is_load_rgb_and_make_views(tmp_path):
-    for name, options in (('a.jpg', {}), ('b.png', {}), ('c.jpg', dict(exif=turned(6)))):
+    damaged = turned(6)[:-20] + bytes(20)
+    kinds = dict(plain={}, turned=dict(exif=turned(6)), mirrored=dict(exif=turned(2)), damaged=dict(exif=damaged))
+    for name, options in ('b.png', {}), *((f'{name}.jpg', options) for name, options in kinds.items()):
         path = write(tmp_path / name, **options)
         random.seed(3)
         expected = MakeViews([ALL] * 2)(LoadRGB()(dict(img_path=path)))
@@ -122,11 +124,15 @@ def test_images_in_memory_are_rgb():
     assert np.array_equal(grey[..., 0], grey[..., 1]) and np.array_equal(grey[..., 0], grey[..., 2])
 
 
-@pytest.mark.parametrize(('size', 'reduction'), [(8, 4), (16, 2), (32, 1)])
-def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, reduction):
+@pytest.mark.parametrize(('size', 'reduction'), [(5, 4), (11, 2), (32, 1)])
+@pytest.mark.parametrize('orientation', [None, 1, 6])
+def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, reduction, orientation):
+    width, height = (99, 101) if orientation == 6 else (101, 99)  # odd sides: reduced ones are rounded up
     path = write(
-        tmp_path / 'a.jpg', cv2.resize(_SMALL[:4, :5], (101, 99), interpolation=cv2.INTER_CUBIC)
-    )  # odd sides: reduced ones are rounded up
+        tmp_path / 'a.jpg',
+        cv2.resize(_SMALL[:4, :5], (width, height), interpolation=cv2.INTER_CUBIC),
+        **(dict(exif=turned(orientation)) if orientation else {}),
+    )
     decoded = []
     imdecode = cv2.imdecode
     monkeypatch.setattr(cv2, 'imdecode', lambda *args: decoded.append(imdecode(*args)) or decoded[-1])
@@ -134,11 +140,39 @@ def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, re
     results = LoadViews([view, dict(view, size=4)])(dict(img_path=path))
     assert decoded[0].shape[:2] == (-(-99 // reduction), -(-101 // reduction))
     assert results['ori_shape'] == (99, 101)
+
+    # A box whose edges are pixels of the reduced image, too.
+    path = write(
+        tmp_path / 'b.jpg',
+        cv2.resize(_SMALL[:4, :5], (100, 96), interpolation=cv2.INTER_CUBIC),
+        **(dict(exif=turned(orientation)) if orientation else {}),
+    )
+    whole = dict(size=size, **NOTHING)
+    monkeypatch.setattr(ViewScheme, '_draw_box', lambda scheme, height, width: (0, 0, width, height))
+    reduced = LoadViews([whole])(dict(img_path=path))['img'][0]
+    full = MakeViews([whole])(LoadRGB()(dict(img_path=path)))['img'][0]
+    assert np.abs(reduced.astype(int) - full).mean() < 1
+
+
+def test_a_decoder_that_reads_a_damaged_exif_differently(tmp_path, monkeypatch):
+    path = write(tmp_path / 'a.jpg', exif=turned(6))
+    monkeypatch.setattr(load_rgb, '_exif_orientation', lambda segment: 1)
+    loaded = LoadViews([dict(size=8, **NOTHING)])(dict(img_path=path))
+    expected = MakeViews([dict(size=8, **NOTHING)])(LoadRGB()(dict(img_path=path)))
+    assert loaded['ori_shape'] == expected['ori_shape'] == (160, 120)
+    assert np.array_equal(loaded['img'][0], expected['img'][0])
+
+
+def test_read_only_images():
+    image = np.asarray(Image.fromarray(PICTURE))
+    assert not image.flags.writeable
+    views = [draw_views(x) for x in (image, image.copy())]
+    assert np.array_equal(*views)
+
+
+def draw_views(image):
     random.seed(0)
-    reduced = LoadViews([view])(dict(img_path=path))['img'][0]
-    random.seed(0)
-    full = MakeViews([view])(LoadRGB()(dict(img_path=path)))['img'][0]
-    assert np.abs(reduced.astype(int) - full).mean() < 3
+    return MakeViews([ALL])(dict(img=image))['img'][0]
 
 
 def test_a_small_crop_among_large_ones_keeps_the_full_size(tmp_path):
@@ -184,6 +218,9 @@ def test_views_do_not_depend_on_the_number_of_workers(tmp_path, on_device):
         (dict(views=[ALL], num_views=[1, 2]), r'each of the 1 views, got \[1, 2\]'),
         (dict(views=[ALL], num_views=0), 'at least 1.*got 0'),
         (dict(views=[dict(size=8, gray=2)]), 'gray is a probability'),
+        (dict(views=[dict(size=(8, 8))]), r'whole pixels, got \(8, 8\)'),
+        (dict(views=[dict(size=8, crop_scale=0.5)]), r'crop_scale must be \(low, high\), got 0\.5'),
+        (dict(views=[dict(size=6, blur=0.5)], on_device=True), 'reaches 6 pixels.*views of 6 pixels'),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -229,12 +229,12 @@ def kornias(kornia: Any, scheme: ViewScheme, taps: int) -> list[Any]:
 
 def small_views(size: int = 32) -> dict[str, Way]:
     """A whole view of a batch of small images, crop included, on the device."""
-    scheme = dict(size=size, crop_scale=(0.2, 1.0))
-    views = BatchViews(views=[scheme], mean=[0.0] * 3, std=[1.0] * 3)
+    scheme = ViewScheme(size)
+    views = BatchViews(views=[dict(size=size)], mean=[0.0] * 3, std=[1.0] * 3)
     ways = {'ours': Way(torch.Tensor.byte, lambda x: views(dict(inputs=x), True))}
     if kornia := optional('kornia.augmentation'):
-        crop = kornia.RandomResizedCrop((size, size), (0.2, 1.0), cropping_mode='resample')
-        sequence = kornia.AugmentationSequential(crop, *kornias(kornia, ViewScheme(**scheme), 3)[:3])
+        crop = kornia.RandomResizedCrop((size, size), scheme.crop_scale, cropping_mode='resample')
+        sequence = kornia.AugmentationSequential(crop, *kornias(kornia, scheme, 3)[:3])
         ways['kornia'] = Way(torch.Tensor.byte, torch.no_grad()(lambda x: sequence(x.flip(1).float() / 255)))
     return ways
 
@@ -257,11 +257,11 @@ def measure(ways: dict[str, Way], inputs: list[Any], repeats: int, images: int =
                     found = way.read(result).astype(int)
                     reference = found if reference is None else reference
                     differences[who].append(int(np.abs(found - reference).max()))
-    mine = median(next(taken for who, taken in times.items() if who.startswith('ours')))
+    mine = median(next(all_taken for who, all_taken in times.items() if who.startswith('ours')))
     rows = []
-    for who, taken in times.items():
-        off = max(differences[who]) if differences[who] else None
-        rows.append(dict(by=who, microseconds=median(taken), ratio=median(taken) / mine, difference=off))
+    for who in ways:
+        microseconds, off = median(times[who]), max(differences[who], default=None)
+        rows.append(dict(by=who, microseconds=microseconds, ratio=microseconds / mine, difference=off))
     return rows
 
 

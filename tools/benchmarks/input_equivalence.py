@@ -2,7 +2,9 @@
 
 BYOL's two views by torchvision on Pillow images are compared with LoadViews, with LoadViews and BatchViews
 (`on_device`), and, to show what the tests can see, with torchvision under another seed (nothing should be found) and
-with three slightly different schemes (something should be). Every photograph gives as many views to all. A p-value
+with three slightly different schemes (something should be). Two more columns have references of their own by
+torchvision: views so small, 20 px, that LoadViews decodes the files at 1/2 or 1/4, and BYOL's views of images of 32 px,
+made from the decoded images by BatchViews. Every photograph gives as many views to all. A p-value
 counts if it is below 0.01 over the number of tests of its column (Bonferroni). Colours, brightness, contrast,
 saturation and blur (the mean absolute Laplacian of the luma) are measured on the views; crops by what is drawn.
 
@@ -30,8 +32,11 @@ from input_speed import schemes, write_photographs
 
 from lewel_plugins import provenance
 from lewel_plugins.models import BatchViews
-from lewel_plugins.transforms import LoadViews, ViewScheme
+from lewel_plugins.transforms import LoadRGB, LoadViews, ViewScheme
 
+# Sharp ones: a blur would hide what the decoder does.
+REDUCED = [dict(size=20)]
+SMALL = [dict(size=32, blur=1.0), dict(size=32, blur=0.1, solarize=0.2)]
 STATISTICS = ('red', 'green', 'blue', 'brightness', 'contrast', 'saturation', 'blur')
 CROPS = ('area', 'aspect ratio', 'centre x', 'centre y')
 Views = Iterator[np.ndarray]
@@ -85,6 +90,26 @@ def make_on_device(paths: list[str], views: list[dict], rounds: int) -> Views:
             batch = [pack(transform(dict(img_path=path))) for _ in range(min(16, rounds - start))]
             for view in finish(default_collate(batch), training=True)['inputs']:
                 yield from view.round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def make_on_batches(paths: list[str], views: list[dict], rounds: int) -> Views:
+    load, make = LoadRGB(), BatchViews(views=views, mean=(0, 0, 0), std=(1, 1, 1))
+    images = torch.stack([torch.from_numpy(load(dict(img_path=path))['img']).permute(2, 0, 1) for path in paths])
+    for _ in range(rounds):
+        for view in make(dict(inputs=images), training=True)['inputs']:
+            yield from view.round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def write_small(paths: list[str], folder: Path) -> list[str]:
+    """The photographs' middle, 32 × 32, without loss."""
+    load, names = LoadRGB(), []
+    for path in paths:
+        image = load(dict(img_path=path))['img']
+        height, width = image.shape[:2]
+        left = (width - height) // 2
+        names.append(str(folder / f'{Path(path).stem}.png'))
+        cv2.imwrite(names[-1], cv2.resize(image[:, left : left + height], (32, 32), interpolation=cv2.INTER_AREA))
+    return names
 
 
 def statistics(view: np.ndarray) -> list[float]:
@@ -149,8 +174,18 @@ def compare(paths: list[str], count: int) -> dict[str, dict[str, tuple[float, fl
         'control: hue 0.15': lambda: make_ours(paths, [dict(v, hue=0.15) for v in views], rounds),
         'control: blur up to 2.2': lambda: make_ours(paths, [dict(v, blur_sigma=(0.1, 2.2)) for v in views], rounds),
     }
+    small = write_small(paths, Path(paths[0]).parent)
+    own_references = {
+        'LoadViews, reduced decoding': lambda: make_torchvisions(paths, REDUCED, 2 * rounds),
+        'BatchViews, 32 px': lambda: make_torchvisions(small, SMALL, rounds),
+    }
+    columns['LoadViews, reduced decoding'] = lambda: make_ours(paths, REDUCED, 2 * rounds)
+    columns['BatchViews, 32 px'] = lambda: make_on_batches(small, SMALL, rounds)
     results = {}
     for i, (name, make) in enumerate(columns.items()):
+        if name in own_references:
+            seed(0)
+            reference = measure(own_references[name]())
         seed(1 + i)
         found = measure(make())
         results[name] = {s: kolmogorov_smirnov(a, b) for s, a, b in zip(STATISTICS, reference, found)}
@@ -184,7 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_photographs(Path(scratch), args.images, quality=90)
         results = compare([str(path) for path in sorted(Path(scratch).glob('*.jpg'))], args.views)
-    described = dict(provenance.record(), seeds='0 for torchvision, 1 to 6 for the columns')
+    described = dict(provenance.record(), seeds='0 for torchvision, 1 to 8 for the columns')
     text = markdown(results, args.views, described)
     print(text)
     if args.out:

@@ -5,20 +5,23 @@ python tools/data/resize_images.py data/imagenet data/imagenet_400px        # th
 The tree stays as it is: folders, file names and all files that are no images, such as lists of classes. An image is
 resized by Pillow's anti-aliased bicubic filter and written as JPEG, upright and in RGB (a PNG and others stay of their
 kind); one that is small enough is copied byte by byte. Every new file is decoded again before it takes its name. A run
-that was stopped goes on where it was. Broken images are listed in broken_images.txt, are not copied, and make the exit
-code 1.
+that was stopped goes on where it was. Links are followed, each folder once; hidden files are left out. Images and other
+files that cannot be copied are listed in broken_images.txt and make the exit code 1.
 """
 
 import argparse
 import io
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 from mmengine.utils import ProgressBar
@@ -42,6 +45,8 @@ def parse_args() -> argparse.Namespace:
     if not args.source.is_dir():
         parser.error(f'{args.source} is not a folder')
     source, target = args.source.resolve(), args.target.resolve()
+    if args.target.exists() and not args.target.is_dir():
+        parser.error(f'{args.target} is not a folder')
     if source == target or source in target.parents or target in source.parents:
         parser.error(f'{args.target} must lie outside of {args.source}, and the other way round')
     if args.size < 1 or args.workers < 1 or not 1 <= args.quality <= 100:
@@ -52,20 +57,27 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, relative to it, links followed."""
+    """All files below a folder that are not hidden, relative to it; links are followed, each folder once."""
+    visited = set()
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
-            yield Path(root, name).relative_to(folder)
+            if not name.startswith('.'):
+                yield Path(root, name).relative_to(folder)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, content: BinaryIO) -> None:
     """Write a whole file or none: under another name first, forced to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         with open(part, 'wb') as file:
-            file.write(data)
+            shutil.copyfileobj(content, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -93,20 +105,25 @@ def resized(source: Path, size: int, quality: int) -> bytes:
 
 
 def copy(name: Path, source: Path, target: Path, size: int, quality: int) -> str:
-    """Make one file's copy, unless it is there; what is broken about the image, or nothing."""
+    """Make one file's copy, unless it is there; what is wrong with the file, or nothing."""
     goal = target / name
     if goal.exists():
         return ''
-    if name.suffix.lower() not in EXTENSIONS:
-        write(goal, (source / name).read_bytes())
-        return ''
+    content: BinaryIO
     try:
-        data = resized(source / name, size, quality)
-        with naming_broken_image(str(name)):
-            decode_bgr(data)
+        if name.suffix.lower() in EXTENSIONS:
+            data = resized(source / name, size, quality)
+            with naming_broken_image(str(name)):
+                decode_bgr(data)
+            content = io.BytesIO(data)
+        else:
+            content = open(source / name, 'rb')  # noqa: SIM115  (an archive may be larger than the memory)
     except BrokenImageError as error:
         return f'{name}: {error.reason}'
-    write(goal, data)
+    except (OSError, ValueError) as error:  # it cannot be read, or is too long for its kind of file
+        return f'{name}: {error}'
+    with content:
+        write(goal, content)
     return ''
 
 
@@ -120,7 +137,7 @@ def claim(target: Path, settings: dict) -> None:
     elif target.exists() and any(target.iterdir()):
         sys.exit(f'error: {target} is not empty and holds no {SETTINGS} of an earlier run')
     else:
-        write(path, json.dumps(settings).encode())
+        write(path, io.BytesIO(json.dumps(settings).encode()))
 
 
 def main() -> None:
@@ -130,20 +147,31 @@ def main() -> None:
     if not names:
         sys.exit(f'error: no files in {args.source}')
     claim(args.target, dict(source=str(args.source.resolve()), size=args.size, quality=args.quality))
+    for part in args.target.rglob('.*.part'):
+        part.unlink()  # of a run that was killed
     task = partial(copy, source=args.source, target=args.target, size=args.size, quality=args.quality)
     broken = []
     bar = ProgressBar(len(names))
-    with Pool(args.workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        for problem in pool.imap_unordered(task, names, chunksize=8):
-            if problem:
-                broken.append(problem)
-            bar.update()
+    with ProcessPoolExecutor(args.workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        try:
+            for problem in pool.map(task, names, chunksize=8):
+                if problem:
+                    broken.append(problem)
+                bar.update()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+        except BrokenProcessPool:
+            sys.exit(
+                f'\nerror: a worker was killed, perhaps for lack of memory: run again with fewer --workers than '
+                f'{args.workers}; what is done stays done'
+            )
     listing = args.target / LISTING
     listing.unlink(missing_ok=True)
     print(f'\n{len(names) - len(broken)} files in {args.target} after {time.monotonic() - start:.0f} s')
     if broken:
-        write(listing, '\n'.join([*sorted(broken), '']).encode())
-        sys.exit(f'error: {len(broken)} images are broken and left out, see {listing}')
+        write(listing, io.BytesIO('\n'.join([*sorted(broken), '']).encode()))
+        sys.exit(f'error: {len(broken)} files are broken and left out, see {listing}')
 
 
 if __name__ == '__main__':

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from lewel_plugins.registry import MODELS
 from lewel_plugins.transforms import batched as T
-from lewel_plugins.transforms.view_scheme import ViewScheme
+from lewel_plugins.transforms.uint8 import blur_radius
+from lewel_plugins.transforms.view_scheme import ViewScheme, check_blur_fits
 
 
 class View:
@@ -17,8 +18,9 @@ class View:
         if scheme.interpolation != 'bilinear':
             raise ValueError(f"BatchViews has interpolation='bilinear' only, got {scheme.interpolation!r}")
         self.scheme = scheme
-        # BYOL's 23 taps at 224 px, scaled.
-        self.blur_taps = max(3, scheme.size // 10 | 1)
+        radius = blur_radius(scheme.blur_sigma[1]) if scheme.blur else 0
+        check_blur_fits(radius, scheme.size)
+        self.blur_taps = 2 * radius + 1
 
     def __call__(self, x: Tensor) -> Tensor:
         """Make a view of every image: (N, 3, H, W) in [0, 1] → (N, 3, size, size) in [0, 1]."""

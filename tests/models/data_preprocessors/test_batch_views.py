@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmpretrain.structures import DataSample
+from torchvision.transforms.functional import gaussian_blur
 
 from lewel_plugins.models import BatchViews
 
@@ -80,11 +81,22 @@ def test_draws_follow_torchs_seed():
         (dict(size=8, crop_scale=(0.5, 1.2)), r'crop_scale.*1\.2'),
         (dict(size=8, crop_scale=(0.5, 0.2)), r'crop_scale must be \(low, high\)'),
         (dict(size=8, hue=0.7), r'hue.*0\.7'),
+        (dict(size=6, blur=0.7), 'reaches 6 pixels'),
     ],
 )
 def test_bad_values_are_named(view, message):
     with pytest.raises(ValueError, match=message):
         BatchViews(views=[view])
+
+
+@pytest.mark.parametrize('sigma', [0.5, 2.0])
+def test_blur_has_the_sigma_that_it_is_given(sigma):
+    scheme = dict(size=32, **PLAIN, blur=1.0, blur_sigma=(sigma, sigma))
+    pre = BatchViews(views=[scheme], mean=(0, 0, 0), std=(255, 255, 255), to_rgb=False)
+    data = _batch(size=32)
+    (view,) = pre(data, training=True)['inputs']
+    expected = gaussian_blur(data['inputs'].double() / 255, [23, 23], [sigma, sigma])
+    assert (view - expected).abs().max() < 1 / 255
 
 
 def test_views_and_input_must_fit():
