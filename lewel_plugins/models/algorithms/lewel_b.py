@@ -57,10 +57,11 @@ class LEWELB(MomentumPretrainer):
             ``loss_global`` (1 − β)L_g and ``loss_aligned`` βL_a; mmengine minimises their sum.
         """
         x1, x2 = self.views(inputs, 2)
-        z1, a1 = self.neck(self.backbone(x1))  # (N, d), (N, d/h, c)
-        z2, a2 = self.neck(self.backbone(x2))
-        t1, b1 = self.teacher(x1)  # without gradient
+        # The teacher first: what it needs on the way is freed before the online activations pile up.
+        t1, b1 = self.teacher(x1)  # (N, d), (N, d/h, c), without gradient
         t2, b2 = self.teacher(x2)
+        z1, a1 = self.neck(self.backbone(x1))
+        z2, a2 = self.neck(self.backbone(x2))
         loss_global = cosine_mse(self.q(z1), t2) + cosine_mse(self.q(z2), t1)
         loss_aligned = cosine_mse(self.s(a1), b2) + cosine_mse(self.s(a2), b1)
         return dict(loss_global=(1 - self.beta) * loss_global, loss_aligned=self.beta * loss_aligned)

@@ -72,9 +72,10 @@ class MPCLMoCoV3(MomentumPretrainer):
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimises their sum.
         """
         x1, x2 = self.views(inputs, 2)
-        z1, z2 = self.neck(self.backbone(x1)), self.neck(self.backbone(x2))  # (M, N, d)
-        # Without gradient; ranks exchange them while the next network runs.
+        # The teacher first: what it needs on the way is freed before the online activations pile up, and ranks exchange
+        # its keys, which have no gradient, while the online networks run.
         keys_1, keys_2 = (dist.start_gather(self.teacher(x).transpose(0, 1)) for x in (x1, x2))
+        z1, z2 = self.neck(self.backbone(x1)), self.neck(self.backbone(x2))  # (M, N, d)
         q1, q2 = self.predictor(z1), self.predictor(z2)
         loss_12, accuracy_12 = self._contrast(q1, keys_2())
         loss_21, accuracy_21 = self._contrast(q2, keys_1())
