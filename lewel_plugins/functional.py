@@ -366,7 +366,7 @@ def queue_similarities(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Simil
     return (q * k).sum(-1) / tau, q @ queue / tau
 
 
-# Similarities of a queue that are held at once: what stays in a core's cache on a CPU, 256 MiB of float32 on a device.
+# Numbers of a block of a queue, its keys or similarities: what stays in a CPU's cache, 256 MiB of float32 on a device.
 _QUEUE_BLOCK, _QUEUE_BLOCK_DEVICE = 2**19, 2**26
 
 
@@ -380,7 +380,8 @@ class _QueueContrast(torch.autograd.Function):
         top = torch.full_like(positive, float('-inf'))
         total, weighed = torch.zeros_like(positive), torch.zeros_like(q)
         held = _QUEUE_BLOCK if q.device.type == 'cpu' else _QUEUE_BLOCK_DEVICE
-        for keys in queue.split(max(held // positive.numel(), 1), -1):
+        columns = max(positive.numel(), queue[..., 0].numel())  # of similarities, and of keys
+        for keys in queue.split(max(held // columns, 1), -1):
             shares = queries @ keys  # (…, N, block)
             highest = torch.maximum(top, shares.amax(-1))
             shares.sub_(highest[..., None]).exp_()
