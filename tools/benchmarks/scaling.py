@@ -58,7 +58,7 @@ def measure_axis(axis: str, value: int, args: argparse.Namespace) -> dict[str, A
     else:
         views = value if axis == 'views' else 2
         options = {option: value} if option else {}
-        found = measure(method, depth, size, batch, args.repeats, args.device, views, options)
+        found = measure(method, depth, size, batch, args.repeats, args.device, views=views, options=options)
         found['per_view'] = found['step'] / (batch * views)
     return dict(axis=axis, value=value, method=method.partition(',')[0], batch=batch, **found)
 

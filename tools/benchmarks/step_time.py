@@ -2,15 +2,18 @@
 
 The necessary passes are the backbone and the MLP heads on the step's shapes: forward and backward in the online net,
 forward in the teacher. Everything else (preprocessing, pooling, losses, optimizer, teacher update) is what the ratio
-shows. Full steps and necessary passes alternate in one process, and the median of the paired ratios is reported. On a
-CPU it is processor time. Memory is what autograd keeps for the backward pass of a step, over what the same passes
-keep; MSBReg's against the number of views K.
+shows. Full steps and necessary passes alternate in one process, one a row: what an earlier row leaves of the memory
+would be part of a later one's time. The median of the paired ratios is reported. On a CPU it is processor time. Memory
+is what autograd keeps for the backward pass of a step, over what the same passes keep; MSBReg's against the number of
+views K.
 """
 
 import argparse
 import json
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -242,9 +245,9 @@ def measure(
     batch: int,
     repeats: int,
     device: str,
+    bf16: bool = False,
     views: int | None = None,
     options: dict[str, Any] | None = None,
-    bf16: bool = False,
 ) -> dict[str, float]:
     """Seconds and bytes of a step and of its necessary passes; ``options`` go over the recipe's."""
     torch.manual_seed(0)
@@ -274,6 +277,17 @@ def start(threads: int | None) -> None:
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
 
 
+def _row(threads: int | None, *args: Any) -> dict[str, float]:
+    start(threads)
+    return measure(*args)
+
+
+def in_new_process(threads: int | None, *args: Any) -> dict[str, float]:
+    """:func:`measure` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
+        return pool.submit(_row, threads, *args).result()
+
+
 def report(
     args: argparse.Namespace, title: str, lines: list[str], legend: str, rows: list[dict], described: dict
 ) -> None:
@@ -291,7 +305,6 @@ def report(
 
 def main() -> None:
     args = parse_args()
-    start(args.threads)
     described = provenance.record()
     lines = [
         '| method | ResNet | pixels | batch | images/s | step, s | necessary passes, s | ratio '
@@ -302,7 +315,7 @@ def main() -> None:
     for setting in args.settings:
         depth, size, batch = map(int, setting.split(':'))
         for name in args.methods:
-            row = measure(name, depth, size, batch, args.repeats, args.device, bf16=args.bf16)
+            row = in_new_process(args.threads, name, depth, size, batch, args.repeats, args.device, args.bf16)
             results.append(dict(method=name, depth=depth, size=size, batch=batch, **row))
             times = f'{batch / row["step"]:.1f} | {row["step"]:.3f} | {row["passes"]:.3f} | {row["ratio"]:.3f}'
             times += f' | {row["bytes_step"] / 2**20:.1f} | {row["bytes_step"] / row["bytes_passes"]:.3f}'
