@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from tool_runs import ROOT, run
 from toy_runner import toy_config
@@ -34,6 +34,7 @@ def _lewel(folder) -> tuple[Config, str]:
         )
     )
     torch.manual_seed(0)
+    init_default_scope('mmpretrain')  # another test may have left mmseg's
     model = MODELS.build(config.model, default_args=dict())
     path = folder / 'lewel.pth'
     torch.save(dict(meta=dict(cfg=config.pretty_text), state_dict=model.state_dict()), path)
