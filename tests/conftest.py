@@ -1,1 +1,1 @@
-"""Makes the helpers in this folder importable from every test."""
+"""Puts this folder on the path, so that every test can import ``helpers``."""

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-import pretraining
 import pytest
 import torch
+from helpers import pretraining
+from helpers.ranks import on_ranks
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from ranks import on_ranks
 from torch import Tensor
 
 from lewel_plugins import dist

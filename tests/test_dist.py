@@ -1,9 +1,9 @@
 """Collectives on 2 and 4 gloo ranks, in value and gradient, against one process that holds all rows."""
 
 import pytest
-import references as naive
 import torch
-from ranks import on_ranks
+from helpers import references as naive
+from helpers.ranks import on_ranks
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-import references as naive
 import torch
+from helpers import references as naive
 from torch import Tensor
 
 from lewel_plugins import functional as LF

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-import references as naive
-import references_mpcl as naive_mpcl
 import torch
+from helpers import references as naive
+from helpers import references_mpcl as naive_mpcl
 from test_functional import bind, randn
 from torch import Tensor
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tool_runs import write_lewel_config
+from helpers.tool_runs import write_lewel_config
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = 'lewel-b_resnet50_8xb128-lars-coslr-200e_in1k.py'

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch.multiprocessing as mp
-from pretraining import ITERATIONS, Run, different, journal, logged, pretrain, write_images
-from ranks import on_ranks
+from helpers.pretraining import ITERATIONS, Run, different, journal, logged, pretrain, write_images
+from helpers.ranks import on_ranks
 
 pytestmark = pytest.mark.core
 

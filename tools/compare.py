@@ -15,13 +15,13 @@ import signal
 import sys
 from pathlib import Path
 
-from lewel_plugins import provenance
-from lewel_plugins.command_line import ConfigOptions
 from lewel_plugins.comparison.display import make_display
 from lewel_plugins.comparison.report import write_report
 from lewel_plugins.comparison.run import Run, plan_runs
 from lewel_plugins.comparison.scheduler import Job, Scheduler
 from lewel_plugins.comparison.spec import Comparison, ComparisonError, load_comparison
+from lewel_plugins.running import provenance
+from lewel_plugins.running.command_line import ConfigOptions
 
 TOOLS = Path(__file__).resolve().parent
 

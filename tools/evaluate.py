@@ -26,16 +26,16 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from lewel_plugins import provenance, runner_setup
-from lewel_plugins.checkpoint import model_config
-from lewel_plugins.command_line import add_config_options
-from lewel_plugins.comparison.files import read_json, write_json, write_text
+from lewel_plugins.checkpoints import model_config
 from lewel_plugins.comparison.run import flatten
+from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.feature_metric import FeatureSet
 from lewel_plugins.evaluation.knn import knn_classes, nearest
 from lewel_plugins.evaluation.linear_probe import build_classifier, dropped_steps, linear_probe
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.running import provenance, setup
+from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.files import read_json, write_json, write_text
 from lewel_plugins.visualization.confusion_matrix import confusion_matrix, draw_confusion_matrix
 from lewel_plugins.visualization.embedding_map import map_embeddings
 from lewel_plugins.visualization.images import to_rgb
@@ -79,7 +79,7 @@ def parse_args() -> argparse.Namespace:
 
 def random_checkpoint(config: str, seed: int, out: Path) -> Path:
     """Write the backbone of a config at random initialisation as a checkpoint."""
-    cfg = runner_setup.load_config(config)
+    cfg = setup.load_config(config)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     set_random_seed(seed)
     model = MODELS.build(model_config(cfg))
@@ -105,7 +105,7 @@ class Frozen:
     def __init__(self, suite: Config, checkpoint: Path, seed: int, out: Path, options: dict[str, Any]) -> None:
         self.suite, self.seed, self.out = suite, seed, out
         self.name = f'{checkpoint.resolve().parent.name}/{checkpoint.name}'
-        self.cfg = runner_setup.load_config(str(Path(suite.filename).parent / suite.linear))
+        self.cfg = setup.load_config(str(Path(suite.filename).parent / suite.linear))
         self.cfg.merge_from_dict(options)
         self.cfg.model.checkpoint = str(checkpoint)
         init_default_scope(self.cfg.get('default_scope', 'mmpretrain'))
@@ -212,7 +212,7 @@ def contents(command: str, configs: Path) -> list[str]:
         found.append(provenance.file_digest(file))
         if file != word and file.endswith('.py'):
             try:
-                found.append(runner_setup.load_config(file).pretty_text)
+                found.append(setup.load_config(file).pretty_text)
             except Exception:  # it inherits from a package that is not installed: the command will say so
                 print(f'{file} cannot be read here', flush=True)
     return found
@@ -338,7 +338,7 @@ def measure_all(args: argparse.Namespace, suite: Config, checkpoint: Path) -> Me
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    suite = runner_setup.load_config(args.config)
+    suite = setup.load_config(args.config)
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = Path(args.checkpoint)
     if checkpoint.suffix == '.py':

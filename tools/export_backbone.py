@@ -23,8 +23,7 @@ from mmengine.model import initialize
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from lewel_plugins import provenance, runner_setup
-from lewel_plugins.checkpoint import (
+from lewel_plugins.checkpoints import (
     backbone_config,
     build_backbone,
     config_of,
@@ -32,9 +31,10 @@ from lewel_plugins.checkpoint import (
     model_config,
     read_tensors,
 )
-from lewel_plugins.formats import find_format
-from lewel_plugins.formats.check import compare_features, random_images
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.checkpoints.formats import find_format
+from lewel_plugins.checkpoints.formats.check import compare_features, random_images
+from lewel_plugins.errors import SetupError
+from lewel_plugins.running import provenance, setup
 from lewel_plugins.version import __version__
 
 LIBRARIES = ('openmmlab', 'torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors')
@@ -76,7 +76,7 @@ def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[
         told = ('data_preprocessor', 'method', 'config', 'epoch', 'iter')
         init_default_scope('mmpretrain')
         return backbone_config(checkpoint, path), {name: plain(meta.get(name)) for name in told}
-    cfg = config_of(checkpoint, path) if config is None else runner_setup.load_config(config)
+    cfg = config_of(checkpoint, path) if config is None else setup.load_config(config)
     model = cfg.get('model') or {}
     if not isinstance(model, dict) or not isinstance(model.get('backbone'), dict):
         raise SetupError(f'the config of {path} has no model.backbone')

@@ -21,10 +21,10 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from lewel_plugins.checkpoint import build_backbone
-from lewel_plugins.formats import find_format, resnet, swin, vit
-from lewel_plugins.formats.check import compare_features
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.checkpoints import build_backbone
+from lewel_plugins.checkpoints.formats import find_format, resnet, swin, vit
+from lewel_plugins.checkpoints.formats.check import compare_features
+from lewel_plugins.errors import SetupError
 from lewel_plugins.version import __version__
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}

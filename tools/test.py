@@ -5,8 +5,9 @@ import argparse
 import mmengine
 from mmengine.dist import is_main_process
 
-from lewel_plugins import runner_setup
-from lewel_plugins.command_line import add_config_options, add_launcher, set_local_rank
+from lewel_plugins.checkpoints import check_weights
+from lewel_plugins.running import setup
+from lewel_plugins.running.command_line import add_config_options, add_launcher, set_local_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,17 +29,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if cfg.get('test_cfg') is None:
-        raise runner_setup.SetupError(f'{args.config} has no test_cfg: nothing says how to evaluate')
-    runner_setup.set_work_dir(cfg, args.work_dir)
-    runner_setup.set_dataloader_defaults(cfg)
-    runner_setup.read_checkpoint(args.checkpoint)
+        raise setup.SetupError(f'{args.config} has no test_cfg: nothing says how to evaluate')
+    setup.set_work_dir(cfg, args.work_dir)
+    setup.set_dataloader_defaults(cfg)
+    setup.read_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
-    runner_setup.prepare(cfg, args.launcher)
-    runner = runner_setup.build_runner(cfg)
-    runner_setup.check_weights(runner.model, args.checkpoint)
+    setup.prepare(cfg, args.launcher)
+    runner = setup.build_runner(cfg)
+    check_weights(runner.model, args.checkpoint)
     metrics = runner.test()
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)
@@ -47,5 +48,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except runner_setup.SetupError as error:
+    except setup.SetupError as error:
         raise SystemExit(f'error: {error}') from None

@@ -2,8 +2,9 @@
 
 import argparse
 
-from lewel_plugins import runner_setup
-from lewel_plugins.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.checkpoints import check_weights
+from lewel_plugins.running import setup
+from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,27 +32,27 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    runner_setup.set_work_dir(cfg, args.work_dir, args.resume)
-    runner_setup.set_dataloader_defaults(cfg)
+    setup.set_work_dir(cfg, args.work_dir, args.resume)
+    setup.set_dataloader_defaults(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        runner_setup.enable_amp(cfg)
+        setup.enable_amp(cfg)
     if args.auto_scale_lr:
-        runner_setup.enable_auto_scale_lr(cfg)
-    runner_setup.check_batch(cfg, args.launcher)
-    checkpoint = runner_setup.set_resume(cfg, args.resume)
-    runner_setup.prepare(cfg, args.launcher)
-    runner = runner_setup.build_runner(cfg)
+        setup.enable_auto_scale_lr(cfg)
+    setup.check_batch(cfg, args.launcher)
+    checkpoint = setup.set_resume(cfg, args.resume)
+    setup.prepare(cfg, args.launcher)
+    runner = setup.build_runner(cfg)
     if checkpoint is not None:
-        runner_setup.check_weights(runner.model, checkpoint)
+        check_weights(runner.model, checkpoint)
     runner.train()
 
 
 if __name__ == '__main__':
     try:
         main()
-    except runner_setup.SetupError as error:
+    except setup.SetupError as error:
         raise SystemExit(f'error: {error}') from None

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from lewel_plugins import transfer
-from lewel_plugins.command_line import add_auto_scale_lr, add_config_options
-from lewel_plugins.comparison.files import write_json, write_text
-from lewel_plugins.runner_setup import SetupError, enable_auto_scale_lr, load_config
-from lewel_plugins.work_dir import settle_inputs
+from lewel_plugins.errors import SetupError
+from lewel_plugins.running import transfer
+from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
+from lewel_plugins.running.files import write_json, write_text
+from lewel_plugins.running.setup import enable_auto_scale_lr, load_config
+from lewel_plugins.running.work_dir import settle_inputs
 
 TOOLS = Path(__file__).resolve().parent
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lewel_plugins import provenance
+from lewel_plugins.running import provenance
+from lewel_plugins.running.files import write_json, write_text
 
 from .figure import draw_curves
-from .files import write_json, write_text
 from .progress import duration
 from .run import Run
 from .spec import Comparison, Row

@@ -11,9 +11,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lewel_plugins.running.files import read_json, write_json, write_text
 from lewel_plugins.visualization.curves import Curve, read_curves
 
-from .files import read_json, write_json, write_text
 from .spec import Comparison, ComparisonError, Row
 
 TRAINING = 'train'

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from .files import lock
+from lewel_plugins.running.files import lock
+
 from .progress import Progress, read_progress
 from .run import TRAINING, Run, Step
 from .spec import ComparisonError

@@ -4,7 +4,7 @@ from mmengine.dataset import BaseDataset
 
 from lewel_plugins.registry import DATASETS
 
-from .garment_scenes import CLASSES, is_held_out, load_garments
+from .garment_scenes.scenes import CLASSES, is_held_out, load_garments
 
 
 @DATASETS.register_module()

@@ -8,7 +8,9 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from .feature_loop import FeatureRows, count_non_finite, labels_and_indices, pooled_features
+from lewel_plugins.models.features import pooled_features
+
+from .feature_loop import FeatureRows, count_non_finite, labels_and_indices
 from .feature_metric import FeatureSet
 
 

@@ -13,8 +13,8 @@ from mmengine.runner import set_random_seed
 from rich.progress import track
 from torch import Tensor, nn
 
-from lewel_plugins.checkpoint import model_config
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.checkpoints import model_config
+from lewel_plugins.errors import SetupError
 
 from .feature_metric import FeatureSet
 

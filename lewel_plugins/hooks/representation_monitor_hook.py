@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
-from lewel_plugins.evaluation.feature_loop import embeddings
 from lewel_plugins.evaluation.representation_metric import spectrum_at_quartiles
+from lewel_plugins.models.features import embeddings
 from lewel_plugins.registry import HOOKS
 
 _MAX_SAMPLES = 2048

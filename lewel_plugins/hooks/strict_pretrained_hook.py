@@ -7,9 +7,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from lewel_plugins.checkpoint import check_normalization, read_pretrained
+from lewel_plugins.checkpoints import check_normalization, read_pretrained
+from lewel_plugins.errors import SetupError
 from lewel_plugins.registry import HOOKS
-from lewel_plugins.runner_setup import SetupError
 
 
 @HOOKS.register_module()

@@ -3,7 +3,7 @@
 The blur's Gaussian ends at 3σ, which is within that up to σ = 2, BYOL's and SimCLR's widest.
 
 Images are (H, W, 3) uint8 in OpenMMLab's order, BGR; crops are planes (3, H, W), and what follows is done in place.
-Libraries and formulas were chosen by measuring them: tools/benchmarks/input_choices.py, docs/results/input_choices.md.
+Libraries and formulas were chosen by measuring them: tools/measurements/input_choices.py and its docs/results.
 """
 
 import math

@@ -1,7 +1,7 @@
 import sys
 
 import pytest
-from comparisons import write_comparison
+from helpers.comparisons import write_comparison
 from mmengine.config import Config
 
 from lewel_plugins.comparison.run import flatten, plan_runs

@@ -1,5 +1,5 @@
 import pytest
-from comparisons import write_comparison
+from helpers.comparisons import write_comparison
 
 from lewel_plugins.comparison.spec import ComparisonError, Metric, load_comparison
 

@@ -10,10 +10,10 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from mmpretrain.utils import register_all_modules
 from PIL import Image
-from tiny_data import GARMENTS, ROOT, make_cifar, make_imagenet, make_stl10, trust_cifar, write_image
+from helpers.tiny_data import GARMENTS, ROOT, make_cifar, make_imagenet, make_stl10, trust_cifar, write_image
 
-from lewel_plugins.datasets.garment_scene_files import make_scenes
-from lewel_plugins.datasets.garment_scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes.files import make_scenes
+from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
 
 pytestmark = pytest.mark.core
 WITHOUT_VIEWS = ('cifar10', 'cifar100', 'stl10', 'in100', 'in1k')  # the others' bases

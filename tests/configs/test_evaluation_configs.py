@@ -14,23 +14,14 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from recipe_numbers import drops, numbers, plain
-from tiny_data import (
-    GARMENTS,
-    make_cifar,
-    make_imagenet,
-    make_inaturalist,
-    make_places205,
-    make_stl10,
-    make_voc,
-    trust_cifar,
-)
-from toy_classifier import write_checkpoint
+from helpers.recipe_numbers import drops, numbers, plain
+from helpers.tiny_data import GARMENTS, make_cifar, make_imagenet, make_inaturalist, make_places205, make_stl10, make_voc, trust_cifar
+from helpers.toy_classifier import write_checkpoint
 
 from lewel_plugins.comparison.run import plan_runs
 from lewel_plugins.comparison.spec import load_comparison
-from lewel_plugins.datasets.garment_scene_files import make_scenes
-from lewel_plugins.datasets.garment_scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes.files import make_scenes
+from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
 from lewel_plugins.evaluation.linear_probe import check_fast
 
 pytestmark = pytest.mark.core

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from tool_runs import ROOT
+from helpers.tool_runs import ROOT
 
 from lewel_plugins.evaluation.linear_probe import base_batch_size, check_fast
-from lewel_plugins.runner_setup import enable_auto_scale_lr
+from lewel_plugins.running.setup import enable_auto_scale_lr
 
 BENCHMARKS = ROOT / 'configs' / 'benchmarks'
 SUITES = sorted(BENCHMARKS.glob('evaluation*.py'))

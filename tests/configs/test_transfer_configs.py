@@ -14,11 +14,11 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import Runner
-from recipe_numbers import drops, numbers, plain, warm_up
-from tiny_data import make_cityscapes, make_coco, make_voc
+from helpers.recipe_numbers import drops, numbers, plain, warm_up
+from helpers.tiny_data import make_cityscapes, make_coco, make_voc
 
-from lewel_plugins.runner_setup import SetupError
-from lewel_plugins.transfer import read_backbone, set_checkpoint
+from lewel_plugins.errors import SetupError
+from lewel_plugins.running.transfer import read_backbone, set_checkpoint
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TRANSFERS = sorted(path for path in (CONFIGS / 'benchmarks').glob('mm*/*/*.py') if path.parent.name != '_base_')

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from helpers.toy_runner import run_on_ranks, toy_runner
 from mmengine.hooks import Hook
-from toy_runner import run_on_ranks, toy_runner
 
 from lewel_plugins.evaluation import knn_predict
-from lewel_plugins.evaluation.feature_loop import pooled_features
+from lewel_plugins.models.features import pooled_features
 
 pytestmark = pytest.mark.core
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 import torch
+from helpers.toy_runner import run_on_ranks
 from mmengine.dataset import DefaultSampler
-from toy_runner import run_on_ranks
 
 from lewel_plugins.evaluation import KNNMetric, RepresentationMetric, knn_predict
 from lewel_plugins.evaluation.feature_loop import _drop_padding

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
+from helpers.toy_classifier import linear_config, write_checkpoint
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from toy_classifier import linear_config, write_checkpoint
 
+from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, dropped_steps, linear_probe
-from lewel_plugins.runner_setup import SetupError
 
 pytestmark = pytest.mark.core
 LARS = dict(type='lewel_plugins.LARS', lr=3.2, momentum=0.9, weight_decay=0.0)

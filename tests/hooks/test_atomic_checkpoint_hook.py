@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_runner import toy_runner
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from toy_runner import toy_runner
 
 from lewel_plugins.hooks import AtomicCheckpointHook
 from lewel_plugins.hooks.atomic_checkpoint_hook import write_atomically

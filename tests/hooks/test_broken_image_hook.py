@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.toy_runner import run_on_ranks, toy_runner
 from mmengine.logging import MessageHub
 from mmpretrain.structures import DataSample
 from PIL import Image
-from toy_runner import run_on_ranks, toy_runner
 
 from lewel_plugins.hooks import BrokenImageHook
 

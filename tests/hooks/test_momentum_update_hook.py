@@ -1,8 +1,8 @@
 from types import SimpleNamespace
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 

@@ -2,12 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
-import references_mpcl as naive_mpcl
-import tiny_mpcl
 import torch
+from helpers import references_mpcl as naive_mpcl
+from helpers import tiny_mpcl
+from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from toy_runner import toy_runner
 
 import lewel_plugins.models  # noqa: F401
 from lewel_plugins.hooks import MPCLReweightHook

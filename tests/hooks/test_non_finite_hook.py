@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
-from toy_runner import toy_runner
 
 from lewel_plugins.hooks.non_finite_hook import non_finite_names
 

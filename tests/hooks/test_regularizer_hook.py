@@ -1,14 +1,13 @@
 """MSBReg's losses on methods that do not know of them: mmpretrain's BYOL and MoCo, LEWEL_B, and shapes to come."""
 
 import pytest
-import references as naive
-import tiny
 import torch
-import twins
+from helpers import references as naive
+from helpers import tiny, twins
+from helpers.toy_runner import toy_config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from toy_runner import toy_config
 
 from lewel_plugins import functional as LF
 from lewel_plugins.hooks import RegularizerHook

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 import torch
-from toy_runner import run_on_ranks, toy_runner
+from helpers.toy_runner import run_on_ranks, toy_runner
 
 from lewel_plugins import functional as LF
 from lewel_plugins.evaluation.representation_metric import spectrum_at_quartiles

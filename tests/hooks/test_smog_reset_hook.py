@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
+from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from toy_runner import toy_runner
 
 from lewel_plugins.hooks import SMoGResetHook
 from lewel_plugins.models import SMoG

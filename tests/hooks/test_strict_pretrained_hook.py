@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from toy_runner import toy_config, toy_runner
+from helpers.toy_runner import toy_config, toy_runner
 
+from lewel_plugins.errors import SetupError
 from lewel_plugins.hooks import StrictPretrainedHook
-from lewel_plugins.runner_setup import SetupError
 
 pytestmark = pytest.mark.core
 
@@ -136,7 +136,7 @@ def test_a_file_that_does_not_tell_is_said(tmp_path, pretrained, monkeypatch):
     state, path = pretrained
     save(state, path, data_preprocessor=None)
     said = []
-    monkeypatch.setattr('lewel_plugins.checkpoint.print_log', lambda message, **options: said.append(message))
+    monkeypatch.setattr('lewel_plugins.checkpoints.loading.print_log', lambda message, **options: said.append(message))
     check(start(tmp_path, path))
     assert said == [f"{path} does not tell how its images were normalised: the config's mean and std stay unchecked"]
 

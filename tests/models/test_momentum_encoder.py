@@ -1,8 +1,8 @@
 from copy import deepcopy
 
 import pytest
-import references as naive
 import torch
+from helpers import references as naive
 from torch import Tensor, nn
 
 from lewel_plugins.models import MomentumEncoder

@@ -1,7 +1,7 @@
 import pytest
-import references as naive
-import references_mpcl as naive_mpcl
 import torch
+from helpers import references as naive
+from helpers import references_mpcl as naive_mpcl
 from torch import Tensor
 
 from lewel_plugins.models import ProjectorBalance

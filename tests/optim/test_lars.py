@@ -3,8 +3,8 @@
 import copy
 
 import pytest
-import references as naive
 import torch
+from helpers import references as naive
 from torch import Tensor, nn
 
 from lewel_plugins.optim import LARS

@@ -1,6 +1,6 @@
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmpretrain.utils import register_all_modules
 from torch import nn

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.tool_runs import ROOT, run
+from helpers.toy_runner import toy_config
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
-from tool_runs import ROOT, run
-from toy_runner import toy_config
 
 MAPS = str(ROOT / 'tools' / 'analysis' / 'alignment_maps.py')
 NECK = dict(type='lewel_plugins.LEWELNeck', in_channels=64, hid_channels=16, out_channels=12, num_groups=4)

@@ -2,7 +2,7 @@ import json
 import sys
 
 import pytest
-from tool_runs import ROOT, run, write_config
+from helpers.tool_runs import ROOT, run, write_config
 
 BASELINE = str(ROOT / 'tools' / 'analysis' / 'baseline_knn.py')
 PLOT = str(ROOT / 'tools' / 'analysis' / 'plot_curves.py')

@@ -5,9 +5,9 @@ import json
 import sys
 
 import pytest
-from tool_runs import ROOT, run
+from helpers.tool_runs import ROOT, run
 
-SCRIPTS = ROOT / 'tools' / 'benchmarks'
+SCRIPTS = ROOT / 'tools' / 'measurements'
 
 
 def results(folder, script: str, *options: str) -> dict:

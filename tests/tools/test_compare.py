@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from comparisons import command_line, compare, environment, starts, write_comparison
+from helpers.comparisons import command_line, compare, environment, starts, write_comparison
 from matplotlib import image
 from rich.console import Console
 
@@ -179,7 +179,7 @@ def test_gpus_and_threads_are_shared_out(monkeypatch):
     from compare import slots
 
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    monkeypatch.setattr('lewel_plugins.provenance.cores', lambda: 8)
+    monkeypatch.setattr('lewel_plugins.running.provenance.cores', lambda: 8)
     assert [s['CUDA_VISIBLE_DEVICES'] for s in slots(None, ['0', '3'])] == ['0', '3']
     assert [s['CUDA_VISIBLE_DEVICES'] for s in slots(3, ['0', '3'])] == ['0', '3', '0']
     assert slots(4, None) == [dict(OMP_NUM_THREADS='2', MKL_NUM_THREADS='2')] * 4
@@ -189,7 +189,7 @@ def test_gpus_and_threads_are_shared_out(monkeypatch):
 def test_live_display_and_time_left(tmp_path):
     """One run done in 100 s, one running with 7 s to go as its log says, two waiting."""
     path = write_comparison(tmp_path)
-    train = Path(__file__).resolve().parents[1] / 'fake_train.py'
+    train = Path(__file__).resolve().parents[1] / 'helpers' / 'fake_train.py'
     runs = plan_runs(load_comparison(path), [0, 1], tmp_path / 'runs', train)
     jobs = Scheduler(runs, [{}], dict, LiveDisplay(1, Console())).jobs
     assert time_left(jobs, 1) is None

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 import torch
-from tool_runs import ROOT, run, write_config
-from toy_runner import toy_runner
+from helpers.tool_runs import ROOT, run, write_config
+from helpers.toy_runner import toy_runner
 
 TOOL = str(ROOT / 'tools' / 'analysis' / 'embedding_map.py')
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tool_runs import ROOT, run
+from helpers.tool_runs import ROOT, run
 
-from lewel_plugins.datasets.garment_scene_files import make_scenes
-from lewel_plugins.datasets.garment_scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes.files import make_scenes
+from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
 
 pytest.importorskip('sklearn')
 LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
@@ -18,7 +18,7 @@ SVM = ROOT / 'configs/benchmarks/svm/msbreg-svm_garment-scenes-multi.py'
 METHOD = ROOT / 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
 EVALUATE, CLASSIFY, VOC_SVM, SPEED = (
     str(ROOT / 'tools' / name)
-    for name in ('evaluate.py', 'benchmarks/classification.py', 'benchmarks/voc_svm.py', 'benchmarks/linear_speed.py')
+    for name in ('evaluate.py', 'benchmarks/classification.py', 'benchmarks/voc_svm.py', 'measurements/linear_speed.py')
 )
 
 

@@ -5,12 +5,12 @@ import sys
 import pytest
 import torch
 import torchvision
+from helpers.tool_runs import ROOT, run
+from helpers.toy_runner import toy_runner
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
-from tool_runs import ROOT, run
-from toy_runner import toy_runner
 
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.errors import SetupError
 
 EXPORT = str(ROOT / 'tools' / 'export_backbone.py')
 IMPORT = str(ROOT / 'tools' / 'import_backbone.py')

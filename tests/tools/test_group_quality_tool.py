@@ -2,12 +2,12 @@ import json
 import sys
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
+from helpers.tool_runs import ROOT, run
+from helpers.toy_runner import toy_config
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from tool_runs import ROOT, run
-from toy_runner import toy_config
 
 TOOL = str(ROOT / 'tools' / 'analysis' / 'group_quality.py')
 # A checkpoint's custom_imports are not imported, so that the toy images must be known before.

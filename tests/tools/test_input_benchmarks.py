@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tool_runs import run
+from helpers.tool_runs import run
 
-BENCHMARKS = Path(__file__).parents[2] / 'tools' / 'benchmarks'
+BENCHMARKS = Path(__file__).parents[2] / 'tools' / 'measurements'
 sys.path.append(str(BENCHMARKS))
 
 import input_equivalence  # noqa: E402

@@ -1,16 +1,16 @@
-"""tools/benchmarks/linear_speed.py on a handful of garment scenes: both ways train the same classifier."""
+"""tools/measurements/linear_speed.py on a handful of garment scenes: both ways train the same classifier."""
 
 import importlib.util
 import json
 import sys
 
-from tiny_data import GARMENTS, ROOT
-from toy_classifier import write_checkpoint
+from helpers.tiny_data import GARMENTS, ROOT
+from helpers.toy_classifier import write_checkpoint
 
-from lewel_plugins.datasets.garment_scene_files import make_scenes
-from lewel_plugins.datasets.garment_scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes.files import make_scenes
+from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
 
-TOOL = ROOT / 'tools' / 'benchmarks' / 'linear_speed.py'
+TOOL = ROOT / 'tools' / 'measurements' / 'linear_speed.py'
 CONFIG = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
 
 

@@ -5,12 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-import pretraining
 import pytest
 import torch
-from pretraining import Run
-from ranks import on_ranks
-from tool_runs import ROOT, run
+from helpers import pretraining
+from helpers.pretraining import Run
+from helpers.ranks import on_ranks
+from helpers.tool_runs import ROOT, run
 
 from lewel_plugins import functional as LF
 

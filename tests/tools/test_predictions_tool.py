@@ -4,8 +4,8 @@ import importlib.util
 
 import numpy as np
 import torch
+from helpers.tool_runs import ROOT
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
-from tool_runs import ROOT
 
 spec = importlib.util.spec_from_file_location('predictions_tool', ROOT / 'tools' / 'analysis' / 'predictions.py')
 predictions = importlib.util.module_from_spec(spec)

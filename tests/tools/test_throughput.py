@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from tool_runs import ROOT, run
+from helpers.tool_runs import ROOT, run
 
 TOOL = ROOT / 'tools' / 'analysis' / 'throughput.py'
 

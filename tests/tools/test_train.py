@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from tool_runs import TEST, TRAIN, run, write_config
+from helpers.tool_runs import TEST, TRAIN, run, write_config
 
 
 @pytest.mark.core

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tool_runs import ROOT, run
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from tool_runs import ROOT, run
 
-from lewel_plugins.datasets.garment_scene_files import make_scenes
-from lewel_plugins.datasets.garment_scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes.files import make_scenes
+from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
 
 TOOL = str(ROOT / 'tools' / 'transfer.py')
 BENCHMARKS = ROOT / 'configs' / 'benchmarks'

@@ -20,11 +20,11 @@ from rich.progress import track
 from torch import Tensor
 
 from lewel_plugins import functional as LF
-from lewel_plugins import runner_setup
-from lewel_plugins.checkpoint import build_model, config_of, read_tensors
+from lewel_plugins.checkpoints import build_model, config_of, read_tensors
 from lewel_plugins.datasets import ImageTree
-from lewel_plugins.evaluation.feature_loop import preprocessed_images
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.errors import SetupError
+from lewel_plugins.models.features import preprocessed_images
+from lewel_plugins.running import setup
 from lewel_plugins.visualization.alignment_maps import draw_alignment_maps, held_out_best, mass_on_object, pick_maps
 from lewel_plugins.visualization.images import to_rgb
 
@@ -154,7 +154,7 @@ def main() -> None:
     path = args.files[-1]
     checkpoint = read_tensors(path)
     if len(args.files) == 2:
-        cfg = runner_setup.load_config(args.files[0])
+        cfg = setup.load_config(args.files[0])
     else:
         cfg = config_of(checkpoint, path, 'val_dataloader', 'test_dataloader')
     model = build_model(copy.deepcopy(cfg), checkpoint, path)

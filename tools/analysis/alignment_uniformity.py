@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins import functional as LF
-from lewel_plugins import runner_setup
-from lewel_plugins.checkpoint import build_model, read_tensors
-from lewel_plugins.command_line import add_config_options
-from lewel_plugins.evaluation.feature_loop import pooled
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.checkpoints import build_model, read_tensors
+from lewel_plugins.errors import SetupError
+from lewel_plugins.models.features import pooled
+from lewel_plugins.running import setup
+from lewel_plugins.running.command_line import add_config_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -98,7 +98,7 @@ def summarize(embedded: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     args = parse_args()
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint).to(get_device())
     if getattr(model, 'neck', None) is None:

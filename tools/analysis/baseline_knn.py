@@ -21,12 +21,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lewel_plugins import runner_setup
-from lewel_plugins.checkpoint import model_config
-from lewel_plugins.command_line import add_config_options
+from lewel_plugins.checkpoints import model_config
 from lewel_plugins.evaluation import KNNMetric
-from lewel_plugins.evaluation.feature_loop import labels_and_indices, pooled_features, preprocessed_images
+from lewel_plugins.evaluation.feature_loop import labels_and_indices
+from lewel_plugins.models.features import pooled_features, preprocessed_images
 from lewel_plugins.registry import METRICS
+from lewel_plugins.running import setup
+from lewel_plugins.running.command_line import add_config_options
 
 PIXELS = 32
 ROWS = ('raw pixels', 'random initialisation')
@@ -56,7 +57,7 @@ def knn_metrics(cfg: Config) -> list[KNNMetric]:
     entries = [entries] if isinstance(entries, dict) else entries
     found = [METRICS.build(entry) for entry in entries if 'KNNMetric' in entry['type']]
     if not found or 'bank_dataloader' not in (cfg.get('val_cfg') or {}):
-        raise runner_setup.SetupError(
+        raise setup.SetupError(
             'the config does not validate by k-NN: it needs val_cfg=dict(type="lewel_plugins.FeatureValLoop", '
             'bank_dataloader=...) and a lewel_plugins.KNNMetric in val_evaluator'
         )
@@ -96,11 +97,11 @@ def build_model(cfg: Config, seed: int) -> BaseModel:
 
 def main() -> None:
     args = parse_args()
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     MMLogger.get_instance('mmengine', log_level='WARNING')  # init_weights prints a line a parameter
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    runner_setup.set_work_dir(cfg, None)
+    setup.set_work_dir(cfg, None)
     out = args.out or Path(cfg.work_dir) / 'baseline_knn.json'
     metrics = knn_metrics(cfg)
     loaders = {
@@ -136,5 +137,5 @@ def print_table(results: dict[str, dict[str, list[float]]]) -> None:
 if __name__ == '__main__':
     try:
         main()
-    except runner_setup.SetupError as error:
+    except setup.SetupError as error:
         raise SystemExit(f'error: {error}') from None

@@ -19,10 +19,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from lewel_plugins import runner_setup
-from lewel_plugins.checkpoint import build_model, config_of, read_tensors
-from lewel_plugins.evaluation.feature_loop import embeddings, labels_and_indices, pooled_features, preprocessed_images
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.checkpoints import build_model, config_of, read_tensors
+from lewel_plugins.errors import SetupError
+from lewel_plugins.evaluation.feature_loop import labels_and_indices
+from lewel_plugins.models.features import embeddings, pooled_features, preprocessed_images
+from lewel_plugins.running import setup
 from lewel_plugins.visualization.embedding_map import map_embeddings
 
 
@@ -80,10 +81,8 @@ def main() -> None:
     args = parse_args()
     path = args.files[-1]
     checkpoint = read_tensors(path)
-    if len(args.files) == 2:
-        cfg = runner_setup.load_config(args.files[0])
-    else:
-        cfg = config_of(checkpoint, path, 'val_dataloader')
+    given = len(args.files) == 2
+    cfg = setup.load_config(args.files[0]) if given else config_of(checkpoint, path, 'val_dataloader')
     model = build_model(cfg, checkpoint, path)
     loader, classes = validation_images(cfg, args.max_images)
     x, labels = read_embeddings(model, loader, args.layer)

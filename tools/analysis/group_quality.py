@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lewel_plugins import functional as LF
-from lewel_plugins.checkpoint import build_model, config_of, read_tensors
-from lewel_plugins.command_line import add_config_options
-from lewel_plugins.evaluation.feature_loop import labels_and_indices, preprocessed_images
+from lewel_plugins.checkpoints import build_model, config_of, read_tensors
+from lewel_plugins.errors import SetupError
+from lewel_plugins.evaluation.feature_loop import labels_and_indices
 from lewel_plugins.models import SMoG
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.models.features import preprocessed_images
+from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.visualization.group_quality import (
     draw_contact_sheet,
     draw_entropy_density,

@@ -14,10 +14,10 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
-from lewel_plugins import runner_setup
-from lewel_plugins.checkpoint import build_model, read_tensors
-from lewel_plugins.command_line import add_config_options
-from lewel_plugins.runner_setup import SetupError
+from lewel_plugins.checkpoints import build_model, read_tensors
+from lewel_plugins.errors import SetupError
+from lewel_plugins.running import setup
+from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.visualization.predictions import draw_predictions
 
 
@@ -76,7 +76,7 @@ def to_sample(data: dict[str, Any], result: Any, min_score: float) -> dict[str, 
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.default_scope)
     __import__(f'{cfg.default_scope}.utils', fromlist=['register_all_modules']).register_all_modules()

@@ -18,14 +18,14 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from lewel_plugins import provenance, runner_setup
-from lewel_plugins.checkpoint import backbone_config, read_tensors
-from lewel_plugins.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
-from lewel_plugins.comparison.files import write_json
+from lewel_plugins.checkpoints import backbone_config, read_tensors
 from lewel_plugins.datasets.labelled_split import is_given_list
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
-from lewel_plugins.work_dir import settle_inputs
+from lewel_plugins.running import provenance, setup
+from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.files import write_json
+from lewel_plugins.running.work_dir import settle_inputs
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,7 +66,7 @@ def set_seed(cfg: Config, seed: int) -> None:
         before = f'seed{dataset.get("seed", 0)}'
         name = Path(dataset.split_file).name
         if before not in name and seed != dataset.get('seed', 0):
-            raise runner_setup.SetupError(
+            raise setup.SetupError(
                 f'--seed {seed} draws another split than {dataset.split_file} holds: name a file for it, with '
                 f'train_dataloader.dataset.dataset.split_file'
             )
@@ -86,16 +86,16 @@ class LastMetrics(Hook):
 def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Train by the Runner, with the config's augmentation; metrics of the last validation."""
     if args.auto_scale_lr:
-        runner_setup.enable_auto_scale_lr(cfg)
-    runner_setup.check_batch(cfg, args.launcher)
-    runner_setup.set_work_dir(cfg, args.work_dir)
+        setup.enable_auto_scale_lr(cfg)
+    setup.check_batch(cfg, args.launcher)
+    setup.set_work_dir(cfg, args.work_dir)
     settle_inputs(cfg.work_dir, cfg, args.checkpoint)
     # So that the config that is written beside the results stands without the checkpoint.
     cfg.model.setdefault('backbone', backbone_config(read_tensors(args.checkpoint), args.checkpoint))
-    runner_setup.set_dataloader_defaults(cfg)
-    runner_setup.set_resume(cfg, 'auto')
-    runner_setup.prepare(cfg, args.launcher)
-    runner = runner_setup.build_runner(cfg)
+    setup.set_dataloader_defaults(cfg)
+    setup.set_resume(cfg, 'auto')
+    setup.prepare(cfg, args.launcher)
+    runner = setup.build_runner(cfg)
     last = LastMetrics()
     runner.register_hook(last)
     runner.train()
@@ -122,7 +122,7 @@ def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     args = parse_args()
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     cfg.model.checkpoint = args.checkpoint
     if args.seed is not None:
@@ -144,5 +144,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (runner_setup.SetupError, FileNotFoundError, ValueError) as error:
+    except (setup.SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

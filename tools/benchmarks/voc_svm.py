@@ -12,12 +12,12 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from lewel_plugins import provenance, runner_setup
-from lewel_plugins.command_line import add_config_options
-from lewel_plugins.comparison.files import write_json
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.svm import SVMBenchmark, voc_targets
+from lewel_plugins.running import provenance, setup
+from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.files import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,10 +48,10 @@ def evaluate(cfg: Config) -> dict[str, Any]:
 
 def main() -> None:
     args = parse_args()
-    cfg = runner_setup.load_config(args.config)
+    cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if 'svm' not in cfg:
-        raise runner_setup.SetupError(f'{args.config} has no svm = dict(...): see configs/benchmarks/svm')
+        raise setup.SetupError(f'{args.config} has no svm = dict(...): see configs/benchmarks/svm')
     MMLogger.get_instance('mmengine', log_level='WARNING')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     cfg.model.checkpoint = args.checkpoint
@@ -70,5 +70,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (runner_setup.SetupError, FileNotFoundError, ValueError) as error:
+    except (setup.SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

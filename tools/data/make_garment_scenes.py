@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from lewel_plugins.datasets.garment_scene_files import make_scenes
-from lewel_plugins.datasets.garment_scenes import KINDS, SceneConfig
+from lewel_plugins.datasets.garment_scenes.files import make_scenes
+from lewel_plugins.datasets.garment_scenes.scenes import KINDS, SceneConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
-from lewel_plugins.kmeans import Clustering, draw_rows, spherical_kmeans
+from lewel_plugins.models.kmeans import Clustering, draw_rows, spherical_kmeans
 from lewel_plugins.registry import MODELS
 
 from ..feature_cache import FeatureCache

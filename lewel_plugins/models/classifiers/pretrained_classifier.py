@@ -3,7 +3,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
-from lewel_plugins.checkpoint import (
+from lewel_plugins.checkpoints import (
     backbone_config,
     build_backbone,
     check_normalization,
@@ -11,9 +11,9 @@ from lewel_plugins.checkpoint import (
     read_pretrained,
     read_tensors,
 )
-from lewel_plugins.evaluation.feature_loop import pooled
+from lewel_plugins.errors import SetupError
+from lewel_plugins.models.features import pooled
 from lewel_plugins.registry import MODELS
-from lewel_plugins.runner_setup import SetupError
 
 
 @MODELS.register_module()

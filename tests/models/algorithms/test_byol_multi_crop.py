@@ -1,10 +1,9 @@
 """BYOL with multi-crop: against naive loops, and against mmpretrain's BYOL where the two coincide."""
 
 import pytest
-import references as naive
-import tiny
 import torch
-import twins
+from helpers import references as naive
+from helpers import tiny, twins
 
 pytestmark = pytest.mark.core
 

@@ -1,6 +1,6 @@
-import pretraining
 import pytest
 import torch
+from helpers import pretraining
 from mmengine.registry import MODELS
 from mmpretrain.utils import register_all_modules
 

@@ -3,10 +3,9 @@
 import warnings
 
 import pytest
-import references as naive
-import tiny
 import torch
-import twins
+from helpers import references as naive
+from helpers import tiny, twins
 from mmengine.optim import OptimWrapper
 
 from lewel_plugins.models import LEWELB

@@ -1,11 +1,10 @@
 """LEWEL_M's whole step: against naive loops, and against mmpretrain's MoCo where the two coincide."""
 
 import pytest
-import references as naive
-import tiny
 import torch
 import torch.nn.functional as F
-import twins
+from helpers import references as naive
+from helpers import tiny, twins
 from mmengine.optim import OptimWrapper
 
 from lewel_plugins.models import LEWELM

@@ -3,14 +3,12 @@
 import inspect
 
 import pytest
-import references as naive
-import tiny
-import tiny_mpcl
 import torch
 import torch.nn.functional as F
-import twins_mpcl
+from helpers import references as naive
+from helpers import tiny, tiny_mpcl, twins_mpcl
+from helpers.tiny_mpcl import METHODS
 from mmengine.optim import OptimWrapper
-from tiny_mpcl import METHODS
 
 from lewel_plugins.models import MPCLMoCo
 from lewel_plugins.optim import TypedOptimWrapperConstructor

@@ -6,13 +6,12 @@ BN in the networks is in evaluation mode where results are compared, as in ``tes
 from __future__ import annotations
 
 import pytest
-import references as naive
-import tiny
-import tiny_mpcl
 import torch
-from ranks import on_ranks
+from helpers import references as naive
+from helpers import tiny, tiny_mpcl
+from helpers.ranks import on_ranks
+from helpers.tiny_mpcl import METHODS
 from test_parity import GLOBAL_BATCH, TOLERANCE, chunk, optimizer, snapshot
-from tiny_mpcl import METHODS
 from torch.nn.parallel import DistributedDataParallel
 
 pytestmark = pytest.mark.core

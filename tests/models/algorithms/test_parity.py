@@ -7,10 +7,10 @@ what is left is rounding. What LEWEL_M's paper defines on the local batch, L_a, 
 from __future__ import annotations
 
 import pytest
-import references as naive
-import tiny
 import torch
-from ranks import on_ranks
+from helpers import references as naive
+from helpers import tiny
+from helpers.ranks import on_ranks
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 

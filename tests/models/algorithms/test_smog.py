@@ -3,10 +3,10 @@
 import copy
 
 import pytest
-import references as naive
-import tiny
 import torch
 import torch.nn.functional as F
+from helpers import references as naive
+from helpers import tiny
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 

@@ -1,13 +1,13 @@
 import pytest
 import torch
+from helpers.tiny import backbone_config
+from helpers.toy_classifier import linear_config, write_checkpoint
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
-from tiny import backbone_config
-from toy_classifier import linear_config, write_checkpoint
 
-from lewel_plugins.checkpoint import load_backbone, read_tensors
+from lewel_plugins.checkpoints import load_backbone, read_tensors
+from lewel_plugins.errors import SetupError
 from lewel_plugins.models.classifiers.pretrained_classifier import feature_width
-from lewel_plugins.runner_setup import SetupError
 
 pytestmark = pytest.mark.core
 HEAD = dict(type='LinearClsHead', num_classes=4)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import references as naive
 import torch
-from ranks import on_ranks
+from helpers import references as naive
+from helpers.ranks import on_ranks
 from torch import Tensor
 
 from lewel_plugins import dist

@@ -1,9 +1,9 @@
 """LEWELNeck against the naive neck of ``references.py``, which sees only its flat list of parameters."""
 
 import pytest
-import references as naive
-import tiny
 import torch
+from helpers import references as naive
+from helpers import tiny
 from torch import Tensor
 
 from lewel_plugins import functional as LF

@@ -1,10 +1,9 @@
 """M projectors at once against loops over one after the other, with the same weights, in value and gradient."""
 
 import pytest
-import references as naive
-import tiny
-import tiny_mpcl
 import torch
+from helpers import references as naive
+from helpers import tiny, tiny_mpcl
 from torch import Tensor
 
 from lewel_plugins.functional import orthogonalize

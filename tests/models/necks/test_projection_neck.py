@@ -1,9 +1,9 @@
 """ProjectionNeck, and the norms of the MLP in it."""
 
 import pytest
-import references as naive
-import tiny
 import torch
+from helpers import references as naive
+from helpers import tiny
 
 from lewel_plugins.models import MLP, ProjectionNeck, StandardizedLinear
 

@@ -1,0 +1,51 @@
+"""The check that a backbone gives the same features in another library."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lewel_plugins.errors import SetupError
+
+from .base import Format, State
+
+# Libraries order the same products and sums differently: a few units of float32's last place, over all layers.
+TOLERANCE = 1e-5
+
+
+def random_images(backbone: Any) -> Tensor:
+    """Two images of the size that a backbone is made for, 64 px where any will do."""
+    size: Any = getattr(backbone, 'img_size', None)
+    if size is None and hasattr(backbone, 'patch_resolution'):  # Swin
+        patch = backbone.patch_embed.projection.kernel_size[0]
+        size = tuple(patch * n for n in backbone.patch_resolution)
+    height, width = size if isinstance(size, (tuple, list)) else (size or 64, size or 64)
+    return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def compare_features(form: Format, backbone: nn.Module, theirs: State) -> float:
+    """Load tensors into the library's own network and compare its features with our backbone's.
+
+    Args:
+        form: The library's form of the backbone.
+        backbone: Ours, in eval mode.
+        theirs: The tensors under the library's names.
+
+    Returns:
+        The largest difference of two features.
+
+    Raises:
+        SetupError: Tensors are missing, or the difference is more than rounding.
+    """
+    network = form.build(backbone)
+    form.load_theirs(network, theirs)
+    network.eval()  # whose overrides do not all return the network
+    images = random_images(backbone)
+    ours, others = form.reference(backbone, images), form.features(network, images)
+    if ours.shape != others.shape:
+        raise SetupError(f'{type(network).__name__} gives features {tuple(others.shape)}, ours are {tuple(ours.shape)}')
+    difference = (ours - others).abs().max().item()
+    if not difference <= TOLERANCE * ours.abs().max().item():
+        raise SetupError(f'{type(network).__name__} gives other features: they differ by up to {difference:.3g}')
+    return difference

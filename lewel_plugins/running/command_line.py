@@ -1,0 +1,65 @@
+"""What the command lines of the tools share."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import DictAction
+
+from .setup import LAUNCHERS
+
+
+class ConfigOptions(DictAction):
+    """``--cfg-options KEY=VALUE ...``: mmengine's, but a value that is no list keeps its spaces, as paths may."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        options = dict(getattr(namespace, self.dest))
+        for pair in values or ():
+            key, equals, value = pair.partition('=')
+            if not equals:
+                parser.error(f'{option_string} takes KEY=VALUE, got {pair!r}')
+            value = value.strip('\'"')
+            if 'dict(' in value or value.startswith(('{', '[{', '({')):
+                parser.error(
+                    f'{option_string} {key}: a value is a number, a word or a list; put {value!r} into a config'
+                )
+            is_list = ',' in value or value.startswith(('[', '('))
+            options[key] = self._parse_iterable(value) if is_list else self._parse_int_float_bool(value)
+        setattr(namespace, self.dest, options)
+
+
+def add_config_options(parser: argparse.ArgumentParser, what: str = 'settings of the config to override') -> None:
+    """Add ``--cfg-options``; ``args.cfg_options`` is a dict for ``Config.merge_from_dict``."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        default={},
+        metavar='KEY=VALUE',
+        help=f'{what}; a list is key="[a,b]" or key=a,b, without spaces',
+    )
+
+
+def add_auto_scale_lr(parser: argparse.ArgumentParser) -> None:
+    """Add ``--auto-scale-lr``."""
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help="scale the rate by real batch size / the config's base_batch_size"
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and both spellings of the local rank that launchers hand over."""
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts the ranks')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def set_local_rank(args: argparse.Namespace) -> None:
+    """Put the rank of :func:`add_launcher` where mmengine looks for it, if the launcher has not."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -1,0 +1,268 @@
+"""What ``tools/train.py`` and ``tools/test.py`` do to a config before mmengine's Runner sees it.
+
+mmengine's launchers, AMP and SyncBN need an accelerator. :func:`prepare` adapts a config to a machine without
+one, so that the same config and the same command run on a laptop, on two gloo ranks and on a cluster.
+"""
+
+import difflib
+import os
+import subprocess
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import distributed, nn
+
+from lewel_plugins.checkpoints import read_checkpoint
+from lewel_plugins.errors import SetupError
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def has_accelerator() -> bool:
+    """Whether mmengine's AMP and distributed launchers work on this machine's device."""
+    return get_device() not in ('cpu', 'mps')
+
+
+def _is_first_rank() -> bool:
+    return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
+
+
+def _say(line: str) -> None:
+    if _is_first_rank():
+        print(line, flush=True)
+
+
+def _warn(message: str) -> None:
+    if _is_first_rank():
+        warnings.warn(message, stacklevel=3)
+
+
+def load_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        SetupError: If there is no such file. Names configs with a similar name.
+    """
+    if Path(path).is_file():
+        return Config.fromfile(path)
+    rooms = {Path(path).parent, Path('configs')}
+    known = sorted({str(file) for room in rooms if room.is_dir() for file in room.rglob('*.py')})
+    by_name = {Path(file).name: file for file in known}
+    near = [by_name[name] for name in difflib.get_close_matches(Path(path).name, by_name, n=3, cutoff=0.5)]
+    hint = f' Did you mean {" or ".join(near)}?' if near else ''
+    raise SetupError(f'config {path!r} does not exist.{hint}')
+
+
+def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -> None:
+    """Choose the folder of a run.
+
+    In this order: ``work_dir``, the config's own, the folder of the checkpoint that is resumed, and
+    ``work_dirs/<name of the config>``.
+    """
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        if resume is None or resume == 'auto':
+            cfg.work_dir = f'./work_dirs/{Path(cfg.filename).stem}'
+        else:
+            cfg.work_dir = str(Path(resume).parent)
+
+
+def enable_amp(cfg: Config) -> None:
+    """Turn on mixed precision: bfloat16 without loss scaling where the GPU has it, else float16 with it."""
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
+        return
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if _has_bfloat16():
+        cfg.optim_wrapper.update(dtype='bfloat16', loss_scale=dict(enabled=False))
+    else:
+        cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
+
+
+def _has_bfloat16() -> bool:
+    if not torch.cuda.is_available():
+        return False
+    # torch.cuda.is_bf16_supported() is also true for emulation, which is slower than float32.
+    return torch.version.hip is not None or torch.cuda.get_device_capability() >= (8, 0)
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rate by the real over the config's base batch size.
+
+    Raises:
+        SetupError: If the config has no ``auto_scale_lr.base_batch_size``.
+    """
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+        raise SetupError(
+            '--auto-scale-lr needs the batch size that the learning rate was set for, and the config has none: '
+            'add auto_scale_lr = dict(base_batch_size=...)'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def check_batch(cfg: Config, launcher: str) -> None:
+    """Warn of a batch that is not the one that the config's learning rate was set for, where nothing scales it.
+
+    Args:
+        cfg: The config.
+        launcher: What has started the ranks, whose number its environment tells.
+    """
+    scaling = cfg.get('auto_scale_lr') or {}
+    base = scaling.get('base_batch_size')
+    if base is None or scaling.get('enable'):
+        return
+    names = {'none': '', 'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
+    processes = int(os.environ.get(names[launcher], 1))
+    each = cfg.train_dataloader.batch_size
+    if processes * each != base:
+        _warn(
+            f'a step has {processes} × {each} = {processes * each} images, the learning rate was set for {base}: '
+            f'start as many processes as make {base}, or add --auto-scale-lr'
+        )
+
+
+def set_dataloader_defaults(cfg: Config) -> None:
+    """Give the loaders mmpretrain's defaults, where the config does not say otherwise.
+
+    A batch is one tensor in mmpretrain, a list in mmdet and mmseg, whose images have different sizes.
+    """
+    collate = 'default_collate' if cfg.get('default_scope', 'mmpretrain') == 'mmpretrain' else 'pseudo_collate'
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader:
+            defaults = dict(
+                pin_memory=has_accelerator(),
+                persistent_workers=loader.get('num_workers', 0) > 0,
+                collate_fn=dict(type=collate),
+            )
+            cfg[name] = ConfigDict({**defaults, **loader})
+
+
+def set_resume(cfg: Config, resume: str | None) -> str | None:
+    """Point the config at the checkpoint to resume from, after looking into it.
+
+    Args:
+        resume: None for a new run, ``'auto'`` for the latest checkpoint of ``cfg.work_dir``, or a path.
+
+    Returns:
+        The checkpoint's path; None for a run that starts fresh.
+
+    Raises:
+        SetupError: If the file is missing, unreadable, or no training state.
+    """
+    if resume is None:
+        return None
+    path = _latest_checkpoint(Path(cfg.work_dir)) if resume == 'auto' else Path(resume)
+    if path is None:
+        _say(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
+        return None
+    checkpoint = read_checkpoint(path)
+    missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
+    if missing:
+        raise SetupError(
+            f'{path} is no training state to resume from: it has no {", ".join(missing)}. To start from its '
+            f'weights, use --cfg-options load_from={path}'
+        )
+    # The sampler is built before mmengine restores the seed from the checkpoint: settle it now.
+    seed = checkpoint['meta'].get('seed')
+    randomness = cfg.setdefault('randomness', ConfigDict())
+    if randomness.get('seed') not in (None, seed):
+        _warn(f'resuming with seed {seed} of {path}, not with {randomness.seed}')
+    randomness.seed = seed
+    cfg.resume = True
+    cfg.load_from = str(path)
+    _say(f'--resume: going on from {path} in {cfg.work_dir}')
+    return str(path)
+
+
+def _latest_checkpoint(work_dir: Path) -> Path | None:
+    note = work_dir / 'last_checkpoint'
+    if not note.is_file():
+        return None
+    path = Path(note.read_text(encoding='utf-8').strip())
+    # The note holds the path as it was when written; the folder may have moved since.
+    return path if path.is_file() else work_dir / path.name
+
+
+def prepare(cfg: Config, launcher: str) -> None:
+    """Adapt a config to the launcher and to the device of this machine, and join the process group if on CPU.
+
+    On a machine without an accelerator: gloo instead of NCCL, no mixed precision, and (see
+    :func:`build_runner`) no SyncBN over ranks, for which torch has no CPU version.
+    """
+    cfg.launcher = launcher
+    if (cfg.get('randomness') or {}).get('deterministic'):
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # without it cuBLAS refuses
+    if has_accelerator():
+        wants_bfloat16 = cfg.get('optim_wrapper', {}).get('dtype') == 'bfloat16'
+        if wants_bfloat16 and torch.cuda.is_available() and not _has_bfloat16():
+            _warn('this GPU has no bfloat16: training in float16 with loss scaling')
+            cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
+        return
+    if launcher != 'none':
+        _set_rendezvous(launcher)
+    if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
+        _warn('no accelerator: training in float32 instead of mixed precision')
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        for key in ('dtype', 'loss_scale', 'use_fsdp'):
+            cfg.optim_wrapper.pop(key, None)
+    if launcher == 'none':
+        return
+    wrapper = dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = ConfigDict({**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None})
+    if cfg.pop('sync_bn', None):
+        _warn('no accelerator: sync_bn is ignored, batch norm takes its statistics per rank')
+    if not distributed.is_initialized():
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
+        distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+
+
+def _set_rendezvous(launcher: str) -> None:
+    """Set the variables of ``init_process_group`` from those of Slurm or Open MPI; torchrun sets them itself."""
+    names = {
+        'slurm': dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
+        'mpi': dict(
+            RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'
+        ),
+    }.get(launcher, {})
+    for name, source in names.items():
+        if source not in os.environ:
+            raise SetupError(f'--launcher {launcher} needs {source}, which {launcher} sets: start through it')
+        os.environ[name] = os.environ[source]
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        hosts = subprocess.run(
+            ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']], capture_output=True, text=True, check=True
+        )
+        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    absent = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
+    if absent:
+        raise SetupError(f'--launcher {launcher} needs {", ".join(absent)} in the environment; see tools/dist_train.sh')
+
+
+class CPURunner(Runner):
+    """A Runner for gloo ranks: SyncBN becomes batch norm, as torch's needs a GPU."""
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        if self.distributed and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+            _warn('no accelerator: SyncBN takes its statistics per rank')
+            model = revert_sync_batchnorm(model)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner of a config that went through :func:`prepare`."""
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return (Runner if has_accelerator() else CPURunner).from_cfg(cfg)

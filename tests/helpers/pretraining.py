@@ -1,0 +1,255 @@
+"""A small pretraining run with the project's own default hooks, data classes and Runner set-up, to be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmengine.config.config
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmpretrain.utils import register_all_modules
+from PIL import Image
+
+import lewel_plugins.datasets
+import lewel_plugins.evaluation
+import lewel_plugins.hooks  # noqa: F401
+from helpers import tiny, tiny_mpcl
+from helpers.toy_runner import ToyImages  # noqa: F401
+from lewel_plugins.running import setup
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+GLOBAL_BATCH, ITERATIONS = 4, 12
+TYPES = dict(
+    lewel_b='lewel_plugins.LEWELB',
+    lewel_m='lewel_plugins.LEWELM',
+    msbreg='lewel_plugins.MSBReg',
+    smog='lewel_plugins.SMoG',
+    **tiny_mpcl.TYPES,
+)
+REGULARIZERS = [dict(type='lewel_plugins.SingularValueLoss'), dict(type='lewel_plugins.BrownianLoss')]
+VIEW = [
+    dict(type='RandomResizedCrop', scale=16, crop_ratio_range=(0.2, 1.0)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1),
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """``images`` of a multiple of 4 make whole batches; 16 make epochs of 4 iterations."""
+
+    method: str
+    ranks: int = 1
+    loop: str = 'epoch'
+    images: int = 16
+    workers: int = 0
+    views: str = 'loader'  # or 'device': BatchViews
+    alignment: str = 'learned'
+    regularized: bool = False
+    accumulate: int = 1
+    reset: int = 3  # SMoG's interval
+    validate: bool = False
+    seed: int = 0
+
+
+@HOOKS.register_module(force=True)
+class Journal(Hook):
+    """Writes every iteration's losses, exactly, to a file a rank; ends the process after ``kill_after`` iterations."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, path: str, kill_after: int | None = None) -> None:
+        self.path, self.kill_after = path, kill_after
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        losses = {name: float(value).hex() for name, value in outputs.items()}
+        with open(self.path, 'a') as file:
+            file.write(json.dumps([runner.iter + 1, losses]) + '\n')
+        if runner.iter + 1 == self.kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_images(folder: Path) -> None:
+    """One folder for every number of images that a ``Run`` of the tests asks for."""
+    for number in (16, 22, 24):
+        (folder / f'{number}').mkdir()
+        rng = np.random.default_rng(0)
+        for i in range(number):
+            pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f'{number}' / f'{i:03}.png')
+
+
+def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Config:
+    cfg = Config.fromfile(CONFIGS / '_base_' / 'default_runtime.py')
+    pipeline = [dict(type='lewel_plugins.LoadRGB')]
+    preprocessor = dict(
+        type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+    )
+    more = 1 if run.method == 'msbreg' else 0  # K = 3
+    if run.views == 'device':
+        view = dict(size=16, crop_scale=(0.2, 1.0))
+        preprocessor.update(type='lewel_plugins.BatchViews', views=[view] * more + [view, dict(view, solarize=0.2)])
+    else:
+        pipeline.append(dict(type='MultiView', num_views=[1 + more, 1], transforms=[VIEW, VIEW]))
+    necks = dict(msbreg=tiny.projection_config(), smog=tiny.smog_neck_config())
+    model = dict(
+        type=TYPES[run.method],
+        data_preprocessor=preprocessor,
+        backbone=tiny.backbone_config(),
+        neck=necks.get(run.method) or tiny.neck_config(alignment=run.alignment),
+    )
+    custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    if run.method == 'smog':
+        model.update(num_groups=6, end_beta=0.5)
+        custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
+    if run.method in tiny_mpcl.METHODS:
+        model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
+        # Epochs of 4 iterations: at 6, where the runs are resumed, one is half done.
+        interval = None if run.loop == 'epoch' else 4
+        custom_hooks.append(dict(type='lewel_plugins.MPCLReweightHook', interval=interval))
+        optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    elif run.method != 'lewel_m':
+        model.update(hid_channels=tiny.HIDDEN)
+        optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
+    else:
+        model.update(queue_len=11)
+        optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    epochs = run.loop == 'epoch'
+    length = -(-run.images // GLOBAL_BATCH)
+    cfg.update(
+        model=model,
+        work_dir=str(work_dir),
+        # Two runs of a process within a second would share a Visualizer: the second would write to the first's folder.
+        experiment_name=str(work_dir).replace(os.sep, '_'),
+        randomness=dict(seed=run.seed),
+        train_dataloader=dict(
+            batch_size=GLOBAL_BATCH // run.ranks,
+            num_workers=run.workers,
+            sampler=dict(type='lewel_plugins.SeededSampler', infinite=not epochs),
+            dataset=dict(
+                type='lewel_plugins.PretrainDataset',
+                dataset=dict(
+                    type='lewel_plugins.ImageTree',
+                    data_root=str(images / f'{run.images}'),
+                    pipeline=[*pipeline, dict(type='PackInputs')],
+                ),
+            ),
+        ),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=ITERATIONS // length)
+        if epochs
+        else dict(type='IterBasedTrainLoop', max_iters=ITERATIONS),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            optimizer=optimizer,
+            constructor='lewel_plugins.TypedOptimWrapperConstructor',
+            paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+            accumulative_counts=run.accumulate,
+        ),
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=4),
+            dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=ITERATIONS),
+        ],
+        log_processor=dict(window_size=1, by_epoch=epochs),
+        custom_hooks=custom_hooks,
+    )
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.monitor.interval = 1
+    cfg.default_hooks.checkpoint.update(interval=6, by_epoch=False)
+    if run.regularized:
+        cfg.custom_hooks.append(dict(type='lewel_plugins.RegularizerHook', module='q', regularizers=REGULARIZERS))
+    if run.validate:
+        add_validation(cfg)
+    return cfg
+
+
+def add_validation(cfg: Config) -> None:
+    """k-NN after every epoch or iteration."""
+    dataset = dict(type='mmengine.ToyImages', size=10, views=0)
+    loader = dict(
+        batch_size=4,
+        num_workers=0,
+        dataset=dataset,
+        sampler=dict(type='DefaultSampler', shuffle=True),
+        collate_fn=dict(type='default_collate'),
+    )
+    cfg.update(
+        val_dataloader=loader,
+        val_cfg=dict(type='lewel_plugins.FeatureValLoop', bank_dataloader=loader),
+        val_evaluator=[dict(type='lewel_plugins.KNNMetric', k=3), dict(type='lewel_plugins.RepresentationMetric')],
+    )
+    cfg.train_cfg.val_interval = 1
+
+
+def rank() -> int:
+    return int(os.environ.get('RANK', 0))
+
+
+def pretrain(
+    _: int, run: Run, images: Path, work_dir: Path, resume: bool = False, kill_after: int | None = None
+) -> dict:
+    """Train as ``tools/train.py`` does; the final state of this rank and what was logged."""
+    register_all_modules(init_default_scope=False)
+    mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # yapf would take longer than the training
+    cfg = config(run, images, work_dir, kill_after)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    setup.set_dataloader_defaults(cfg)
+    checkpoint = setup.set_resume(cfg, 'auto' if resume else None)
+    assert bool(checkpoint) == resume
+    setup.prepare(cfg, 'pytorch' if run.ranks > 1 else 'none')
+    runner = setup.build_runner(cfg)
+    runner.train()
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return dict(
+        state=model.state_dict(),
+        optimizer=runner.optim_wrapper.state_dict(),
+        scheduler=[scheduler.state_dict() for scheduler in runner.param_schedulers],
+        iterations=runner.iter,
+    )
+
+
+def journal(work_dir: Path, rank: int) -> dict[int, dict[str, str]]:
+    """Losses of every iteration; of one that ran twice, of its second time."""
+    lines = (work_dir / f'journal-{rank}.txt').read_text().splitlines()
+    return dict(json.loads(line) for line in lines)
+
+
+def logged(work_dir: Path) -> dict[int, dict[str, float]]:
+    """Every logged training loss, by iteration, over all starts of a run."""
+    found: dict[int, dict[str, float]] = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            entry = json.loads(line)
+            if 'loss' in entry:
+                found[entry['iter' if 'iter' in entry else 'step']] = {k: v for k, v in entry.items() if 'loss' in k}
+    return found
+
+
+def flatten(value: object, path: str = '') -> dict[str, object]:
+    """Tensors and numbers of nested state, by path."""
+    if isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    else:
+        return {path: value}
+    return {k: v for key, part in parts for k, v in flatten(part, f'{path}/{key}').items()}
+
+
+def different(first: object, second: object) -> list[str]:
+    """Paths at which two states are not bit for bit equal."""
+    ours, theirs = flatten(first), flatten(second)
+    paths = sorted(ours.keys() ^ theirs.keys())
+    for path in ours.keys() & theirs.keys():
+        a, b = ours[path], theirs[path]
+        equal = torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
+        if not equal:
+            paths.append(path)
+    return paths

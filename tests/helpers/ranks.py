@@ -1,0 +1,62 @@
+"""Runs a function in several gloo processes; a rank that waits too long fails instead of hanging."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as torch_dist
+import torch.multiprocessing as mp
+
+# All ranks of a test session are forked from one process that has imported what takes seconds to import.
+multiprocessing.set_forkserver_preload(
+    [
+        *('torch', 'matplotlib.pyplot', 'mmpretrain.apis', 'mmpretrain.datasets', 'mmpretrain.visualization'),
+        *(f'lewel_plugins.{room}' for room in ('models', 'datasets', 'evaluation', 'hooks', 'running.setup')),
+    ]
+)
+
+TIMEOUT = 60  # seconds, for one collective; twice that for all ranks together
+
+
+def _rank(rank: int, world_size: int, port: int, folder: str, function: Callable, args: tuple) -> None:
+    torch.set_num_threads(1)
+    if world_size > 1:
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
+        os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+        torch_dist.init_process_group('gloo', timeout=timedelta(seconds=TIMEOUT))
+    # The process ends without destroy_process_group: in torch 2.1 that waits, now and then for ever, for a thread of
+    # gloo's that waits for the interpreter.
+    torch.save(function(rank, *args), Path(folder) / f'{rank}.pt')
+
+
+def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -> list:
+    """``function(rank, *args)`` of every rank, in rank order; an exception in one is raised here.
+
+    A single rank is a process of its own without a process group.
+    """
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    context = mp.start_processes(
+        _rank,
+        args=(world_size, port, str(folder), function, args),
+        nprocs=world_size,
+        join=False,
+        start_method='forkserver',
+    )
+    deadline = time.monotonic() + 2 * TIMEOUT
+    try:
+        while not context.join(timeout=1):  # raises what a rank raised
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'{world_size} ranks did not end within {2 * TIMEOUT} s')
+    finally:
+        for process in context.processes:
+            process.kill()
+    return [torch.load(folder / f'{rank}.pt', weights_only=False) for rank in range(world_size)]

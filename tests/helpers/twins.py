@@ -1,0 +1,169 @@
+"""mmpretrain's own BYOL and MoCo on the weights of one of our models: what the identities compare with."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import MessageHub
+from mmpretrain.models.selfsup import BYOL, MoCo
+from mmpretrain.utils import register_all_modules
+from torch import Tensor, nn
+
+from helpers import tiny
+from lewel_plugins.models import LEWELB, LEWELM, MLP, BYOLMultiCrop, MSBReg
+from lewel_plugins.seeding import seed_shared_generator
+
+OverBYOL = LEWELB | MSBReg | BYOLMultiCrop
+
+register_all_modules(init_default_scope=False)
+
+
+def _config_of(mlp: MLP, pool: bool) -> dict:
+    """The MLP as mmpretrain has it."""
+    return dict(
+        type='mmpretrain.NonLinearNeck',
+        in_channels=mlp[0].in_features,
+        hid_channels=mlp[0].out_features,
+        out_channels=mlp[3].out_features,
+        with_bias=False,
+        with_last_bn=False,
+        with_avg_pool=pool,
+        norm_cfg=dict(type='BN1d'),
+    )
+
+
+def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
+    for source, target in pairs:
+        for ours, theirs in zip(source.parameters(), target.parameters(), strict=True):
+            theirs.data.copy_(ours.data.view_as(theirs))
+
+
+def _predictor(model: OverBYOL) -> MLP:
+    return model.q if isinstance(model, LEWELB) else model.predictor
+
+
+def byol(model: OverBYOL) -> BYOL:
+    """BYOL with the online weights of ``model``; its first step copies them to its target."""
+    twin = BYOL(
+        backbone=deepcopy(model.backbone),
+        neck=_config_of(model.neck.g, pool=True),
+        head=dict(
+            type='mmpretrain.LatentPredictHead',
+            loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),  # 1 - cos: the paper's constant
+            predictor=_config_of(_predictor(model), pool=False),
+        ),
+        base_momentum=model.teacher.base_momentum,
+        data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
+    ).double()
+    _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck), (_predictor(model), twin.head.predictor)])
+    return twin
+
+
+def moco(model: LEWELM) -> MoCo:
+    """MoCo with the online weights and the queue of ``model``; its first step copies the weights to its key encoder."""
+    twin = MoCo(
+        backbone=deepcopy(model.backbone),
+        neck=_config_of(model.neck.g, pool=True),
+        head=dict(
+            type='mmpretrain.ContrastiveHead',
+            loss=dict(type='mmpretrain.CrossEntropyLoss'),
+            temperature=model.temperature,
+        ),
+        queue_len=model.queue.keys.shape[1],
+        feat_dim=model.neck.out_channels,
+        momentum=model.teacher.base_momentum,
+        data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
+    ).double()
+    _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck)])
+    unit_keys = F.normalize(model.queue.keys, dim=0)  # MoCo takes them for unit keys; float32 made them so to 1e-8
+    for queue in (model.queue.keys, twin.queue):
+        queue.copy_(unit_keys)
+    return twin
+
+
+def online(model: nn.Module) -> list[Tensor]:
+    """Parameters of ``model`` that its twin has too, in the twin's order (backbone, neck, predictor)."""
+    predictors = [getattr(model, name) for name in ('q', 'predictor') if hasattr(model, name)]
+    modules = [model.backbone, getattr(model.neck, 'g', model.neck), *predictors]
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def teacher(model: nn.Module) -> list[Tensor]:
+    """The teacher's parameters that the twin has too; none without a teacher."""
+    if not hasattr(model, 'teacher'):
+        return []
+    networks = model.teacher.module
+    return [*networks.backbone.parameters(), *getattr(networks.neck, 'g', networks.neck).parameters()]
+
+
+def twin_online(twin: nn.Module) -> list[Tensor]:
+    return [p for p in twin.parameters() if p.requires_grad]
+
+
+def twin_teacher(twin: nn.Module) -> list[Tensor]:
+    names = ('target_net', 'encoder_k', 'momentum_encoder')
+    return [p for name in names if hasattr(twin, name) for p in getattr(twin, name).module.parameters()]
+
+
+def walk_together(model: nn.Module, twin: nn.Module, steps: int, size: int = 6, scale: float = 1) -> dict[str, float]:
+    """Largest differences over ``steps`` optimizer steps of both: loss, gradients, parameters, teacher, queue.
+
+    The loss of ``model`` is multiplied by ``scale``.
+    mmpretrain's ``CosineEMA`` computes its momentum in torch's default type; in float32 it is off by 1e-8.
+    """
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        MessageHub.get_current_instance().update_info('max_iters', steps)
+        return _walk(model, twin, steps, size, scale)
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _losses(model: nn.Module, views: list[Tensor], step: int) -> dict[str, Tensor]:
+    seed_shared_generator(step)
+    return model(views, [], mode='loss')  # not model.loss: hooks
+
+
+def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float) -> dict[str, float]:
+    optimizers = [torch.optim.SGD(ps, lr=0.1, momentum=0.9) for ps in (online(model), twin_online(twin))]
+    model.start_training()
+    worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
+
+    def note(name: str, ours: list[Tensor], theirs: list[Tensor]) -> None:
+        for a, b in zip(ours, theirs, strict=True):
+            worst[name] = max(worst[name], (a.detach() - b.detach()).abs().max().item())
+
+    for step in range(steps):
+        views = tiny.images(seed=step, size=size)
+        losses = [s * sum(_losses(m, views, step).values()) for m, s in ((model, scale), (twin, 1))]
+        note('teacher', teacher(model), twin_teacher(twin))  # mmpretrain updates it inside the loss
+        for optimizer, loss in zip(optimizers, losses):
+            optimizer.zero_grad()
+            loss.backward()
+        note('loss', losses[:1], losses[1:])
+        note('gradient', [p.grad for p in online(model)], [p.grad for p in twin_online(twin)])
+        for optimizer in optimizers:
+            optimizer.step()
+        model.momentum_update((step + 1) / steps)
+        note('parameter', online(model), twin_online(twin))
+        if hasattr(model, 'queue'):
+            note('queue', [model.queue.keys], [twin.queue])
+    return worst
+
+
+def on_resnet(method: str, steps: int) -> dict[str, float]:
+    """:func:`walk_together` on a ResNet-18 for small images, 4 images of 32 px, with mmpretrain's initialisation."""
+    torch.manual_seed(0)
+    backbone = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16)
+    neck = tiny.neck_config(in_channels=128, hid_channels=64, out_channels=32, coupled=False)
+    if method == 'lewel_b':
+        model = LEWELB(backbone, neck, hid_channels=64, beta=0.0, momentum=0.02, teacher_norm='train')
+    else:
+        model = LEWELM(backbone, neck, beta=0.0, queue_len=64)
+    model.init_weights()
+    model.double()
+    twin = byol(model) if isinstance(model, LEWELB) else moco(model)
+    return walk_together(model, twin, steps, size=32)

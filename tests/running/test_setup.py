@@ -1,0 +1,254 @@
+"""What happens to a config before mmengine's Runner sees it."""
+
+import os
+import warnings
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from torch import distributed, nn
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.running import setup
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture
+def cfg() -> Config:
+    return Config(
+        dict(
+            optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
+            train_dataloader=dict(num_workers=2, collate_fn=dict(type='pseudo_collate')),
+            val_dataloader=dict(num_workers=0),
+            randomness=dict(seed=3),
+        ),
+        cfg_text='text of the file',
+        filename='configs/room/name.py',
+    )
+
+
+def _checkpoint(path, **changes):
+    state = dict(state_dict={}, optimizer={}, message_hub={}, meta=dict(seed=3))
+    torch.save({**state, **changes}, path)
+    return path
+
+
+def test_load_config_names_near_matches(tmp_path, monkeypatch):
+    room = tmp_path / 'configs' / 'lewel'
+    room.mkdir(parents=True)
+    (room / 'lewel-b_resnet50.py').write_text('a = 1\n')
+    monkeypatch.chdir(tmp_path)
+    assert setup.load_config('configs/lewel/lewel-b_resnet50.py').a == 1
+    with pytest.raises(SetupError, match='Did you mean configs/lewel/lewel-b_resnet50.py'):
+        setup.load_config('lewel-b_resnet5.py')
+    with pytest.raises(SetupError, match=r"config 'zzz' does not exist\.$"):
+        setup.load_config('zzz')
+
+
+@pytest.mark.parametrize(
+    'of_config, option, resume, expected',
+    [
+        (None, None, None, './work_dirs/name'),
+        (None, None, 'auto', './work_dirs/name'),
+        (None, None, 'runs/a/iter_1.pth', 'runs/a'),
+        ('mine', None, 'runs/a/iter_1.pth', 'mine'),
+        ('mine', 'yours', 'runs/a/iter_1.pth', 'yours'),
+    ],
+)
+def test_work_dir(cfg, of_config, option, resume, expected):
+    if of_config:
+        cfg.work_dir = of_config
+    setup.set_work_dir(cfg, option, resume)
+    assert cfg.work_dir == expected
+
+
+def test_amp_is_bfloat16_without_loss_scaling_where_the_device_has_it(cfg, monkeypatch):
+    monkeypatch.setattr(setup, '_has_bfloat16', lambda: True)
+    setup.enable_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('bfloat16', dict(enabled=False))
+
+
+def test_amp_is_float16_with_loss_scaling_elsewhere(cfg, monkeypatch):
+    monkeypatch.setattr(setup, '_has_bfloat16', lambda: False)
+    setup.enable_amp(cfg)
+    assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('float16', 'dynamic')
+
+
+def test_amp_leaves_a_config_with_amp_alone(cfg, monkeypatch):
+    monkeypatch.setattr(setup, '_has_bfloat16', lambda: True)
+    cfg.optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=512.0)
+    setup.enable_amp(cfg)
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale=512.0)
+
+
+def test_auto_scale_lr(cfg):
+    with pytest.raises(SetupError, match='base_batch_size'):
+        setup.enable_auto_scale_lr(cfg)
+    cfg.auto_scale_lr = dict(base_batch_size=256)
+    setup.enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr == dict(base_batch_size=256, enable=True)
+
+
+def test_dataloader_defaults(cfg):
+    setup.set_dataloader_defaults(cfg)
+    assert cfg.train_dataloader.persistent_workers and not cfg.val_dataloader.persistent_workers
+    assert cfg.train_dataloader.collate_fn.type == 'pseudo_collate'
+    assert cfg.val_dataloader.collate_fn.type == 'default_collate'
+    assert cfg.val_dataloader.pin_memory == torch.cuda.is_available()
+    assert 'test_dataloader' not in cfg
+
+
+def test_resume_from_a_path(cfg, tmp_path):
+    path = str(_checkpoint(tmp_path / 'a.pth'))
+    cfg.work_dir = str(tmp_path)
+    assert setup.set_resume(cfg, path) == path
+    assert cfg.resume and cfg.load_from == path and cfg.randomness.seed == 3
+
+
+def test_resume_takes_the_seed_of_the_checkpoint(cfg, tmp_path):
+    path = str(_checkpoint(tmp_path / 'a.pth', meta=dict(seed=8)))
+    cfg.work_dir = str(tmp_path)
+    with pytest.warns(UserWarning, match='seed 8 of .*, not with 3'):
+        setup.set_resume(cfg, path)
+    assert cfg.randomness.seed == 8
+    cfg.pop('randomness')
+    setup.set_resume(cfg, path)
+    assert cfg.randomness.seed == 8
+
+
+def test_resume_finds_the_latest_in_a_folder_that_has_moved(cfg, tmp_path):
+    cfg.work_dir = str(tmp_path)
+    _checkpoint(tmp_path / 'iter_2.pth')
+    (tmp_path / 'last_checkpoint').write_text('/gone/iter_2.pth')
+    assert setup.set_resume(cfg, 'auto') == str(tmp_path / 'iter_2.pth')
+
+
+def test_resume_starts_fresh_where_there_is_no_checkpoint(cfg, tmp_path, capsys):
+    cfg.work_dir = str(tmp_path)
+    assert setup.set_resume(cfg, 'auto') is None
+    assert 'starting fresh' in capsys.readouterr().out
+    assert 'resume' not in cfg and 'load_from' not in cfg
+
+
+def test_resume_names_the_file_it_cannot_use(cfg, tmp_path):
+    cfg.work_dir = str(tmp_path)
+    whole = _checkpoint(tmp_path / 'whole.pth', state_dict=dict(w=torch.zeros(1000))).read_bytes()
+    (tmp_path / 'half.pth').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'empty.pth').write_bytes(b'')
+    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+    torch.save([1], tmp_path / 'list.pth')
+    for name, message in [
+        ('none.pth', 'does not exist'),
+        ('half.pth', 'cannot be read'),
+        ('empty.pth', 'cannot be read'),
+        ('weights.pth', 'has no optimizer, message_hub, meta'),
+        ('list.pth', 'holds a list'),
+    ]:
+        with pytest.raises(SetupError, match=f'{name}.*{message}'):
+            setup.set_resume(cfg, str(tmp_path / name))
+
+
+def test_check_weights(tmp_path):
+    model = nn.Linear(2, 3)
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    setup.check_weights(model, path)
+    with pytest.raises(SetupError, match=r'a\.pth .* 1 tensors it has besides 1 \(bias, .*in another shape 1 \(weight'):
+        setup.check_weights(nn.Linear(2, 4, bias=False), path)
+    with pytest.raises(SetupError, match='lacks 2'):
+        setup.check_weights(nn.Bilinear(2, 2, 3), _checkpoint(path))
+
+
+@pytest.fixture
+def no_accelerator(monkeypatch):
+    monkeypatch.setattr(setup, 'has_accelerator', lambda: False)
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        # setenv first: whatever the code under test sets is then undone.
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+
+
+def test_prepare_joins_gloo_on_a_machine_without_an_accelerator(cfg, no_accelerator, monkeypatch, tmp_path):
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostname n[1-2]" ] && printf "127.0.0.1\\nn2\\n"\n')
+    scontrol.chmod(0o755)
+    slurm = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='n[1-2]', MASTER_PORT='0')
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    cfg.sync_bn = 'torch'
+    try:
+        with pytest.warns(UserWarning, match='sync_bn is ignored'):
+            setup.prepare(cfg, 'slurm')
+        assert distributed.get_backend() == 'gloo' and get_world_size() == 1
+    finally:
+        distributed.destroy_process_group()
+    assert cfg.launcher == 'slurm' and 'sync_bn' not in cfg
+    assert cfg.model_wrapper_cfg == dict(
+        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=False
+    )
+
+
+@pytest.mark.parametrize('launcher, variable', [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID'), ('mpi', 'OMPI_COMM')])
+def test_prepare_outside_a_launcher(cfg, no_accelerator, launcher, variable):
+    with pytest.raises(SetupError, match=f'--launcher {launcher} needs {variable}'):
+        setup.prepare(cfg, launcher)
+
+
+def test_prepare_drops_amp_on_a_machine_without_an_accelerator(cfg, no_accelerator):
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+    with pytest.warns(UserWarning, match='float32 instead of mixed precision'):
+        setup.prepare(cfg, 'none')
+    assert cfg.optim_wrapper == dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+    assert 'model_wrapper_cfg' not in cfg
+
+
+def test_prepare_changes_nothing_where_there_is_an_accelerator(cfg, monkeypatch):
+    monkeypatch.setattr(setup, 'has_accelerator', lambda: True)
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.sync_bn = 'torch'
+    before = cfg.to_dict()
+    setup.prepare(cfg, 'slurm')
+    assert cfg.to_dict() == {**before, 'launcher': 'slurm'}
+
+
+def test_prepare_takes_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
+    monkeypatch.setattr(setup, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
+    monkeypatch.setattr(setup, '_has_bfloat16', lambda: True)
+    setup.prepare(cfg, 'none')
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
+    monkeypatch.setattr(setup, '_has_bfloat16', lambda: False)
+    with pytest.warns(UserWarning, match='no bfloat16: training in float16'):
+        setup.prepare(cfg, 'none')
+    assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('float16', 'dynamic')
+
+
+def test_prepare_sets_what_cublas_needs_to_be_deterministic(cfg, no_accelerator, monkeypatch):
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', 'before')
+    monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG')
+    setup.prepare(cfg, 'none')
+    assert 'CUBLAS_WORKSPACE_CONFIG' not in os.environ
+    cfg.randomness = dict(seed=0, deterministic=True)
+    setup.prepare(cfg, 'none')
+    assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'
+
+
+def test_a_batch_that_the_rate_was_not_set_for_is_named(monkeypatch):
+    cfg = Config(dict(train_dataloader=dict(batch_size=32), auto_scale_lr=dict(base_batch_size=256)))
+    with pytest.warns(UserWarning, match=r'1 × 32 = 32 images, the learning rate was set for 256: .*--auto-scale-lr'):
+        setup.check_batch(cfg, 'none')
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.warns(UserWarning, match=r'2 × 32 = 64 images'):
+        setup.check_batch(cfg, 'pytorch')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        monkeypatch.setenv('WORLD_SIZE', '8')
+        setup.check_batch(cfg, 'pytorch')
+        setup.enable_auto_scale_lr(cfg)
+        setup.check_batch(cfg, 'none')
+        setup.check_batch(Config(dict(train_dataloader=dict(batch_size=3))), 'none')

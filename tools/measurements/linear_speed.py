@@ -1,0 +1,115 @@
+"""Linear evaluation from features against the one that runs the backbone every epoch: accuracy, weights, seconds.
+
+``linear_speed.py CONFIG CKPT [--epochs N ...]``. Both without augmentation, from the same first weights, on the same
+order of images.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from lewel_plugins.evaluation.extraction import extract_features, plain_loader
+from lewel_plugins.evaluation.linear_probe import LinearResult, base_batch_size, build_classifier, linear_probe
+from lewel_plugins.running import provenance, setup
+from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.files import write_json
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Linear evaluation from features against the slow one.')
+    parser.add_argument('config', help='config under configs/benchmarks/linear')
+    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
+    parser.add_argument('--epochs', type=int, default=3, help='of both (3); the schedule stays that of the config')
+    parser.add_argument('--lrs', nargs='+', type=float, help="learning rates (default: the config's)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers to this file')
+    add_config_options(parser)
+    return parser.parse_args()
+
+
+def run_slow(cfg: Config, lr: float) -> tuple[float, torch.Tensor, float]:
+    """Seconds, weights and accuracy by the Runner."""
+    cfg = cfg.copy()
+    cfg.optim_wrapper.optimizer.lr = lr
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.work_dir = folder
+        cfg.experiment_name = f'slow_{lr:g}_{time.monotonic_ns()}'
+        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs + 1  # it validates at the end in any case
+        setup.set_dataloader_defaults(cfg)
+        setup.prepare(cfg, 'none')
+        runner = setup.build_runner(cfg)
+        start = time.monotonic()
+        runner.train()
+        seconds = time.monotonic() - start
+        top1 = runner.message_hub.get_scalar('val/accuracy/top1').current()
+        return seconds, runner.model.head.fc.weight.detach().cpu(), float(top1)
+
+
+def run_fast(cfg: Config, lrs: list[float]) -> tuple[float, float, list[LinearResult]]:
+    """Seconds of extraction and of training, and the results."""
+    start = time.monotonic()
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = build_classifier(cfg, cfg.randomness.seed)
+    bank = extract_features(model, plain_loader(cfg.train_dataloader), 'features, training')
+    query = extract_features(model, plain_loader(cfg.val_dataloader), 'features, validation')
+    extracted = time.monotonic()
+    results = linear_probe(cfg, model.head, bank, query, lrs, cfg.randomness.seed)
+    return extracted - start, time.monotonic() - extracted, results
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = setup.load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.model.checkpoint = args.checkpoint
+    whole = cfg.train_cfg.max_epochs
+    cfg.train_cfg.max_epochs = args.epochs
+    cfg.train_dataloader.batch_size = base_batch_size(cfg)  # the slow one has one process here, too
+    cfg.train_dataloader.dataset.dataset.pipeline = cfg.val_dataloader.dataset.pipeline
+    cfg.log_level = 'ERROR'
+    MMLogger.get_instance('mmengine', log_level='ERROR')
+    lrs = args.lrs or [cfg.optim_wrapper.optimizer.lr]
+    extraction, training, results = run_fast(cfg, lrs)
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        seconds, weight, top1 = run_slow(cfg, result.lr)
+        largest = (result.weight.cpu() - weight).abs().max() / weight.abs().max()
+        rows.append(dict(lr=result.lr, top1_fast=result.top1, top1_slow=top1, difference=float(largest), slow=seconds))
+    slow = sum(row['slow'] for row in rows)
+    record = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        checkpoint_sha256=provenance.file_digest(args.checkpoint),
+        seed=cfg.randomness.seed,
+        epochs=args.epochs,
+        **provenance.record(),
+        extraction_seconds=extraction,
+        training_seconds=training,
+        slow_seconds=slow,
+        speed_up=slow / (extraction + training),
+        speed_up_of_whole_recipe=slow * whole / args.epochs / (extraction + training * whole / args.epochs),
+        rates=rows,
+    )
+    print('| learning rate | slow top-1, % | fast top-1, % | weights differ by |\n|---|---|---|---|')
+    for row in rows:
+        print(f'| {row["lr"]:g} | {row["top1_slow"]:.2f} | {row["top1_fast"]:.2f} | {row["difference"]:.1e} |')
+    print(
+        f'{args.epochs} epochs, {len(rows)} learning rates: slow {slow:.1f} s, fast {extraction:.1f} s (features) + '
+        f'{training:.1f} s: {record["speed_up"]:.1f} times as fast; at all {whole} epochs '
+        f'{record["speed_up_of_whole_recipe"]:.0f} times'
+    )
+    if args.json:
+        write_json(args.json, record)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (setup.SetupError, FileNotFoundError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
