@@ -5,7 +5,8 @@ import argparse
 import mmengine
 from mmengine.dist import is_main_process
 
-from lewel_plugins.checkpoints import check_weights
+from lewel_plugins.checkpoints import check_weights, read_checkpoint
+from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options, add_launcher, set_local_rank
 
@@ -32,10 +33,10 @@ def main() -> None:
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if cfg.get('test_cfg') is None:
-        raise setup.SetupError(f'{args.config} has no test_cfg: nothing says how to evaluate')
+        raise SetupError(f'{args.config} has no test_cfg: nothing says how to evaluate')
     setup.set_work_dir(cfg, args.work_dir)
     setup.set_dataloader_defaults(cfg)
-    setup.read_checkpoint(args.checkpoint)
+    read_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     setup.prepare(cfg, args.launcher)
     runner = setup.build_runner(cfg)
@@ -48,5 +49,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except setup.SetupError as error:
+    except SetupError as error:
         raise SystemExit(f'error: {error}') from None

@@ -3,6 +3,7 @@
 import argparse
 
 from lewel_plugins.checkpoints import check_weights
+from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 
@@ -54,5 +55,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except setup.SetupError as error:
+    except SetupError as error:
         raise SystemExit(f'error: {error}') from None

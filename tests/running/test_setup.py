@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from torch import distributed, nn
 
+from lewel_plugins.checkpoints import check_weights
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 
@@ -155,11 +156,11 @@ def test_check_weights(tmp_path):
     model = nn.Linear(2, 3)
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=model.state_dict()), path)
-    setup.check_weights(model, path)
+    check_weights(model, path)
     with pytest.raises(SetupError, match=r'a\.pth .* 1 tensors it has besides 1 \(bias, .*in another shape 1 \(weight'):
-        setup.check_weights(nn.Linear(2, 4, bias=False), path)
+        check_weights(nn.Linear(2, 4, bias=False), path)
     with pytest.raises(SetupError, match='lacks 2'):
-        setup.check_weights(nn.Bilinear(2, 2, 3), _checkpoint(path))
+        check_weights(nn.Bilinear(2, 2, 3), _checkpoint(path))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins.checkpoints import model_config
+from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation import KNNMetric
 from lewel_plugins.evaluation.feature_loop import labels_and_indices
 from lewel_plugins.models.features import pooled_features, preprocessed_images
@@ -57,7 +58,7 @@ def knn_metrics(cfg: Config) -> list[KNNMetric]:
     entries = [entries] if isinstance(entries, dict) else entries
     found = [METRICS.build(entry) for entry in entries if 'KNNMetric' in entry['type']]
     if not found or 'bank_dataloader' not in (cfg.get('val_cfg') or {}):
-        raise setup.SetupError(
+        raise SetupError(
             'the config does not validate by k-NN: it needs val_cfg=dict(type="lewel_plugins.FeatureValLoop", '
             'bank_dataloader=...) and a lewel_plugins.KNNMetric in val_evaluator'
         )
@@ -137,5 +138,5 @@ def print_table(results: dict[str, dict[str, list[float]]]) -> None:
 if __name__ == '__main__':
     try:
         main()
-    except setup.SetupError as error:
+    except SetupError as error:
         raise SystemExit(f'error: {error}') from None

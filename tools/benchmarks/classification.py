@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 from lewel_plugins.checkpoints import backbone_config, read_tensors
 from lewel_plugins.datasets.labelled_split import is_given_list
+from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
 from lewel_plugins.running import provenance, setup
@@ -66,7 +67,7 @@ def set_seed(cfg: Config, seed: int) -> None:
         before = f'seed{dataset.get("seed", 0)}'
         name = Path(dataset.split_file).name
         if before not in name and seed != dataset.get('seed', 0):
-            raise setup.SetupError(
+            raise SetupError(
                 f'--seed {seed} draws another split than {dataset.split_file} holds: name a file for it, with '
                 f'train_dataloader.dataset.dataset.split_file'
             )
@@ -144,5 +145,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (setup.SetupError, FileNotFoundError, ValueError) as error:
+    except (SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
+from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.svm import SVMBenchmark, voc_targets
@@ -51,7 +52,7 @@ def main() -> None:
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if 'svm' not in cfg:
-        raise setup.SetupError(f'{args.config} has no svm = dict(...): see configs/benchmarks/svm')
+        raise SetupError(f'{args.config} has no svm = dict(...): see configs/benchmarks/svm')
     MMLogger.get_instance('mmengine', log_level='WARNING')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     cfg.model.checkpoint = args.checkpoint
@@ -70,5 +71,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (setup.SetupError, FileNotFoundError, ValueError) as error:
+    except (SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
+from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import LinearResult, base_batch_size, build_classifier, linear_probe
 from lewel_plugins.running import provenance, setup
@@ -111,5 +112,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (setup.SetupError, FileNotFoundError, ValueError) as error:
+    except (SetupError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
