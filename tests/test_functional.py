@@ -256,12 +256,12 @@ def test_features_go_to_the_closest_group():
 def test_moved_groups_are_the_rows_of_the_updated_groups():
     groups, z = torch.nn.functional.normalize(randn(50, 8), dim=1), randn(6, 8, seed=1)
     assignment = torch.tensor([4, 9, 4, 4, 49, 9])
-    moved, counts = LF.moved_groups(groups, z, assignment, 0.5)
-    torch.testing.assert_close(
-        moved, naive.update_groups(groups, z, assignment, 0.5)[assignment], atol=TOLERANCE, rtol=0
-    )
-    assert counts.tolist() == [3, 2, 3, 3, 1, 2]
-    assert torch.equal(moved[0], moved[2]) and torch.equal(moved[1], moved[5])
+    moved = LF.update_groups(groups, z, assignment, 0.5, moved_only=True)
+    expected = naive.update_groups(groups, z, assignment, 0.5)[assignment]
+    torch.testing.assert_close(moved.rows, expected, atol=TOLERANCE, rtol=0)
+    assert torch.equal(moved.places, assignment)
+    assert moved.counts.tolist() == [3, 2, 3, 3, 1, 2]
+    assert torch.equal(moved.rows[0], moved.rows[2]) and torch.equal(moved.rows[1], moved.rows[5])
 
 
 def test_contrast_with_moved_groups_is_that_with_the_updated_groups():
@@ -275,9 +275,9 @@ def test_contrast_with_moved_groups_is_that_with_the_updated_groups():
         return loss.detach(), *torch.autograd.grad(3 * loss, (p, z))
 
     def fast(p, z):
-        moved, counts = LF.moved_groups(groups, z, assignment, 0.3)
-        updated = groups.index_copy(0, assignment, moved.detach())
-        loss = LF.moved_group_contrast(p, moved, updated, assignment, counts, other, 0.2)
+        moved = LF.update_groups(groups, z, assignment, 0.3, moved_only=True)
+        updated = groups.index_copy(0, moved.places, moved.rows.detach())
+        loss = LF.group_contrast(p, updated, other, 0.2, moved)
         updated.fill_(float('nan'))  # it may change before the backward pass
         return loss
 
@@ -288,7 +288,7 @@ def test_contrast_with_moved_groups_is_that_with_the_updated_groups():
         torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
 
 
-def test_one_beta_a_group():
+def test_one_beta_per_group():
     groups, z, assignment = randn(3, 4), randn(5, 4, seed=1), torch.tensor([0, 2, 0, 1, 2])
     beta = [0.2, 0.5, 0.9]
     ours = LF.update_groups(groups, z, assignment, torch.tensor(beta, dtype=torch.float64)[:, None])

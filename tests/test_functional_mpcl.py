@@ -10,6 +10,7 @@ from test_functional import bind, randn
 from torch import Tensor
 
 from lewel_plugins import functional as LF
+from lewel_plugins.functional import _fused
 
 pytestmark = pytest.mark.core
 
@@ -90,33 +91,46 @@ def test_low_precision_and_autocast_are_computed_in_float32(case):
 @pytest.mark.parametrize('shape', [(3, 6, 4), (6, 4)], ids=str)
 @pytest.mark.parametrize('tau', [0.2, 1.0])
 @pytest.mark.parametrize('block', [2, 4, 100], ids='keys {}'.format)  # of 9: with a shorter one at the end, and all
-def test_queue_contrast_is_info_nce_with_its_accuracy(shape, tau, block, monkeypatch):
-    monkeypatch.setattr(LF, '_QUEUE_BLOCK', block * math.prod(shape[:-1]))
+def test_info_nce_in_blocks(shape, tau, block, monkeypatch):
+    """Value, accuracy and all gradients, however the queue is cut."""
+    monkeypatch.setattr(_fused, '_BLOCK', block * math.prod(shape[:-1]))
     q, k, queue = randn(*shape), randn(*shape, seed=1), randn(*shape[:-2], 4, 9, seed=2)
     k, unit = k + 2 * q, torch.nn.functional.normalize(queue, dim=-2)
-    found = naive.value_and_gradients(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q])
-    expected = naive.value_and_gradients(lambda x: LF.info_nce(x, k, unit, tau), [q])
-    assert naive.largest_difference(found, expected) < 1e-12
-    assert found[0].shape == shape[:-2]
-    accuracy = LF.queue_contrast(q, k, unit, tau)[1]
-    assert torch.equal(accuracy, LF.ranked_first(*LF.queue_similarities(q, k, unit, tau)))
-    assert torch.autograd.gradcheck(lambda x: LF.queue_contrast(x, k, unit, tau)[0], [q.requires_grad_()])
+    tasks = lambda *x: x if len(shape) == 3 else tuple(part[None] for part in x)  # noqa: E731
+    for keys, unit_queue in ((queue, False), (unit, True)):
+        ours = naive.value_and_gradients(lambda *x: LF.info_nce(*x, tau, unit_queue=unit_queue).sum(), [q, k, keys])  # noqa: B023
+        theirs = naive.value_and_gradients(lambda *x: naive_mpcl.info_nce(*tasks(*x), tau).sum(), [q, k, keys])
+        if unit_queue:  # the naive loss normalizes the queue, so that its gradient is along the sphere
+            radial = (ours[3] * unit).sum(-2, keepdim=True)
+            ours[3] = ours[3] - radial * unit
+        assert naive.largest_difference(ours, theirs) < 1e-12
+    loss, accuracy = LF.info_nce_and_accuracy(q, k, unit, tau, unit_queue=True)
+    assert loss.shape == shape[:-2] and not accuracy.requires_grad
+    assert accuracy.flatten().tolist() == pytest.approx(naive_mpcl.queue_accuracy(*tasks(q, k, queue)))
+    arguments = [x.clone().requires_grad_() for x in (q, k, unit)]
+    assert torch.autograd.gradcheck(lambda *x: LF.info_nce(*x, tau, unit_queue=True), arguments)
 
 
-def test_queue_contrast_lets_the_queue_move_on():
+def test_the_queue_may_change_before_the_backward_pass():
     q, k, queue = randn(2, 3, 4).requires_grad_(), randn(2, 3, 4, seed=1), randn(2, 4, 5, seed=2)
-    (expected,) = torch.autograd.grad(LF.queue_contrast(q, k, queue, 0.2)[0].sum(), q)
-    loss, accuracy = LF.queue_contrast(q, k, queue, 0.2)
+    (expected,) = torch.autograd.grad(LF.info_nce(q, k, queue, 0.2, unit_queue=True).sum(), q)
+    loss = LF.info_nce(q, k, queue, 0.2, unit_queue=True)
     queue.zero_()
     assert torch.equal(torch.autograd.grad(loss.sum(), q)[0], expected)
-    assert not accuracy.requires_grad
     with torch.autocast('cpu', torch.bfloat16):
-        assert LF.queue_contrast(q.bfloat16(), k.bfloat16(), queue.float(), 0.2)[0].dtype == torch.float32
+        assert LF.info_nce(q.bfloat16(), k.bfloat16(), queue.float(), 0.2).dtype == torch.float32
 
 
-def test_queue_contrast_does_not_overflow():
+def test_second_derivatives_of_fused_losses_are_refused():
+    q, k, queue = randn(3, 4).requires_grad_(), randn(3, 4, seed=1), randn(4, 5, seed=2)
+    for loss in (LF.info_nce(q, k, queue, 0.2), LF.group_contrast(q, k, torch.tensor([0, 2, 1]), 0.2)):
+        with pytest.raises(RuntimeError, match='has no second derivative'):
+            torch.autograd.grad(loss, q, create_graph=True)
+
+
+def test_info_nce_does_not_overflow():
     q = torch.eye(4, 8).requires_grad_()
-    loss, _ = LF.queue_contrast(q, -q.detach(), q.detach().T, 1e-3)
+    loss = LF.info_nce(q, -q.detach(), q.detach().T, 1e-3)
     assert loss.item() == pytest.approx(2000, rel=1e-5)
     loss.backward()
     assert q.grad.isfinite().all()
@@ -130,14 +144,14 @@ def test_m_tasks_are_m_calls():
 
 def test_accuracies_are_those_of_loops():
     q, k = randn(3, 6, 4), randn(3, 6, 4, seed=1)
-    k = k + 1.5 * q  # some are found, some are not
+    k = k + 1.5 * q  # some rank first, some do not
     queue = randn(3, 4, 5, seed=2)
-    found = LF.ranked_first(*LF.queue_similarities(q, k, queue, 0.2))
-    assert found.tolist() == pytest.approx(naive_mpcl.queue_accuracy(q, k, queue))
-    assert found.min() > 0 and found.max() < 1
-    found = LF.ranked_first(*LF.batch_similarities(q, k, 0.2))
-    assert found.tolist() == pytest.approx(naive_mpcl.batch_accuracy(q, k))
-    assert found.min() > 0 and found.max() < 1
+    _, in_queue = LF.info_nce_and_accuracy(q, k, queue, 0.2)
+    assert in_queue.tolist() == pytest.approx(naive_mpcl.queue_accuracy(q, k, queue))
+    assert in_queue.min() > 0 and in_queue.max() < 1
+    in_batch = LF.ranked_first(*LF.batch_similarities(q, k, 0.2))
+    assert in_batch.tolist() == pytest.approx(naive_mpcl.batch_accuracy(q, k))
+    assert in_batch.min() > 0 and in_batch.max() < 1
 
 
 def test_a_tie_is_a_miss_and_accuracy_has_no_gradient():

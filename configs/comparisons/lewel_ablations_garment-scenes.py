@@ -8,17 +8,17 @@ base = '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
 rows = [
     dict(name='default'),
     # Table 5: global only, aligned only, both uncoupled.
-    dict(name='global only', options={'model.beta': 0.0, 'model.neck.coupled': False}),
-    dict(name='aligned only, uncoupled', options={'model.beta': 1.0, 'model.neck.coupled': False}),
+    dict(name='global only', options={'model.head.beta': 0.0, 'model.neck.coupled': False}),
+    dict(name='aligned only, uncoupled', options={'model.head.beta': 1.0, 'model.neck.coupled': False}),
     dict(name='both, uncoupled', options={'model.neck.coupled': False}),
     # Table 6 and the identity of uniform maps.
     dict(name='random maps', options={'model.neck.alignment': 'random'}),
     dict(name='uniform maps', options={'model.neck.alignment': 'uniform'}),
     # Fig. 3a and 3b.
-    dict(name='beta 0.1', options={'model.beta': 0.1}),
-    dict(name='beta 0.3', options={'model.beta': 0.3}),
-    dict(name='beta 0.7', options={'model.beta': 0.7}),
-    dict(name='beta 1', options={'model.beta': 1.0}),
+    dict(name='beta 0.1', options={'model.head.beta': 0.1}),
+    dict(name='beta 0.3', options={'model.head.beta': 0.3}),
+    dict(name='beta 0.7', options={'model.head.beta': 0.7}),
+    dict(name='beta 1', options={'model.head.beta': 1.0}),
     dict(name='c 16', options={'model.neck.aligned_channels': 16}),
     dict(name='c 256', options={'model.neck.aligned_channels': 256}),
     # Table 7.

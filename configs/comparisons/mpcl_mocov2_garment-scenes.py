@@ -11,7 +11,7 @@ question = (
 
 base = '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py'
 no_ptb = {'custom_hooks.0.epsilon': None}
-no_pcr = {'model.pcr_weight': 0.0, **no_ptb}
+no_pcr = {'model.head.balance.pcr_weight': 0.0, **no_ptb}
 rows = [
     dict(name='MoCo v2', config='../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py'),
     dict(name='M = 4, same', options=no_pcr),
@@ -19,9 +19,9 @@ rows = [
     dict(name='M = 4, PCR', options=no_ptb),
     dict(name='M = 4, PCR and PTB'),
     # Table II.
-    dict(name='M = 4, dropout', options={'model.neck.dropout': 0.5, **no_pcr}),
-    dict(name='M = 4, mixed initialisation', options={'model.neck.init': 'mixed', **no_pcr}),
-    dict(name='M = 4, orthogonal', options={'model.neck.orthogonal': True, **no_pcr}),
+    dict(name='M = 4, dropout', options={'model.neck.mlp.dropout': 0.5, **no_pcr}),
+    dict(name='M = 4, mixed initialisation', options={'model.neck.mlp.init': 'mixed', **no_pcr}),
+    dict(name='M = 4, orthogonal', options={'model.neck.mlp.orthogonal': True, **no_pcr}),
     # Table III.
     dict(name='M = 1', options={'model.neck.num_projectors': 1}),
     dict(name='M = 2, PCR and PTB', options={'model.neck.num_projectors': 2}),

@@ -13,7 +13,7 @@ question = 'Table VII: MoCo v3 about as good as equal projectors, different widt
 
 base = '../mpcl/mpcl-mocov3_vit-tiny-p4_1xb64-24e_garment-scenes.py'
 no_ptb = {'custom_hooks.0.epsilon': None}
-no_pcr = {'model.pcr_weight': 0.0, **no_ptb}
+no_pcr = {'model.head.balance.pcr_weight': 0.0, **no_ptb}
 rows = [
     dict(name='MoCo v3', config='../baselines/mocov3_vit-tiny-p4_1xb64-24e_garment-scenes.py'),
     dict(name='M = 4, same', options=no_pcr),

@@ -23,9 +23,9 @@ rows = [
         dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options, baseline=f'K = {k}' if added else halves)
         for k in (2, 4, 8)
         for added, options in (
-            ('', {'model.lambda_s': 0.0, 'model.lambda_b': 0.0}),
-            (' + L_s', {'model.lambda_b': 0.0}),
-            (' + L_b', {'model.lambda_s': 0.0}),
+            ('', {'model.head.lambda_s': 0.0, 'model.head.lambda_b': 0.0}),
+            (' + L_s', {'model.head.lambda_b': 0.0}),
+            (' + L_b', {'model.head.lambda_s': 0.0}),
             (' + L_s + L_b', {}),
         )
     ],
@@ -35,7 +35,7 @@ rows = [
         dict(
             name=f'K = {k}, without the own target',
             config=msbreg.format(k),
-            options={'model.exclude_self': True, 'model.lambda_s': 0.0, 'model.lambda_b': 0.0},
+            options={'model.head.exclude_self': True, 'model.head.lambda_s': 0.0, 'model.head.lambda_b': 0.0},
             baseline=other,
         )
         for k, other in ((2, 'BYOL'), (4, 'K = 4'))

@@ -6,19 +6,19 @@ question = 'Does K = 4 learn with LN in its heads, and how strong must L_b be?'
 
 msbreg = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
 rows = [
-    dict(name='K = 4, BN, L_b 5e-2', config=msbreg, options={'model.lambda_b': 5e-2}),
+    dict(name='K = 4, BN, L_b 5e-2', config=msbreg, options={'model.head.lambda_b': 5e-2}),
     *[
         dict(
             name=f'K = 4, LN, L_b {weight:g}',
             config=msbreg,
-            options={'model.neck.norm': 'LN', 'model.lambda_b': weight},
+            options={'model.neck.norm': 'LN', 'model.head.lambda_b': weight},
         )
         for weight in (5e-4, 5e-3, 5e-2)
     ],
     dict(
         name='K = 4, LN + WS, L_b 0.005',
         config=msbreg,
-        options={'model.neck.norm': 'LN', 'model.neck.standardize': True, 'model.lambda_b': 5e-3},
+        options={'model.neck.norm': 'LN', 'model.neck.standardize': True, 'model.head.lambda_b': 5e-3},
     ),
 ]
 baseline = 'K = 4, BN, L_b 5e-2'

@@ -1,5 +1,5 @@
 # L_s + L_b on other methods, which do not know of them. 2 rows a method × 3 seeds. For another method: its config, and
-# the name of its predictor, or `neck` where it has none.
+# the dotted name of its predictor, or `neck` where it has none.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_regularizers_garment-scenes'
 title = "MSBReg's L_s and L_b on other methods on garment scenes"
@@ -9,8 +9,8 @@ singular = dict(type='lewel_plugins.SingularValueLoss', weight=4e-3)
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=0.5)
 # Name, config, module, and the factor of the weights: 2 where the loss is a sum over two directions.
 methods = [
-    ('LEWEL_B', '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py', 'q', 2),
-    ('SMoG', '../smog/smog_resnet10_1xb64-24e_garment-scenes.py', 'predictor', 1),
+    ('LEWEL_B', '../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py', 'head.q', 2),
+    ('SMoG', '../smog/smog_resnet10_1xb64-24e_garment-scenes.py', 'head.predictor', 1),
     ('MPCL on MoCo v2', '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py', 'neck', 1),
 ]
 rows = []

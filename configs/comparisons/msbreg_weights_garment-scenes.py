@@ -7,11 +7,11 @@ question = 'Which weights of L_s and L_b are best, and how wide is the optimum?'
 base = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
 rows = [
     *[
-        dict(name=f'λ_s {s:g}, λ_b {b:g}', options={'model.lambda_s': s, 'model.lambda_b': b})
+        dict(name=f'λ_s {s:g}, λ_b {b:g}', options={'model.head.lambda_s': s, 'model.head.lambda_b': b})
         for s in (0.0, 2e-3, 4e-3, 1e-2)
         for b in (0.0, 0.25, 0.5, 1.0, 2.0)
     ],
-    dict(name='without the own target', options={'model.exclude_self': True}),
+    dict(name='without the own target', options={'model.head.exclude_self': True}),
     dict(name='L_s on unit vectors', options={'model.normalize': True}),
 ]
 baseline = 'λ_s 0.004, λ_b 0.5'

@@ -8,7 +8,7 @@ question = 'Is it the number of projectors, or their learning rate?'
 
 base = '../mpcl/mpcl-mocov2_resnet10_1xb64-24e_garment-scenes.py'
 moco = '../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py'
-same = {'model.pcr_weight': 0.0, 'custom_hooks.0.epsilon': None}
+same = {'model.head.balance.pcr_weight': 0.0, 'custom_hooks.0.epsilon': None}
 rows = [
     dict(name='MoCo v2', config=moco),
     dict(

@@ -8,7 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=1024),
-    hid_channels=1024,
+    head=dict(hid_channels=1024),
     momentum=0.01,
 )
 train_dataloader = dict(batch_size=256)

@@ -8,7 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='ResNet_CIFAR', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=1024),
-    hid_channels=1024,
+    head=dict(hid_channels=1024),
     momentum=0.01,
 )
 optim_wrapper = dict(optimizer=dict(lr=1.0, weight_decay=1e-5))

@@ -8,8 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
     neck=dict(in_channels=128, hid_channels=128, out_channels=64),
-    predictor=dict(hid_channels=128),
-    temperature=0.2,
+    head=dict(predictor=dict(hid_channels=128), temperature=0.2),
 )
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=64)

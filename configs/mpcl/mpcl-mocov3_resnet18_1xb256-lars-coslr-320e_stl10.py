@@ -8,8 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=1024),
-    predictor=dict(hid_channels=1024),
-    temperature=0.2,
+    head=dict(predictor=dict(hid_channels=1024), temperature=0.2),
 )
 optim_wrapper = dict(optimizer=dict(lr=1.0, weight_decay=1e-5))
 auto_scale_lr = dict(base_batch_size=256)

@@ -15,7 +15,7 @@ model = dict(
         stop_grad_conv1=True,
     ),
     neck=dict(in_channels=64, hid_channels=128, out_channels=64),
-    predictor=dict(hid_channels=128),
+    head=dict(predictor=dict(hid_channels=128)),
 )
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=64)

@@ -8,7 +8,7 @@ model = dict(
     type='lewel_plugins.BYOLMultiCrop',
     backbone=dict(type='lewel_plugins.ResNet10'),
     neck=dict(type='lewel_plugins.ProjectionNeck', in_channels=128, hid_channels=128, out_channels=64),
-    hid_channels=128,
+    head=dict(type='lewel_plugins.BYOLMultiCropHead', hid_channels=128),
     momentum=0.02,
 )
 small = dict(_base_.views[0], size=16, crop_scale=(0.2, 0.5))

@@ -6,7 +6,7 @@ model = dict(
     type='lewel_plugins.BYOLMultiCrop',
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=True),
     neck=dict(type='lewel_plugins.ProjectionNeck', in_channels=2048, hid_channels=2048, out_channels=256),
-    hid_channels=2048,
+    head=dict(type='lewel_plugins.BYOLMultiCropHead', hid_channels=2048),
     momentum=0.004,
 )
 train_pipeline = [

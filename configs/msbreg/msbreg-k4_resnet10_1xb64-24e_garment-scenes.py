@@ -8,7 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
     neck=dict(in_channels=128, hid_channels=128, out_channels=64),
-    hid_channels=128,
+    head=dict(hid_channels=128),
     momentum=0.02,
 )
 data_preprocessor = dict(views=_base_.views[:1] * 4)

@@ -9,7 +9,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
-    hid_channels=512,
+    head=dict(hid_channels=512),
 )
 data_preprocessor = dict(views=[_base_.view] * 4)
 train_dataloader = dict(batch_size=512)

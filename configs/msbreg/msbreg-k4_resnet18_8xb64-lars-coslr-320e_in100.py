@@ -1,7 +1,7 @@
 # MSBReg Sec. 7: ImageNet-100, ResNet-18, heads 512/128, K = 4, batch 512, 320 epochs. lr = 0.4 * 512/256 * K.
-# Tables 8 and 11: model.lambda_s = 0, 2e-3, 4e-3, 1e-2 and model.lambda_b = 0, 0.25, 0.5, 1, 2 (Sec. 10: 300 epochs).
+# Tables 8 and 11: model.head.lambda_s = 0, 2e-3, 4e-3, 1e-2 and model.head.lambda_b = 0, 0.25, 0.5, 1, 2 (Sec. 10: 300 epochs).
 # K = 2 is train_dataloader.dataset.dataset.pipeline.0.num_views=2 optim_wrapper.optimizer.lr=1.6, and BYOL, by halves, is
-# that with model.exclude_self=True model.lambda_s=0 model.lambda_b=0
+# that with model.head.exclude_self=True model.head.lambda_s=0 model.head.lambda_b=0
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/in100.py',
@@ -12,7 +12,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
-    hid_channels=512,
+    head=dict(hid_channels=512),
 )
 train_pipeline = [
     dict(type='lewel_plugins.LoadViews', views=[_base_.view], num_views=4),

@@ -1,5 +1,5 @@
 # MSBReg Sec. 7.1: ImageNet, K = 4, batch 512, 300 epochs. lr = 0.15 * 512/256 * K. Table 7's BYOL, by halves, is K = 2 with
-# model.exclude_self=True model.lambda_s=0 model.lambda_b=0 train_dataloader.dataset.dataset.pipeline.0.num_views=2
+# model.head.exclude_self=True model.head.lambda_s=0 model.head.lambda_b=0 train_dataloader.dataset.dataset.pipeline.0.num_views=2
 # optim_wrapper.optimizer.lr=0.6
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',

@@ -9,8 +9,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
     neck=dict(in_channels=128, hid_channels=128, out_channels=64),
-    hid_channels=128,
-    num_groups=300,
+    head=dict(hid_channels=128, num_groups=300),
     momentum=0.01,
 )
 custom_hooks = [dict(type='lewel_plugins.SMoGResetHook', interval=100)]

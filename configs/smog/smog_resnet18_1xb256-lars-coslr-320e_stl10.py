@@ -9,7 +9,7 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512),
-    num_groups=1000,
+    head=dict(num_groups=1000),
 )
 optim_wrapper = dict(optimizer=dict(lr=1.0, weight_decay=1e-5))
 auto_scale_lr = dict(base_batch_size=256)

@@ -12,16 +12,16 @@ class MPCLReweightHook(Hook):
     """Projector training balance (PTB): weigh MPCL's projectors by their accuracies. MPCL, Sec. III-C and Eq. 3.
 
     After every epoch the weights are set from the mean contrastive accuracy of each projector over that epoch, all
-    batches and all ranks; in the first epoch they are equal. Nothing is read from the device in between. Weights and
-    the sums of an unfinished epoch are in the model's checkpoint.
+    batches and all ranks; in the first epoch they are equal. Between epochs nothing is read from the device.
+    Weights and the sums of an unfinished epoch are in the model's checkpoint.
 
     It also logs, each time, to the visualizer's backends (``scalars.json``): ``projector/accuracy_m`` of the epoch,
-    ``projector/weight_m`` for the next one, ``projector/cosine_m_l``, the mean cosine between the embeddings of
+    ``projector/weight_m`` for the next epoch, ``projector/cosine_m_l``, the mean cosine between the embeddings of
     projectors m and l, and ``projector/cosine``, the mean over the pairs. ``tools/analysis/projectors.py`` draws them.
 
     Args:
         epsilon: Temperature ε of Eq. 3; None only logs and leaves the weights equal (PTB off).
-        interval: Iterations that take the place of an epoch; needed with an iteration-based loop.
+        interval: Iterations between two settings, instead of an epoch; required with an iteration-based loop.
 
     Raises:
         ValueError: An argument is out of range, the model has no projectors to weigh, or an iteration-based loop has no
@@ -38,7 +38,7 @@ class MPCLReweightHook(Hook):
         self.epsilon, self.interval = epsilon, interval
 
     def before_train(self, runner: Runner) -> None:
-        """Check that there is something to weigh, and a time to do it."""
+        """Check that the model has projectors to weigh, and compute how often."""
         self._balance(runner)
         if self.interval is not None:
             self._every = self.interval
@@ -48,28 +48,30 @@ class MPCLReweightHook(Hook):
             self._every = runner.max_iters // runner.max_epochs
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Weigh anew after an epoch's last iteration: its checkpoint may be taken before the epoch's own hooks."""
+        """Set the weights after the last iteration of an epoch, before a checkpoint of that iteration."""
         if self.every_n_train_iters(runner, self._every):
             self._reweight(runner, runner.iter + 1)
 
     @staticmethod
     def _balance(runner: Runner) -> ProjectorBalance:
         model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        balance = getattr(model, 'balance', None)
+        balance = getattr(getattr(model, 'head', None), 'balance', None)
         if not isinstance(balance, ProjectorBalance):
-            raise ValueError(f'MPCLReweightHook weighs the projectors of MPCL, but {type(model).__name__} has none')
+            raise ValueError(
+                f'MPCLReweightHook weighs the projectors of MPCL, but {type(model).__name__} has no head.balance'
+            )
         return balance
 
     def _reweight(self, runner: Runner, step: int) -> None:
-        found = self._balance(runner).rebalance(self.epsilon)
-        M = len(found['weight'])
-        scalars = {f'projector/{name}_{m + 1}': found[name][m] for name in ('accuracy', 'weight') for m in range(M)}
-        pairs = {(m, other): found['cosine'][m][other] for m in range(M) for other in range(m + 1, M)}
+        epoch = self._balance(runner).rebalance(self.epsilon)
+        M = len(epoch['weight'])
+        scalars = {f'projector/{name}_{m + 1}': epoch[name][m] for name in ('accuracy', 'weight') for m in range(M)}
+        pairs = {(m, other): epoch['cosine'][m][other] for m in range(M) for other in range(m + 1, M)}
         scalars.update({f'projector/cosine_{m + 1}_{other + 1}': value for (m, other), value in pairs.items()})
         text = ''
         if pairs:
             scalars['projector/cosine'] = sum(pairs.values()) / len(pairs)
             text = f'; mean cosine {scalars["projector/cosine"]:.3f}'
         runner.visualizer.add_scalars(dict(scalars, iter=step), step=step)
-        accuracies, weights = ([f'{value:.3f}' for value in found[name]] for name in ('accuracy', 'weight'))
+        accuracies, weights = ([f'{value:.3f}' for value in epoch[name]] for name in ('accuracy', 'weight'))
         runner.logger.info(f'Projectors: accuracy {", ".join(accuracies)}; next weights {", ".join(weights)}{text}')

@@ -10,16 +10,16 @@ from lewel_plugins.registry import HOOKS, MODELS
 
 @HOOKS.register_module()
 class RegularizerHook(Hook):
-    """Add losses on an online embedding to any method, which need not know of it. MSBReg, Sec. 4 and Table 8.
+    """Add losses on an online embedding to any method, without changing the method. MSBReg, Sec. 4 and Table 8.
 
-    Listens to a module of the model by torch's own forward hooks, and adds to the losses that the model returns. What
-    the module puts out with a gradient in one iteration makes embeddings (K, N, d), N the images of the batch. An
+    It reads a module of the model by torch's forward hooks, and adds to the losses that the model returns. The outputs
+    of the module that have a gradient in one iteration become embeddings (K, N, d), N the images of the batch. An
     output is (N, d) of one view, (KN, d) of views one after another, or (M, N, d) of M projectors, which count as
     views; of a sequence, the first element is taken.
 
-    The module is the predictor of a method that has one, else its neck: ``head.predictor`` of mmpretrain's BYOL, ``q``
-    of LEWELB. MSBReg has the two losses itself. A method whose loss is a sum over two directions, as BYOL's, is
-    twice MSBReg's mean over views: double the weights there to keep the ratio.
+    The module is the predictor of a method that has one, else its neck: ``head.predictor`` of mmpretrain's BYOL,
+    ``head.q`` of LEWELB. The head of MSBReg has the two losses already. A method whose loss is a sum over two
+    directions, such as BYOL, is twice MSBReg's mean over views: double the weights there to keep the ratio.
 
     Args:
         module: Dotted name of the module, as in the model's ``named_modules``.
@@ -27,7 +27,7 @@ class RegularizerHook(Hook):
             from (K, N, d) to (), with a ``name``; their losses are logged as ``loss_<name>``.
 
     Raises:
-        ValueError: No regulariser, or two of one kind; or in training, the model has no such module, does not call it,
+        ValueError: No regularizer, or two of one kind; or in training, the model has no such module, does not call it,
             has a loss of that name, or the output has another shape.
     """
 
@@ -47,15 +47,15 @@ class RegularizerHook(Hook):
         self.attach(runner.model.module if is_model_wrapper(runner.model) else runner.model)
 
     def after_train(self, runner) -> None:
-        """Let go of the model."""
+        """Detach from the model."""
         self.detach()
 
     def attach(self, model: nn.Module) -> None:
-        """Listen to ``model``, until :meth:`detach`."""
+        """Read the module of ``model`` until :meth:`detach`."""
         names = [name for name, _ in model.named_modules()]
         if self.module not in names[1:]:
             children = ', '.join(name for name in names[1:] if name.count('.') < 2)
-            raise ValueError(f'{type(model).__name__} has no module {self.module!r} to regularise; it has {children}')
+            raise ValueError(f'{type(model).__name__} has no module {self.module!r} to regularize; it has {children}')
         self.detach()
         self._handles = [
             model.get_submodule(self.module).register_forward_hook(self._capture),
@@ -63,7 +63,7 @@ class RegularizerHook(Hook):
         ]
 
     def detach(self) -> None:
-        """Stop listening."""
+        """Remove the hooks from the model."""
         for handle in self._handles:
             handle.remove()
         self._handles, self._captured = [], []
@@ -78,13 +78,15 @@ class RegularizerHook(Hook):
         if not isinstance(output, dict) or not torch.is_grad_enabled():
             return None
         if not captured:
-            raise ValueError(f'{type(model).__name__}.{self.module} was not called: there is nothing to regularise')
+            raise ValueError(f'{type(model).__name__}.{self.module} was not called: there is nothing to regularize')
         inputs = kwargs['inputs'] if 'inputs' in kwargs else args[0]
         p = self._embeddings(captured, len(inputs if isinstance(inputs, Tensor) else inputs[0]))
         added = {f'loss_{regularizer.name}': regularizer(p) for regularizer in self.regularizers}
-        taken = sorted(added.keys() & output.keys())
-        if taken:
-            raise ValueError(f'{type(model).__name__} has {", ".join(taken)} itself: leave it out of the regularizers')
+        duplicates = sorted(added.keys() & output.keys())
+        if duplicates:
+            raise ValueError(
+                f'{type(model).__name__} has {", ".join(duplicates)} already: leave it out of the regularizers'
+            )
         return {**output, **added}
 
     def _embeddings(self, captured: list[Tensor], N: int) -> Tensor:

@@ -22,10 +22,10 @@ _ROWS_PER_GROUP = 10  # that K-means starts from
 class SMoGResetHook(Hook):
     """Start SMoG's groups, and reset groups and teacher every ``interval`` iterations. SMoG, Secs. 3.2 and 3.4.
 
-    At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images a
+    At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images per
     group or one epoch. Every ``interval`` iterations they become the clusters of the online embeddings since the last
-    reset, and the teacher a copy of the online network; not after the last iteration. Then ``groups_used`` is logged
-    too, the share of the groups to which an embedding was assigned since the last reset.
+    reset, and the teacher a copy of the online network; not after the last iteration. It then also logs
+    ``groups_used``, the share of the groups to which an embedding was assigned since the last reset.
 
     Args:
         interval: Iterations between resets; 300 in the paper.
@@ -45,27 +45,27 @@ class SMoGResetHook(Hook):
         self.interval, self.cluster, self.teacher, self.start = interval, cluster, teacher, start
 
     def before_train(self, runner: Runner) -> None:
-        """Start the groups of a new run, and have the model keep its features."""
+        """Start the groups of a new run, and the cache of features."""
         model = self._model(runner)
-        fresh = int(model.iteration) == 0
+        fresh = model.head.groups.count_steps() == 0
         if fresh and self.start == 'kmeans':
             self._start_groups(runner, model)
         if self.cluster:
             self._check_window(runner, model)
             model.cache.start(self.interval)
-            if int(model.iteration) % self.interval and not model.cache.filled:
+            if model.head.groups.count_steps() % self.interval and not model.cache.filled:
                 runner.logger.warning(
                     'The checkpoint holds no cached features: the next K-means has fewer than without a resume. '
                     'AtomicCheckpointHook saves them.'
                 )
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Reset what is to be reset."""
+        """Log ``groups_used`` and reset groups and teacher after every ``interval`` iterations."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = self._model(runner)
-        runner.message_hub.update_scalar('train/groups_used', model.pop_share_used())
-        if self.is_last_train_iter(runner):  # the groups that the network has learned with are worth a look
+        runner.message_hub.update_scalar('train/groups_used', model.head.groups.pop_share_used())
+        if self.is_last_train_iter(runner):  # keep the groups that the network has learned with
             return
         if self.cluster:
             self._cluster(runner, model, model.cache, derive_seed(runner.seed, runner.iter + 1))
@@ -81,17 +81,17 @@ class SMoGResetHook(Hook):
 
     def _check_window(self, runner: Runner, model: SMoG) -> None:
         batch = (runner.train_dataloader.batch_size or 1) * dist.world_size()
-        if self.interval * batch < model.num_groups:
+        if self.interval * batch < model.head.groups.num_groups:
             raise ValueError(
                 f'interval = {self.interval} iterations of {batch} images are fewer features than '
-                f'num_groups = {model.num_groups}: raise the interval or lower the number of groups'
+                f'num_groups = {model.head.groups.num_groups}: raise the interval or lower the number of groups'
             )
 
     def _start_groups(self, runner: Runner, model: SMoG) -> None:
         loader = runner.train_dataloader
         batch = (loader.batch_size or 1) * dist.world_size()
-        count = min(len(loader), -(-_ROWS_PER_GROUP * model.num_groups // batch))
-        cache = FeatureCache(model.neck.out_channels, 'float32').to(model.groups.device)
+        count = min(len(loader), -(-_ROWS_PER_GROUP * model.head.groups.num_groups // batch))
+        cache = FeatureCache(model.neck.out_channels, 'float32').to(model.head.groups.rows.device)
         cache.start(count)
         seed = derive_seed(runner.seed, 0)
         torch.manual_seed(derive_seed(seed, dist.rank()))  # views that are made on the device differ between ranks
@@ -105,10 +105,11 @@ class SMoGResetHook(Hook):
     @staticmethod
     def _cluster(runner: Runner, model: SMoG, cache: FeatureCache, seed: int) -> None:
         begin, rows = time.monotonic(), cache.total
-        found = model.cluster_groups(cache, seed, runner.logger.info)
+        clusters = model.head.groups.cluster(*cache.features(), seed, runner.logger.info)
+        cache.clear()
         runner.logger.info(
-            f'Groups reset: {rows} features in {model.num_groups} groups of {int(found.sizes.min())} to '
-            f'{int(found.sizes.max())}, inertia {found.inertia:.4f}, {found.iterations} moves, '
+            f'Groups reset: {rows} features in {len(clusters.sizes)} groups of {int(clusters.sizes.min())} to '
+            f'{int(clusters.sizes.max())}, inertia {clusters.inertia:.4f}, {clusters.iterations} moves, '
             f'{time.monotonic() - begin:.1f} s'
         )
 

@@ -13,9 +13,20 @@ from .backbones import ResNet10, ResNetStageHead
 from .classifiers import PretrainedClassifier
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache
+from .heads import (
+    BYOLMultiCropHead,
+    LEWELContrastHead,
+    LEWELPredictHead,
+    MPCLBarlowTwinsHead,
+    MPCLContrastHead,
+    MPCLPredictHead,
+    MSBRegHead,
+    SMoGHead,
+)
 from .key_queue import KeyQueue
 from .losses import BrownianLoss, SingularValueLoss, UniformityLoss
 from .momentum_encoder import MomentumEncoder
+from .momentum_groups import MomentumGroups
 from .necks import MLP, LEWELNeck, MultiProjectorNeck, ProjectionNeck, StandardizedLinear
 from .projector_balance import ProjectorBalance
 
@@ -34,6 +45,15 @@ __all__ = [
     'MPCLMoCoV3',
     'MSBReg',
     'MomentumEncoder',
+    'MomentumGroups',
+    'BYOLMultiCropHead',
+    'LEWELContrastHead',
+    'LEWELPredictHead',
+    'MPCLBarlowTwinsHead',
+    'MPCLContrastHead',
+    'MPCLPredictHead',
+    'MSBRegHead',
+    'SMoGHead',
     'MomentumPretrainer',
     'MultiProjectorNeck',
     'PretrainedClassifier',

@@ -41,18 +41,22 @@ def projection_neck(**changes: object) -> dict:
     return dict(type='lewel_plugins.ProjectionNeck', **sizes, **changes)
 
 
-def multi_projector_neck(hid_channels: int | list[int] = HIDDEN, **changes: object) -> dict:
+def multi_projector_neck(hid_channels: int | list[int] = HIDDEN, **mlp: object) -> dict:
     sizes = dict(in_channels=WIDTH, hid_channels=hid_channels, out_channels=EMBEDDING, num_projectors=3)
-    return dict(type='lewel_plugins.MultiProjectorNeck', **sizes, **changes)
+    return dict(type='lewel_plugins.MultiProjectorNeck', **sizes, mlp=mlp)
 
 
 def lewel_m(neck: dict | None = None) -> Case:
-    model = dict(type='lewel_plugins.LEWELM', neck=neck or lewel_neck(), queue_len=20)  # less than 6 steps' keys
+    head = dict(type='lewel_plugins.LEWELContrastHead')
+    model = dict(
+        type='lewel_plugins.LEWELM', neck=neck or lewel_neck(), head=head, queue_len=20
+    )  # less than 6 steps' keys
     return Case(model, SGD)
 
 
 def lewel_b(neck: dict | None = None, hooks: tuple[dict, ...] = (), **changes: object) -> Case:
-    model = dict(type='lewel_plugins.LEWELB', neck=neck or lewel_neck(), hid_channels=HIDDEN, **changes)
+    head = dict(type='lewel_plugins.LEWELPredictHead', hid_channels=HIDDEN)
+    model = dict(type='lewel_plugins.LEWELB', neck=neck or lewel_neck(), head=head, **changes)
     return Case(model, LARS, hooks)
 
 
@@ -61,42 +65,55 @@ def smog(update: str, views: tuple[int, ...] = (16, 16), activation: str = 'relu
     model = dict(
         type='lewel_plugins.SMoG',
         neck=projection_neck(out_norm=True, activation=activation),
-        hid_channels=HIDDEN,
-        num_groups=6,
-        beta=0.9,
-        end_beta=0.5,
-        update=update,
+        head=dict(
+            type='lewel_plugins.SMoGHead',
+            hid_channels=HIDDEN,
+            num_groups=6,
+            beta=0.9,
+            end_beta=0.5,
+            update=update,
+        ),
         num_views=len(views),
         **changes,
     )
     return Case(model, LARS, (dict(type='lewel_plugins.SMoGResetHook', interval=2),), views)
 
 
-def mpcl(method: str, optimizer: dict = SGD, **changes: object) -> Case:
+def mpcl(
+    method: str, head: dict, neck: dict, optimizer: dict = SGD, balance: dict | None = None, **changes: object
+) -> Case:
     """PCR throughout, and projectors that are weighed anew after the fourth step."""
-    model = dict(type=f'lewel_plugins.{method}', pcr_weight=0.5, **changes)
+    head = dict(head, balance=dict(pcr_weight=0.5, **(balance or {})))
+    model = dict(type=f'lewel_plugins.{method}', neck=neck, head=head, **changes)
     return Case(model, optimizer, (dict(type='lewel_plugins.MPCLReweightHook', interval=4),))
 
 
 def msbreg(neck: dict | None = None, **changes: object) -> Case:
     """Four views, all three losses."""
-    model = dict(type='lewel_plugins.MSBReg', neck=neck or projection_neck(), hid_channels=HIDDEN, **changes)
+    settings = {name: changes.pop(name) for name in ('exclude_self', 'normalize') if name in changes}
+    head = dict(type='lewel_plugins.MSBRegHead', hid_channels=HIDDEN, **settings)
+    model = dict(type='lewel_plugins.MSBReg', neck=neck or projection_neck(), head=head, **changes)
     return Case(model, LARS, views=(16,) * 4)
 
 
 def byol_multi_crop(views: tuple[int, ...]) -> Case:
-    model = dict(type='lewel_plugins.BYOLMultiCrop', neck=projection_neck(), hid_channels=HIDDEN)
+    head = dict(type='lewel_plugins.BYOLMultiCropHead', hid_channels=HIDDEN)
+    model = dict(type='lewel_plugins.BYOLMultiCrop', neck=projection_neck(), head=head)
     return Case(model, LARS, views=views)
 
 
 REGULARIZER_HOOK = dict(
     type='lewel_plugins.RegularizerHook',
-    module='q',
+    module='head.q',
     regularizers=[dict(type='lewel_plugins.BrownianLoss'), dict(type='lewel_plugins.SingularValueLoss')],
 )
+MOCO = dict(type='lewel_plugins.MPCLContrastHead')
 MOCO_V3 = dict(
-    neck=multi_projector_neck(with_last_bn=True), predictor=dict(hid_channels=HIDDEN, with_last_bn=True), momentum=0.1
+    head=dict(type='lewel_plugins.MPCLPredictHead', predictor=dict(hid_channels=HIDDEN, with_last_bn=True)),
+    neck=multi_projector_neck(with_last_bn=True),
+    momentum=0.1,
 )
+BARLOW_TWINS = dict(type='lewel_plugins.MPCLBarlowTwinsHead')
 
 CASES = dict(
     lewel_m=lewel_m(),
@@ -110,12 +127,14 @@ CASES = dict(
     smog_latest=smog('latest', activation='gelu', cache_dtype='float32'),
     smog_random=smog('random'),
     smog_multi_crop=smog('momentum', views=(16, 16, 8, 8)),
-    mpcl_moco=mpcl('MPCLMoCo', neck=multi_projector_neck(with_bn=False, dropout=0.3), queue_len=20),
-    mpcl_moco_widths=mpcl('MPCLMoCo', neck=multi_projector_neck([12, 16, 24]), queue_len=20),
+    mpcl_moco=mpcl('MPCLMoCo', MOCO, neck=multi_projector_neck(with_bn=False, dropout=0.3), queue_len=20),
+    mpcl_moco_widths=mpcl('MPCLMoCo', MOCO, neck=multi_projector_neck([12, 16, 24]), queue_len=20),
     mpcl_moco_v3=mpcl('MPCLMoCoV3', **MOCO_V3),
-    mpcl_moco_v3_switches=mpcl('MPCLMoCoV3', **MOCO_V3, squared_pcr=True, literal_eq4=True),
-    mpcl_barlow_twins=mpcl('MPCLBarlowTwins', LARS, neck=multi_projector_neck(num_layers=3)),
-    mpcl_barlow_twins_shared=mpcl('MPCLBarlowTwins', neck=multi_projector_neck(shared_hidden=True, init='mixed')),
+    mpcl_moco_v3_switches=mpcl('MPCLMoCoV3', **MOCO_V3, balance=dict(squared_pcr=True, literal_eq4=True)),
+    mpcl_barlow_twins=mpcl('MPCLBarlowTwins', BARLOW_TWINS, multi_projector_neck(num_layers=3), LARS),
+    mpcl_barlow_twins_shared=mpcl(
+        'MPCLBarlowTwins', BARLOW_TWINS, neck=multi_projector_neck(shared_hidden=True, init='mixed')
+    ),
     msbreg=msbreg(),
     msbreg_switches=msbreg(
         projection_neck(norm='LN', standardize=True), exclude_self=True, normalize=True, teacher_norm='eman'

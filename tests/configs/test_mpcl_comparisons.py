@@ -35,7 +35,7 @@ def test_every_row_trains_a_step(path):
             continue
         model = build(cfg).train()
         model.init_weights()
-        model.start_training()
+        model.before_training()
         losses = model.train_step(dict(inputs=images, data_samples=[]), build_optim_wrapper(model, cfg.optim_wrapper))
         assert all(value.isfinite() for value in losses.values()), name
         assert (losses['loss_pcr'] != 0) == ('PCR' in name), name

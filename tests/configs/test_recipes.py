@@ -88,20 +88,20 @@ def test_smog_recipe_trains_a_step(path):
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     (hook,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
-    model.start_training()
+    model.before_training()
     model.cache.start(hook.interval)
     large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # Swin's windows of 7 fit no others
     sizes = [large] * 2 + [96] * (model.num_views - 2)
     torch.manual_seed(0)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    groups = model.groups.clone()
+    groups = model.head.groups.rows.clone()
     for step in range(2):
         views = [torch.randn(4, 3, size, size) for size in sizes]
         wrapper.update_params(model.parse_losses(model.loss(views))[0])
-        model.momentum_update((step + 1) / 2)
+        model.after_optimizer_step((step + 1) / 2)
     assert all(v.isfinite().all() for v in model.state_dict().values())
     assert all(not torch.equal(p, before[n]) for n, p in model.named_parameters() if p.requires_grad)
-    assert not torch.equal(model.groups, groups)
+    assert not torch.equal(model.head.groups.rows, groups)
     model.cluster_groups(model.cache, seed=0)
     model.reset_teacher()
 
@@ -118,7 +118,7 @@ def shrink_mpcl(cfg: Config) -> None:
         model.neck.in_channels = 512
     model.neck.update(hid_channels=32, out_channels=16)
     if 'predictor' in model:
-        model.predictor.update(hid_channels=32)
+        model.head.predictor.update(hid_channels=32)
     if 'queue_len' in model:
         model.queue_len = 64
 
@@ -132,12 +132,12 @@ def test_mpcl_recipe_trains_a_step(path):
     model.init_weights()
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
-    model.start_training()
+    model.before_training()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     on_device = 'views' in cfg.data_preprocessor
     losses = model.train_step(dict(inputs=images if on_device else [images, images.flip(3)], data_samples=[]), wrapper)
-    model.momentum_update(0.5)
+    model.after_optimizer_step(0.5)
     assert losses.keys() == {'loss', 'loss_contrastive', 'loss_pcr'}
     assert all(value.isfinite() for value in losses.values())
     assert losses['loss_contrastive'] > 0 and losses['loss_pcr'] != 0

@@ -107,8 +107,9 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         neck=necks.get(run.method) or tiny.neck_config(alignment=run.alignment),
     )
     custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    settings: dict = {}
     if run.method == 'smog':
-        model.update(num_groups=6, end_beta=0.5)
+        settings.update(num_groups=6, end_beta=0.5)
         custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
     if run.method in tiny_mpcl.METHODS:
         model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
@@ -117,11 +118,13 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         custom_hooks.append(dict(type='lewel_plugins.MPCLReweightHook', interval=interval))
         optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
     elif run.method != 'lewel_m':
-        model.update(hid_channels=tiny.HIDDEN)
+        settings.update(hid_channels=tiny.HIDDEN)
         optimizer = dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-6)
     else:
-        model.update(queue_len=11)
+        settings.update(queue_len=11)
         optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    if run.method not in tiny_mpcl.METHODS:
+        model.update(tiny.arguments(TYPES[run.method].split('.')[1], **settings))
     epochs = run.loop == 'epoch'
     length = -(-run.images // GLOBAL_BATCH)
     cfg.update(
@@ -164,7 +167,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     cfg.default_hooks.monitor.interval = 1
     cfg.default_hooks.checkpoint.update(interval=6, by_epoch=False)
     if run.regularized:
-        cfg.custom_hooks.append(dict(type='lewel_plugins.RegularizerHook', module='q', regularizers=REGULARIZERS))
+        cfg.custom_hooks.append(dict(type='lewel_plugins.RegularizerHook', module='head.q', regularizers=REGULARIZERS))
     if run.validate:
         add_validation(cfg)
     return cfg

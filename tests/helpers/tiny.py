@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from helpers import references as naive
+from lewel_plugins import models
 from lewel_plugins.models import LEWELB, LEWELM, MLP, BYOLMultiCrop, LEWELNeck, MSBReg, ProjectionNeck, SMoG
+from lewel_plugins.models.projector_balance import ProjectorBalance
 
 WIDTH, HIDDEN, EMBEDDING = 8, 12, 8
+HEADS = dict(
+    LEWELB='LEWELPredictHead',
+    LEWELM='LEWELContrastHead',
+    MSBReg='MSBRegHead',
+    BYOLMultiCrop='BYOLMultiCropHead',
+    SMoG='SMoGHead',
+    MPCLMoCo='MPCLContrastHead',
+    MPCLMoCoV3='MPCLPredictHead',
+    MPCLBarlowTwins='MPCLBarlowTwinsHead',
+)
+
+
+def arguments(algorithm: str, **settings: object) -> dict:
+    """Arguments of an algorithm, those of its head and of the head's balance in ``head=dict(…)``."""
+    accepted = signature(getattr(models, HEADS[algorithm])).parameters
+    head = {name: settings.pop(name) for name in list(settings) if name in accepted}
+    balance = {name: settings.pop(name) for name in list(settings) if name in signature(ProjectorBalance).parameters}
+    if balance:
+        head['balance'] = balance
+    return dict(head=dict(type=f'lewel_plugins.{HEADS[algorithm]}', **head), **settings)
 
 
 @MODELS.register_module(force=True)
@@ -58,14 +82,14 @@ def neck(seed: int = 0, **changes: object) -> LEWELNeck:
 
 def lewel_b(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELB:
     """float64, teacher different from the online network."""
-    settings = dict(hid_channels=HIDDEN, **changes)
+    settings = arguments('LEWELB', **{**dict(hid_channels=HIDDEN), **changes})
     model = LEWELB(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
     return randomise(model.double(), seed)
 
 
 def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELM:
     """float64, teacher different from the online network, a queue of 12 keys, of unit length as KeyQueue keeps them."""
-    settings = dict(dict(queue_len=12), **changes)
+    settings = arguments('LEWELM', **{**dict(queue_len=12), **changes})
     model = LEWELM(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
     model = randomise(model.double(), seed)
     model.queue.keys.copy_(nn.functional.normalize(model.queue.keys, dim=0))
@@ -79,14 +103,14 @@ def projection_config(**changes: object) -> dict:
 
 def msbreg(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> MSBReg:
     """float64, teacher different from the online network."""
-    settings = dict(hid_channels=HIDDEN, **changes)
+    settings = arguments('MSBReg', **{**dict(hid_channels=HIDDEN), **changes})
     model = MSBReg(backbone_config(batch_free), projection_config(**(neck_changes or {})), **settings)
     return randomise(model.double(), seed)
 
 
 def byol_multi_crop(seed: int = 0, batch_free: bool = False, **changes: object) -> BYOLMultiCrop:
     """float64, teacher different from the online network."""
-    settings = dict(hid_channels=HIDDEN, **changes)
+    settings = arguments('BYOLMultiCrop', hid_channels=HIDDEN, **changes)
     return randomise(BYOLMultiCrop(backbone_config(batch_free), projection_config(), **settings).double(), seed)
 
 
@@ -96,11 +120,12 @@ def smog_neck_config(**changes: object) -> dict:
 
 def smog(seed: int = 0, neck_changes: dict | None = None, **changes: object) -> SMoG:
     """float64, teacher different from the online network, 5 groups, β = 0.7 unless it is given."""
-    settings = dict(dict(hid_channels=HIDDEN, num_groups=5, beta=0.7, cache_dtype='float32'), **changes)
-    model = SMoG(backbone_config(), smog_neck_config(**(neck_changes or {})), **settings)
+    settings = {**dict(hid_channels=HIDDEN, num_groups=5, beta=0.7, cache_dtype='float32'), **changes}
+    model = SMoG(backbone_config(), smog_neck_config(**(neck_changes or {})), **arguments('SMoG', **settings))
     model = randomise(model.double(), seed)
-    model.groups.copy_(nn.functional.normalize(model.groups, dim=1))
-    model.beta.fill_(model.start_beta)
+    groups = model.head.groups
+    groups.rows.copy_(nn.functional.normalize(groups.rows, dim=1))
+    groups.beta.fill_(groups.start_beta)
     return model
 
 
@@ -146,15 +171,16 @@ def naive_loss(model: LEWELB | LEWELM, views: list[Tensor], maps: Tensor | None 
         with torch.no_grad():
             teacher = model.teacher.module
             key, key_aligned = naive_neck(teacher.neck, teacher.backbone(views[1])[0], maps)
-        global_loss = naive.info_nce(query, key, model.queue.keys, model.temperature)
-        return global_loss, naive.aligned_info_nce(query_aligned, key_aligned, model.temperature)
-    q, s = list(model.q.parameters()), list(model.s.parameters())
+        temperature = model.head.temperature
+        global_loss = naive.info_nce(query, key, model.queue.keys, temperature)
+        return global_loss, naive.aligned_info_nce(query_aligned, key_aligned, temperature)
+    q, s = list(model.head.q.parameters()), list(model.head.s.parameters())
     online = [naive_neck(model.neck, model.backbone(x)[0], maps) for x in views]
     with torch.no_grad():
         teacher = model.teacher.module
         targets = [naive_neck(teacher.neck, teacher.backbone(x)[0], maps) for x in views]
     q_statistics, s_statistics = (
-        None if norm.training else (norm.running_mean, norm.running_var) for norm in (model.q[1], model.s[1])
+        None if norm.training else (norm.running_mean, norm.running_var) for norm in (model.head.q[1], model.head.s[1])
     )
     global_loss, aligned_loss = views[0].new_zeros(()), views[0].new_zeros(())
     for here, there in ((0, 1), (1, 0)):
@@ -173,7 +199,7 @@ def step_differences(model: LEWELB | LEWELM, views: list[Tensor]) -> dict[str, f
     if model.neck.alignment == 'uniform':
         maps = views[0].new_full((len(views[0]), model.neck.out_channels, 9), 1 / 9)
     naive_global, naive_aligned = naive_loss(model, views, maps)
-    expected = [(1 - model.beta) * naive_global, model.beta * naive_aligned]
+    expected = [(1 - model.head.beta) * naive_global, model.head.beta * naive_aligned]
     theirs = gradients(expected[0] + expected[1], model)
     losses = model.loss(views)
     ours = gradients(losses['loss_global'] + losses['loss_aligned'], model)
@@ -209,25 +235,25 @@ def naive_smog_loss(model: SMoG, views: list[Tensor], odd: bool, beta: float | l
     with torch.no_grad():
         z_b = embed(teacher.backbone, teacher.neck, x_b)
     z_a = embed(model.backbone, model.neck, x_a)
-    c_a, c_b = (naive.assign_groups(z, model.groups) for z in (z_a, z_b))
-    groups = naive.update_groups(model.groups, z_a, c_a, beta)
+    c_a, c_b = (naive.assign_groups(z, model.head.groups.rows) for z in (z_a, z_b))
+    groups = naive.update_groups(model.head.groups.rows, z_a, c_a, beta)
     online = [z_a]
     if len(views) > 2:  # BN's statistics are over the small views together
         together = embed(model.backbone, model.neck, torch.cat(views[2:]))
         online.append(together)
     losses = []
     for z in online:
-        p = naive_smog_head(model.predictor, z, model.neck.activation)
+        p = naive_smog_head(model.head.predictor, z, model.neck.activation)
         for part in p.split(len(x_a)):
-            losses.append(naive.group_contrast(part, groups, c_b, model.temperature))
+            losses.append(naive.group_contrast(part, groups, c_b, model.head.temperature))
     return sum(losses, z_a.new_zeros(())) / len(losses), groups
 
 
 def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
     """Of every trainable parameter; zeros for those that the loss does not reach."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads)]
 
 
 def naive_head(module: MLP, rows: Tensor) -> Tensor:
@@ -243,7 +269,7 @@ def naive_embeddings(model: MSBReg | BYOLMultiCrop, views: list[Tensor]) -> tupl
         rows = torch.stack([naive.pooled(feature) for feature in network.backbone(x)[0]])
         return naive_head(network.neck.g, rows)
 
-    p = torch.stack([naive_head(model.predictor, project(model, x)) for x in views])
+    p = torch.stack([naive_head(model.head.predictor, project(model, x)) for x in views])
     with torch.no_grad():
         z = torch.stack([project(model.teacher.module, x) for x in views])
     return p, z

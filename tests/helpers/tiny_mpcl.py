@@ -10,7 +10,7 @@ from helpers import references as naive
 from helpers import references_mpcl as naive_mpcl
 from helpers import tiny
 from lewel_plugins.models import MPCLBarlowTwins, MPCLMoCo, MPCLMoCoV3, MultiProjectorNeck
-from lewel_plugins.models.necks.parallel_mlps import ParallelMLPs
+from lewel_plugins.models.necks.parallel_mlps import MLPSettings, ParallelMLPs
 
 METHODS = ('mpcl_moco', 'mpcl_moco_v3', 'mpcl_barlow_twins')
 CLASSES = dict(mpcl_moco=MPCLMoCo, mpcl_moco_v3=MPCLMoCoV3, mpcl_barlow_twins=MPCLBarlowTwins)
@@ -19,8 +19,10 @@ MPCL = MPCLMoCo | MPCLMoCoV3 | MPCLBarlowTwins
 
 
 def neck_config(**changes: object) -> dict:
+    """Config of the neck; settings of its MLPs go into ``mlp=dict(…)``."""
+    mlp = {name: changes.pop(name) for name in list(changes) if name in MLPSettings.__dataclass_fields__}
     sizes = dict(in_channels=tiny.WIDTH, hid_channels=tiny.HIDDEN, out_channels=tiny.EMBEDDING, num_projectors=3)
-    return dict(type='lewel_plugins.MultiProjectorNeck', **{**sizes, **changes})
+    return dict(type='lewel_plugins.MultiProjectorNeck', **{**sizes, 'mlp': mlp, **changes})
 
 
 def config(method: str, backbone: dict | None = None, neck: dict | None = None, **changes: object) -> dict:
@@ -36,7 +38,7 @@ def config(method: str, backbone: dict | None = None, neck: dict | None = None, 
     return dict(
         backbone=backbone or tiny.backbone_config(),
         neck=neck_config(**{**layers[method], **(neck or {})}),
-        **{**settings[method], **changes},
+        **tiny.arguments(CLASSES[method].__name__, **{**settings[method], **changes}),
     )
 
 
@@ -44,8 +46,8 @@ def build(method: str, seed: int = 0, **changes: object) -> MPCL:
     """float64, teacher different from the online network, unit keys, uneven weights and nothing counted yet."""
     model = tiny.randomise(CLASSES[method](**config(method, **changes)).double(), seed)
     M = model.neck.num_projectors
-    model.balance.weights.copy_((torch.arange(M) + 1) / sum(range(M + 1)))
-    for total in model.balance.accumulators():
+    model.head.balance.weights.copy_((torch.arange(M) + 1) / sum(range(M + 1)))
+    for total in model.head.balance.accumulators():
         total.zero_()
     if isinstance(model, MPCLMoCo):
         model.queue.keys.copy_(F.normalize(model.queue.keys, dim=1))
@@ -85,19 +87,19 @@ def naive_tasks(model: MPCL, views: list[Tensor]) -> tuple[Tensor, list[float], 
     """Loss and accuracy of every projector, and the online embeddings that PCR is on."""
     z = [naive_embeddings(model.neck, model.backbone(x)) for x in views]
     if isinstance(model, MPCLBarlowTwins):
-        losses = naive_mpcl.barlow_twins(*z, model.redundancy_weight)
+        losses = naive_mpcl.barlow_twins(*z, model.head.redundancy_weight)
         return losses, naive_mpcl.batch_accuracy(*map(naive_mpcl.standardize, z)), z
     with torch.no_grad():
         teacher = model.teacher.module
         keys = [naive_embeddings(teacher.neck, teacher.backbone(x)) for x in views]
     if isinstance(model, MPCLMoCo):
         queue = model.queue.keys.clone()
-        losses = naive_mpcl.info_nce(z[0], keys[1], queue, model.temperature)
+        losses = naive_mpcl.info_nce(z[0], keys[1], queue, model.head.temperature)
         return losses, naive_mpcl.queue_accuracy(z[0], keys[1], queue), z[:1]
     losses, accuracies = views[0].new_zeros(len(z[0])), []
     for here, there in ((0, 1), (1, 0)):
-        q = naive_mlps(model.predictor, z[here])
-        losses = losses + 2 * model.temperature * naive_mpcl.batch_info_nce(q, keys[there], model.temperature)
+        q = naive_mlps(model.head.predictor, z[here])
+        losses = losses + 2 * model.head.temperature * naive_mpcl.batch_info_nce(q, keys[there], model.head.temperature)
         accuracies.append(naive_mpcl.batch_accuracy(q, keys[there]))
     return losses, [sum(both) / 2 for both in zip(*accuracies)], z
 
@@ -105,7 +107,7 @@ def naive_tasks(model: MPCL, views: list[Tensor]) -> tuple[Tensor, list[float], 
 def step_differences(model: MPCL, views: list[Tensor]) -> dict[str, float]:
     """Of a whole step from the naive one: both losses, the gradient of their sum, accuracies and cosines."""
     tasks, accuracies, z = naive_tasks(model, views)
-    balance, M = model.balance, len(tasks)
+    balance, M = model.head.balance, len(tasks)
     weighted = sum(w * loss for w, loss in zip(balance.weights.tolist(), tasks)) / (M if balance.literal_eq4 else 1)
     pcr = sum(naive_mpcl.projector_regularization(view, balance.squared_pcr) for view in z) / len(z)
     expected = [weighted, balance.pcr_weight * pcr]
@@ -130,7 +132,7 @@ def separate(mlps: ParallelMLPs, **layers: object) -> nn.ModuleList:
     _, out, _ = getattr(mlps, f'fc{mlps.num_layers - 1}').weight.shape
     alone = nn.ModuleList()
     for m in range(num):
-        one = ParallelMLPs(1, mlps.fc0.weight.shape[2], width, out, **layers).double()
+        one = ParallelMLPs(1, mlps.fc0.weight.shape[2], width, out, MLPSettings(**layers), ['default']).double()
         state = {
             name: value.view(num, -1)[m].view(one.state_dict()[name].shape) if value.dim() else value
             for name, value in mlps.state_dict().items()

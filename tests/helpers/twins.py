@@ -41,7 +41,7 @@ def _copy(pairs: list[tuple[nn.Module, nn.Module]]) -> None:
 
 
 def _predictor(model: OverBYOL) -> MLP:
-    return model.q if isinstance(model, LEWELB) else model.predictor
+    return model.head.q if isinstance(model, LEWELB) else model.head.predictor
 
 
 def byol(model: OverBYOL) -> BYOL:
@@ -69,7 +69,7 @@ def moco(model: LEWELM) -> MoCo:
         head=dict(
             type='mmpretrain.ContrastiveHead',
             loss=dict(type='mmpretrain.CrossEntropyLoss'),
-            temperature=model.temperature,
+            temperature=model.head.temperature,
         ),
         queue_len=model.queue.keys.shape[1],
         feat_dim=model.neck.out_channels,
@@ -85,7 +85,7 @@ def moco(model: LEWELM) -> MoCo:
 
 def online(model: nn.Module) -> list[Tensor]:
     """Parameters of ``model`` that its twin has too, in the twin's order (backbone, neck, predictor)."""
-    predictors = [getattr(model, name) for name in ('q', 'predictor') if hasattr(model, name)]
+    predictors = [getattr(model.head, name) for name in ('q', 'predictor') if hasattr(model.head, name)]
     modules = [model.backbone, getattr(model.neck, 'g', model.neck), *predictors]
     return [p for module in modules for p in module.parameters() if p.requires_grad]
 
@@ -129,7 +129,7 @@ def _losses(model: nn.Module, views: list[Tensor], step: int) -> dict[str, Tenso
 
 def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float) -> dict[str, float]:
     optimizers = [torch.optim.SGD(ps, lr=0.1, momentum=0.9) for ps in (online(model), twin_online(twin))]
-    model.start_training()
+    model.before_training()
     worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
 
     def note(name: str, ours: list[Tensor], theirs: list[Tensor]) -> None:
@@ -147,7 +147,7 @@ def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float
         note('gradient', [p.grad for p in online(model)], [p.grad for p in twin_online(twin)])
         for optimizer in optimizers:
             optimizer.step()
-        model.momentum_update((step + 1) / steps)
+        model.after_optimizer_step((step + 1) / steps)
         note('parameter', online(model), twin_online(twin))
         if hasattr(model, 'queue'):
             note('queue', [model.queue.keys], [twin.queue])
@@ -160,9 +160,10 @@ def on_resnet(method: str, steps: int) -> dict[str, float]:
     backbone = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16)
     neck = tiny.neck_config(in_channels=128, hid_channels=64, out_channels=32, coupled=False)
     if method == 'lewel_b':
-        model = LEWELB(backbone, neck, hid_channels=64, beta=0.0, momentum=0.02, teacher_norm='train')
+        settings = tiny.arguments('LEWELB', hid_channels=64, beta=0.0, momentum=0.02, teacher_norm='train')
+        model = LEWELB(backbone, neck, **settings)
     else:
-        model = LEWELM(backbone, neck, beta=0.0, queue_len=64)
+        model = LEWELM(backbone, neck, **tiny.arguments('LEWELM', beta=0.0, queue_len=64))
     model.init_weights()
     model.double()
     twin = byol(model) if isinstance(model, LEWELB) else moco(model)

@@ -57,20 +57,20 @@ def twin_of(model: tiny_mpcl.MPCL) -> nn.Module:
         head = dict(
             type='mmpretrain.ContrastiveHead',
             loss=dict(type='mmpretrain.CrossEntropyLoss'),
-            temperature=model.temperature,
+            temperature=model.head.temperature,
         )
         twin = MoCo(head=head, queue_len=length, feat_dim=d, momentum=model.teacher.base_momentum, **parts)
-    elif hasattr(model, 'predictor'):
+    elif hasattr(model.head, 'predictor'):
         head = dict(
             type='mmpretrain.MoCoV3Head',
-            predictor=_config_of(model.predictor, pool=False),
-            loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=2 * model.temperature),
-            temperature=model.temperature,
+            predictor=_config_of(model.head.predictor, pool=False),
+            loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=2 * model.head.temperature),
+            temperature=model.head.temperature,
         )
         twin = MoCoV3(head=head, base_momentum=model.teacher.base_momentum, **parts)
-        pairs.append((model.predictor, 'head.predictor'))
+        pairs.append((model.head.predictor, 'head.predictor'))
     else:
-        loss = dict(type='mmpretrain.CrossCorrelationLoss', lambd=model.redundancy_weight)
+        loss = dict(type='mmpretrain.CrossCorrelationLoss', lambd=model.head.redundancy_weight)
         head = dict(type='mmpretrain.LatentCrossCorrelationHead', in_channels=model.neck.out_channels, loss=loss)
         twin = BarlowTwins(head=head, **parts)
     twin.double()

@@ -27,11 +27,11 @@ class Accuracies(Hook):
         self.iterations: list[tuple[list[float], list[float]]] = []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self.before = runner.model.balance.correct.clone()
-        self.weights = runner.model.balance.weights.tolist()
+        self.before = runner.model.head.balance.correct.clone()
+        self.weights = runner.model.head.balance.weights.tolist()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self.iterations.append(((runner.model.balance.correct - self.before).tolist(), self.weights))
+        self.iterations.append(((runner.model.head.balance.correct - self.before).tolist(), self.weights))
 
 
 def run(folder: Path, loop: str, **arguments: object):
@@ -79,20 +79,20 @@ def test_weights_follow_the_epochs_accuracies(tmp_path, loop):
         pairs = [line[f'projector/cosine_{pair}'] for pair in ('1_2', '1_3', '2_3')]
         assert line['projector/cosine'] == pytest.approx(sum(pairs) / 3)
         assert len(set(accuracies)) > 1
-    assert runner.model.balance.weights.tolist() == pytest.approx(expected, abs=1e-6)
-    assert runner.model.balance.images.item() == 0
+    assert runner.model.head.balance.weights.tolist() == pytest.approx(expected, abs=1e-6)
+    assert runner.model.head.balance.images.item() == 0
     assert any('std' in line for line in scalars(tmp_path))  # the monitor takes M projectors
 
 
 def test_the_checkpoint_of_an_epochs_end_has_its_weights(tmp_path):
     runner = run(tmp_path, 'epoch')
     state = torch.load(tmp_path / 'iter_8.pth', weights_only=False)['state_dict']
-    assert state['balance.weights'].tolist() == runner.model.balance.weights.tolist() != [1 / 3] * 3
+    assert state['head.balance.weights'].tolist() == runner.model.head.balance.weights.tolist() != [1 / 3] * 3
 
 
 def test_without_epsilon_it_only_logs(tmp_path):
     runner = run(tmp_path, 'epoch', epsilon=None)
-    assert runner.model.balance.weights.tolist() == pytest.approx([1 / 3] * 3)
+    assert runner.model.head.balance.weights.tolist() == pytest.approx([1 / 3] * 3)
     assert sum('projector/accuracy_1' in line for line in scalars(tmp_path)) == 2
 
 
@@ -103,5 +103,5 @@ def test_errors(tmp_path):
         MPCLReweightHook(interval=0)
     with pytest.raises(ValueError, match='needs interval'):
         run(tmp_path / 'a', 'iteration')
-    with pytest.raises(ValueError, match='BYOL has none'):
+    with pytest.raises(ValueError, match='BYOL has no head.balance'):
         toy_runner(tmp_path / 'b', custom_hooks=[dict(type='lewel_plugins.MPCLReweightHook')]).train()

@@ -41,12 +41,12 @@ def test_on_mmpretrains_byol_they_make_twice_msbreg_of_two_views():
 def test_on_lewel_b_they_equal_the_naive_losses_of_its_predictions():
     model, views = tiny.lewel_b(), tiny.images(3)
     seen: list[Tensor] = []
-    model.q.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    model.head.q.register_forward_hook(lambda _, inputs, output: seen.append(output))
     plain = model(views, mode='loss')
     p = torch.stack(seen)  # (2, 3, d)
     expected = 0.03 * naive.singular_value_loss(p) + 0.4 * naive.brownian_loss(p, noise(3, 5))
     theirs = tiny.gradients(sum(plain.values()) + expected, model)
-    RegularizerHook('q', both()).attach(model)
+    RegularizerHook('head.q', both()).attach(model)
     seed_shared_generator(5)
     losses = model(inputs=views, data_samples=None, mode='loss')
     assert list(losses) == [*plain, 'loss_singular', 'loss_brownian']
@@ -123,9 +123,9 @@ def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match="different names, got .'brownian', 'brownian'"):
         RegularizerHook('neck', both()[1:] * 2)
     model = tiny.lewel_b()
-    with pytest.raises(ValueError, match="LEWELB has no module 'predictor' .* q, "):
+    with pytest.raises(ValueError, match="LEWELB has no module 'predictor' .* head.q, "):
         RegularizerHook('predictor', both()).attach(model)
-    RegularizerHook('s', both()).attach(model)  # aligned embeddings (N, d/h, c)
+    RegularizerHook('head.s', both()).attach(model)  # aligned embeddings (N, d/h, c)
     with pytest.raises(ValueError, match=r's must give .* N = 4, got \(4, 2, 8\), \(4, 2, 8\)'):
         model(tiny.images(), mode='loss')
     unused = Toy('views')
@@ -133,8 +133,8 @@ def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match='Toy.other was not called'):
         unused([torch.zeros(6, 4).double()] * 2, mode='loss')
     own = tiny.msbreg()
-    RegularizerHook('predictor', both()).attach(own)
-    with pytest.raises(ValueError, match='MSBReg has loss_brownian, loss_singular itself'):
+    RegularizerHook('head.predictor', both()).attach(own)
+    with pytest.raises(ValueError, match='MSBReg has loss_brownian, loss_singular already'):
         own(tiny.images(), mode='loss')
 
 

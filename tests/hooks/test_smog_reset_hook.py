@@ -21,13 +21,14 @@ class Watch(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         self.states = getattr(self, 'states', [])
-        self.states.append(dict(started=runner.model.groups.clone(), filled=runner.model.cache.filled))
+        self.states.append(dict(started=runner.model.head.groups.rows.clone(), filled=runner.model.cache.filled))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         model = runner.model
         online, copied = model.backbone.state_dict(), model.teacher.module.backbone.state_dict()
         self.states[-1].update(
-            groups=model.groups.clone(), is_copy=all(torch.equal(online[name], copied[name]) for name in online)
+            groups=model.head.groups.rows.clone(),
+            is_copy=all(torch.equal(online[name], copied[name]) for name in online),
         )
 
 
@@ -38,10 +39,7 @@ def train(work_dir: Path, max_iters: int = 5, num_groups: int = 6, beta: float =
         data_preprocessor=dict(type='SelfSupDataPreprocessor'),
         backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
         neck=tiny.smog_neck_config(in_channels=64),
-        hid_channels=tiny.HIDDEN,
-        num_groups=num_groups,
-        beta=beta,
-        end_beta=None,
+        **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=num_groups, beta=beta, end_beta=None),
         _delete_=True,
     )
     runner = toy_runner(
@@ -80,10 +78,12 @@ def test_each_half_resets_every_interval_and_not_after_the_last(cluster, teacher
 def test_start_of_the_groups(start, tmp_path):
     runner, states = train(tmp_path, 1, interval=300, start=start)
     torch.manual_seed(0)
-    fresh = SMoG(tiny.backbone_config(), tiny.smog_neck_config(), num_groups=6).groups
+    fresh = SMoG(
+        tiny.backbone_config(), tiny.smog_neck_config(), **tiny.arguments('SMoG', num_groups=6)
+    ).head.groups.rows
     assert torch.equal(states[0]['started'], fresh) == (start == 'random')
     torch.testing.assert_close(states[0]['started'].norm(dim=1), torch.ones(6))
-    assert (runner.model.members.sum() >= 32) == (start == 'kmeans')  # the clusters of one epoch count
+    assert (runner.model.head.groups.members.sum() >= 32) == (start == 'kmeans')  # the clusters of one epoch count
 
 
 def test_a_start_from_kmeans_is_of_the_first_batches_and_leaves_the_run_alone(tmp_path):
@@ -104,7 +104,7 @@ def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):
     assert [len(state['rows']) for state in saved['rank_state']] == [24]
     assert saved['rank_state'][0]['rows'].untyped_storage().nbytes() == 24 * tiny.EMBEDDING * 2
     runner, states = train(tmp_path, 5, interval=300, resume=True)
-    assert torch.equal(states[0]['started'], saved['state_dict']['groups'])
+    assert torch.equal(states[0]['started'], saved['state_dict']['head.groups.rows'])
     assert states[0]['filled'] == 24 and runner.model.cache.filled == 40
 
 

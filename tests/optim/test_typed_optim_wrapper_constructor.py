@@ -69,7 +69,7 @@ def test_types_are_known_by_module():
 def test_lewel_on_resnet50_with_byols_settings_has_two_groups():
     backbone = dict(type='mmpretrain.ResNet', depth=50)
     neck = tiny.neck_config(in_channels=2048)
-    model = LEWELB(backbone, neck, hid_channels=tiny.HIDDEN)
+    model = LEWELB(backbone, neck, **tiny.arguments('LEWELB', hid_channels=tiny.HIDDEN))
     wrapper = constructor(BYOL_SETTINGS)(model)
     assert isinstance(wrapper, OptimWrapper)
     assert isinstance(wrapper.optimizer, LARS)

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import tiny
 from helpers.tool_runs import ROOT, run
 from helpers.toy_runner import toy_config
 from mmengine.config import Config
@@ -20,7 +21,12 @@ def _lewel(folder) -> tuple[Config, str]:
     config = Config(
         dict(
             default_scope='mmpretrain',
-            model=dict(type='lewel_plugins.LEWELB', backbone=toy.model.backbone, neck=NECK, hid_channels=16),
+            model=dict(
+                type='lewel_plugins.LEWELB',
+                backbone=toy.model.backbone,
+                neck=NECK,
+                **tiny.arguments('LEWELB', hid_channels=16),
+            ),
             val_dataloader=dict(
                 dataset=dict(
                     type='CustomDataset',

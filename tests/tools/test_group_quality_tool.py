@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 TOOL = str(ROOT / 'tools' / 'analysis' / 'group_quality.py')
 # A checkpoint's custom_imports are not imported, so that the toy images must be known before.
-START = f'import runpy, sys, toy_runner; sys.argv = sys.argv[1:]; runpy.run_path({TOOL!r}, run_name="__main__")'
+START = f'import runpy, sys, helpers.toy_runner; sys.argv = sys.argv[1:]; runpy.run_path({TOOL!r}, run_name="__main__")'
 
 
 def write_checkpoint(path) -> None:
@@ -22,8 +22,7 @@ def write_checkpoint(path) -> None:
         data_preprocessor=toy.model.data_preprocessor,
         backbone=toy.model.backbone,
         neck=tiny.smog_neck_config(in_channels=64),
-        hid_channels=tiny.HIDDEN,
-        num_groups=4,
+        **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=4),
     )
     init_default_scope('mmpretrain')
     torch.manual_seed(0)

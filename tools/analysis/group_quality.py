@@ -89,7 +89,7 @@ def read_groups(path: str, args: argparse.Namespace) -> Grouping:
     assignment, labels, indices = [], list[int](), list[int]()
     for batch in track(built, f'groups of {path}', total=len(built)):
         z = model.neck(model.backbone(preprocessed_images(model, batch)))
-        assignment.append(LF.assign_groups(z, model.groups).cpu())
+        assignment.append(LF.assign_groups(z, model.head.groups.rows).cpu())
         found = labels_and_indices(batch['data_samples'])
         labels += found[0]
         indices += found[1]
@@ -144,7 +144,7 @@ def main() -> None:
     print('|---' * 6 + '|')
     for path, name in zip(args.checkpoints, args.names):
         grouping = read_groups(path, args)
-        l = grouping.model.num_groups  # noqa: E741
+        l = grouping.model.head.groups.num_groups  # noqa: E741
         entropy = LF.group_entropy(grouping.assignment, grouping.labels, l)
         reference = shuffled_entropy(grouping.assignment, grouping.labels, l)
         sizes = grouping.assignment.bincount(minlength=l)

@@ -9,10 +9,8 @@ model = dict(
         hid_channels=8192,
         out_channels=8192,
         num_projectors=4,
-        num_layers=3,
-        init='kaiming',
+        mlp=dict(num_layers=3, init='kaiming'),
     ),
-    redundancy_weight=0.0051,
-    pcr_weight=0.01,
+    head=dict(type='lewel_plugins.MPCLBarlowTwinsHead', redundancy_weight=0.0051, balance=dict(pcr_weight=0.01)),
 )
 custom_hooks = [dict(type='lewel_plugins.MPCLReweightHook', epsilon=0.5)]

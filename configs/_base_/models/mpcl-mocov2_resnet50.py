@@ -9,11 +9,10 @@ model = dict(
         hid_channels=2048,
         out_channels=128,
         num_projectors=4,
-        with_bn=False,
+        mlp=dict(with_bn=False),
     ),
-    temperature=0.2,
+    head=dict(type='lewel_plugins.MPCLContrastHead', temperature=0.2, balance=dict(pcr_weight=0.01)),
     queue_len=65536,
-    pcr_weight=0.01,
     momentum=0.001,
 )
 custom_hooks = [dict(type='lewel_plugins.MPCLReweightHook', epsilon=0.5)]

@@ -9,11 +9,14 @@ model = dict(
         hid_channels=4096,
         out_channels=256,
         num_projectors=4,
-        with_last_bn=True,
+        mlp=dict(with_last_bn=True),
     ),
-    predictor=dict(hid_channels=4096),
-    temperature=1.0,
-    pcr_weight=0.01,
+    head=dict(
+        type='lewel_plugins.MPCLPredictHead',
+        predictor=dict(hid_channels=4096),
+        temperature=1.0,
+        balance=dict(pcr_weight=0.01),
+    ),
     momentum=0.01,
 )
 custom_hooks = [dict(type='lewel_plugins.MPCLReweightHook', epsilon=0.5)]

@@ -9,12 +9,14 @@ model = dict(
         hid_channels=4096,
         out_channels=256,
         num_projectors=4,
-        num_layers=3,
-        with_last_bn=True,
+        mlp=dict(num_layers=3, with_last_bn=True),
     ),
-    predictor=dict(hid_channels=4096, with_last_bn=True),
-    temperature=0.2,
-    pcr_weight=0.01,
+    head=dict(
+        type='lewel_plugins.MPCLPredictHead',
+        predictor=dict(hid_channels=4096, with_last_bn=True),
+        temperature=0.2,
+        balance=dict(pcr_weight=0.01),
+    ),
     momentum=0.01,
 )
 custom_hooks = [dict(type='lewel_plugins.MPCLReweightHook', epsilon=0.5)]

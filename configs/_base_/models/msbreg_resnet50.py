@@ -4,8 +4,6 @@ model = dict(
     type='lewel_plugins.MSBReg',
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=True),
     neck=dict(type='lewel_plugins.ProjectionNeck', in_channels=2048, hid_channels=2048, out_channels=256),
-    hid_channels=2048,
-    lambda_s=4e-3,
-    lambda_b=0.5,
+    head=dict(type='lewel_plugins.MSBRegHead', hid_channels=2048, lambda_s=4e-3, lambda_b=0.5),
     momentum=0.004,
 )

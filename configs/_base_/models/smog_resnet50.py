@@ -5,11 +5,14 @@ model = dict(
     neck=dict(
         type='lewel_plugins.ProjectionNeck', in_channels=2048, hid_channels=2048, out_channels=128, out_norm=True
     ),
-    hid_channels=2048,
-    num_groups=3000,
-    temperature=0.1,
-    beta=1.0,
-    end_beta=0.99,
+    head=dict(
+        type='lewel_plugins.SMoGHead',
+        hid_channels=2048,
+        temperature=0.1,
+        num_groups=3000,
+        beta=1.0,
+        end_beta=0.99,
+    ),
     momentum=0.001,
 )
 # The memory notes of the recipes are counted, not measured on a GPU: tensors that autograd keeps under bfloat16

@@ -11,11 +11,14 @@ model = dict(
         activation='gelu',
         out_norm=True,
     ),
-    hid_channels=2048,
-    num_groups=3000,
-    temperature=0.1,
-    beta=1.0,
-    end_beta=0.99,
+    head=dict(
+        type='lewel_plugins.SMoGHead',
+        hid_channels=2048,
+        temperature=0.1,
+        num_groups=3000,
+        beta=1.0,
+        end_beta=0.99,
+    ),
     momentum=0.001,
 )
 custom_hooks = [dict(type='lewel_plugins.SMoGResetHook', interval=300)]

@@ -72,7 +72,7 @@ def test_eman_averages_buffers_with_the_same_momentum_and_stays_in_eval_mode():
     before = trained_step(model, tiny.images())
     for name, value in model.teacher.state_dict().items():
         assert torch.equal(value, before[f'teacher.{name}'])  # forward and backward left the teacher alone
-    model.momentum_update(0.25)
+    model.after_optimizer_step(0.25)
     alpha = naive.cosine_alpha(0.8, 0.25)
     assert model.teacher.momentum == pytest.approx(1 - alpha)
     after = model.state_dict()
@@ -92,7 +92,7 @@ def test_train_teacher_keeps_its_own_statistics():
     before = trained_step(model, tiny.images())
     moved = {n: v.clone() for n, v in model.teacher.state_dict().items() if 'running' in n}
     assert all(not torch.equal(v, before[f'teacher.{n}']) for n, v in moved.items())  # by its own forward passes
-    model.momentum_update(0.5)
+    model.after_optimizer_step(0.5)
     after = model.teacher.state_dict()
     assert all(torch.equal(after[n], v) for n, v in moved.items())
     name = 'module.backbone.conv.weight'
@@ -127,9 +127,9 @@ def test_every_switch_trains_a_step(settings):
     changed = {n for n, p in model.named_parameters() if p.requires_grad and not torch.equal(after[n], before[n])}
     expected = {n for n, p in model.named_parameters() if p.requires_grad}
     if beta == 0:  # the aligned branch gets no gradient
-        expected = {n for n in expected if n.startswith(('backbone.', 'neck.g.', 'q.'))}
+        expected = {n for n in expected if n.startswith(('backbone.', 'neck.g.', 'head.q.'))}
     if beta == 1:
-        expected = {n for n in expected if not n.startswith('q.')}
+        expected = {n for n in expected if not n.startswith('head.q.')}
     assert changed == expected
 
 
@@ -143,14 +143,14 @@ def test_no_teacher_parameter_in_the_optimizer():
     assert all(p.grad is None and not p.requires_grad for p in model.teacher.parameters())
 
 
-def test_start_training_copies_the_online_weights_only_before_the_first_update():
+def test_before_training_copies_the_online_weights_only_before_the_first_update():
     model = tiny.lewel_b()
-    model.start_training()
+    model.before_training()
     online, teacher = model.backbone.state_dict(), model.teacher.module.backbone.state_dict()
     assert all(torch.equal(teacher[name], value) for name, value in online.items())
-    model.momentum_update(1.0)  # α = 1: the teacher stays
+    model.after_optimizer_step(1.0)  # α = 1: the teacher stays
     tiny.randomise(model.backbone, seed=5)
-    model.start_training()
+    model.before_training()
     assert not torch.equal(model.teacher.module.backbone.conv.weight, model.backbone.conv.weight)
 
 
@@ -161,7 +161,7 @@ def test_a_teacher_that_is_never_updated_is_reported():
         model.loss(tiny.images())
     model = tiny.lewel_b()
     trained_step(model, tiny.images())
-    model.momentum_update(0.5)
+    model.after_optimizer_step(0.5)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         model.loss(tiny.images())
@@ -179,16 +179,15 @@ def test_a_teacher_that_is_never_updated_is_reported():
     ids=str,
 )
 def test_constructor_errors(changes, numbers):
-    settings = dict(dict(hid_channels=tiny.HIDDEN), **changes)
     with pytest.raises(ValueError) as error:
-        LEWELB(tiny.backbone_config(), tiny.neck_config(), **settings)
+        tiny.lewel_b(**changes)
     assert all(number in str(error.value) for number in numbers), str(error.value)
 
 
 def test_neck_width_is_checked_against_the_backbone():
     backbone = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8)
     with pytest.raises(ValueError, match='in_channels = 8.* 64 channels'):
-        LEWELB(backbone, tiny.neck_config())
+        LEWELB(backbone, tiny.neck_config(), **tiny.arguments('LEWELB'))
 
 
 @pytest.mark.parametrize('inputs', [tiny.images(views=1), tiny.images(views=3), tiny.images()[0]], ids=['1', '3', 'x'])
@@ -219,7 +218,9 @@ BACKBONES = {
 
 @pytest.mark.parametrize(('name', 'channels'), [('resnet', 64), ('swin', 64), ('vit', 16)])
 def test_backbones_of_mmpretrain(name, channels):
-    model = LEWELB(BACKBONES[name], tiny.neck_config(in_channels=channels), hid_channels=tiny.HIDDEN)
+    model = LEWELB(
+        BACKBONES[name], tiny.neck_config(in_channels=channels), **tiny.arguments('LEWELB', hid_channels=tiny.HIDDEN)
+    )
     model.init_weights()
     torch.manual_seed(0)
     views = [torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32)]

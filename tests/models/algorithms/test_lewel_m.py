@@ -7,7 +7,6 @@ from helpers import references as naive
 from helpers import tiny, twins
 from mmengine.optim import OptimWrapper
 
-from lewel_plugins.models import LEWELM
 from lewel_plugins.optim import TypedOptimWrapperConstructor
 
 pytestmark = pytest.mark.core
@@ -72,7 +71,7 @@ def test_teacher_is_averaged_with_a_constant_alpha_and_keeps_its_own_statistics(
     wrapper.update_params(model.parse_losses(model.loss(tiny.images()))[0])
     statistics = {n: v.clone() for n, v in model.teacher.state_dict().items() if 'running' in n}
     assert all(not torch.equal(v, before[n]) for n, v in statistics.items())  # train mode: its own batch moved them
-    model.momentum_update(0.7)
+    model.after_optimizer_step(0.7)
     online = {
         **{f'module.backbone.{n}': p for n, p in model.backbone.named_parameters()},
         **{f'module.neck.{n}': p for n, p in model.neck.named_parameters()},
@@ -135,7 +134,7 @@ def test_queue_and_teacher_are_in_the_checkpoint():
 )
 def test_constructor_errors(changes, numbers):
     with pytest.raises(ValueError) as error:
-        LEWELM(tiny.backbone_config(), tiny.neck_config(), **changes)
+        tiny.lewel_m(**changes)
     assert all(number in str(error.value) for number in numbers), str(error.value)
 
 

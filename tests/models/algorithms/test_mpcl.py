@@ -1,7 +1,5 @@
 """Whole steps of MPCL on its three frameworks: against naive loops, and with M = 1 against mmpretrain's methods."""
 
-import inspect
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,7 +63,7 @@ def test_two_projectors_are_not_moco():
     """The comparison above can fail: the first projector of two, trained with PCR, parts from MoCo."""
     model = tiny_mpcl.build('mpcl_moco', neck=dict(num_projectors=1), pcr_weight=0.0)
     twin = twins_mpcl.twin_of(model)
-    model.balance.weights.fill_(0.5)
+    model.head.balance.weights.fill_(0.5)
     assert twins_mpcl.twins.walk_together(model, twin, steps=2)['loss'] > 1e-3
 
 
@@ -89,7 +87,7 @@ def test_a_transformer_keeps_its_patch_embedding_and_positions():
     model.init_weights()
     positions = model.backbone.pos_embed.detach().clone()
     assert positions[0, 1:].abs().max() > 0.5 and (positions[0, 0] == 0).all()  # sin and cos; the class token has none
-    model.start_training()
+    model.before_training()
     sgd = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     total(model, [x.float() for x in tiny.images(size=8)]).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)  # DDP needs no search for unused ones
@@ -104,13 +102,13 @@ def test_training_sees_the_weights(method):
     model, views = tiny_mpcl.build(method), tiny.images(5)
     found = []
     for m in range(3):
-        model.balance.weights.copy_(torch.eye(3)[m])
+        model.head.balance.weights.copy_(torch.eye(3)[m])
         if isinstance(model, MPCLMoCo):
             model.queue.position.zero_()
         state = {name: value.clone() for name, value in model.state_dict().items()}
         found.append(model.loss(views)['loss_contrastive'].detach())
         model.load_state_dict(state)
-    model.balance.weights.copy_(torch.tensor([0.5, 0.2, 0.3]))
+    model.head.balance.weights.copy_(torch.tensor([0.5, 0.2, 0.3]))
     torch.testing.assert_close(
         model.loss(views)['loss_contrastive'].detach(),
         0.5 * found[0] + 0.2 * found[1] + 0.3 * found[2],
@@ -137,7 +135,7 @@ def test_no_teacher_in_the_optimizer_and_all_state_in_the_checkpoint(method):
     wrapper = TypedOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(model)
     in_optimizer = {p for group in wrapper.optimizer.param_groups for p in group['params']}
     assert in_optimizer == {p for n, p in model.named_parameters() if not n.startswith('teacher.')}
-    keys = {f'balance.{name}' for name in ('weights', 'images', 'correct', 'cosines')}
+    keys = {f'head.balance.{name}' for name in ('weights', 'images', 'correct', 'cosines')}
     if method == 'mpcl_moco':
         keys |= {'queue.keys', 'queue.position'}
     assert keys <= model.state_dict().keys()
@@ -166,7 +164,7 @@ def test_autocast_gives_float32_losses_near_the_exact_ones(method):
         ('mpcl_moco', dict(queue_len=0), ['length', '0']),
         ('mpcl_moco', dict(momentum=-0.1), ['momentum', '-0.1']),
         ('mpcl_moco_v3', dict(temperature=-1.0), ['temperature', '-1.0']),
-        ('mpcl_moco_v3', dict(predictor=dict(hid_channels=[2, 3])), ['one a projector (3)', '[2, 3]']),
+        ('mpcl_moco_v3', dict(predictor=dict(hid_channels=[2, 3])), ['one per projector (3)', '[2, 3]']),
         ('mpcl_barlow_twins', dict(redundancy_weight=-0.1), ['redundancy_weight', '-0.1']),
         *[(method, dict(pcr_weight=-1.0), ['pcr_weight', '-1.0']) for method in METHODS],
         *[(m, dict(backbone=twins_mpcl.RESNET), ['neck.in_channels = 8', '128 channels']) for m in METHODS],
@@ -187,6 +185,6 @@ def test_wrong_views_are_named(method):
 
 def test_the_three_share_their_defaults():
     """λ = 0.01, signed, Σ w = 1 (SPEC)."""
-    for cls in tiny_mpcl.CLASSES.values():
-        defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
-        assert (defaults['pcr_weight'], defaults['squared_pcr'], defaults['literal_eq4']) == (0.01, False, False)
+    for method in METHODS:
+        balance = tiny_mpcl.CLASSES[method](**tiny_mpcl.config(method)).head.balance
+        assert (balance.pcr_weight, balance.squared_pcr, balance.literal_eq4) == (0.01, False, False)

@@ -26,7 +26,7 @@ def build(method: str, training: bool = False) -> tiny_mpcl.MPCL:
 
 def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
     """Loss, gradients and whole state of every step."""
-    model.start_training()
+    model.before_training()
     if hasattr(model, 'teacher'):  # not equal to the online network, but near: some positives are ranked first
         generator = torch.Generator().manual_seed(3)
         for parameter in model.teacher.parameters():
@@ -38,8 +38,8 @@ def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
         loss.backward()
         gradients = [p.grad.clone() for p in model.parameters() if p.requires_grad]
         sgd.step()
-        model.momentum_update((step + 1) / STEPS)
-        found = model.balance.rebalance(0.1) if step == REWEIGHTED else None
+        model.after_optimizer_step((step + 1) / STEPS)
+        found = model.head.balance.rebalance(0.1) if step == REWEIGHTED else None
         history.append(dict(loss=loss.detach(), gradients=gradients, state=snapshot(model), found=found))
     return history
 
@@ -75,7 +75,11 @@ def differences(ranks: list[dict], method: str) -> dict[str, float]:
             worst['gradient'] = max(worst['gradient'], difference)
             assert ours['state'].keys() == expected['state'].keys()
             for name, value in ours['state'].items():
-                counted = name in ('balance.images', 'balance.correct', 'balance.cosines')  # means over ranks
+                counted = name in (
+                    'head.balance.images',
+                    'head.balance.correct',
+                    'head.balance.cosines',
+                )  # means over ranks
                 value = value * len(ranks) if counted else value
                 worst['state'] = max(worst['state'], naive.largest_difference([value], [expected['state'][name]]))
             if expected['found']:
@@ -105,7 +109,7 @@ def test_the_comparison_has_something_to_compare(ranks):
     for method in METHODS:
         history = [r[f'{method} False'] for r in ranks]
         assert all(g.abs().max() > 1e-9 for g in history[0][0]['gradients'])
-        weights = [step['state']['balance.weights'] for step in history[0]]
+        weights = [step['state']['head.balance.weights'] for step in history[0]]
         assert weights[0].tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 2])
         assert not torch.equal(weights[REWEIGHTED - 1], weights[REWEIGHTED])
         assert weights[REWEIGHTED].max() - weights[REWEIGHTED].min() > 1e-2, method

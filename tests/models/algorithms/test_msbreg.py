@@ -26,9 +26,9 @@ def noise(count: int, seed: int) -> Tensor:
 
 def step_differences(model: MSBReg, views: list[Tensor]) -> dict[str, float]:
     p, z = tiny.naive_embeddings(model, views)
-    singular, brownian = model.singular_value_loss, model.brownian_loss
+    singular, brownian = model.head.singular_value_loss, model.head.brownian_loss
     expected = [
-        naive.centroid_loss(p, z, model.exclude_self),
+        naive.centroid_loss(p, z, model.head.exclude_self),
         singular.weight * naive.singular_value_loss(p, singular.normalize),
         brownian.weight * naive.brownian_loss(p, noise(len(views[0]), 7)),
     ]
@@ -167,7 +167,7 @@ def test_every_switch_trains_a_step(settings, num_views):
     assert all(value.isfinite().all() for value in model.state_dict().values())
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == {n for n, p in model.named_parameters() if p.requires_grad}
-    model.momentum_update(0.5)
+    model.after_optimizer_step(0.5)
     moved = {n for n, p in model.teacher.named_parameters() if not torch.equal(p, before[f'teacher.{n}'])}
     assert moved == {n for n, _ in model.teacher.named_parameters()}
 
@@ -193,7 +193,11 @@ def test_losses_are_in_float32_under_autocast():
 
 @pytest.mark.parametrize(('name', 'channels'), [('resnet', 64), ('swin', 64), ('vit', 16)])
 def test_backbones_of_mmpretrain(name, channels):
-    model = MSBReg(BACKBONES[name], tiny.projection_config(in_channels=channels), hid_channels=tiny.HIDDEN)
+    model = MSBReg(
+        BACKBONES[name],
+        tiny.projection_config(in_channels=channels),
+        **tiny.arguments('MSBReg', hid_channels=tiny.HIDDEN),
+    )
     model.init_weights()
     torch.manual_seed(0)
     sum(model.loss([torch.randn(4, 3, 32, 32) for _ in range(3)]).values()).backward()
@@ -212,13 +216,13 @@ def test_backbones_of_mmpretrain(name, channels):
 )
 def test_constructor_errors(changes, numbers):
     with pytest.raises(ValueError) as error:
-        MSBReg(tiny.backbone_config(), tiny.projection_config(), **{**dict(hid_channels=tiny.HIDDEN), **changes})
+        tiny.msbreg(**changes)
     assert all(number in str(error.value) for number in numbers), str(error.value)
 
 
 def test_views_of_different_numbers_of_images():
     a, b = tiny.images()
-    with pytest.raises(ValueError, match=r'as many images, got \[4, 3\]'):
+    with pytest.raises(ValueError, match=r'equally many images, got \[4, 3\]'):
         tiny.msbreg().loss([a, b[:3]])
 
 

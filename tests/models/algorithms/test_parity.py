@@ -42,7 +42,7 @@ def build(method: str) -> MomentumPretrainer:
         settings['update'] = update
     model = getattr(tiny, method)(momentum=0.3, **settings).eval()
     if regularizers:
-        RegularizerHook('q', REGULARIZERS).attach(model)
+        RegularizerHook('head.q', REGULARIZERS).attach(model)
     if regularizers or method == 'msbreg':
         tiny.shrink(model)
     return model
@@ -68,7 +68,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 def train(model: MomentumPretrainer, loss_of_step) -> list[dict]:
     """Loss, gradients and whole state of every step."""
     num_views = 3 if isinstance(model, (MSBReg, BYOLMultiCrop)) else 2
-    model.start_training()
+    model.before_training()
     if isinstance(model, SMoG):
         model.cache.start(STEPS)
     tiny.randomise(model.teacher, seed=3)  # else teacher and online network are equal in the first step
@@ -80,7 +80,7 @@ def train(model: MomentumPretrainer, loss_of_step) -> list[dict]:
         loss.backward()
         gradients = [p.grad.clone() for p in model.parameters() if p.requires_grad]
         sgd.step()
-        model.momentum_update((step + 1) / STEPS)
+        model.after_optimizer_step((step + 1) / STEPS)
         history.append(dict(loss=loss.detach(), gradients=gradients, state=snapshot(model)))
     return history
 
@@ -102,8 +102,8 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
 
 def reset(model: SMoG) -> dict:
     """K-means on the features of all steps."""
-    model.cluster_groups(model.cache, seed=1)
-    return dict(groups=model.groups.clone(), members=model.members.clone())
+    model.head.groups.cluster(*model.cache.features(), seed=1)
+    return dict(groups=model.head.groups.rows.clone(), members=model.head.groups.members.clone())
 
 
 def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
@@ -111,7 +111,7 @@ def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
     model = tiny.lewel_b(momentum=0.3, teacher_norm='eman').train()
     with torch.no_grad():
         model.loss(chunk(tiny.images(GLOBAL_BATCH), rank, world_size))
-    model.momentum_update(0.5)
+    model.after_optimizer_step(0.5)
     return [t.clone() for t in running_statistics(model)]
 
 
@@ -124,13 +124,13 @@ def train_one_process(method: str, world_size: int, model: nn.Module | None = No
         z, aligned = model.neck(model.backbone(views[0]))
         with torch.no_grad():
             key, key_aligned = model.teacher(views[1])
-        global_loss = LF.info_nce(z, key, model.queue.keys, model.temperature)
+        global_loss = LF.info_nce(z, key, model.queue.keys, model.head.temperature)
         local = [
-            LF.aligned_info_nce(a, k, model.temperature)
+            LF.aligned_info_nce(a, k, model.head.temperature)
             for a, k in zip(aligned.chunk(world_size), key_aligned.chunk(world_size))
         ]
         model.queue.enqueue(key)
-        return (1 - model.beta) * global_loss + model.beta * sum(local) / world_size
+        return (1 - model.head.beta) * global_loss + model.head.beta * sum(local) / world_size
 
     return train(model, loss)
 
@@ -184,7 +184,7 @@ def test_the_comparison_has_something_to_compare(ranks):
 def test_all_ranks_reset_to_the_groups_of_one_process(ranks):
     model = build('smog')
     train_one_process('smog', 1, model)
-    trained = model.groups.clone()
+    trained = model.head.groups.rows.clone()
     expected = reset(model)
     for result in ranks:
         assert torch.equal(result['reset']['members'], expected['members'])

@@ -22,14 +22,14 @@ UPDATES = ('momentum', 'latest', 'average', 'random')
 
 def step_differences(model: SMoG, views: list[Tensor], odd: bool = False, beta=None) -> dict[str, float]:
     """Of a step from the naive one: loss, gradient in every parameter, stored groups."""
-    expected, groups = tiny.naive_smog_loss(model, views, odd, float(model.beta) if beta is None else beta)
+    expected, groups = tiny.naive_smog_loss(model, views, odd, float(model.head.groups.beta) if beta is None else beta)
     theirs = tiny.gradients(expected, model)
     loss = model.loss(views)['loss_contrastive']
     ours = tiny.gradients(loss, model)
     return dict(
         loss=naive.largest_difference([loss], [expected]),
         gradient=naive.largest_difference(ours, theirs),
-        groups=naive.largest_difference([model.groups], [groups]),
+        groups=naive.largest_difference([model.head.groups.rows], [groups]),
     )
 
 
@@ -60,13 +60,13 @@ def test_latest_and_average_steps_equal_the_naive_steps():
     worst = step_differences(tiny.smog(update='latest'), tiny.images(6), beta=0.0)
     assert max(worst.values()) < TOLERANCE, worst
     model, views = tiny.smog(update='average'), tiny.images(6)
-    model.members.copy_(torch.tensor([3, 0, 1, 10, 2]))
+    model.head.groups.members.copy_(torch.tensor([3, 0, 1, 10, 2]))
     with torch.no_grad():
-        hits = naive.assign_groups(model.neck(model.backbone(views[0])), model.groups).bincount(minlength=5)
-    beta = [1 - 1 / max(1, n + m) for n, m in zip(model.members.tolist(), hits.tolist())]
+        hits = naive.assign_groups(model.neck(model.backbone(views[0])), model.head.groups.rows).bincount(minlength=5)
+    beta = [1 - 1 / max(1, n + m) for n, m in zip(model.head.groups.members.tolist(), hits.tolist())]
     worst = step_differences(model, views, beta=beta)
     assert max(worst.values()) < TOLERANCE, worst
-    assert torch.equal(model.members, torch.tensor([3, 0, 1, 10, 2]) + hits)
+    assert torch.equal(model.head.groups.members, torch.tensor([3, 0, 1, 10, 2]) + hits)
 
 
 def losses_along(model: SMoG, parameter: Tensor, direction: Tensor, views: list[Tensor], epsilon: float) -> Tensor:
@@ -86,14 +86,16 @@ def test_gradient_through_the_updated_groups_is_there_and_right(update):
     weight = model.neck.g[3].weight
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     expected = losses_along(model, weight, direction, views, 1e-6)
-    groups = model.groups.clone()
+    groups = model.head.groups.rows.clone()
     (whole,) = torch.autograd.grad(model.loss(views)['loss_contrastive'], weight)
     assert (whole * direction).sum().item() == pytest.approx(expected.item(), rel=1e-6)
     # What a loss on detached groups would give is something else.
     z = model.neck(model.backbone(views[0]))
     with torch.no_grad():
         c_b = LF.assign_groups(model.teacher(views[1]), groups)
-    (partial,) = torch.autograd.grad(LF.group_contrast(model.predictor(z), model.groups, c_b, 0.1), weight)
+    (partial,) = torch.autograd.grad(
+        LF.group_contrast(model.head.predictor(z), model.head.groups.rows, c_b, 0.1), weight
+    )
     assert (whole - partial).norm() > 0.01 * whole.norm()
 
 
@@ -106,7 +108,7 @@ def test_roles_alternate_and_go_on_after_a_load():
         model.loss(fresh)['loss_contrastive'].backward()
         assert [x.grad is not None for x in fresh] == [step % 2 == 0, step % 2 == 1]
     model.loss(views)
-    assert model.iteration.item() == 5
+    assert model.head.groups.steps.item() == 5
     resumed = tiny.smog(seed=3)
     resumed.loss(views)
     resumed.load_state_dict(model.state_dict())
@@ -120,7 +122,7 @@ def test_only_the_large_online_view_moves_the_groups_and_is_kept():
         model = tiny.smog(num_views=4)
         model.cache.start(2)
         model.loss([*tiny.images(), *tiny.images(seed=seed, size=4)])
-        states.append((model.groups.clone(), model.cache.features()[0]))
+        states.append((model.head.groups.rows.clone(), model.cache.features()[0]))
     assert torch.equal(states[0][0], states[1][0])
     assert torch.equal(states[0][1], states[1][1])
     assert len(states[0][1]) == 4
@@ -128,23 +130,23 @@ def test_only_the_large_online_view_moves_the_groups_and_is_kept():
 
 def test_beta_goes_linearly_to_its_end_and_is_in_the_checkpoint():
     model = tiny.smog(beta=1.0, end_beta=0.9)
-    assert model.beta == 1
+    assert model.head.groups.beta == 1
     for progress, beta in ((0.25, 0.975), (0.5, 0.95), (1.0, 0.9)):
-        model.momentum_update(progress)
-        assert model.beta.item() == pytest.approx(beta)
+        model.after_optimizer_step(progress)
+        assert model.head.groups.beta.item() == pytest.approx(beta)
     resumed = tiny.smog()
     resumed.load_state_dict(model.state_dict())
-    assert resumed.beta == model.beta
+    assert resumed.head.groups.beta == model.head.groups.beta
     fixed = tiny.smog(beta=0.99, end_beta=None)
-    fixed.momentum_update(0.5)
-    assert fixed.beta == 0.99
+    fixed.after_optimizer_step(0.5)
+    assert fixed.head.groups.beta == 0.99
 
 
 def test_with_beta_one_the_groups_stay():
     model = tiny.smog(beta=1.0)
-    before = model.groups.clone()
+    before = model.head.groups.rows.clone()
     model.loss(tiny.images(6))
-    torch.testing.assert_close(model.groups, before, rtol=0, atol=1e-15)
+    torch.testing.assert_close(model.head.groups.rows, before, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize('update', UPDATES)
@@ -154,14 +156,14 @@ def test_every_update_trains_and_keeps_unit_groups(update):
     before = {n: v.clone() for n, v in model.state_dict().items()}
     for step in range(3):
         wrapper.update_params(model.parse_losses(model.loss(tiny.images(6, seed=step)))[0])
-        model.momentum_update((step + 1) / 3)
+        model.after_optimizer_step((step + 1) / 3)
     after = model.state_dict()
     assert all(v.isfinite().all() for v in after.values())
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     assert {n for n in trained if not torch.equal(after[n], before[n])} == trained
-    assert not torch.equal(after['groups'], before['groups'])
-    assert not model.groups.requires_grad
-    torch.testing.assert_close(model.groups.norm(dim=1), torch.ones(5, dtype=torch.float64))
+    assert not torch.equal(after['head.groups.rows'], before['head.groups.rows'])
+    assert not model.head.groups.rows.requires_grad
+    torch.testing.assert_close(model.head.groups.rows.norm(dim=1), torch.ones(5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize('batch', [3, 5, 9])
@@ -169,58 +171,68 @@ def test_random_groups_are_features_of_the_batch(batch):
     model, views = tiny.smog(update='random').eval(), tiny.images(batch)
     with torch.no_grad():
         z = F.normalize(model.neck(model.backbone(views[0])), dim=1)
-    before = model.groups.clone()
+    before = model.head.groups.rows.clone()
     model.loss(views)
-    equal = torch.cdist(model.groups, z) < 1e-6  # (l, N)
+    equal = torch.cdist(model.head.groups.rows, z) < 1e-6  # (l, N)
     assert equal.sum() == min(5, batch) and equal.sum(0).max() == equal.sum(1).max() == 1
-    assert torch.equal(model.groups[~equal.any(1)], before[~equal.any(1)])
+    assert torch.equal(model.head.groups.rows[~equal.any(1)], before[~equal.any(1)])
 
 
 def test_groups_without_features_keep_their_bits():
     model, views = tiny.smog(num_groups=50, beta=0.5), tiny.images(6)
-    before = model.groups.clone()
+    before = model.head.groups.rows.clone()
     model.loss(views)
-    assert torch.equal((model.groups != before).any(1), model.recent > 0)
+    assert torch.equal((model.head.groups.rows != before).any(1), model.head.groups.recent > 0)
 
 
 @pytest.mark.parametrize('count', [300, 30000])
 def test_any_number_of_groups(count):
-    model = SMoG(tiny.backbone_config(), tiny.smog_neck_config(), hid_channels=tiny.HIDDEN, num_groups=count)
+    model = SMoG(
+        tiny.backbone_config(),
+        tiny.smog_neck_config(),
+        **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=count),
+    )
     loss = model.loss([x.float() for x in tiny.images()])['loss_contrastive']
     loss.backward()
-    assert loss.isfinite() and model.groups.shape == (count, tiny.EMBEDDING)
+    assert loss.isfinite() and model.head.groups.rows.shape == (count, tiny.EMBEDDING)
 
 
 def test_bfloat16_autocast_keeps_groups_and_loss_in_float32():
-    model = SMoG(tiny.backbone_config(), tiny.smog_neck_config(), hid_channels=tiny.HIDDEN, num_groups=5, beta=0.5)
+    model = SMoG(
+        tiny.backbone_config(),
+        tiny.smog_neck_config(),
+        **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=5, beta=0.5),
+    )
     model.cache.start(1)
     with torch.autocast('cpu', torch.bfloat16):
         loss = model.loss([x.float() for x in tiny.images()])['loss_contrastive']
     loss.backward()
-    assert loss.dtype == model.groups.dtype == torch.float32 and model.cache.rows.dtype == torch.bfloat16
+    assert loss.dtype == model.head.groups.rows.dtype == torch.float32 and model.cache.rows.dtype == torch.bfloat16
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
 def test_share_of_groups_used():
     model, views = tiny.smog(num_groups=50), tiny.images(6)
     with torch.no_grad():
-        hit = {int(k) for k in naive.assign_groups(model.neck(model.backbone(views[0])), model.groups)}
+        hit = {int(k) for k in naive.assign_groups(model.neck(model.backbone(views[0])), model.head.groups.rows)}
     model.loss(views)
-    assert model.pop_share_used() == pytest.approx(len(hit) / 50)
-    assert model.pop_share_used() == 0
+    assert model.head.groups.pop_share_used() == pytest.approx(len(hit) / 50)
+    assert model.head.groups.pop_share_used() == 0
 
 
-def test_clustering_sets_the_groups_and_their_sizes_and_empties_the_cache():
+def test_clustering_sets_the_groups_and_their_sizes():
     model = tiny.smog()
     model.cache.start(3)
     for seed in range(3):
         model.loss(tiny.images(8, seed=seed))
     rows = model.cache.features()[0].clone()
-    found = model.cluster_groups(model.cache, seed=0)
-    assert len(rows) == 24 and model.cache.filled == 0
-    nearest = LF.assign_groups(rows, model.groups.float())
-    assert torch.equal(nearest.bincount(minlength=5), model.members)
-    assert found.inertia == pytest.approx((2 - 2 * (rows @ model.groups.float().T).amax(1)).mean().item(), rel=1e-5)
+    clusters = model.head.groups.cluster(*model.cache.features(), seed=0)
+    assert len(rows) == 24
+    nearest = LF.assign_groups(rows, model.head.groups.rows.float())
+    assert torch.equal(nearest.bincount(minlength=5), model.head.groups.members)
+    assert clusters.inertia == pytest.approx(
+        (2 - 2 * (rows @ model.head.groups.rows.float().T).amax(1)).mean().item(), rel=1e-5
+    )
 
 
 def test_resetting_the_teacher_copies_the_online_network():
@@ -237,7 +249,7 @@ def test_no_teacher_parameter_in_the_optimizer():
     wrapper = TypedOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(model)
     in_optimizer = {p for group in wrapper.optimizer.param_groups for p in group['params']}
     assert in_optimizer == {p for n, p in model.named_parameters() if not n.startswith('teacher.')}
-    assert any(n.startswith('predictor.') for n, _ in model.named_parameters())
+    assert any(n.startswith('head.predictor.') for n, _ in model.named_parameters())
     assert not hasattr(model.teacher.module, 'predictor')
 
 
@@ -265,7 +277,7 @@ def test_number_of_views_and_width_are_checked():
     with pytest.raises(ValueError, match='4 views'):
         tiny.smog(num_views=4).loss(tiny.images())
     with pytest.raises(ValueError, match=r'in_channels = 9.* 64 channels'):
-        SMoG(BACKBONES['resnet'][0], tiny.smog_neck_config(in_channels=9))
+        SMoG(BACKBONES['resnet'][0], tiny.smog_neck_config(in_channels=9), **tiny.arguments('SMoG'))
     with pytest.raises(ValueError, match=r'\(N, 9, H, W\).*\(4, 8, 3, 3\)'):
         tiny.smog(neck_changes=dict(in_channels=9)).loss(tiny.images())
 
@@ -299,7 +311,9 @@ def test_backbones_of_mmpretrain(name):
     backbone, channels = BACKBONES[name]
     neck = tiny.smog_neck_config(in_channels=channels, activation='gelu')
     views = 2 if name == 'vit' else 3  # mmpretrain's ViT takes one size of image
-    model = SMoG(backbone, neck, hid_channels=tiny.HIDDEN, num_groups=5, beta=0.5, num_views=views)
+    model = SMoG(
+        backbone, neck, **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=5, beta=0.5, num_views=views)
+    )
     model.init_weights()
     torch.manual_seed(0)
     inputs = [torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32), torch.randn(4, 3, 16, 16)][:views]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lewel_plugins.functional import orthogonalize
 from lewel_plugins.models import MultiProjectorNeck
-from lewel_plugins.models.necks.parallel_mlps import ParallelMLPs, SeparateMLPs
+from lewel_plugins.models.necks.parallel_mlps import MLPSettings, ParallelMLPs, SeparateMLPs
 
 pytestmark = pytest.mark.core
 
@@ -78,7 +78,7 @@ def test_equals_a_loop_over_separate_necks(layers):
 @pytest.mark.parametrize('layers', LAYERS, ids=str)
 def test_an_input_for_each_projector(layers):
     """As the predictors have it."""
-    mlps = tiny.randomise(ParallelMLPs(3, 6, 7, 6, **layers).double())
+    mlps = tiny.randomise(ParallelMLPs(3, 6, 7, 6, MLPSettings(**layers), ['default'] * 3).double())
     x = torch.randn(3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     (ours_in,), (theirs_in,) = leaves(x), leaves(x)
     ours, theirs = mlps(ours_in), tiny_mpcl.naive_mlps(mlps, theirs_in)
@@ -92,7 +92,7 @@ def test_an_input_for_each_projector(layers):
 @pytest.mark.parametrize('with_bn', [True, False])
 def test_gradients_of_the_weights_need_no_copy(with_bn):
     """autograd copies a gradient whose layout is not its parameter's, for all projectors in every step."""
-    mlps = ParallelMLPs(3, 4, 6, 2, num_layers=3, with_bn=with_bn)
+    mlps = ParallelMLPs(3, 4, 6, 2, MLPSettings(num_layers=3, with_bn=with_bn), ['default'] * 3)
     weights = [mlps.fc0.weight, mlps.fc1.weight, mlps.fc2.weight]
     found = torch.autograd.grad(mlps(torch.randn(8, 4)).square().sum(), weights)
     assert [gradient.stride() for gradient in found] == [weight.stride() for weight in weights]
@@ -128,7 +128,7 @@ def test_statistics_are_per_projector():
 @pytest.mark.parametrize('widths', [24, [24, 16, 24, 16]])
 def test_mixed_initialisation(widths):
     torch.manual_seed(0)
-    neck = MultiProjectorNeck(64, widths, 32, init='mixed')
+    neck = MultiProjectorNeck(64, widths, 32, mlp=dict(init='mixed'))
     mlps = neck.mlps if isinstance(neck.mlps, SeparateMLPs) else None
     for m in range(4):
         weight = neck.mlps.fc0.weight[m] if mlps is None else mlps[m].fc0.weight[0]
@@ -139,7 +139,7 @@ def test_mixed_initialisation(widths):
 
 def test_default_initialisation_is_torchs_and_every_projectors_own():
     torch.manual_seed(0)
-    neck = MultiProjectorNeck(64, 32, 16, with_bn=False)
+    neck = MultiProjectorNeck(64, 32, 16, mlp=dict(with_bn=False))
     for linear, fan_in in ((neck.mlps.fc0, 64), (neck.mlps.fc1, 32)):
         for m in range(4):
             assert 0.9 / fan_in**0.5 < linear.weight[m].abs().max() <= 1 / fan_in**0.5
@@ -216,10 +216,11 @@ def test_autocast_keeps_the_embeddings_close():
         (dict(num_projectors=0), ['num_projectors', '0']),
         (dict(in_channels=0), ['in_channels', '0']),
         (dict(hid_channels=0), ['hid_channels', '0']),
-        (dict(hid_channels=[4, 5]), ['one a projector (3)', '[4, 5]']),
+        (dict(hid_channels=[4, 5]), ['one per projector (3)', '[4, 5]']),
         (dict(out_channels=-1), ['out_channels', '-1']),
         (dict(num_layers=1), ['num_layers', '2', '1']),
         (dict(init='xavier'), ['init', 'mixed', 'xavier']),
+        (dict(mlp=dict(layers=3)), ['layers', 'num_layers']),
         (dict(dropout=1.0), ['dropout', '[0, 1)', '1.0']),
         (dict(hid_channels=[4, 5, 6], shared_hidden=True), ['shared_hidden', '[4, 5, 6]']),
         (dict(hid_channels=[4, 5, 6], orthogonal=True), ['orthogonal', '[4, 5, 6]']),

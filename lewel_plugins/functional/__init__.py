@@ -1,0 +1,64 @@
+"""The papers' equations, and measures of a representation, as pure functions: one file per paper.
+
+These functions are what trains. Inputs are raw (not normalized), and results are averaged over everything they average
+over. No function communicates between ranks; all are differentiable in every floating argument. float16 and bfloat16
+arguments are computed in float32, also under autocast; float32 and float64 keep their dtype.
+
+Shape letters: N images, D backbone channels, L = HW positions, d channels of the global embedding and number of maps,
+h channel groups, K = d/h aligned embeddings per image, c channels of each, Q queue length, l groups of images, M
+projectors, W ranks. In MSBReg's functions K is the number of views of an image.
+"""
+
+from .contrastive import (
+    barlow_twins,
+    batch_similarities,
+    info_nce,
+    info_nce_and_accuracy,
+    nce,
+    ranked_first,
+    standardize,
+)
+from .lewel import aligned_info_nce, aligned_pooling, alignment_maps, cosine_mse
+from .measures import alignment, covariance_spectrum, group_entropy, rank_me, uniformity
+from .mpcl import (
+    orthogonalize,
+    projector_cosines,
+    projector_regularization,
+    projector_terms,
+    training_balance,
+)
+from .msbreg import brownian_loss, centroid_loss, multi_crop_loss, singular_value_loss
+from .smog import MovedGroups, assign_groups, group_contrast, group_sums, update_groups
+
+__all__ = [
+    'MovedGroups',
+    'aligned_info_nce',
+    'aligned_pooling',
+    'alignment',
+    'alignment_maps',
+    'assign_groups',
+    'barlow_twins',
+    'batch_similarities',
+    'brownian_loss',
+    'centroid_loss',
+    'cosine_mse',
+    'covariance_spectrum',
+    'group_contrast',
+    'group_entropy',
+    'group_sums',
+    'info_nce',
+    'info_nce_and_accuracy',
+    'multi_crop_loss',
+    'nce',
+    'orthogonalize',
+    'projector_cosines',
+    'projector_regularization',
+    'projector_terms',
+    'rank_me',
+    'ranked_first',
+    'singular_value_loss',
+    'standardize',
+    'training_balance',
+    'uniformity',
+    'update_groups',
+]

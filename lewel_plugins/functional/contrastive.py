@@ -1,0 +1,192 @@
+"""Contrastive tasks, one or M at a time: InfoNCE with a queue or a batch, its accuracy, and Barlow Twins."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._checks import check_same_shape, check_temperature
+from ._fused import QueueInfoNCE
+from ._precision import full_precision
+
+Similarities = tuple[Tensor, Tensor]
+
+
+@full_precision
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False) -> Tensor:
+    """InfoNCE with a queue of negatives. LEWEL, Eq. 4; MPCL, Eq. 1; He et al. 2020 (MoCo), Eq. 1.
+
+    −log( e^{cos(q,k)/τ} / (e^{cos(q,k)/τ} + Σ_j e^{cos(q, queue_j)/τ}) ), mean over the batch. The queue is read once,
+    in blocks; no (N, Q) similarities are kept, and the queue may change before the backward pass.
+
+    Args:
+        q: Queries, (N, d), or (M, N, d) of M projectors.
+        k: Their positive keys, (N, d) or (M, N, d).
+        queue: Negative keys as columns, (d, Q) or (M, d, Q).
+        tau: Temperature τ.
+        unit_queue: Whether the columns of the queue are unit vectors already. Normalizing a long queue at every step
+            would take longer than the comparison.
+
+    Returns:
+        Loss, (), or (M,).
+
+    Raises:
+        ValueError: The shapes do not fit, or τ is not positive.
+
+    Example:
+        >>> q, k, queue = torch.randn(32, 128), torch.randn(32, 128), torch.randn(128, 65536)
+        >>> loss = info_nce(q, k, queue, tau=0.2)
+    """
+    return info_nce_and_accuracy(q, k, queue, tau, unit_queue)[0]
+
+
+@full_precision
+def info_nce_and_accuracy(
+    q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False
+) -> tuple[Tensor, Tensor]:
+    """:func:`info_nce` and the accuracy of its task, from one pass over the queue. MPCL, Eq. 1 and acc of Eq. 3.
+
+    Args:
+        q: Queries, (…, N, d).
+        k: Their positive keys, (…, N, d).
+        queue: Negative keys as columns, (…, d, Q).
+        tau: Temperature τ.
+        unit_queue: Whether the columns of the queue are unit vectors already.
+
+    Returns:
+        Loss, and share of the queries whose positive is more similar than every negative (see :func:`ranked_first`),
+        (…) each.
+    """
+    check_same_shape('q', q, 'k', k)
+    check_temperature(tau)
+    if queue.shape[:-1] != (*q.shape[:-2], q.shape[-1]):
+        raise ValueError(f'queue must be (…, d, Q) with d = {q.shape[-1]}, got {tuple(queue.shape)}')
+    if not unit_queue:
+        queue = F.normalize(queue, dim=-2)
+    return QueueInfoNCE.apply(F.normalize(q, dim=-1), F.normalize(k, dim=-1), queue, tau)
+
+
+@full_precision
+def batch_similarities(q: Tensor, keys: Tensor, tau: float, first: int = 0) -> Similarities:
+    """Cosines over τ of queries with the keys of a batch. Chen et al. 2021 (MoCo v3), Algorithm 1; MPCL, s of Eq. 1.
+
+    The positive of q[n] is keys[first + n]; all other keys are its negatives.
+
+    Args:
+        q: Queries, (…, N, d).
+        keys: Keys of the batch over all ranks, (…, WN, d), in rank order.
+        tau: Temperature τ.
+        first: Row of this rank's first key: rank · N.
+
+    Returns:
+        Similarities with the positives, (…, N), and with the negatives, (…, N, WN), −∞ at the positive.
+
+    Raises:
+        ValueError: The shapes do not fit, or the batch is one image, which has no negative.
+    """
+    check_temperature(tau)
+    N, total = q.shape[-2], keys.shape[-2]
+    if (*q.shape[:-2], q.shape[-1]) != (*keys.shape[:-2], keys.shape[-1]) or not 0 <= first <= total - N:
+        raise ValueError(f'q is {tuple(q.shape)} with its keys from row {first} on, but keys is {tuple(keys.shape)}')
+    if total < 2:
+        raise ValueError(f'the negatives are other images of the batch: it must hold at least 2, got {total}')
+    logits = F.normalize(q, dim=-1) @ F.normalize(keys, dim=-1).mT / tau
+    positive = logits.diagonal(first, -2, -1)
+    columns = torch.arange(total, device=q.device)
+    own = columns == columns[first : first + N, None]  # (N, WN)
+    return positive, logits.masked_fill(own, float('-inf'))
+
+
+@full_precision
+def nce(positive: Tensor, negatives: Tensor) -> Tensor:
+    """InfoNCE from similarities: −log(e^p / (e^p + Σ_j e^{n_j})), mean over the batch. MPCL, Eq. 1.
+
+    Args:
+        positive: Similarities with the positives, (…, N).
+        negatives: Similarities with the negatives, (…, N, Q).
+
+    Returns:
+        Loss, (…).
+    """
+    # −log(e^p / (e^p + e^n)) = −log σ(p − n): no (N, 1 + Q) concatenation.
+    return -F.logsigmoid(positive - negatives.logsumexp(-1)).mean(-1)
+
+
+@torch.no_grad()
+def ranked_first(positive: Tensor, negatives: Tensor) -> Tensor:
+    """Share of the queries whose positive is more similar than every negative: acc of MPCL, Eq. 3.
+
+    A tie is a miss, so a collapsed projector has accuracy 0. There is no gradient.
+
+    Args:
+        positive: Similarities with the positives, (…, N).
+        negatives: Similarities with the negatives, (…, N, Q).
+
+    Returns:
+        Accuracy in [0, 1], (…).
+    """
+    return (positive > negatives.amax(-1)).to(positive.dtype).mean(-1)
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+@full_precision
+def standardize(
+    x: Tensor, ranks: int = 1, sum_over_ranks: Callable[[Tensor], Tensor] = _identity, eps: float = 1e-5
+) -> Tensor:
+    """Zero mean and unit variance of each channel over the batch. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
+
+    Args:
+        x: Embeddings, (…, N, d).
+        ranks: Number of ranks W, with N rows on each.
+        sum_over_ranks: Differentiable sum of a tensor over the ranks; by default that of one process.
+        eps: Added to the variance (with divisor WN), as batch norm does.
+
+    Returns:
+        Standardized embeddings, (…, N, d).
+    """
+    count = ranks * x.shape[-2]
+    centered = x - sum_over_ranks(x.sum(-2, keepdim=True)) / count
+    variance = sum_over_ranks(centered.square().sum(-2, keepdim=True)) / count  # around the mean: no cancellation
+    return centered * (variance + eps).rsqrt()
+
+
+@full_precision
+def barlow_twins(
+    x: Tensor,
+    y: Tensor,
+    redundancy_weight: float = 0.0051,
+    x_all: Tensor | None = None,
+    y_all: Tensor | None = None,
+    sum_over_ranks: Callable[[Tensor], Tensor] = _identity,
+) -> Tensor:
+    """Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij² with C = xᵀy / N. Zbontar et al. 2021 (Barlow Twins), Eqs. 1 and 2.
+
+    The (d, d) matrix C, with d of some thousands, is never made: ‖xᵀy‖² = ⟨xxᵀ, yyᵀ⟩, and those are (N, N).
+
+    Args:
+        x: Standardized embeddings of one view, (…, N, d).
+        y: Those of the other view, (…, N, d).
+        redundancy_weight: λ.
+        x_all: x of all W ranks, (…, WN, d), in any order, without gradient. None: there is one rank.
+        y_all: y of all ranks, in the same order.
+        sum_over_ranks: Differentiable sum of a tensor over the ranks; the loss is then the same on each.
+
+    Returns:
+        Loss of the batch of all ranks, (…).
+
+    Raises:
+        ValueError: x and y have different shapes.
+    """
+    check_same_shape('x', x, 'y', y)
+    x_all, y_all = (x if x_all is None else x_all).detach(), (y if y_all is None else y_all).detach()
+    count = x_all.shape[-2]
+    diagonal = sum_over_ranks((x * y).sum(-2) / count)  # (…, d)
+    # This rank's rows of both Gram matrices, (…, N, WN).
+    own = ((x @ x_all.mT) * (y @ y_all.mT)).sum((-2, -1)) / count**2
+    # An embedding is in a row and in a column of a Gram matrix, with equal gradients: twice that of the rows.
+    squares = sum_over_ranks(2 * own - own.detach())
+    return (1 - diagonal).square().sum(-1) + redundancy_weight * (squares - diagonal.square().sum(-1))

@@ -1,0 +1,120 @@
+"""Measures of a representation."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._checks import check_same_shape
+from ._precision import full_precision
+
+
+def _check_features(x: Tensor, least: int = 1) -> None:
+    if x.dim() != 2 or len(x) < least:
+        raise ValueError(f'features must be (N, d) with N of at least {least}, got {tuple(x.shape)}')
+
+
+@full_precision
+def alignment(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared distance of positive pairs on the unit sphere. Wang and Isola 2020, Sec. 4.1, α = 2.
+
+    Args:
+        x: Features of one view, (N, d).
+        y: Features of the other view of the same images, (N, d).
+
+    Returns:
+        A scalar in [0, 4]; lower means better aligned.
+
+    Raises:
+        ValueError: x or y is not (N, d), or they differ in shape.
+    """
+    _check_features(x)
+    check_same_shape('x', x, 'y', y)
+    return (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean()
+
+
+@full_precision
+def uniformity(x: Tensor, t: float = 2) -> Tensor:
+    """Log of the mean Gaussian potential over pairs on the unit sphere. Wang and Isola 2020, Sec. 4.1.
+
+    log mean_{i<j} e^{−t‖x_i − x_j‖²}. Time and memory grow with N².
+
+    Args:
+        x: Features, (N, d), N ≥ 2.
+        t: Width of the potential.
+
+    Returns:
+        A scalar in [−4t, 0]; lower means more uniform.
+
+    Raises:
+        ValueError: x is not (N, d), or there is no pair.
+    """
+    _check_features(x, least=2)
+    x = F.normalize(x, dim=1)
+    # ‖x_i − x_j‖² = 2 − 2⟨x_i, x_j⟩. Not by pdist, whose backward pass takes N²d numbers on a GPU.
+    exponents = (2 * t * (x @ x.mT - 1)).masked_fill(
+        torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu(), -math.inf
+    )
+    return exponents.flatten().logsumexp(0) - math.log(len(x) * (len(x) - 1) / 2)
+
+
+@full_precision
+def rank_me(x: Tensor) -> Tensor:
+    """RankMe, the effective rank of a feature matrix. Garrido et al. 2023, Eq. 1.
+
+    exp(−Σ p log p) with p = σ/‖σ‖₁ + 1e-7 and σ the singular values of x (neither centered nor normalized).
+
+    Args:
+        x: Features, (N, d).
+
+    Returns:
+        A scalar in [1, min(N, d)], up to the 1e-7.
+
+    Raises:
+        ValueError: x is not (N, d).
+    """
+    _check_features(x)
+    sigma = torch.linalg.svdvals(x)  # (min(N, d),)
+    p = sigma / sigma.sum().clamp_min(torch.finfo(x.dtype).tiny) + 1e-7
+    return (-p * p.log()).sum().exp()
+
+
+@full_precision
+def covariance_spectrum(x: Tensor) -> Tensor:
+    """Singular values of the covariance of unit features, times d. MSBReg, Eq. 7's σ, on the unit sphere.
+
+    Features spread evenly over the sphere have 1 everywhere; a collapse of dimensions shows as zeros at the end.
+
+    Args:
+        x: Features, (N, d), N ≥ 2.
+
+    Returns:
+        (d,) in descending order; with fewer than d + 1 images, the last ones are 0.
+
+    Raises:
+        ValueError: x is not (N, d), or there are fewer than 2 images.
+    """
+    _check_features(x, least=2)
+    N, d = x.shape
+    x = F.normalize(x, dim=1)
+    sigma = torch.linalg.svdvals(x - x.mean(0)).square() * (d / (N - 1))  # (min(N, d),)
+    return F.pad(sigma, (0, d - len(sigma)))
+
+
+def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor:
+    """Entropy of the classes within each group. SMoG, Sec. 4.4, "Grouping quality".
+
+    Args:
+        assignment: Group of each image, (N,) int64 in [0, l).
+        labels: Class of each image, (N,) int64, from 0.
+        num_groups: Number of groups l.
+
+    Returns:
+        −Σ_i p_i log p_i of each group, in nats, (l,) float64; NaN where a group is empty.
+    """
+    num_classes = int(labels.max()) + 1
+    counts = torch.bincount(assignment * num_classes + labels, minlength=num_groups * num_classes)
+    shares = counts.view(num_groups, num_classes).double()
+    shares = shares / shares.sum(1, keepdim=True)  # 0 / 0 in empty groups
+    return torch.special.entr(shares).sum(1)

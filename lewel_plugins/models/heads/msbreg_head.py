@@ -1,0 +1,60 @@
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from lewel_plugins.functional import centroid_loss
+from lewel_plugins.registry import MODELS
+
+from ..losses import BrownianLoss, SingularValueLoss
+from ..necks.mlp import MLP
+
+
+@MODELS.register_module()
+class MSBRegHead(BaseModule):
+    """Prediction of a centroid, and two regularizers of the predictions. MSBReg, Eqs. 2 to 7.
+
+    Args:
+        in_channels: Channels d of an embedding, by default those of the neck.
+        hid_channels: Hidden channels of the predictor.
+        lambda_s: Weight of the singular value loss (Eq. 2); 0 leaves it out.
+        lambda_b: Weight of the Brownian loss (Eq. 2); 0 leaves it out.
+        exclude_self: Whether a view's centroid leaves out its own target, see ``functional.centroid_loss``. With two
+            views and λ_s = λ_b = 0 that is half of BYOL's loss.
+        normalize: Whether the singular value loss takes unit vectors.
+        norm: ``BN`` or ``LN``, by default the neck's.
+        standardize: Weight standardization, by default the neck's.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hid_channels: int = 2048,
+        lambda_s: float = 4e-3,
+        lambda_b: float = 0.5,
+        exclude_self: bool = False,
+        normalize: bool = False,
+        norm: str = 'BN',
+        standardize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.predictor = MLP(in_channels, hid_channels, in_channels, norm, standardize)
+        self.exclude_self = exclude_self
+        self.singular_value_loss = SingularValueLoss(lambda_s, normalize)
+        self.brownian_loss = BrownianLoss(lambda_b)
+
+    def loss(self, z: list[Tensor], z_t: Tensor) -> dict[str, Tensor]:
+        """Draw the predictions of all views to the centroid of the teacher's embeddings, and regularize them.
+
+        Args:
+            z: Online embeddings of the K views, (N, d) each.
+            z_t: Teacher's embeddings of the views, (K, N, d), without gradient.
+
+        Returns:
+            ``loss_centroid`` L_c, ``loss_singular`` λ_s L_s, ``loss_brownian`` λ_b L_b; mmengine minimizes their sum.
+        """
+        p = torch.stack([self.predictor(view) for view in z])  # (K, N, d); batch norm has its statistics per view
+        losses = dict(loss_centroid=centroid_loss(p, z_t, self.exclude_self))
+        for regularizer in (self.singular_value_loss, self.brownian_loss):
+            if regularizer.weight:
+                losses[f'loss_{regularizer.name}'] = regularizer(p)
+        return losses

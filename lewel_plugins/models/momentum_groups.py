@@ -1,0 +1,161 @@
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lewel_plugins import dist
+from lewel_plugins import functional as LF
+
+from .kmeans import Clustering, draw_rows, spherical_kmeans
+
+UPDATES = ('momentum', 'random', 'latest', 'average')
+
+
+class MomentumGroups(nn.Module):
+    """SMoG's groups of images: l unit features that follow the images assigned to them. SMoG, Secs. 3.2 and 3.3.
+
+    They are the same on every rank, and start as random unit vectors of a fixed generator: mmengine's DDP does not
+    broadcast buffers, so ranks could not agree otherwise. ``SMoGResetHook`` starts and resets them by K-means.
+
+    Args:
+        channels: Channels d of a group.
+        num_groups: Number of groups l.
+        beta: Momentum β at the start.
+        end_beta: β at the end, reached linearly; None keeps it constant (Table 7a).
+        update: How a group follows the features assigned to it (Table 7d). ``momentum``: Eq. 4. ``latest``: it becomes
+            their mean. ``average``: their mean has weight 1/n, where n is the number of features in the group's K-means
+            cluster and of those assigned since, including these. ``random``: random features of the batch become the
+            groups; if there are fewer than l, which the paper leaves open, they replace as many groups at random.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    rows: Tensor
+    beta: Tensor
+    steps: Tensor
+    members: Tensor
+    recent: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        num_groups: int = 3000,
+        beta: float = 1.0,
+        end_beta: float | None = 0.99,
+        update: str = 'momentum',
+    ) -> None:
+        super().__init__()
+        for name, value, valid, accepted in (
+            ('num_groups', num_groups, num_groups >= 2, 'at least 2'),
+            ('beta', beta, 0 <= beta <= 1, 'in [0, 1]'),
+            ('end_beta', end_beta, end_beta is None or 0 <= end_beta <= 1, 'in [0, 1] or None'),
+            ('update', update, update in UPDATES, f'one of {UPDATES}'),
+        ):
+            if not valid:
+                raise ValueError(f'SMoG {name} must be {accepted}, got {value!r}')
+        self.num_groups, self.update = num_groups, update
+        self.start_beta, self.end_beta = beta, beta if end_beta is None else end_beta
+        start = torch.randn(num_groups, channels, generator=torch.Generator().manual_seed(0))
+        self.register_buffer('rows', F.normalize(start, dim=1))  # G, (l, d)
+        self.register_buffer('beta', torch.tensor(beta))  # a tensor, so that a checkpoint has it
+        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        self.register_buffer('members', torch.zeros(num_groups, dtype=torch.long))  # n of `average`
+        self.register_buffer('recent', torch.zeros(num_groups, dtype=torch.long))  # since `pop_share_used`
+        self._steps: int | None = None  # `steps` on the host
+
+    def start_gather(self, z: Tensor) -> Callable[[], Tensor]:
+        """Start to gather the features z (N, d) of all ranks; the result is called for them, (WN, d).
+
+        They are in the dtype of the groups and in the order of one process.
+        """
+        gathered = dist.start_gather(z.to(self.rows.dtype))
+        return lambda: dist.in_batch_order(gathered())
+
+    def assign(self, z: Tensor) -> Tensor:
+        """Closest group of each feature z (N, d), (N,) int64. SMoG, Eq. 4."""
+        return LF.assign_groups(z, self.rows, unit_groups=True)
+
+    def move(self, z: Tensor, assignment: Tensor) -> LF.MovedGroups:
+        """Move the groups by a step's features of all ranks. SMoG, Eq. 4.
+
+        Args:
+            z: Features of all ranks, (WN, d), in the order of one process.
+            assignment: Groups of this rank's features, (N,).
+
+        Returns:
+            The groups that have moved, differentiable in z.
+        """
+        step = self._next_step()
+        assignment = dist.in_batch_order(dist.all_gather(assignment))
+        ones = torch.ones_like(assignment)
+        self.members.index_add_(0, assignment, ones)
+        self.recent.index_add_(0, assignment, ones)
+        if self.update == 'random':
+            moved = self._random_groups(z, step)
+        else:
+            moved = LF.update_groups(self.rows, z, assignment, self._momentum(), moved_only=True)
+        self.rows.index_copy_(0, moved.places, moved.rows.detach())
+        return moved
+
+    def _momentum(self) -> float | Tensor:
+        """β of Eq. 4: one number, or one per group, (l, 1)."""
+        if self.update == 'average':
+            return (1 - 1 / self.members.to(self.rows.dtype))[:, None]
+        return 0.0 if self.update == 'latest' else self.beta
+
+    def _random_groups(self, z: Tensor, step: int) -> LF.MovedGroups:
+        """Random features in the places of groups, as many as there are of both."""
+        generator = torch.Generator(z.device).manual_seed(step)
+        count = min(self.num_groups, len(z))
+        features = torch.randperm(len(z), generator=generator, device=z.device)[:count]
+        places = torch.randperm(self.num_groups, generator=generator, device=z.device)[:count]
+        return LF.MovedGroups(places, F.normalize(z, dim=1)[features], z.new_ones(count))
+
+    def set_progress(self, progress: float) -> None:
+        """Set β for the next step, after a share ``progress`` ∈ [0, 1] of training."""
+        self.beta.fill_(self.start_beta + (self.end_beta - self.start_beta) * progress)
+
+    def cluster(
+        self, features: Tensor, positions: Tensor, seed: int, report: Callable[[str], None] | None = None
+    ) -> Clustering:
+        """Reset the groups by K-means on features of all ranks. SMoG, Sec. 3.2.
+
+        Args:
+            features: This rank's unit features, (n, d).
+            positions: Their positions among those of all ranks, (n,).
+            seed: Seed of the features that K-means starts from, the same on every rank.
+            report: Called with lines of progress.
+
+        Raises:
+            ValueError: There are fewer features than groups.
+        """
+        start = draw_rows(features, positions, self.num_groups, seed)
+        result = spherical_kmeans(features, start, seed=seed, report=report)
+        self.rows.copy_(result.centroids)
+        self.members.copy_(result.sizes)
+        return result
+
+    def pop_share_used(self) -> float:
+        """Share of the groups to which an online feature was assigned since the last call, in [0, 1]."""
+        share = float((self.recent > 0).float().mean())
+        self.recent.zero_()
+        return share
+
+    @torch.compiler.disable  # it would be compiled anew for every number
+    def count_steps(self) -> int:
+        """Number of moves so far, without waiting for the device."""
+        if self._steps is None:
+            self._steps = int(self.steps)
+        return self._steps
+
+    @torch.compiler.disable
+    def _next_step(self) -> int:
+        self._steps = self.count_steps() + 1
+        self.steps += 1
+        return self._steps
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._steps = None
