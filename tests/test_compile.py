@@ -80,7 +80,7 @@ def compiled_collectives(rank: int) -> dict[str, list]:
         shuffle=shuffled,
         average=averaged,
     )
-    found: dict[str, list] = {}
+    actual: dict[str, list] = {}
     for name, collective in collectives.items():
         function = lambda x, collective=collective: (3 * collective(2 * x)).pow(3).sum()  # noqa: E731
         for step in (function, torch.compile(function, **BACKEND)):
@@ -88,12 +88,12 @@ def compiled_collectives(rank: int) -> dict[str, list]:
             x = torch.randn(4, 3, requires_grad=True)
             value = step(x)
             value.backward()
-            found.setdefault(name, []).append([value.detach(), x.grad])
-    return found
+            actual.setdefault(name, []).append([value.detach(), x.grad])
+    return actual
 
 
 def test_collectives_keep_their_gradient(tmp_path):
-    for found in on_ranks(2, tmp_path, compiled_collectives):
-        for name, (plain, compiled) in found.items():
+    for actual in on_ranks(2, tmp_path, compiled_collectives):
+        for name, (plain, compiled) in actual.items():
             assert plain[1].abs().min() > 0, name
             torch.testing.assert_close(compiled, plain, rtol=1e-6, atol=0, msg=name)

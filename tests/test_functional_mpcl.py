@@ -53,12 +53,12 @@ def ours(case: tuple):
 
 def differences(case: tuple) -> dict[str, float]:
     name, inputs, keywords = case
-    found = naive.value_and_gradients(ours(case), inputs)
+    actual = naive.value_and_gradients(ours(case), inputs)
     expected = naive.value_and_gradients(bind(getattr(naive_mpcl, name), keywords), inputs)
-    assert all(a.shape == b.shape for a, b in zip(found, expected))
+    assert all(a.shape == b.shape for a, b in zip(actual, expected))
     return dict(
-        value=naive.largest_difference(found[:1], expected[:1]),
-        gradient=naive.largest_difference(found[1:], expected[1:]),
+        value=naive.largest_difference(actual[:1], expected[:1]),
+        gradient=naive.largest_difference(actual[1:], expected[1:]),
     )
 
 

@@ -62,7 +62,7 @@ def _refuse_second_derivative(name: str) -> None:
 
 def _blocks(positive: Tensor, queue: Tensor) -> tuple[Tensor, ...]:
     numbers = _BLOCK if queue.device.type == 'cpu' else _BLOCK_DEVICE
-    columns = max(positive.numel(), queue[..., 0].numel())  # of similarities, and of keys
+    columns = max(positive.numel(), queue[..., 0].numel())  # columns of similarities, and of keys
     return queue.split(max(numbers // columns, 1), -1)
 
 

@@ -24,7 +24,7 @@ def projector_cosines(z: Tensor) -> Tensor:
 
 @full_precision
 def projector_regularization(z: Tensor, squared: bool = False) -> Tensor:
-    """Projector contrastive regularisation (PCR), averaged over the projectors. MPCL, Eq. 2.
+    """Projector contrastive regularization (PCR), averaged over the projectors. MPCL, Eq. 2.
 
     (1/M) Σ_m 1/(M − 1) Σ_{l≠m} cos(z^m_b, z^l_b), mean over the batch. Gradients flow to both. 0 for M = 1.
 

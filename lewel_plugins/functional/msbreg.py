@@ -76,8 +76,8 @@ def singular_value_loss(
     # derivative by the mean is zero, so the mean needs no gradient.
     first = add(torch.cat([p.detach().sum(1).flatten(), p.new_full((1,), N)]))
     n, mean = first[-1], first[:-1].view(K, 1, d) / first[-1]
-    centred = p - mean
-    S = add(centred.transpose(1, 2) @ centred) / (n - 1)  # (K, d, d), Eq. 5
+    centered = p - mean
+    S = add(centered.transpose(1, 2) @ centered) / (n - 1)  # (K, d, d), Eq. 5
     return (S - torch.eye(d, dtype=S.dtype, device=S.device)).square().sum() / K  # Eq. 6
 
 

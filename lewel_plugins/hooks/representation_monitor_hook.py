@@ -15,7 +15,7 @@ _MAX_SAMPLES = 2048
 
 
 class CollapseError(RuntimeError):
-    """The representation has collapsed and the configuration asks to stop."""
+    """The representation has collapsed, and ``RepresentationMonitorHook.stop`` is set."""
 
 
 def scaled_std(x: Tensor) -> Tensor:
@@ -33,11 +33,11 @@ def scaled_std(x: Tensor) -> Tensor:
 
 @HOOKS.register_module()
 class RepresentationMonitorHook(Hook):
-    """Log how the embeddings are spread while they train, and notice a collapse.
+    """Log the spread of the embeddings in training, and detect a collapse.
 
-    Every ``interval`` iterations it reads what the online ``model.neck`` puts out (the first output, (N, d), of at
-    most two views and of all ranks, at most 2048 images; of M projectors, (M, N, d), their unit embeddings side by
-    side, (N, Md)) and logs, as ``train/…`` through the message hub:
+    Every ``interval`` iterations it reads the output of the online ``model.neck`` and logs, as ``train/…`` through the
+    message hub, the measures below. They are of the first output, (N, d), for at most two views and 2048 images of all
+    ranks; for M projectors, (M, N, d), of their unit embeddings side by side, (N, Md).
 
     - ``std``: of the unit embeddings times sqrt(d), 1 = spread evenly, 0 = collapsed; mean over the views;
     - ``rank_me``: effective rank in [1, min(N, d)], mean over the views;
@@ -47,11 +47,11 @@ class RepresentationMonitorHook(Hook):
     - ``alignment``: mean squared distance between the first two views, if there are two;
     - ``teacher_momentum``: 1 − α, if the model has a ``teacher``.
 
-    It changes nothing in training. ``std`` and ``rank_me`` are held against the bounds, and so are the backbone's,
-    where a ``RepresentationMetric`` validates them. Below a bound for ``patience`` checks in a row it warns, or
-    stops training before anything more is saved.
+    It changes nothing in training. ``std`` and ``rank_me`` are compared with the bounds, and so are those of the
+    backbone where a ``RepresentationMetric`` validates them. After ``patience`` checks in a row below a bound it warns,
+    or stops training before anything more is saved.
 
-    The bounds are far from both sides. From random initialisation, the lowest of BYOL, MoCo v2, LEWEL_B and LEWEL_M
+    The bounds are far from both sides. From random initialization, the lowest of BYOL, MoCo v2, LEWEL_B and LEWEL_M
     (ResNet-10, -18, -50, BN in the head or not) is std 0.11 and rank 4.8, at MoCo v2's first iterations. LEWEL_B
     without predictor and teacher, which has nothing against a collapse, falls below std 0.03 and rank 2 within 30
     iterations, and to 0.012 and 1.5 within 125.
@@ -60,7 +60,7 @@ class RepresentationMonitorHook(Hook):
         interval: Iterations between checks.
         min_std: Bound of ``std``.
         min_rank: Bound of ``rank_me``, which the size of the batch bounds from above.
-        patience: Checks in a row below a bound that make a collapse.
+        patience: Number of checks in a row below a bound that count as a collapse.
         stop: Raise :class:`CollapseError` instead of warning.
 
     Raises:
@@ -113,7 +113,7 @@ class RepresentationMonitorHook(Hook):
         self._listening = self.every_n_train_iters(runner, self.interval)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Measure and log what the neck put out."""
+        """Measure and log the output of the neck."""
         if not self._listening:
             return
         self._listening = False
@@ -135,7 +135,7 @@ class RepresentationMonitorHook(Hook):
         self._judge(runner, 'train', f'the embeddings at iteration {runner.iter + 1}', measures)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Hold the validated measures of the backbone against the bounds."""
+        """Compare the validated measures of the backbone with the bounds."""
         names = {name: f'representation/{name}' for name in self.bounds}
         if metrics and all(name in metrics for name in names.values()):
             measures = {name: metrics[full] for name, full in names.items()}
@@ -151,7 +151,7 @@ class RepresentationMonitorHook(Hook):
 
     @torch.no_grad()
     def _measure(self, views: list[Tensor]) -> dict[str, float] | None:
-        # Multi-crop calls the neck more often; the first two views tell enough.
+        # Multi-crop calls the neck more often; two views suffice.
         gathered = [dist.all_gather(z.float()) for z in views[:2]]
         step = -(-len(gathered[0]) // _MAX_SAMPLES)
         z = [view[::step] for view in gathered]
@@ -166,7 +166,7 @@ class RepresentationMonitorHook(Hook):
             measures.update(spectrum_at_quartiles(torch.stack([LF.covariance_spectrum(view) for view in z]).mean(0)))
         if len(z) > 1 and z[0].shape == z[1].shape:
             measures['alignment'] = LF.alignment(z[0], z[1])
-        values = torch.stack([value.float() for value in measures.values()]).tolist()  # one synchronisation
+        values = torch.stack([value.float() for value in measures.values()]).tolist()  # waits for the device once
         return dict(zip(measures, values))
 
     def _judge(self, runner, stage: str, what: str, measures: dict[str, float]) -> None:

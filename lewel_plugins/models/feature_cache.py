@@ -10,11 +10,11 @@ DTYPES = dict(bfloat16=torch.bfloat16, float32=torch.float32)
 class FeatureCache(nn.Module):
     """The unit features of the past iterations, for K-means; each rank keeps its own.
 
-    It holds nothing until :meth:`start`. Room for all iterations is made at the first batch, and again only for a
-    larger one. With every row goes its position among the rows of all ranks, in the order in which one process would
-    have seen them (samplers deal images out in turn): what is drawn from them does not depend on the number of ranks.
+    It holds nothing until :meth:`start`. The first batch allocates memory for all iterations; only a larger batch
+    allocates again. Each row has its position among the rows of all ranks, in the order in which one process would
+    have seen them (samplers deal out images in turn), so that draws from them do not depend on the number of ranks.
 
-    The rows are no part of the ``state_dict``, which is rank 0's: see :meth:`rank_state`.
+    The rows are not in the ``state_dict``, of which only that of rank 0 is saved: see :meth:`rank_state`.
 
     Args:
         channels: Channels d of a feature.
@@ -36,7 +36,7 @@ class FeatureCache(nn.Module):
         self.register_buffer('positions', torch.empty(0, dtype=torch.long), persistent=False)
 
     def start(self, iterations: int) -> None:
-        """Keep features from now on, of this many iterations between two :meth:`clear`."""
+        """Keep features from now on, of ``iterations`` iterations between two calls of :meth:`clear`."""
         self.iterations = iterations
 
     def clear(self) -> None:
@@ -49,7 +49,7 @@ class FeatureCache(nn.Module):
         """Keep the features of an iteration.
 
         Args:
-            z: This rank's features, (N, d); need not be normalised. N is the same on every rank.
+            z: This rank's features, (N, d); need not be normalized. N is the same on every rank.
         """
         if not self.iterations:
             return
@@ -68,12 +68,12 @@ class FeatureCache(nn.Module):
         return self.rows[: self.filled], self.positions[: self.filled]
 
     def rank_state(self) -> dict[str, Tensor]:
-        """What this rank has and others have not: rows and positions."""
+        """Return what only this rank has: rows and positions."""
         rows, positions = self.features()
         return dict(rows=rows, positions=positions)
 
     def load_rank_state(self, states: list[dict[str, Tensor]]) -> None:
-        """Take this rank's part of what all ranks saved; another number of ranks shares it out anew.
+        """Load this rank's part of what all ranks saved; on another number of ranks it is divided anew.
 
         Args:
             states: :meth:`rank_state` of every rank, in rank order.

@@ -10,13 +10,13 @@ from lewel_plugins import dist
 class KeyQueue(nn.Module):
     """First-in-first-out queue of unit keys, the same on every rank. He et al. 2020 (MoCo), Sec. 3.2.
 
-    Keys and position are buffers, so that they are in the checkpoint. The queue starts from random unit vectors
-    of a fixed generator: mmengine's DDP does not broadcast buffers, so ranks could not agree otherwise.
+    Keys and position are buffers, so that they are in the checkpoint. The queue starts from random unit vectors of a
+    fixed generator, because mmengine's DDP does not broadcast buffers and ranks would differ otherwise.
 
     Args:
         channels: Channels d of a key.
         length: Number of keys Q.
-        num_queues: M for a queue for each of M projectors; None for a single one.
+        num_queues: M for one queue per projector; None for a single one.
     """
 
     keys: Tensor
@@ -36,7 +36,7 @@ class KeyQueue(nn.Module):
         """Replace the oldest keys by those of all ranks.
 
         Args:
-            k: New keys of this rank, (N, d), or (M, N, d) for M queues; need not be normalised. WN may be any number
+            k: New keys of this rank, (N, d), or (M, N, d) for M queues; need not be normalized. WN may be any number
                 up to Q.
 
         Raises:
@@ -45,7 +45,7 @@ class KeyQueue(nn.Module):
         self.start_enqueue(k)()
 
     def start_enqueue(self, k: Tensor) -> Callable[[], None]:
-        """:meth:`enqueue`, of which only the ranks' exchange is started; the queue changes when it is waited for."""
+        """Start the exchange of :meth:`enqueue`; the queue changes when the returned function is called."""
         *queues, channels, length = self.keys.shape
         if (*k.shape[:-2], k.shape[-1]) != (*queues, channels):
             many = f'{queues[0]} queues hold' if queues else 'the queue holds'

@@ -12,12 +12,12 @@ from torch import Tensor
 from lewel_plugins import dist
 from lewel_plugins.functional import group_sums
 
-_SIMILARITIES = 1 << 25  # that exist at once: 128 MiB of float32
+_SIMILARITIES = 1 << 25  # in memory at once: 128 MiB of float32
 _PROGRESS_SECONDS = 10
 
 
 class Clustering(NamedTuple):
-    """What K-means found, the same on every rank.
+    """Result of K-means, the same on every rank.
 
     Args:
         centroids: Unit rows, (l, d).
@@ -33,7 +33,7 @@ class Clustering(NamedTuple):
 
 
 def draw_rows(x: Tensor, positions: Tensor, count: int, seed: int) -> Tensor:
-    """Different rows of all ranks, drawn at random; the same on every rank, however the rows are shared out.
+    """Draw distinct rows of all ranks at random; the same on every rank, for any distribution of the rows.
 
     Args:
         x: This rank's rows, (n, d).
@@ -50,9 +50,9 @@ def draw_rows(x: Tensor, positions: Tensor, count: int, seed: int) -> Tensor:
     total = int(dist.all_reduce_sum(torch.tensor([len(x)], device=x.device)))
     if count > total:
         raise ValueError(f'{count} clusters need at least as many features, got {total}')
-    drawn = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
+    chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
     place = torch.full((total,), -1)
-    place[drawn] = torch.arange(count)
+    place[chosen] = torch.arange(count)
     place = place.to(x.device)[positions]
     own = place >= 0
     wide = torch.promote_types(x.dtype, torch.float32)  # gloo cannot sum bfloat16
@@ -71,17 +71,17 @@ def spherical_kmeans(
 ) -> Clustering:
     """Lloyd's K-means on the unit sphere. Dhillon and Modha 2001, Sec. 3.
 
-    A row belongs to the centroid of highest cosine, a centroid is the normalised mean of its rows. Every rank keeps
-    its rows, and only the centroids' sums travel. A cluster that is left empty takes half of the largest: both get
-    its centroid, moved apart.
+    A row belongs to the centroid of highest cosine, a centroid is the normalized mean of its rows. Every rank keeps
+    its rows; only sums per centroid travel. An empty cluster gets half of the largest: both start from its centroid,
+    moved apart.
 
     Args:
-        x: This rank's rows, (n, d), of any length and floating type; taken as unit vectors. The n may differ.
-        centroids: Where to start from, (l, d), float32 or wider, the same on every rank.
-        iterations: Most moves of the centroids.
+        x: This rank's rows, (n, d), of any length and floating dtype; normalized here. n may differ between ranks.
+        centroids: Initial centroids, (l, d), float32 or wider, the same on every rank.
+        iterations: Maximum number of moves of the centroids.
         tolerance: Stop when a move lowers the inertia by a smaller share.
         seed: Seed of the directions in which shared clusters are split.
-        report: Takes a line of progress at most every 10 seconds.
+        report: Called with a line of progress at most every 10 seconds.
 
     Returns:
         The clustering; sizes and inertia are those of the centroids returned.
@@ -91,7 +91,7 @@ def spherical_kmeans(
     centroids = F.normalize(centroids, dim=1)
     generator = torch.Generator().manual_seed(seed)
     previous: float | None = None
-    said = time.monotonic()
+    reported = time.monotonic()
     for done in range(iterations + 1):
         sums, sizes, inertia = _assign(x, centroids)
         empty = int((sizes == 0).sum())
@@ -102,8 +102,8 @@ def spherical_kmeans(
         if empty:
             _split_largest(centroids, sizes, max(inertia, 0.0) ** 0.5 / 2, generator)
         previous = inertia
-        if report and time.monotonic() - said > _PROGRESS_SECONDS:
-            said = time.monotonic()
+        if report and time.monotonic() - reported > _PROGRESS_SECONDS:
+            reported = time.monotonic()
             report(f'K-means: move {done + 1} of at most {iterations}, inertia {inertia:.4f}, {empty} empty clusters')
     return Clustering(centroids, sizes, inertia, done)
 

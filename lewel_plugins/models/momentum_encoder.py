@@ -20,9 +20,8 @@ class MomentumEncoder(nn.Module):
         neck: Online neck; copied.
         momentum: 1 − α at the start of training, mmengine's convention: 0.02 is the papers' α = 0.98. In [0, 1].
         end_momentum: 1 − α at the end, reached along a cosine; None keeps ``momentum`` throughout.
-        norm: How BN works in the teacher. ``train``: with the statistics of its own batch, the average is over
-            parameters only. ``eman``: in eval mode, the average is over parameters *and* BN's running statistics
-            (Cai et al. 2021).
+        norm: How BN works in the teacher. ``train``: with the statistics of its own batch; parameters alone are
+            averaged. ``eman``: in eval mode; parameters *and* BN's running statistics are averaged (Cai et al. 2021).
 
     Raises:
         ValueError: A momentum outside [0, 1], or an unknown ``norm``.
@@ -60,8 +59,8 @@ class MomentumEncoder(nn.Module):
     def each_view(self, views: list[Tensor]) -> Tensor:
         """Embeddings (K, N, d) of K views (N, 3, H, W), without gradient, of a neck that returns one tensor.
 
-        One call a view, so that BN has its statistics per view; one for all where it takes none (``eman``) and they
-        have one size.
+        One call per view, so that BN has its statistics per view; a single call if BN takes none (``eman``) and all
+        views have one size.
         """
         if self.norm == 'eman' and len({x.shape for x in views}) == 1:
             return self(torch.cat(views)).unflatten(0, (len(views), -1))
@@ -89,7 +88,7 @@ class MomentumEncoder(nn.Module):
             neck: Online neck.
             progress: Share of training done, in [0, 1], for the schedule of α.
         """
-        if self._pairs is None:  # the lists are walked once, not every step
+        if self._pairs is None:  # list the tensors once, not in every step
             self._pairs = self._averaged(self.module), self._averaged(nn.ModuleList([backbone, neck]))
         self.momentum = self.momentum_at(progress)
         torch._foreach_lerp_(*self._pairs, self.momentum)
@@ -103,7 +102,7 @@ class MomentumEncoder(nn.Module):
             mine.copy_(theirs)
 
     def forget_tensors(self) -> None:
-        """Have the next update look its tensors up again, after modules were replaced (SyncBN conversion)."""
+        """Make the next update list its tensors anew, after modules were replaced (SyncBN conversion)."""
         self._pairs = None
 
     def _averaged(self, module: nn.Module) -> list[Tensor]:

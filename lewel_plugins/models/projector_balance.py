@@ -6,17 +6,17 @@ from lewel_plugins import functional as LF
 
 
 class ProjectorBalance(nn.Module):
-    """What MPCL adds to a contrastive framework: the losses of M projectors become one. MPCL, Eqs. 2 to 4.
+    """Turn the contrastive losses of M projectors into one: PCR and the weights of PTB. MPCL, Eqs. 2 to 4.
 
-    A framework computes a loss and an accuracy a projector and calls this module; its :meth:`accumulators` are
-    averaged over ranks after every optimizer step, and ``MPCLReweightHook`` calls :meth:`rebalance`. Weights and the
-    sums of an unfinished epoch are buffers, so that they are in the checkpoint.
+    A head computes one loss and one accuracy per projector and calls this module. Its :meth:`accumulators` are averaged
+    over ranks after every optimizer step, and ``MPCLReweightHook`` calls :meth:`rebalance`. Weights and the sums of an
+    unfinished epoch are buffers, so that they are in the checkpoint.
 
     Args:
         num_projectors: M.
         pcr_weight: λ, the weight of PCR.
-        squared_pcr: PCR on squared cosines.
-        literal_eq4: Another 1/M before the contrastive losses, see :func:`lewel_plugins.functional.projector_terms`.
+        squared_pcr: Whether PCR is on squared cosines.
+        literal_eq4: Whether to keep the other 1/M of Eq. 4, see :func:`lewel_plugins.functional.projector_terms`.
 
     Raises:
         ValueError: ``pcr_weight`` is negative.
@@ -41,7 +41,7 @@ class ProjectorBalance(nn.Module):
         self.register_buffer('cosines', torch.zeros(M, M))
 
     def forward(self, losses: Tensor, accuracies: Tensor, *z: Tensor) -> dict[str, Tensor]:
-        """The losses of a step, and its share of the epoch's accuracies and cosines.
+        """Compute the losses of a step, and add to the sums of the epoch.
 
         Args:
             losses: Contrastive loss of each projector, (M,).
@@ -49,7 +49,7 @@ class ProjectorBalance(nn.Module):
             z: Embeddings of the online network, (M, N, d), of one view or of several; PCR is their mean.
 
         Returns:
-            ``loss_contrastive`` and ``loss_pcr``; mmengine minimises their sum.
+            ``loss_contrastive`` and ``loss_pcr``; mmengine minimizes their sum.
         """
         self._count(accuracies, [view.detach() for view in z])
         views = [LF.projector_regularization(view, self.squared_pcr) for view in z]
@@ -67,21 +67,21 @@ class ProjectorBalance(nn.Module):
             self.cosines += LF.projector_cosines(view).sum(0) / len(z)
 
     def accumulators(self) -> list[Tensor]:
-        """What each rank adds to by itself; a mean over ranks keeps all ratios."""
+        """Return the sums that each rank adds to on its own; a mean over ranks keeps all ratios."""
         return [self.images, self.correct, self.cosines]
 
     @torch.no_grad()
     def rebalance(self, epsilon: float | None) -> dict[str, list]:
-        """End an epoch: set the weights from its accuracies, and start counting anew.
+        """End an epoch: set the weights from its accuracies, and reset the sums.
 
         Args:
             epsilon: ε of Eq. 3; None leaves the weights equal.
 
         Returns:
-            ``accuracy`` (M), the new ``weight`` (M) and ``cosine`` (M × M), as lists; the only synchronisation.
+            ``accuracy`` (M), the new ``weight`` (M) and ``cosine`` (M × M), as lists: the only wait for the device.
         """
         M = len(self.weights)
-        dist.average_(self.accumulators())  # they differ between ranks while gradients are accumulated
+        dist.average_(self.accumulators())  # they differ between ranks during gradient accumulation
         images = self.images.clamp_min(1)
         accuracy, cosine = self.correct / images, self.cosines / images
         if epsilon is not None:

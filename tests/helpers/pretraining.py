@@ -226,13 +226,13 @@ def journal(work_dir: Path, rank: int) -> dict[int, dict[str, str]]:
 
 def logged(work_dir: Path) -> dict[int, dict[str, float]]:
     """Every logged training loss, by iteration, over all starts of a run."""
-    found: dict[int, dict[str, float]] = {}
+    actual: dict[int, dict[str, float]] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
         for line in file.read_text().splitlines():
             entry = json.loads(line)
             if 'loss' in entry:
-                found[entry['iter' if 'iter' in entry else 'step']] = {k: v for k, v in entry.items() if 'loss' in k}
-    return found
+                actual[entry['iter' if 'iter' in entry else 'step']] = {k: v for k, v in entry.items() if 'loss' in k}
+    return actual
 
 
 def flatten(value: object, path: str = '') -> dict[str, object]:

@@ -107,18 +107,18 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
 
 def assign_groups(z: Tensor, groups: Tensor) -> Tensor:
     """Eq. 4's first line, with the group that is closest."""
-    found = []
+    actual = []
     for feature in z:
         best = 0
         for k in range(len(groups)):
             if cosine(feature, groups[k]) > cosine(feature, groups[best]):
                 best = k
-        found.append(best)
-    return torch.tensor(found)
+        actual.append(best)
+    return torch.tensor(actual)
 
 
 def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Sequence[float]) -> Tensor:
-    """Eq. 4's second line, with the normalisation that it omits. ``beta``: one for all groups, or one each."""
+    """Eq. 4's second line, with the normalization that it omits. ``beta``: one for all groups, or one each."""
     updated = []
     for k in range(len(groups)):
         old = groups[k] / norm(groups[k])
@@ -259,7 +259,7 @@ def covariance_spectrum(x: Tensor) -> Tensor:
 
 
 def batch_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(R, C) normalised over R; also the mean and the biased variance."""
+    """(R, C) normalized over R; also the mean and the biased variance."""
     columns, means, variances = [], [], []
     for c in range(rows.shape[1]):
         mean = sum(rows[:, c], rows.new_zeros(())) / len(rows)
@@ -275,7 +275,7 @@ def gelu(v: Tensor) -> Tensor:
 
 
 def standardized(weight: Tensor) -> Tensor:
-    """Weight standardisation: mean 0 and variance 1/I over an output's I inputs."""
+    """Weight standardization: mean 0 and variance 1/I over an output's I inputs."""
     rows = []
     for row in weight:
         mean = sum(row, row.new_zeros(())) / len(row)
@@ -285,7 +285,7 @@ def standardized(weight: Tensor) -> Tensor:
 
 
 def layer_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(R, C) normalised over C."""
+    """(R, C) normalized over C."""
     return batch_norm(rows.T, rows.new_ones(len(rows)), rows.new_zeros(len(rows)))[0].T * weight + bias
 
 
@@ -382,7 +382,7 @@ def lewel_neck(
     return z, torch.stack([z_aligned[n * per_image : (n + 1) * per_image] for n in range(num_images)])
 
 
-# Optimisation and schedules
+# Optimization and schedules
 
 
 def lars_step(

@@ -155,7 +155,7 @@ def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float
 
 
 def on_resnet(method: str, steps: int) -> dict[str, float]:
-    """:func:`walk_together` on a ResNet-18 for small images, 4 images of 32 px, with mmpretrain's initialisation."""
+    """:func:`walk_together` on a ResNet-18 for small images, 4 images of 32 px, with mmpretrain's initialization."""
     torch.manual_seed(0)
     backbone = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16)
     neck = tiny.neck_config(in_channels=128, hid_channels=64, out_channels=32, coupled=False)

@@ -54,7 +54,7 @@ def test_keys_are_stored_without_a_gradient_and_in_the_queues_type():
     assert not queue.keys.requires_grad
     queue.enqueue(keys(2).bfloat16())
     assert queue.keys.dtype == torch.float32
-    torch.testing.assert_close(queue.keys[:, 2:4].norm(dim=0), torch.ones(2))  # normalised after widening
+    torch.testing.assert_close(queue.keys[:, 2:4].norm(dim=0), torch.ones(2))  # normalized after widening
 
 
 def test_state_dict_round_trip():

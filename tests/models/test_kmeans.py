@@ -15,11 +15,11 @@ from lewel_plugins.models.kmeans import draw_rows, spherical_kmeans
 pytestmark = pytest.mark.core
 
 
-def blobs(count: int, d: int, centres: int, noise: float, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Unit vectors around random centres."""
+def blobs(count: int, d: int, centers: int, noise: float, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Unit vectors around random centers."""
     g = torch.Generator().manual_seed(0)
-    centre = F.normalize(torch.randn(centres, d, generator=g, dtype=torch.float64), dim=1)
-    x = centre[torch.randint(0, centres, (count,), generator=g)]
+    center = F.normalize(torch.randn(centers, d, generator=g, dtype=torch.float64), dim=1)
+    x = center[torch.randint(0, centers, (count,), generator=g)]
     return F.normalize(x + noise * torch.randn(count, d, generator=g, dtype=torch.float64), dim=1).to(dtype)
 
 
@@ -43,13 +43,13 @@ def test_equals_the_naive_loops():
     x = blobs(30, 4, 3, 0.4)
     start = start_of(x, 3)
     for iterations in (0, 1, 3):
-        found = spherical_kmeans(2 * x, 3 * start, iterations, tolerance=0)  # lengths do not count
+        actual = spherical_kmeans(2 * x, 3 * start, iterations, tolerance=0)  # lengths do not count
         expected = naive_kmeans(x, start, iterations)
-        torch.testing.assert_close(found.centroids, expected, rtol=0, atol=1e-10)
+        torch.testing.assert_close(actual.centroids, expected, rtol=0, atol=1e-10)
         nearest = naive.assign_groups(x, expected)
-        assert found.sizes.tolist() == nearest.bincount(minlength=3).tolist()
+        assert actual.sizes.tolist() == nearest.bincount(minlength=3).tolist()
         distance = sum(float(2 - 2 * naive.cosine(row, expected[k])) for row, k in zip(x, nearest)) / 30
-        assert found.inertia == pytest.approx(distance)
+        assert actual.inertia == pytest.approx(distance)
 
 
 def inertias(x: Tensor, assignment: Tensor, clusters: int) -> Tensor:
@@ -57,18 +57,18 @@ def inertias(x: Tensor, assignment: Tensor, clusters: int) -> Tensor:
     sums = torch.zeros(clusters, x.shape[1]).index_add(0, assignment, x)
     means = sums / assignment.bincount(minlength=clusters).clamp_min(1)[:, None]
     return torch.stack(
-        [(x - centre[assignment]).square().sum(1).mean() for centre in (F.normalize(sums, dim=1), means)]
+        [(x - center[assignment]).square().sum(1).mean() for center in (F.normalize(sums, dim=1), means)]
     )
 
 
 def ours_over_scikit_learns(x: Tensor, clusters: int, seed: int) -> Tensor:
     start = start_of(x, clusters, seed)
-    found = spherical_kmeans(x, start)
-    assert found.iterations > 2 and (found.sizes > 0).all()
+    actual = spherical_kmeans(x, start)
+    assert actual.iterations > 2 and (actual.sizes > 0).all()
     theirs = KMeans(clusters, init=start.numpy(), n_init=1).fit(x.numpy())
     reference = inertias(x, torch.from_numpy(theirs.labels_).long(), clusters)
     assert reference[1].item() == pytest.approx(theirs.inertia_ / len(x), rel=1e-3)
-    return inertias(x, (x @ found.centroids.T).argmax(1), clusters) / reference
+    return inertias(x, (x @ actual.centroids.T).argmax(1), clusters) / reference
 
 
 @pytest.mark.parametrize('noise', [0.3, 1.0])
@@ -88,8 +88,8 @@ def test_inertia_on_tight_blobs_is_scikit_learns_on_average():
 def test_inertia_never_rises():
     x = blobs(500, 8, 20, 0.3)
     start = start_of(x, 12)
-    found = [spherical_kmeans(x, start, iterations, tolerance=0) for iterations in range(8)]
-    inertias = [each.inertia for each in found]
+    actual = [spherical_kmeans(x, start, iterations, tolerance=0) for iterations in range(8)]
+    inertias = [each.inertia for each in actual]
     assert all(a >= b - 1e-12 for a, b in zip(inertias, inertias[1:]))
     assert inertias[-1] < 0.8 * inertias[0]
 
@@ -114,32 +114,32 @@ def test_deterministic_for_a_seed():
 def test_empty_clusters_take_from_the_largest(noise):
     """All start at one point: all but one are empty."""
     x = blobs(2000, 16, 1, noise, torch.float32)
-    found = spherical_kmeans(x, x[:1].repeat(100, 1))
-    assert found.sizes.min() > 0 and found.sizes.max() < 200
+    actual = spherical_kmeans(x, x[:1].repeat(100, 1))
+    assert actual.sizes.min() > 0 and actual.sizes.max() < 200
     drawn = spherical_kmeans(x, start_of(x, 100))
-    assert found.inertia < 1.15 * drawn.inertia
+    assert actual.inertia < 1.15 * drawn.inertia
 
 
 def test_equal_rows_end_in_one_cluster():
-    found = spherical_kmeans(torch.ones(50, 8), torch.ones(10, 8))
-    assert found.centroids.isfinite().all() and found.sizes.sum() == 50
-    torch.testing.assert_close(found.centroids.norm(dim=1), torch.ones(10))
+    actual = spherical_kmeans(torch.ones(50, 8), torch.ones(10, 8))
+    assert actual.centroids.isfinite().all() and actual.sizes.sum() == 50
+    torch.testing.assert_close(actual.centroids.norm(dim=1), torch.ones(10))
 
 
 def test_bfloat16_rows_give_float32_centroids():
     x = blobs(500, 8, 10, 0.2, torch.float32)
     low = x.bfloat16()
-    found = spherical_kmeans(low, start_of(low, 10))
-    assert found.centroids.dtype == torch.float32
-    assert found.inertia == pytest.approx(spherical_kmeans(low.float(), start_of(x, 10)).inertia, rel=0.05)
+    actual = spherical_kmeans(low, start_of(low, 10))
+    assert actual.centroids.dtype == torch.float32
+    assert actual.inertia == pytest.approx(spherical_kmeans(low.float(), start_of(x, 10)).inertia, rel=0.05)
 
 
 def test_reports_progress(monkeypatch):
     monkeypatch.setattr(kmeans, '_PROGRESS_SECONDS', -1)
     lines: list[str] = []
     x = blobs(100, 4, 5, 0.3)
-    found = spherical_kmeans(x, start_of(x, 5), report=lines.append)
-    assert len(lines) == found.iterations
+    actual = spherical_kmeans(x, start_of(x, 5), report=lines.append)
+    assert len(lines) == actual.iterations
     assert 'move 1 of at most 20' in lines[0] and 'inertia' in lines[0]
 
 
@@ -156,9 +156,9 @@ def cluster_rank(rank: int, world_size: int) -> dict:
     x = blobs(101, 6, 9, 0.3)
     own = torch.arange(101).flip(0).tensor_split({1: [], 2: [20], 4: [10, 40, 95]}[world_size])[rank]
     start = draw_rows(x[own], own, 12, seed=5)
-    found = spherical_kmeans(x[own], start, seed=2)
+    actual = spherical_kmeans(x[own], start, seed=2)
     crowded = spherical_kmeans(x[own], x[:1].repeat(12, 1), seed=2)
-    return dict(start=start, found=found._asdict(), crowded=crowded._asdict(), rows=len(own), gathered=gathered(rank))
+    return dict(start=start, actual=actual._asdict(), crowded=crowded._asdict(), rows=len(own), gathered=gathered(rank))
 
 
 def gathered(rank: int) -> dict[str, list[Tensor]]:
@@ -175,7 +175,7 @@ def test_ranks_find_the_clusters_of_one_process(world_size, tmp_path):
     assert sum(result['rows'] for result in results) == alone['rows'] == 101
     for result in results:
         assert torch.equal(result['start'], alone['start'])
-        for kind in ('found', 'crowded'):
+        for kind in ('actual', 'crowded'):
             ours, expected = result[kind], alone[kind]
             torch.testing.assert_close(ours['centroids'], expected['centroids'], rtol=0, atol=1e-10)
             assert torch.equal(ours['centroids'], results[0][kind]['centroids'])

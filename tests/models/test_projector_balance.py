@@ -21,14 +21,14 @@ def test_a_hand_worked_epoch():
     for step, (num, accuracies) in enumerate(batches):
         terms = balance(losses, torch.tensor(accuracies, dtype=torch.float64), embeddings(num, step))
         assert terms['loss_contrastive'].item() == 3  # equal weights in the first epoch
-    found = balance.rebalance(0.5)
+    actual = balance.rebalance(0.5)
     # (4 + 3 + 2) / 10 and (2 + 1 + 1) / 10 → e^0.2 : e^1.2 → 1 : e
-    assert found['accuracy'] == pytest.approx([0.9, 0.4])
-    assert found['weight'] == pytest.approx([0.2689414213699951, 0.7310585786300049], abs=1e-12)
-    assert balance.weights.tolist() == pytest.approx(found['weight'])
+    assert actual['accuracy'] == pytest.approx([0.9, 0.4])
+    assert actual['weight'] == pytest.approx([0.2689414213699951, 0.7310585786300049], abs=1e-12)
+    assert balance.weights.tolist() == pytest.approx(actual['weight'])
     z = torch.cat([embeddings(num, step) for step, (num, _) in enumerate(batches)], 1)
     expected = naive_mpcl.projector_cosines(z).mean(0)
-    assert naive.largest_difference([torch.tensor(found['cosine'])], [expected.float()]) < 1e-6
+    assert naive.largest_difference([torch.tensor(actual['cosine'])], [expected.float()]) < 1e-6
     assert all(total.abs().sum() == 0 for total in balance.accumulators())
     terms = balance(losses, torch.ones(2).double(), embeddings(4))
     assert terms['loss_contrastive'].item() == pytest.approx(2 * 0.2689414213699951 + 4 * 0.7310585786300049)
@@ -38,18 +38,18 @@ def test_a_hand_worked_epoch():
 def test_without_epsilon_the_weights_stay_equal():
     balance = ProjectorBalance(4)
     balance(torch.ones(4), torch.tensor([0.1, 0.5, 0.9, 0.3]), torch.randn(4, 3, 5))
-    found = balance.rebalance(None)
-    assert found['weight'] == [0.25] * 4
-    assert found['accuracy'] == pytest.approx([0.1, 0.5, 0.9, 0.3])
+    actual = balance.rebalance(None)
+    assert actual['weight'] == [0.25] * 4
+    assert actual['accuracy'] == pytest.approx([0.1, 0.5, 0.9, 0.3])
     assert balance.rebalance(0.5)['accuracy'] == [0] * 4  # an epoch without a batch
 
 
 def test_pcr_is_the_mean_over_the_views():
     balance = ProjectorBalance(2, pcr_weight=0.5).double()
     views = [embeddings(3, seed) for seed in (0, 1)]
-    found = balance(torch.zeros(2).double(), torch.zeros(2).double(), *views)['loss_pcr']
+    actual = balance(torch.zeros(2).double(), torch.zeros(2).double(), *views)['loss_pcr']
     expected = 0.5 * sum(naive_mpcl.projector_regularization(view) for view in views) / 2
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
     assert balance.cosines.diagonal().tolist() == pytest.approx([3, 3])
 
 

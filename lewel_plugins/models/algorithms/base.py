@@ -19,7 +19,7 @@ class MomentumPretrainer(BaseSelfSupervisor):
     ``_base_/default_runtime.py``) calls.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of the neck.
         head: Config of the head; it takes its widths from the neck, see :func:`build_head`.
         momentum: Teacher's 1 − α at the start.

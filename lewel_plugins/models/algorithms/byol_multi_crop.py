@@ -15,7 +15,7 @@ class BYOLMultiCrop(MomentumPretrainer):
     alone. Without small views it is BYOL.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
         head: Config of a :class:`BYOLMultiCropHead`.
         momentum: Teacher's 1 − α at the start of a cosine to 0.

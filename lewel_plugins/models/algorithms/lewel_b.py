@@ -10,7 +10,7 @@ class LEWELB(MomentumPretrainer):
     """LEWEL on BYOL: Huang et al. 2022, Learning Where to Learn in Cross-View Self-Supervised Learning, Sec. 3.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`LEWELNeck`.
         head: Config of a :class:`LEWELPredictHead`.
         momentum: Teacher's 1 − α at the start of a cosine to 0. In the paper 0.02 with ``eman``, and BYOL's 0.004 with

@@ -13,7 +13,7 @@ class LEWELM(MomentumPretrainer):
     """LEWEL on MoCo v2: Huang et al. 2022, Learning Where to Learn in Cross-View Self-Supervised Learning, Sec. 3.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`LEWELNeck`.
         head: Config of a :class:`LEWELContrastHead`.
         queue_len: Keys in the queue of the global loss.

@@ -19,7 +19,7 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
     M projectors, each with a cross-correlation loss, and no teacher. With M = 1 it is Barlow Twins.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
         head: Config of an :class:`MPCLBarlowTwinsHead`.
         data_preprocessor: Config of the data preprocessor.

@@ -15,7 +15,7 @@ class MPCLMoCo(MomentumPretrainer):
     M projectors, each with a queue of negatives. With M = 1 it is MoCo v2.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
         head: Config of an :class:`MPCLContrastHead`.
         queue_len: Keys in each queue.

@@ -16,7 +16,7 @@ class MPCLMoCoV3(MomentumPretrainer):
     random, and its sin-cos positions are fixed.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
         head: Config of an :class:`MPCLPredictHead`.
         momentum: Teacher's 1 − α at the start of a cosine to 0.

@@ -14,11 +14,11 @@ class MSBReg(MomentumPretrainer):
     (``eman``) is called once.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
         head: Config of an :class:`MSBRegHead`.
         momentum: Teacher's 1 − α at the start of a cosine to 0: 0.004, or 0.01 for 100 epochs or less.
-        teacher_norm: ``train`` (BYOL's) or ``eman``, see :class:`MomentumEncoder`.
+        teacher_norm: ``train``, as in BYOL, or ``eman``, see :class:`MomentumEncoder`.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: As everywhere in mmengine.
     """

@@ -15,7 +15,7 @@ class SMoG(MomentumPretrainer):
     training.
 
     Args:
-        backbone: Config of the backbone, any of mmpretrain's.
+        backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
         head: Config of an :class:`SMoGHead`.
         num_views: Views per image. The first two are large; the others, all of one size, are contrasted with the

@@ -9,20 +9,20 @@ from lewel_plugins.registry import MODELS
 
 @MODELS.register_module()
 class ResNetStageHead(BaseModule):
-    """The last stage of a ResNet as the shared head of a detector's RoIs, and a normalisation after it.
+    """The last stage of a ResNet as the shared head of a detector's RoIs, followed by a normalization.
 
     In a C4 detector the backbone ends before the last stage, which works on every region. MoCo's transfer protocol
-    (He et al., CVPR 2020, A.2) trains all layers with batch norm and adds one after this stage, as what follows it
-    has none. mmdet's ``ResLayer`` has neither that nor other ResNets than those of torchvision's widths.
+    (He et al., CVPR 2020, A.2) trains all layers with batch norm and adds one after this stage, because the layers
+    that follow have none. mmdet's ``ResLayer`` has no such norm, and only ResNets of torchvision's widths.
 
-    The tensors keep the pretraining's names (``layer4.…``), so that the same ``init_cfg=dict(type='Pretrained',
-    checkpoint=…, prefix='backbone.')`` as the backbone's loads them.
+    The tensors keep the names of the pretraining (``layer4.…``), so that the ``init_cfg=dict(type='Pretrained',
+    checkpoint=…, prefix='backbone.')`` of the backbone loads them too.
 
     Args:
         backbone: Config of the whole ResNet, of mmdet or mmpretrain; ``strides`` and ``dilations`` count for the last
             stage only.
-        norm_cfg: Normalisation after the stage, over its channels; None for none.
-        init_cfg: As everywhere in mmengine; by default the ResNet's own initialisation.
+        norm_cfg: Normalization after the stage, over its channels; None for none.
+        init_cfg: As everywhere in mmengine; by default that of the ResNet.
     """
 
     def __init__(

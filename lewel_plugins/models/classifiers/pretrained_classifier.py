@@ -20,23 +20,24 @@ from lewel_plugins.registry import MODELS
 class PretrainedClassifier(ImageClassifier):
     """mmpretrain's classifier on the backbone of a pretraining checkpoint.
 
-    Every tensor of the backbone is loaded, or the construction of the run fails and lists what is missing; images are
-    normalised as in pretraining, or it fails as well (where the checkpoint does not tell how, that is logged). The
-    head gets the features that k-NN measures: the backbone's last output, averaged over positions if it is a map,
-    float32.
+    Every tensor of the backbone is loaded, or the construction of the run fails and lists what is missing. It also
+    fails if images are not normalized as in pretraining; where the checkpoint does not record how, that is logged. The
+    head gets the features that k-NN measures: the last output of the backbone, averaged over positions if it is a map,
+    in float32.
 
     Args:
         checkpoint: Checkpoint of a pretraining, or an export of its backbone; None starts from random weights.
-        head: Config of the head; ``in_channels`` is the backbone's width where it is not given.
-        backbone: Config of the backbone; None takes the one that the checkpoint names.
+        head: Config of the head; ``in_channels`` is the width of the backbone by default.
+        backbone: Config of the backbone; None: the one in the checkpoint.
         frozen: Linear evaluation: the backbone has no gradient and stays in eval mode (BN by its running statistics).
-            False trains all of its parameters (of one with ``frozen_stages`` the later ones), also MoCo v3's patch
-            embedding and positions, which its pretraining does not.
+            False trains all of its parameters (only the later ones if it has ``frozen_stages``), including MoCo v3's
+            patch embedding and positions, which are fixed in pretraining.
         data_preprocessor: Config; mmpretrain's ``ClsDataPreprocessor`` by default. One that makes a list of one view
             (``BatchViews``) works as well.
 
     Raises:
-        SetupError: No checkpoint was named; or, from ``init_weights``, it does not fit or had other images.
+        SetupError: There is no checkpoint; or, from ``init_weights``, it does not fit, or its images were normalized
+            otherwise.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class PretrainedClassifier(ImageClassifier):
         super().__init__(
             backbone=built,
             head={'in_channels': feature_width(built), **head},
-            # Built here, as ImageClassifier hands arguments of its own to one of any type.
+            # Built here, because ImageClassifier passes arguments of its own to any type.
             data_preprocessor=MMENGINE_MODELS.build({'type': 'ClsDataPreprocessor', **(data_preprocessor or {})}),
         )
         self.checkpoint = checkpoint
@@ -65,7 +66,7 @@ class PretrainedClassifier(ImageClassifier):
         self._choose_trained()
 
     def init_weights(self) -> None:
-        """Initialise the head, and load the backbone."""
+        """Initialize the head, and load the backbone."""
         super().init_weights()
         self._choose_trained()  # MoCo v3's ViT stops the gradient of its positions there
         if self.checkpoint is not None:
@@ -88,7 +89,7 @@ class PretrainedClassifier(ImageClassifier):
 
         Args:
             inputs: Images (N, 3, H, W), or a list of one view.
-            stage: ``backbone`` for its outputs as they are; otherwise what the head takes.
+            stage: ``backbone`` for its outputs as they are; otherwise the input of the head.
 
         Returns:
             A tuple whose last entry is (N, D) float32, or the backbone's outputs.
@@ -106,11 +107,11 @@ class PretrainedClassifier(ImageClassifier):
 
 @torch.no_grad()
 def feature_width(backbone: nn.Module) -> int:
-    """Number of features D that a backbone gives, found by an image of zeros. The backbone stays as it is."""
+    """Return the number of features D of a backbone, from an image of zeros. The backbone stays as it is."""
     size = getattr(backbone, 'img_size', 64)
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
     was_training = backbone.training
     backbone.eval()
-    found = pooled(backbone(torch.zeros(1, 3, height, width))).shape[1]
+    features = pooled(backbone(torch.zeros(1, 3, height, width)))
     backbone.train(was_training)
-    return found
+    return features.shape[1]

@@ -15,8 +15,8 @@ class BYOLMultiCropHead(BaseModule):
     Args:
         in_channels: Channels d of an embedding, by default those of the neck.
         hid_channels: Hidden channels of the predictor.
-        norm: ``BN`` or ``LN``, by default the neck's.
-        standardize: Weight standardization, by default the neck's.
+        norm: ``BN`` or ``LN``, by default that of the neck.
+        standardize: Weight standardization, by default that of the neck.
     """
 
     def __init__(self, in_channels: int, hid_channels: int = 2048, norm: str = 'BN', standardize: bool = False) -> None:

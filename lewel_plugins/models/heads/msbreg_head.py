@@ -21,8 +21,8 @@ class MSBRegHead(BaseModule):
         exclude_self: Whether a view's centroid leaves out its own target, see ``functional.centroid_loss``. With two
             views and λ_s = λ_b = 0 that is half of BYOL's loss.
         normalize: Whether the singular value loss takes unit vectors.
-        norm: ``BN`` or ``LN``, by default the neck's.
-        standardize: Weight standardization, by default the neck's.
+        norm: ``BN`` or ``LN``, by default that of the neck.
+        standardize: Weight standardization, by default that of the neck.
     """
 
     def __init__(

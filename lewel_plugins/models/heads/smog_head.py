@@ -22,7 +22,7 @@ class SMoGHead(BaseModule):
         beta: Momentum β of the groups at the start.
         end_beta: β at the end, reached linearly; None keeps it constant (Table 7a).
         update: How a group follows its features (Table 7d), see :class:`MomentumGroups`.
-        activation: ``relu`` or ``gelu``, by default the neck's.
+        activation: ``relu`` or ``gelu``, by default that of the neck.
     """
 
     def __init__(

@@ -9,12 +9,12 @@ from lewel_plugins.seeding import shared_generator
 from .weight import check_weight
 
 
-@torch.compiler.disable  # of generators that are handed over
+@torch.compiler.disable  # it cannot trace a generator as an argument
 def directions(count: int, channels: int, device: torch.device) -> Tensor:
-    """A Gaussian vector for each of this rank's images, (count, channels) float32.
+    """Draw one Gaussian vector per image of this rank, (count, channels) float32.
 
-    Every rank draws those of the global batch from the generator that all ranks share and takes its own rows, dealt
-    out in turn as samplers deal out images: an image has the same vector on any number of ranks.
+    Every rank draws those of the global batch from the generator that all ranks share, and keeps its own rows, dealt
+    out in turn like the images: an image has the same vector on any number of ranks.
     """
     every = torch.randn(
         dist.world_size() * count, channels, generator=shared_generator(device), device=device, dtype=torch.float32
@@ -24,7 +24,7 @@ def directions(count: int, channels: int, device: torch.device) -> Tensor:
 
 @MODELS.register_module()
 class BrownianLoss(nn.Module):
-    """λ_b L_b: pushes an image's embeddings along a random direction, a new one every iteration. MSBReg, Eq. 4.
+    """λ_b L_b: pushes an image's embeddings along a random direction, drawn anew in every iteration. MSBReg, Eq. 4.
 
     Args:
         weight: λ_b.

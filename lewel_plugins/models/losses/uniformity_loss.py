@@ -15,7 +15,7 @@ class UniformityLoss(nn.Module):
     Time and memory grow with the square of the number of images of all ranks.
 
     Args:
-        weight: Weight of the loss; Wang and Isola have about that of alignment.
+        weight: Weight of the loss; in Wang and Isola about that of alignment.
     """
 
     name = 'uniformity'

@@ -15,10 +15,10 @@ class MLP(nn.Sequential):
         in_channels: Input channels.
         hid_channels: Channels of the hidden layer.
         out_channels: Output channels.
-        norm: ``BN``, or ``LN`` for layer normalisation in its place (MSBReg, Table 6).
+        norm: ``BN``, or ``LN`` for layer normalization in its place (MSBReg, Table 6).
         standardize: Whether both linear layers are :class:`StandardizedLinear`.
         activation: ``relu`` or ``gelu``.
-        out_norm: Whether the output is normalised too.
+        out_norm: Whether the output is normalized too.
 
     Raises:
         ValueError: A width below 1, or an unknown norm or activation.

@@ -21,7 +21,8 @@ class MLPSettings:
         with_last_bn: BN without affine parameters on the output (MoCo v3).
         shared_hidden: One set of hidden layers for all MLPs, so that only the last layer is M-fold. On ResNet-50 the
             parameters are then those of Table III (27.97, 28.23, 28.75, 29.80 M for M = 1, 2, 4, 8).
-        init: ``default``: torch's; ``kaiming``: He et al. 2015; ``mixed``: Kaiming and Xavier in turn (Table II).
+        init: ``default``: that of torch; ``kaiming``: He et al. 2015; ``mixed``: Kaiming and Xavier in turn (Table
+            II).
         dropout: Probability of dropping a hidden unit in training (Table II), in the teacher too.
         orthogonal: Keep the M weights of each layer orthogonal to each other, as vectors (Table II, "Orth."; the paper
             does not specify how).
@@ -106,7 +107,7 @@ class ParallelLinear(nn.Module):
         in_channels: Input channels of each.
         out_channels: Output channels of each.
         bias: Whether they have biases.
-        inits: Initialization of each map: ``default`` (torch's for a linear layer), ``kaiming`` or ``xavier``.
+        inits: Initialization of each map: ``default`` (of torch's linear layer), ``kaiming`` or ``xavier``.
         orthogonal: Use weights that are orthogonal to each other, see :func:`lewel_plugins.functional.orthogonalize`.
     """
 

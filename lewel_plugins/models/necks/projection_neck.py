@@ -8,7 +8,7 @@ from .mlp import MLP
 
 @MODELS.register_module()
 class ProjectionNeck(BaseModule):
-    """Projector on the pooled feature: an :class:`MLP`, by default BYOL's without biases.
+    """Projector on the pooled feature: an :class:`MLP`, by default that of BYOL without biases.
 
     MSBReg, Sec. 7.2; SMoG, Sec. 3.4.
 
@@ -17,9 +17,9 @@ class ProjectionNeck(BaseModule):
         hid_channels: Hidden channels (MSBReg: 2048 with ResNet-50, 512 with ResNet-18).
         out_channels: Channels of the embedding d (MSBReg: 256, 128; SMoG: 128 for CNNs, 256 for Transformers).
         norm: ``BN`` or ``LN``.
-        standardize: Weight standardisation, with either norm.
-        activation: ``relu``, or ``gelu`` as SMoG's for Transformers.
-        out_norm: Norm on the output too, as SMoG's.
+        standardize: Weight standardization, with either norm.
+        activation: ``relu``, or ``gelu`` as in SMoG for Transformers.
+        out_norm: Whether the output is normalized too, as in SMoG.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ProjectionNeck(BaseModule):
         self.g = MLP(in_channels, hid_channels, out_channels, norm, standardize, activation, out_norm)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Backbone output, its last element F (N, D, H, W) or (N, D), to embeddings z (N, d)."""
+        """Backbone output, with last element F (N, D, H, W) or (N, D), → embeddings z (N, d)."""
         f = feats[-1]
         if f.dim() not in (2, 4) or f.shape[1] != self.in_channels:
             raise ValueError(

@@ -100,18 +100,18 @@ def test_a_transformer_keeps_its_patch_embedding_and_positions():
 @pytest.mark.filterwarnings('ignore:the parameters of')  # loading a state looks like a step
 def test_training_sees_the_weights(method):
     model, views = tiny_mpcl.build(method), tiny.images(5)
-    found = []
+    actual = []
     for m in range(3):
         model.head.balance.weights.copy_(torch.eye(3)[m])
         if isinstance(model, MPCLMoCo):
             model.queue.position.zero_()
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        found.append(model.loss(views)['loss_contrastive'].detach())
+        actual.append(model.loss(views)['loss_contrastive'].detach())
         model.load_state_dict(state)
     model.head.balance.weights.copy_(torch.tensor([0.5, 0.2, 0.3]))
     torch.testing.assert_close(
         model.loss(views)['loss_contrastive'].detach(),
-        0.5 * found[0] + 0.2 * found[1] + 0.3 * found[2],
+        0.5 * actual[0] + 0.2 * actual[1] + 0.3 * actual[2],
         rtol=1e-6,
         atol=0,
     )

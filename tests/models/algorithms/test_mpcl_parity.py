@@ -39,8 +39,8 @@ def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
         gradients = [p.grad.clone() for p in model.parameters() if p.requires_grad]
         sgd.step()
         model.after_optimizer_step((step + 1) / STEPS)
-        found = model.head.balance.rebalance(0.1) if step == REWEIGHTED else None
-        history.append(dict(loss=loss.detach(), gradients=gradients, state=snapshot(model), found=found))
+        actual = model.head.balance.rebalance(0.1) if step == REWEIGHTED else None
+        history.append(dict(loss=loss.detach(), gradients=gradients, state=snapshot(model), actual=actual))
     return history
 
 
@@ -82,9 +82,9 @@ def differences(ranks: list[dict], method: str) -> dict[str, float]:
                 )  # means over ranks
                 value = value * len(ranks) if counted else value
                 worst['state'] = max(worst['state'], naive.largest_difference([value], [expected['state'][name]]))
-            if expected['found']:
-                assert ours['found']['weight'] == pytest.approx(expected['found']['weight'], abs=1e-6)
-                assert ours['found']['accuracy'] == pytest.approx(expected['found']['accuracy'], abs=1e-6)
+            if expected['actual']:
+                assert ours['actual']['weight'] == pytest.approx(expected['actual']['weight'], abs=1e-6)
+                assert ours['actual']['accuracy'] == pytest.approx(expected['actual']['accuracy'], abs=1e-6)
     return worst
 
 
@@ -102,7 +102,7 @@ def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, training):
         for first, second in zip(ranks[0][f'{method} {training}'], other[f'{method} {training}']):
             names = [n for n in first['state'] if not (n.startswith('teacher.') and 'running' in n)]
             assert all(torch.equal(first['state'][name], second['state'][name]) for name in names)
-            assert first['found'] == second['found']
+            assert first['actual'] == second['actual']
 
 
 def test_the_comparison_has_something_to_compare(ranks):

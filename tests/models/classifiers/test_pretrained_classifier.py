@@ -47,7 +47,7 @@ def test_frozen_stays_in_eval_mode_and_gives_what_knn_measures(tmp_path):
         model.extract_feat([x, x])
 
 
-def test_images_must_be_normalised_as_in_pretraining(tmp_path):
+def test_images_must_be_normalized_as_in_pretraining(tmp_path):
     path = write_checkpoint(tmp_path / 'a.pth')
     cifar = dict(mean=[125.307, 122.950, 113.865], std=[62.993, 62.089, 66.705])
     imagenet = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -55,7 +55,7 @@ def test_images_must_be_normalised_as_in_pretraining(tmp_path):
     checkpoint['meta']['cfg'] += f'\ndata_preprocessor = {imagenet!r}\n'
     torch.save(checkpoint, path)
     build(checkpoint=path, data_preprocessor=imagenet).init_weights()
-    with pytest.raises(SetupError, match=r'normalised with mean \[123.675, .*data_preprocessor has mean \[125.3'):
+    with pytest.raises(SetupError, match=r'normalized with mean \[123.675, .*data_preprocessor has mean \[125.3'):
         build(checkpoint=path, data_preprocessor=cifar).init_weights()
 
 

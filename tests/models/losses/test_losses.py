@@ -27,17 +27,17 @@ def embeddings() -> Tensor:
 
 def on_rank(rank: int) -> dict[str, tuple[Tensor, Tensor]]:
     """Loss and gradient, as after DDP's averaging, of this rank's images, dealt out in turn."""
-    found = {}
+    actual = {}
     singular = SingularValueLoss(0.3), SingularValueLoss(0.3, normalize=True)
     for loss in (*singular, BrownianLoss(0.7), UniformityLoss(0.6)):
         seed_shared_generator(11)
         p = embeddings()[:, rank :: dist.world_size()].requires_grad_()
         value = loss(p)
         (gradient,) = torch.autograd.grad(value, p)
-        found[f'{loss.name}{getattr(loss, "normalize", "")}'] = value.detach(), gradient / dist.world_size()
+        actual[f'{loss.name}{getattr(loss, "normalize", "")}'] = value.detach(), gradient / dist.world_size()
     seed_shared_generator(11)
-    found['directions'] = (directions(N // dist.world_size(), D, torch.device('cpu')),) * 2
-    return found
+    actual['directions'] = (directions(N // dist.world_size(), D, torch.device('cpu')),) * 2
+    return actual
 
 
 @pytest.mark.parametrize('world_size', [2, 4])
@@ -45,35 +45,35 @@ def test_ranks_equal_one_process(world_size, tmp_path):
     expected, ranks = on_rank(0), on_ranks(world_size, Path(tmp_path), on_rank)
     for name, (value, gradient) in expected.items():
         rows = gradient if name == 'directions' else gradient.transpose(0, 1)
-        for r, found in enumerate(ranks):
-            ours = found[name][1] if name == 'directions' else found[name][1].transpose(0, 1)
+        for r, actual in enumerate(ranks):
+            ours = actual[name][1] if name == 'directions' else actual[name][1].transpose(0, 1)
             assert naive.largest_difference([ours], [rows[r::world_size]]) < TOLERANCE, name
         if name == 'directions':
-            assert all(torch.equal(found[name][1], value[r::world_size]) for r, found in enumerate(ranks))
+            assert all(torch.equal(actual[name][1], value[r::world_size]) for r, actual in enumerate(ranks))
             continue
-        mean = torch.stack([found[name][0] for found in ranks]).mean()
+        mean = torch.stack([actual[name][0] for actual in ranks]).mean()
         assert naive.largest_difference([mean], [value]) < TOLERANCE, name
         if not name.startswith('brownian'):  # of the global batch on every rank
-            assert all(naive.largest_difference([found[name][0]], [value]) < TOLERANCE for found in ranks)
+            assert all(naive.largest_difference([actual[name][0]], [value]) < TOLERANCE for actual in ranks)
         if name.startswith('singular'):
             local = LF.singular_value_loss(embeddings()[:, ::world_size], name.endswith('True'))
             assert (0.3 * local - value).abs() > 1e-3  # the comparison can fail
 
 
 def test_directions_are_a_function_of_the_seed():
-    found = []
+    actual = []
     for seed in (1, 1, 2):
         seed_shared_generator(seed)
         torch.rand(3)  # torch's own generator has no part in it
-        found.append(directions(6, 4, torch.device('cpu')))
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
-    assert not torch.equal(found[0], directions(6, 4, torch.device('cpu')))
+        actual.append(directions(6, 4, torch.device('cpu')))
+    assert torch.equal(actual[0], actual[1])
+    assert not torch.equal(actual[0], actual[2])
+    assert not torch.equal(actual[0], directions(6, 4, torch.device('cpu')))
 
 
 def directions_of_images(world_size: int, monkeypatch) -> dict[int, Tensor]:
     """By index in the data set, over an epoch in global batches of 8, as the sampler deals the images out."""
-    found = {}
+    actual = {}
     for rank in range(world_size):
         monkeypatch.setattr('lewel_plugins.datasets.seeded_sampler.get_dist_info', lambda: (rank, world_size))  # noqa: B023
         monkeypatch.setattr('lewel_plugins.dist.rank', lambda: rank)  # noqa: B023
@@ -82,8 +82,8 @@ def directions_of_images(world_size: int, monkeypatch) -> dict[int, Tensor]:
         for iteration in range(3):
             seed_shared_generator(iteration)
             rows = directions(batch, 4, torch.device('cpu'))
-            found.update(zip(indices[iteration * batch : (iteration + 1) * batch], rows))
-    return found
+            actual.update(zip(indices[iteration * batch : (iteration + 1) * batch], rows))
+    return actual
 
 
 def test_an_image_has_the_same_direction_on_any_number_of_ranks(monkeypatch):

@@ -23,8 +23,8 @@ def outputs_and_gradients(outputs: tuple[Tensor, Tensor], inputs: list[Tensor]) 
     z, z_aligned = outputs
     weights = [torch.cos(torch.arange(x.numel(), dtype=x.dtype) + 1).view(x.shape) for x in (z, z_aligned)]
     loss = (z * weights[0]).sum() + (z_aligned * weights[1]).sum()
-    found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    return [z, z_aligned, *[torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found)]]
+    actual = torch.autograd.grad(loss, inputs, allow_unused=True)
+    return [z, z_aligned, *[torch.zeros_like(x) if g is None else g for x, g in zip(inputs, actual)]]
 
 
 def compare(ours: list[Tensor], theirs: list[Tensor]) -> dict[str, float]:
@@ -82,8 +82,8 @@ def test_equals_the_naive_neck(changes, training):
 def test_all_parameters_get_a_gradient():
     for coupled in (True, False):
         neck, f = tiny.neck(coupled=coupled), feature_map()
-        _, _, *found = outputs_and_gradients(neck((f,)), [f, *neck.parameters()])
-        assert all(g.abs().max() > 0 for g in found)
+        _, _, *actual = outputs_and_gradients(neck((f,)), [f, *neck.parameters()])
+        assert all(g.abs().max() > 0 for g in actual)
 
 
 @pytest.mark.parametrize('coupled', [True, False])
@@ -187,7 +187,7 @@ def test_only_the_last_feature_map_counts():
         (dict(hid_channels=0), ['hid_channels', '0']),
         (dict(out_channels=0), ['0']),
         (dict(aligned_channels=0), ['0']),
-        (dict(alignment='learnt'), ['learnt', 'learned', 'random', 'uniform']),
+        (dict(alignment='learned'), ['learned', 'learned', 'random', 'uniform']),
     ],
     ids=str,
 )

@@ -36,9 +36,9 @@ def differences(neck: MultiProjectorNeck) -> dict[str, float]:
     ours, theirs = neck((ours_in,)), tiny_mpcl.naive_embeddings(neck, (theirs_in,))
     weights = torch.cos(torch.arange(ours.numel(), dtype=ours.dtype)).view(ours.shape)
     parameters = list(neck.parameters())
-    found = torch.autograd.grad((ours * weights).sum(), [ours_in, *parameters])
+    actual = torch.autograd.grad((ours * weights).sum(), [ours_in, *parameters])
     expected = torch.autograd.grad((theirs * weights).sum(), [theirs_in, *parameters])
-    return dict(value=naive.largest_difference([ours], [theirs]), gradient=naive.largest_difference(found, expected))
+    return dict(value=naive.largest_difference([ours], [theirs]), gradient=naive.largest_difference(actual, expected))
 
 
 @pytest.mark.parametrize('num', [1, 3])
@@ -84,9 +84,9 @@ def test_an_input_for_each_projector(layers):
     ours, theirs = mlps(ours_in), tiny_mpcl.naive_mlps(mlps, theirs_in)
     assert naive.largest_difference([ours], [theirs]) < TOLERANCE
     weights = torch.cos(torch.arange(ours.numel(), dtype=ours.dtype)).view(ours.shape)
-    found = torch.autograd.grad((ours * weights).sum(), [ours_in, *mlps.parameters()])
+    actual = torch.autograd.grad((ours * weights).sum(), [ours_in, *mlps.parameters()])
     expected = torch.autograd.grad((theirs * weights).sum(), [theirs_in, *mlps.parameters()])
-    assert naive.largest_difference(found, expected) < TOLERANCE
+    assert naive.largest_difference(actual, expected) < TOLERANCE
 
 
 @pytest.mark.parametrize('with_bn', [True, False])
@@ -94,8 +94,8 @@ def test_gradients_of_the_weights_need_no_copy(with_bn):
     """autograd copies a gradient whose layout is not its parameter's, for all projectors in every step."""
     mlps = ParallelMLPs(3, 4, 6, 2, MLPSettings(num_layers=3, with_bn=with_bn), ['default'] * 3)
     weights = [mlps.fc0.weight, mlps.fc1.weight, mlps.fc2.weight]
-    found = torch.autograd.grad(mlps(torch.randn(8, 4)).square().sum(), weights)
-    assert [gradient.stride() for gradient in found] == [weight.stride() for weight in weights]
+    actual = torch.autograd.grad(mlps(torch.randn(8, 4)).square().sum(), weights)
+    assert [gradient.stride() for gradient in actual] == [weight.stride() for weight in weights]
 
 
 def test_different_widths():
@@ -126,7 +126,7 @@ def test_statistics_are_per_projector():
 
 
 @pytest.mark.parametrize('widths', [24, [24, 16, 24, 16]])
-def test_mixed_initialisation(widths):
+def test_mixed_initialization(widths):
     torch.manual_seed(0)
     neck = MultiProjectorNeck(64, widths, 32, mlp=dict(init='mixed'))
     mlps = neck.mlps if isinstance(neck.mlps, SeparateMLPs) else None
@@ -137,7 +137,7 @@ def test_mixed_initialisation(widths):
         assert 0.95 * bound < weight.abs().max() <= bound
 
 
-def test_default_initialisation_is_torchs_and_every_projectors_own():
+def test_default_initialization_is_torchs_and_every_projectors_own():
     torch.manual_seed(0)
     neck = MultiProjectorNeck(64, 32, 16, mlp=dict(with_bn=False))
     for linear, fan_in in ((neck.mlps.fc0, 64), (neck.mlps.fc1, 32)):
