@@ -187,7 +187,7 @@ def test_only_the_last_feature_map_counts():
         (dict(hid_channels=0), ['hid_channels', '0']),
         (dict(out_channels=0), ['0']),
         (dict(aligned_channels=0), ['0']),
-        (dict(alignment='learned'), ['learned', 'learned', 'random', 'uniform']),
+        (dict(alignment='learn'), ['learn', 'learned', 'random', 'uniform']),
     ],
     ids=str,
 )
