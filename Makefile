@@ -1,5 +1,5 @@
 # make quickstart   from a clone to a pretrained backbone and pictures
-# make test         lint, types and tests
+# make test         lint, types, spelling and tests
 # Both make their own virtual environment, .venv, with Python 3.10 or newer (PYTHON=... picks one).
 
 VENV = .venv
@@ -18,6 +18,8 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck tools/*.sh tools/benchmarks/*.sh .ci/run
+	$(BIN)/codespell
+	$(BIN)/python tools/development/check_prose.py
 
 env:
 	@tools/make_env.sh $(VENV) onedl
