@@ -1,4 +1,7 @@
-"""What bad inputs are answered with: config values, shapes, missing files, wrong checkpoints. Prints a table."""
+"""Record the error messages for bad inputs: config values, shapes, missing files, wrong checkpoints.
+
+``python tools/measurements/bad_inputs.py`` writes ``docs/results/bad_inputs.md`` and fails if an input is accepted.
+"""
 
 import argparse
 import logging
@@ -15,6 +18,7 @@ from lewel_plugins import functional as LF
 from lewel_plugins.models import BatchViews, KeyQueue, LEWELNeck
 from lewel_plugins.optim import LARS
 from lewel_plugins.running import provenance
+from lewel_plugins.running.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
@@ -23,12 +27,14 @@ BACKBONE = dict(type='lewel_plugins.ResNet10')
 
 
 def lewel_b(neck: dict | None = None, **options: object) -> torch.nn.Module:
+    """Build a small LEWEL_B with some arguments changed."""
     return MODELS.build(
         dict(type='lewel_plugins.LEWELB', backbone=BACKBONE, neck={**NECK, **(neck or {})}, hid_channels=8, **options)
     )
 
 
 def folder(*names: str) -> dict:
+    """Return the config of a data set on a new folder with empty files."""
     path = Path(tempfile.mkdtemp())
     for name in names:
         (path / name).touch()
@@ -60,7 +66,8 @@ COMMANDS: list[tuple[str, list[str]]] = [
 ]
 
 
-def in_process(call: Callable[[], object]) -> str:
+def answer_of_call(call: Callable[[], object]) -> str:
+    """Return the error of a call, or ``ACCEPTED``."""
     try:
         call()
     except Exception as error:
@@ -68,34 +75,34 @@ def in_process(call: Callable[[], object]) -> str:
     return 'ACCEPTED'
 
 
-def command(arguments: list[str]) -> str:
+def answer_of_command(arguments: list[str]) -> str:
+    """Return the last line of ``tools/train.py`` with these arguments, or ``ACCEPTED``."""
     with tempfile.TemporaryDirectory() as work_dir:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, 'tools/train.py', *arguments, '--work-dir', work_dir],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-    return done.stdout.strip().splitlines()[-1] if done.returncode else 'ACCEPTED'
+    return process.stdout.strip().splitlines()[-1] if process.returncode else 'ACCEPTED'
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='What bad inputs are answered with.')
+    parser = argparse.ArgumentParser(description='Record the error messages for bad inputs.')
     parser.add_argument('--out', type=Path, default=ROOT / 'docs' / 'results' / 'bad_inputs.md', help='file to write')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     init_default_scope('mmpretrain')
-    rows = [(what, in_process(call)) for what, call in IN_PROCESS]
-    rows += [(f'`train.py`: {what}', command(arguments)) for what, arguments in COMMANDS]
-    cleaned = [(what, answer.replace('\n', ' ').replace('|', '\\|')) for what, answer in rows]
-    table = ['| input | answer |', '|---|---|', *(f'| {what} | {answer} |' for what, answer in cleaned)]
+    rows = [(name, answer_of_call(call)) for name, call in IN_PROCESS]
+    rows += [(f'`train.py`: {name}', answer_of_command(arguments)) for name, arguments in COMMANDS]
+    cells = [(name, answer.replace('\n', ' ').replace('|', '\\|')) for name, answer in rows]
+    table = ['| input | answer |', '|---|---|', *(f'| {name} | {answer} |' for name, answer in cells)]
     print('\n'.join(table))
     head = f'`python tools/measurements/bad_inputs.py`, commit {provenance.commit()}, {provenance.machine()}.'
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text('\n'.join(['# Bad inputs and their answers', '', head, '', *table, '']))
+    write_text(args.out, '\n'.join(['# Bad inputs and their answers', '', head, '', *table, '']))
     if any(answer == 'ACCEPTED' for _, answer in rows):
-        raise SystemExit('error: some were accepted')
+        raise SystemExit('error: some bad inputs were accepted')
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
-"""Print how far the methods are from what they must equal: ``python tools/measurements/identities.py``.
+"""Print the largest differences between methods and what they must equal, in float64.
 
-The comparisons are those of the tests (``tests/``, so this needs a clone, with pytest); here they print the largest
-differences that they find, in float64, instead of only passing. A minute on one core. Writes
-``docs/results/identities.md``.
+``python tools/measurements/identities.py`` writes ``docs/results/identities.md``; it runs a minute on one core. The
+comparisons are those of the tests, so this needs a clone, with pytest; the tests only pass or fail, and here the
+differences are printed.
 """
 
 import argparse
@@ -11,10 +11,12 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lewel_plugins.running import provenance
+from lewel_plugins.running.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 for folder in ('', 'models/algorithms', 'models/necks'):
@@ -42,8 +44,8 @@ def upstream() -> Iterable[Row]:
     yield 'LEWEL_M, β = 0, uncoupled', "mmpretrain's MoCo, 7 steps", twins.walk_together(m, twins.moco(m), 7)
     yield 'the same on ResNet-18', "mmpretrain's MoCo, 3 steps", twins.on_resnet('lewel_m', 3)
     half = tiny.msbreg(exclude_self=True, lambda_s=0.0, lambda_b=0.0, momentum=0.3)
-    found = twins.walk_together(half, twins.byol(half), 6, scale=2)
-    yield 'MSBReg, K = 2, without the own target, no forces, × 2', "mmpretrain's BYOL, 6 steps", found
+    differences = twins.walk_together(half, twins.byol(half), 6, scale=2)
+    yield 'MSBReg, K = 2, without the own target, no forces, × 2', "mmpretrain's BYOL, 6 steps", differences
     large = tiny.byol_multi_crop(momentum=0.3)
     yield (
         'BYOL with multi-crop, no small views',
@@ -70,47 +72,53 @@ def upstream_mpcl() -> Iterable[Row]:
     yield 'MPCL on MoCoV3, M = 1, on a ViT', "mmpretrain's MoCoV3, 2 steps", vit
 
 
+def functions(module: Any, title: str) -> Iterable[Row]:
+    """Yield a row for each function in a test module's ``CASES``, with the worst of its inputs."""
+    for name in dict.fromkeys(case[0] for case in module.CASES):
+        differences = [module.differences(case) for case in module.CASES if case[0] == name]
+        worst = {kind: max(values[kind] for values in differences) for kind in differences[0]}
+        yield title.format(name), f'loops, {len(differences)} input{"s" * (len(differences) > 1)}', worst
+
+
+def settings(changes: dict[str, Any]) -> str:
+    return ', '.join(f'{name}={value}' for name, value in changes.items()) or 'defaults'
+
+
 def loops_mpcl() -> Iterable[Row]:
     import test_functional_mpcl
     import test_multi_projector_neck
     from helpers import tiny, tiny_mpcl
 
-    for name in dict.fromkeys(case[0] for case in test_functional_mpcl.CASES):
-        found = [test_functional_mpcl.differences(case) for case in test_functional_mpcl.CASES if case[0] == name]
-        worst = {k: max(f[k] for f in found) for k in found[0]}
-        yield f'`{name}` of M projectors', f'loops, {len(found)} input{"s" * (len(found) > 1)}', worst
+    yield from functions(test_functional_mpcl, '`{}` of M projectors')
     for layers in test_multi_projector_neck.LAYERS:
-        said = ', '.join(f'{name}={value}' for name, value in layers.items()) or 'defaults'
-        yield f'M = 3 projectors, {said}', 'loops', test_multi_projector_neck.differences(tiny_mpcl.neck(**layers))
+        differences = test_multi_projector_neck.differences(tiny_mpcl.neck(**layers))
+        yield f'M = 3 projectors, {settings(layers)}', 'loops', differences
     for method, cls in tiny_mpcl.CLASSES.items():
-        found_step = tiny_mpcl.step_differences(tiny_mpcl.build(method), tiny.images(5))
-        yield f'{cls.__name__}, M = 3, uneven weights', 'loops', found_step
+        step = tiny_mpcl.step_differences(tiny_mpcl.build(method), tiny.images(5))
+        yield f'{cls.__name__}, M = 3, uneven weights', 'loops', step
 
 
-def loops() -> Iterable[Row]:
-    import test_functional
+def loops_lewel() -> Iterable[Row]:
     import test_lewel_neck
+    from helpers import tiny
+
+    for changes in (dict(), dict(num_groups=2, aligned_channels=5), dict(coupled=False)):
+        title = settings(changes)
+        for mode in (True, False):
+            differences = test_lewel_neck.differences(tiny.neck(**changes).train(mode))
+            yield f'neck, {title}, {"training" if mode else "evaluation"}', 'loops', differences
+        for norm in ('eman', 'train'):
+            model = tiny.lewel_b(neck_changes=changes, teacher_norm=norm)
+            yield f'LEWEL_B, {title}, {norm}', 'loops', tiny.step_differences(model, tiny.images(3))
+        model = tiny.lewel_m(neck_changes=changes)
+        yield f'LEWEL_M, {title}', 'loops', tiny.step_differences(model, tiny.images(3))
+
+
+def loops_smog_and_msbreg() -> Iterable[Row]:
     import test_msbreg
     import test_smog
     from helpers import tiny
 
-    for name in dict.fromkeys(case[0] for case in test_functional.CASES):
-        found = [test_functional.differences(case) for case in test_functional.CASES if case[0] == name]
-        yield (
-            f'`{name}`',
-            f'loops, {len(found)} input{"s" * (len(found) > 1)}',
-            {k: max(f[k] for f in found) for k in found[0]},
-        )
-    for changes in (dict(), dict(num_groups=2, aligned_channels=5), dict(coupled=False)):
-        said = ', '.join(f'{name}={value}' for name, value in changes.items()) or 'defaults'
-        for mode in (True, False):
-            result = test_lewel_neck.differences(tiny.neck(**changes).train(mode))
-            yield f'neck, {said}, {"training" if mode else "evaluation"}', 'loops', result
-        for norm in ('eman', 'train'):
-            model = tiny.lewel_b(neck_changes=changes, teacher_norm=norm)
-            yield f'LEWEL_B, {said}, {norm}', 'loops', tiny.step_differences(model, tiny.images(3))
-        model = tiny.lewel_m(neck_changes=changes)
-        yield f'LEWEL_M, {said}', 'loops', tiny.step_differences(model, tiny.images(3))
     for activation in ('relu', 'gelu'):
         model = tiny.smog(neck_changes=dict(activation=activation))
         yield f'SMoG, {activation}', 'loops', test_smog.step_differences(model, tiny.images(6))
@@ -120,8 +128,16 @@ def loops() -> Iterable[Row]:
         for standardize in (False, True):
             model = tiny.msbreg(neck_changes=dict(norm=norm, standardize=standardize))
             tiny.shrink(model)
-            said = f'{norm}{" and weight standardisation" if standardize else ""}'
-            yield f'MSBReg, K = 3, {said}', 'loops', test_msbreg.step_differences(model, tiny.images(3, 3))
+            title = f'MSBReg, K = 3, {norm}{" and weight standardization" if standardize else ""}'
+            yield title, 'loops', test_msbreg.step_differences(model, tiny.images(3, 3))
+
+
+def loops() -> Iterable[Row]:
+    import test_functional
+
+    yield from functions(test_functional, '`{}`')
+    yield from loops_lewel()
+    yield from loops_smog_and_msbreg()
     yield from loops_mpcl()
 
 
@@ -140,27 +156,27 @@ def ranks() -> Iterable[Row]:
             results = on_ranks(world_size, Path(folder), test_parity.train_rank, world_size)
             for method in test_parity.METHODS:
                 title = TITLES.get(method, method)
-                found = test_parity.differences(results, method)
-                yield f'{title}, {world_size} ranks', f'1 process, {test_parity.STEPS} steps', found
+                differences = test_parity.differences(results, method)
+                yield f'{title}, {world_size} ranks', f'1 process, {test_parity.STEPS} steps', differences
             results = on_ranks(world_size, Path(folder), test_mpcl_parity.train_rank, world_size)
             for method, cls in tiny_mpcl.CLASSES.items():
-                found = test_mpcl_parity.differences(results, method)
-                yield f'{cls.__name__}, {world_size} ranks', f'1 process, {test_mpcl_parity.STEPS} steps', found
+                differences = test_mpcl_parity.differences(results, method)
+                yield f'{cls.__name__}, {world_size} ranks', f'1 process, {test_mpcl_parity.STEPS} steps', differences
 
 
 SECTIONS = (
     (
         "mmpretrain's own methods, and pooling",
-        'Same weights, same images; several optimizer steps of both, the teachers updated by both. The state is what '
-        'both have: online parameters, teacher, queue.',
+        'Both have the same weights and images and make several optimizer steps; both update their teachers. The state '
+        'is what both have: online parameters, teacher, queue.',
         upstream,
     ),
     ('Explicit loops', 'Value or losses, and the gradients in every input and parameter.', loops),
     (
         'One process against several gloo ranks',
-        "On the same global batch, with DDP's averaging of gradients; batch norm in evaluation mode, so that only "
-        'rounding is left. The state is everything that a checkpoint holds of the model, on every rank. L_a of LEWEL_M '
-        'is local by definition: one process takes the mean over the chunks.',
+        "On the same global batch, with DDP's averaging of gradients; batch norm is in evaluation mode, so that only "
+        'rounding differs. The state is everything that a checkpoint contains of the model, on every rank. L_a of '
+        'LEWEL_M is local by definition: one process averages it over the chunks.',
         ranks,
     ),
 )
@@ -168,15 +184,14 @@ SECTIONS = (
 
 def table(rows: Iterable[Row]) -> list[str]:
     lines = ['| what | against | value, loss | gradient | state |', '|---|---|---|---|---|']
-    for what, against, found in rows:
-        value = found.get('value', found.get('loss'))
-        others = [v for name, v in found.items() if name in ('parameter', 'teacher', 'queue', 'state', 'groups')]
-        gradient = found['gradient']
-        if what.startswith('`all_'):  # of a parameter behind the collective: a gradient, too
-            gradient, others = max(gradient, found['parameter']), []
-        lines.append(
-            f'| {what} | {against} | {value:.1e} | {gradient:.1e} | {f"{max(others):.1e}" if others else ""} |'
-        )
+    for title, against, differences in rows:
+        value = differences.get('value', differences.get('loss'))
+        states = [v for name, v in differences.items() if name in ('parameter', 'teacher', 'queue', 'state', 'groups')]
+        gradient = differences['gradient']
+        if title.startswith('`all_'):  # "parameter" is the gradient of a parameter behind the collective
+            gradient, states = max(gradient, differences['parameter']), []
+        state = f'{max(states):.1e}' if states else ''
+        lines.append(f'| {title} | {against} | {value:.1e} | {gradient:.1e} | {state} |')
         print(lines[-1], flush=True)
     return lines
 
@@ -186,18 +201,17 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=ROOT / 'docs' / 'results' / 'identities.md', help='file to write')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    logging.disable(logging.WARNING)  # mmengine lists every parameter that it initialises
+    logging.disable(logging.WARNING)  # mmengine logs every parameter that it initializes
     lines = [
         '# Identities: largest absolute differences, float64',
         '',
         f'`python tools/measurements/identities.py`, commit {provenance.commit()}, {provenance.machine()}.',
-        'The networks are small (8 channels of 3 × 3) unless the row says otherwise.',
+        'The networks are small (8 channels of 3 × 3) unless the row names another.',
     ]
-    for title, text, section in SECTIONS:
+    for title, text, rows in SECTIONS:
         print(f'\n{title}')
-        lines += ['', f'## {title}', '', text, '', *table(section())]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text('\n'.join([*lines, '']), encoding='utf-8')
+        lines += ['', f'## {title}', '', text, '', *table(rows())]
+    write_text(args.out, '\n'.join([*lines, '']))
     print(f'\nwritten to {args.out}')
 
 

@@ -1,7 +1,7 @@
-"""Linear evaluation from features against the one that runs the backbone every epoch: accuracy, weights, seconds.
+"""Compare linear evaluation from features with the one that runs the backbone every epoch: accuracy, weights, seconds.
 
-``linear_speed.py CONFIG CKPT [--epochs N ...]``. Both without augmentation, from the same first weights, on the same
-order of images.
+``python tools/measurements/linear_speed.py CONFIG CHECKPOINT [--epochs N ...]``. Both train without augmentation, from
+the same first weights, on the same order of images.
 """
 
 import argparse
@@ -24,24 +24,24 @@ from lewel_plugins.running.files import write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Linear evaluation from features against the slow one.')
+    parser = argparse.ArgumentParser(description='Compare linear evaluation from features with the slow one.')
     parser.add_argument('config', help='config under configs/benchmarks/linear')
     parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
-    parser.add_argument('--epochs', type=int, default=3, help='of both (3); the schedule stays that of the config')
-    parser.add_argument('--lrs', nargs='+', type=float, help="learning rates (default: the config's)")
+    parser.add_argument('--epochs', type=int, default=3, help='epochs of both (3); the config sets the schedule')
+    parser.add_argument('--lrs', nargs='+', type=float, help='learning rates (default: that of the config)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers to this file')
     add_config_options(parser)
     return parser.parse_args()
 
 
 def run_slow(cfg: Config, lr: float) -> tuple[float, torch.Tensor, float]:
-    """Seconds, weights and accuracy by the Runner."""
+    """Train by the Runner; return seconds, weights and accuracy."""
     cfg = cfg.copy()
     cfg.optim_wrapper.optimizer.lr = lr
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         cfg.experiment_name = f'slow_{lr:g}_{time.monotonic_ns()}'
-        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs + 1  # it validates at the end in any case
+        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs + 1  # the end is validated in any case
         setup.set_dataloader_defaults(cfg)
         setup.prepare(cfg, 'none')
         runner = setup.build_runner(cfg)
@@ -53,7 +53,7 @@ def run_slow(cfg: Config, lr: float) -> tuple[float, torch.Tensor, float]:
 
 
 def run_fast(cfg: Config, lrs: list[float]) -> tuple[float, float, list[LinearResult]]:
-    """Seconds of extraction and of training, and the results."""
+    """Train from features; return the seconds of extraction and of training, and the results."""
     start = time.monotonic()
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = build_classifier(cfg, cfg.randomness.seed)
@@ -64,24 +64,47 @@ def run_fast(cfg: Config, lrs: list[float]) -> tuple[float, float, list[LinearRe
     return extracted - start, time.monotonic() - extracted, results
 
 
-def main() -> None:
-    args = parse_args()
+def load_config(args: argparse.Namespace) -> Config:
+    """Return the config without augmentation, for one process."""
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     cfg.model.checkpoint = args.checkpoint
-    whole = cfg.train_cfg.max_epochs
-    cfg.train_cfg.max_epochs = args.epochs
-    cfg.train_dataloader.batch_size = base_batch_size(cfg)  # the slow one has one process here, too
+    cfg.train_dataloader.batch_size = base_batch_size(cfg)  # the slow one runs in one process here, too
     cfg.train_dataloader.dataset.dataset.pipeline = cfg.val_dataloader.dataset.pipeline
     cfg.log_level = 'ERROR'
-    MMLogger.get_instance('mmengine', log_level='ERROR')
-    lrs = args.lrs or [cfg.optim_wrapper.optimizer.lr]
-    extraction, training, results = run_fast(cfg, lrs)
-    rows: list[dict[str, Any]] = []
+    return cfg
+
+
+def compare(cfg: Config, results: list[LinearResult]) -> list[dict[str, Any]]:
+    """Run the slow evaluation for each learning rate; return a row with both accuracies for each."""
+    rows = []
     for result in results:
         seconds, weight, top1 = run_slow(cfg, result.lr)
         largest = (result.weight.cpu() - weight).abs().max() / weight.abs().max()
         rows.append(dict(lr=result.lr, top1_fast=result.top1, top1_slow=top1, difference=float(largest), slow=seconds))
+    return rows
+
+
+def print_table(record: dict[str, Any], whole: int) -> None:
+    """Print the accuracies and times; ``whole`` is the number of epochs in the config."""
+    print('| learning rate | slow top-1, % | fast top-1, % | weights differ by |\n|---|---|---|---|')
+    for row in record['rates']:
+        print(f'| {row["lr"]:g} | {row["top1_slow"]:.2f} | {row["top1_fast"]:.2f} | {row["difference"]:.1e} |')
+    print(
+        f'{record["epochs"]} epochs, {len(record["rates"])} learning rates: slow {record["slow_seconds"]:.1f} s, '
+        f'fast {record["extraction_seconds"]:.1f} s (features) + {record["training_seconds"]:.1f} s: '
+        f'{record["speed_up"]:.1f} times as fast; at all {whole} epochs '
+        f'{record["speed_up_of_whole_recipe"]:.0f} times'
+    )
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('mmengine', log_level='ERROR')
+    cfg = load_config(args)
+    whole, cfg.train_cfg.max_epochs = cfg.train_cfg.max_epochs, args.epochs
+    extraction, training, results = run_fast(cfg, args.lrs or [cfg.optim_wrapper.optimizer.lr])
+    rows = compare(cfg, results)
     slow = sum(row['slow'] for row in rows)
     record = dict(
         config=args.config,
@@ -97,14 +120,7 @@ def main() -> None:
         speed_up_of_whole_recipe=slow * whole / args.epochs / (extraction + training * whole / args.epochs),
         rates=rows,
     )
-    print('| learning rate | slow top-1, % | fast top-1, % | weights differ by |\n|---|---|---|---|')
-    for row in rows:
-        print(f'| {row["lr"]:g} | {row["top1_slow"]:.2f} | {row["top1_fast"]:.2f} | {row["difference"]:.1e} |')
-    print(
-        f'{args.epochs} epochs, {len(rows)} learning rates: slow {slow:.1f} s, fast {extraction:.1f} s (features) + '
-        f'{training:.1f} s: {record["speed_up"]:.1f} times as fast; at all {whole} epochs '
-        f'{record["speed_up_of_whole_recipe"]:.0f} times'
-    )
+    print_table(record, whole)
     if args.json:
         write_json(args.json, record)
 

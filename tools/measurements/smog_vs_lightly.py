@@ -1,38 +1,42 @@
-"""SMoG against lightly's SMoG modules: same backbone, data, batches, views, optimizer, budget and device.
+"""Compare SMoG with lightly's SMoG modules: same backbone, data, batches, views, optimizer, budget and device.
 
 ``python tools/measurements/smog_vs_lightly.py CONFIG --out FILE.json``; needs ``pip install lightly==1.6.*``. lightly's
-modules are put together as in its documentation's example: groups from uniform random numbers, beta = 0.99, a memory
-bank of the last interval's features and scikit-learn's K-means at every reset. Heads' widths, number of groups,
-interval and teacher momentum are the config's for both. Time per step is taken apart from training, with both models'
-steps alternating on the same batch.
+modules are combined as in the example of its documentation: groups from uniform random numbers, beta = 0.99, a memory
+bank of the last interval's features and scikit-learn's K-means at every reset. The config sets the heads' widths, the
+number of groups, the interval and the teacher momentum of both. The time per step is measured apart from training, with
+both models' steps alternating on the same batch.
 """
 
 import argparse
-import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
+from steps.clock import alternate
+from torch import Tensor
 
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.files import write_json
 
 try:
-    import lightly_methods  # noqa: F401  (registers LightlySMoG)
+    from steps import lightly_methods  # noqa: F401  (registers LightlySMoG)
 except ImportError as error:
     raise SystemExit(f'error: {error}: pip install "lightly==1.6.*" scikit-learn') from None
 
 METHODS = ('ours', 'lightly')
+WARM_UP = 3
+Runs = dict[str, list[dict[str, float]]]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="SMoG against lightly's SMoG modules, all else equal.")
+    parser = argparse.ArgumentParser(description="Compare SMoG with lightly's SMoG modules, all else equal.")
     parser.add_argument('config', help='recipe of SMoG on two views, with k-NN validation')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='(0 1 2)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/smog_vs_lightly'), help='folder of the runs')
@@ -43,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def config_of(method: str, args: argparse.Namespace, seed: int) -> Config:
-    """The recipe, with lightly's model in the place of ours."""
+    """Return the recipe, for lightly with its model in the place of ours."""
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     cfg.randomness = dict(seed=seed)
@@ -63,14 +67,14 @@ def config_of(method: str, args: argparse.Namespace, seed: int) -> Config:
             batch_size=cfg.train_dataloader.batch_size,
         )
         cfg.custom_hooks = []
-        # They belong to models with a neck and a teacher of ours.
+        # These hooks need a neck and a teacher of ours.
         for hook in ('monitor', 'momentum_update'):
             cfg.default_hooks.pop(hook)
     return cfg
 
 
 def train(cfg: Config) -> dict[str, float]:
-    """Train, and the last validation's metrics."""
+    """Train, and return the metrics of the last validation and the seconds."""
     setup.set_dataloader_defaults(cfg)
     setup.prepare(cfg, 'none')
     runner = setup.build_runner(cfg)
@@ -81,47 +85,51 @@ def train(cfg: Config) -> dict[str, float]:
     return dict(**metrics, seconds=time.monotonic() - begin)
 
 
+def random_batch(cfg: Config, model: Any) -> list[Tensor]:
+    """Return the views of a batch of random images in the recipe's shapes."""
+    size = cfg.data_preprocessor.views[0].size
+    images = torch.randint(0, 256, (cfg.train_dataloader.batch_size, 3, size, size), dtype=torch.uint8)
+    return model.data_preprocessor(dict(inputs=images, data_samples=[]), True)['inputs']
+
+
+def step_of(method: str, cfg: Config, model: Any, views: list[Tensor], count: int) -> Callable[[], None]:
+    """Return a function that does one of ``count`` steps: forward, backward, optimizer, teacher; without resets."""
+    wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
+    wrapper = build_optim_wrapper(model, Config({**wrapper_cfg, 'type': 'OptimWrapper'})._cfg_dict)
+    progress = iter(step / count for step in range(count))
+
+    def run() -> None:
+        wrapper.update_params(model.parse_losses(model.loss(views))[0])
+        if method == 'ours':
+            model.momentum_update(next(progress))
+
+    return run
+
+
 def seconds_per_step(args: argparse.Namespace) -> dict[str, float]:
-    """Median seconds (on a CPU of its time) of a step: forward, backward, optimizer; without resets."""
+    """Return the median seconds of a step of both, on a CPU its processor time."""
     init_default_scope('mmpretrain')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    clock = time.perf_counter if device == 'cuda' else time.process_time  # other jobs may be using the processor
-    steps: dict[str, Any] = {}
-    data: dict[str, Any] = {}
+    count = args.steps + WARM_UP
+    steps: dict[str, Callable[[], None]] = {}
+    views: list[Tensor] = []
     for method in METHODS:
         cfg = config_of(method, args, 0)
-        if method == 'lightly':  # no reset meanwhile; its bank is copied in every step, so it must not be too large
-            cfg.model.interval = max(cfg.model.interval, args.steps + 4)
+        if method == 'lightly':
+            # Resets at intervals that the steps do not reach; every step copies the bank, so it must not be too large.
+            cfg.model.interval = max(cfg.model.interval, count + 1)
         cfg.model.data_preprocessor = cfg.data_preprocessor
-        model: BaseModel = MODELS.build(cfg.model).to(device).train()
+        model = MODELS.build(cfg.model).to(device).train()
         if method == 'ours':
-            model.cache.start(args.steps + 3)
-        wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
-        steps[method] = model, build_optim_wrapper(model, Config({**wrapper_cfg, 'type': 'OptimWrapper'})._cfg_dict)
-        if not data:
-            size = cfg.data_preprocessor.views[0].size
-            images = torch.randint(0, 256, (cfg.train_dataloader.batch_size, 3, size, size), dtype=torch.uint8)
-            data = model.data_preprocessor(dict(inputs=images, data_samples=[]), True)
-    taken: dict[str, list[float]] = {method: [] for method in METHODS}
-    for step in range(args.steps + 3):
-        for method, (model, wrapper) in steps.items():
-            begin = clock()
-            wrapper.update_params(model.parse_losses(model.loss(data['inputs']))[0])
-            if method == 'ours':
-                model.momentum_update(step / (args.steps + 3))
-            if device == 'cuda':
-                torch.cuda.synchronize()
-            taken[method].append(clock() - begin)
-    return {method: median(values[3:]) for method, values in taken.items()}
+            model.cache.start(count)
+        views = views or random_batch(cfg, model)
+        steps[method] = step_of(method, cfg, model, views, count)
+    times = alternate(steps, device, args.steps, warm_up=WARM_UP)
+    return {method: median(values) for method, values in times.items()}
 
 
-def main() -> None:
-    args = parse_args()
-    step = seconds_per_step(args)
-    runs: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
-    for seed in args.seeds:
-        for method in METHODS:
-            runs[method].append(train(config_of(method, args, seed)))
+def print_table(runs: Runs, step: dict[str, float]) -> None:
+    """Print mean and standard deviation of each metric over the seeds, and the times."""
     names = [name for name in runs['ours'][0] if name != 'seconds']
     print('| SMoG of | ' + ' | '.join(f'{name}, %' for name in names) + ' | step, s | training with resets, s |')
     print('|---' * (len(names) + 3) + '|')
@@ -131,13 +139,20 @@ def main() -> None:
             values = [run[name] for run in runs[method]]
             cells.append(f'{mean(values):.2f}' + (f' ± {stdev(values):.2f}' if len(values) > 1 else ''))
         print(f'| {method} | {" | ".join(cells[:-1])} | {step[method]:.4f} | {cells[-1]} |')
+
+
+def main() -> None:
+    args = parse_args()
+    step = seconds_per_step(args)
+    runs: Runs = {method: [] for method in METHODS}
+    for seed in args.seeds:
+        for method in METHODS:
+            runs[method].append(train(config_of(method, args, seed)))
+    print_table(runs, step)
     ratio = step['ours'] / step['lightly']
-    print(f"time per step, ours over lightly's: {ratio:.3f}")
+    print(f'time per step, ours over that of lightly: {ratio:.3f}')
     if args.out:
-        described = provenance.record()
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        result = dict(**described, seconds_per_step=step, step_ratio=ratio, runs=runs)
-        args.out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
+        write_json(args.out, dict(**provenance.record(), seconds_per_step=step, step_ratio=ratio, runs=runs))
 
 
 if __name__ == '__main__':

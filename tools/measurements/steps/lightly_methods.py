@@ -1,6 +1,6 @@
-"""BYOL, MoCo v2 and SMoG of lightly's modules, put together as in its documentation's examples, as algorithms here.
+"""BYOL, MoCo v2 and SMoG of lightly's modules, combined as in the examples of its documentation, as algorithms here.
 
-For benchmarks; needs ``pip install lightly==1.6.*``.
+Needs ``pip install lightly==1.6.*``.
 """
 
 import copy
@@ -22,10 +22,10 @@ class LightlyMethod(BaseSelfSupervisor):
 
     Args:
         backbone: Config of the backbone.
-        in_channels: Its channels.
+        in_channels: Channels of its features.
         hid_channels: Hidden channels of the heads.
         out_channels: Channels of the embedding.
-        momentum: Teacher's 1 − α.
+        momentum: Teacher momentum 1 − α.
         data_preprocessor: Config of the data preprocessor.
     """
 
@@ -65,7 +65,7 @@ class LightlyMethod(BaseSelfSupervisor):
 
 @MODELS.register_module()
 class LightlyBYOL(LightlyMethod):
-    """lightly's example of BYOL; arguments as of :class:`LightlyMethod`."""
+    """lightly's example of BYOL, with the arguments of :class:`LightlyMethod`."""
 
     projection = modules.BYOLProjectionHead
 
@@ -76,7 +76,7 @@ class LightlyBYOL(LightlyMethod):
         self.criterion = NegativeCosineSimilarity()
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """A step of the example."""
+        """Do a step of the example."""
         self.update_momentum()
         p0, p1 = (self.prediction_head(self.encode(x)) for x in inputs)
         z0, z1 = (self.encode_momentum(x) for x in inputs)
@@ -85,7 +85,7 @@ class LightlyBYOL(LightlyMethod):
 
 @MODELS.register_module()
 class LightlyMoCo(LightlyMethod):
-    """lightly's example of MoCo, with MoCo v2's head; other arguments as of :class:`LightlyMethod`.
+    """lightly's example of MoCo, with MoCo v2's head; other arguments as in :class:`LightlyMethod`.
 
     Args:
         queue_len: Keys in the queue.
@@ -100,7 +100,7 @@ class LightlyMoCo(LightlyMethod):
         self.criterion = NTXentLoss(temperature=temperature, memory_bank_size=bank)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """A step of the example."""
+        """Do a step of the example."""
         x_query, x_key = inputs
         self.update_momentum()
         query = self.encode(x_query)
@@ -111,12 +111,12 @@ class LightlyMoCo(LightlyMethod):
 
 @MODELS.register_module()
 class LightlySMoG(LightlyMethod):
-    """lightly's example of SMoG; other arguments as of :class:`LightlyMethod`.
+    """lightly's example of SMoG; other arguments as in :class:`LightlyMethod`.
 
     Args:
         num_groups: Number of groups.
         interval: Iterations between resets.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
     """
 
     projection = modules.SMoGProjectionHead
@@ -136,7 +136,7 @@ class LightlySMoG(LightlyMethod):
         self.smog.set_group_features(F.normalize(centers, dim=1))
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """A step of the example."""
+        """Do a step of the example."""
         x0, x1 = inputs
         if self.global_step % 2:
             x0, x1 = x1, x0

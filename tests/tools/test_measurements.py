@@ -1,4 +1,4 @@
-"""The benchmark scripts on the smallest shapes: their figures are there and make sense."""
+"""The measurements on the smallest shapes: their figures are there and make sense."""
 
 import importlib.util
 import json
@@ -17,56 +17,71 @@ def results(folder, script: str, *options: str) -> dict:
     return json.loads(out.read_text())
 
 
-def test_step_time(tmp_path):
+def test_time_over_necessary_passes(tmp_path):
     methods = ['SMoG, 30,000 groups']
-    found = results(tmp_path, 'step_time.py', '--settings', '18:32:4', '--repeats', '1', '--methods', *methods)
-    assert [row['method'] for row in found['rows']] == methods
-    for row in found['rows']:
+    content = results(tmp_path, 'step.py', 'time', '--settings', '18:32:4', '--repeats', '1', '--methods', *methods)
+    assert [row['method'] for row in content['rows']] == methods
+    for row in content['rows']:
         assert row['ratio'] == pytest.approx(row['step'] / row['passes'])
         assert row['bytes_step'] >= row['bytes_passes'] > 0
-    assert found['commit'] and '--repeats 1' in found['command']
+    assert content['commit'] and '--repeats 1' in content['command'] and content['repeats'] == 1
     assert '| SMoG, 30,000 groups | 18 | 32 | 4 |' in (tmp_path / 'results.md').read_text(encoding='utf-8')
 
 
-def test_projector_cost(tmp_path):
+def test_projectors(tmp_path):
     options = ['--methods', 'MoCo v2', '--projectors', '1', '2', '--setting', '18:32:4', '--repeats', '1']
-    rows = results(tmp_path, 'projector_cost.py', *options)['rows']
+    rows = results(tmp_path, 'step.py', 'projectors', *options)['rows']
     assert [row['projectors'] for row in rows] == ['mmpretrain', 1, 2]
     assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'], rel=1e-4)
+    assert [row.get('rest') for row in rows[:2]] == [None, 0]
 
 
-def test_step_peers(tmp_path):
+def test_peers(tmp_path):
     options = ['--settings', '18:32:4', '--repeats', '1', '--methods', 'MoCo v2']
-    rows = results(tmp_path, 'step_peers.py', *options)['rows']
-    assert [row['peer'] for row in rows] == ['mmpretrain'] + ['lightly'] * (
-        importlib.util.find_spec('lightly') is not None
-    )
+    rows = results(tmp_path, 'step.py', 'peers', *options)['rows']
+    has_lightly = importlib.util.find_spec('lightly') is not None
+    assert [row['peer'] for row in rows] == ['mmpretrain'] + ['lightly'] * has_lightly
     for row in rows:
         assert row['ratio'] == pytest.approx(row['seconds'] / row['peer_seconds'])
 
 
-def test_step_switches(tmp_path):
+def test_switches(tmp_path):
     switches = ['images', 'weights', 'optimizer', 'teacher', 'bf16']
     options = ['--settings', '18:32:4', '--repeats', '1', '--methods', 'SMoG', '--switches', *switches]
-    rows = results(tmp_path, 'step_switches.py', *options)['rows']
+    rows = results(tmp_path, 'step.py', 'switches', *options)['rows']
     assert [row['switch'] for row in rows] == switches[:4]  # bf16 needs a GPU
     for row in rows:
         assert row['ratio'] == pytest.approx(row['without'] / row['with'])
 
 
-def test_kmeans_cost(tmp_path):
-    found = results(tmp_path, 'kmeans_cost.py', '--rows', '500', '--groups', '20', '--passes', '2')
-    assert found['rows'][0]['rows'] == 500 and found['rows'][0]['groups'] == 20
+def test_reset(tmp_path):
+    content = results(tmp_path, 'step.py', 'reset', '--rows', '500', '--groups', '20', '--passes', '2')
+    assert content['rows'][0]['rows'] == 500 and content['rows'][0]['groups'] == 20
+    assert content['device'] == 'cpu' and '| 500 x 128 | 20 |' in (tmp_path / 'results.md').read_text()
 
 
 def test_scaling(tmp_path):
     options = ['--setting', '18:32:4', '--repeats', '1', '--values', '2', '--axes', 'views', 'projectors', 'ranks']
-    rows = results(tmp_path, 'scaling.py', *options)['rows']
+    rows = results(tmp_path, 'step.py', 'scaling', *options)['rows']
     assert [row['axis'] for row in rows] == ['views', 'projectors', 'ranks']
     for row in rows:
         assert row['value'] == 2 and row['batch'] == 4
         assert row['ratio'] == pytest.approx(row['step'] / row['passes'])
         assert row['per_view'] == pytest.approx(row['step'] / 8)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['time', '--bf16'], '--bf16 needs --device cuda'),
+        (['scaling', '--setting', '18:64'], "'18:64' is not DEPTH:SIZE:BATCH"),
+        (['peers', '--methods', 'SimCLR'], "invalid choice: 'SimCLR'"),
+        ([], 'COMMAND'),
+    ],
+)
+def test_wrong_options(tmp_path, options, message):
+    done = run(sys.executable, str(SCRIPTS / 'step.py'), *options, cwd=tmp_path)
+    assert done.returncode != 0 and message in done.stdout
 
 
 def test_input_choices(tmp_path):

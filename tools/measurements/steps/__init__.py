@@ -1,0 +1,1 @@
+"""Cost of a training step: the measurements behind ``tools/measurements/step.py``."""
