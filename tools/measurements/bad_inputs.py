@@ -23,14 +23,14 @@ from lewel_plugins.running.files import write_text
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
 NECK = dict(type='lewel_plugins.LEWELNeck', in_channels=128, hid_channels=8, out_channels=8)
+HEAD = dict(type='lewel_plugins.LEWELPredictHead', hid_channels=8)
 BACKBONE = dict(type='lewel_plugins.ResNet10')
 
 
-def lewel_b(neck: dict | None = None, **options: object) -> torch.nn.Module:
+def lewel_b(neck: dict | None = None, head: dict | None = None, **options: object) -> torch.nn.Module:
     """Build a small LEWEL_B with some arguments changed."""
-    return MODELS.build(
-        dict(type='lewel_plugins.LEWELB', backbone=BACKBONE, neck={**NECK, **(neck or {})}, hid_channels=8, **options)
-    )
+    parts = dict(backbone=BACKBONE, neck={**NECK, **(neck or {})}, head={**HEAD, **(head or {})})
+    return MODELS.build(dict(type='lewel_plugins.LEWELB', **parts, **options))
 
 
 def folder(*names: str) -> dict:
@@ -45,7 +45,7 @@ IN_PROCESS: list[tuple[str, Callable[[], object]]] = [
     ('LEWELNeck(num_groups=3), d = 8, D = 128', lambda: lewel_b(dict(num_groups=3))),
     ("LEWELNeck(alignment='lerned')", lambda: lewel_b(dict(alignment='lerned'))),
     ('LEWELNeck(hid_channels=0)', lambda: lewel_b(dict(hid_channels=0))),
-    ('LEWELB(beta=1.5)', lambda: lewel_b(beta=1.5)),
+    ('LEWELPredictHead(beta=1.5)', lambda: lewel_b(head=dict(beta=1.5))),
     ('LEWELB(momentum=2)', lambda: lewel_b(momentum=2)),
     ("LEWELB(teacher_norm='syncbn')", lambda: lewel_b(teacher_norm='syncbn')),
     ('one view instead of two', lambda: lewel_b()([torch.randn(2, 3, 32, 32)], mode='loss')),

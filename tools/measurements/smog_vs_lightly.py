@@ -61,7 +61,7 @@ def config_of(method: str, args: argparse.Namespace, seed: int) -> Config:
             in_channels=ours.neck.in_channels,
             hid_channels=ours.neck.hid_channels,
             out_channels=ours.neck.out_channels,
-            num_groups=ours.num_groups,
+            num_groups=ours.head.num_groups,
             interval=cfg.custom_hooks[0].interval,
             momentum=ours.momentum,
             batch_size=cfg.train_dataloader.batch_size,
@@ -101,7 +101,7 @@ def step_of(method: str, cfg: Config, model: Any, views: list[Tensor], count: in
     def run() -> None:
         wrapper.update_params(model.parse_losses(model.loss(views))[0])
         if method == 'ours':
-            model.momentum_update(next(progress))
+            model.after_optimizer_step(next(progress))
 
     return run
 

@@ -36,16 +36,16 @@ def full_step(model: Any, wrapper: OptimWrapper, data: dict) -> Function:
 
     def run() -> None:
         model.train_step(data, wrapper)
-        if hasattr(model, 'momentum_update'):
-            model.momentum_update(0.5)
+        if hasattr(model, 'after_optimizer_step'):
+            model.after_optimizer_step(0.5)
 
     return run
 
 
 def update_teacher(model: Any) -> None:
     """Update the teacher, if there is one."""
-    if hasattr(model, 'momentum_update'):
-        model.momentum_update(0.5)
+    if hasattr(model, 'after_optimizer_step'):
+        model.after_optimizer_step(0.5)
     else:
         _teacher_of_mmpretrain(model).update_parameters(torch.nn.Sequential(model.backbone, model.neck))
 
@@ -56,13 +56,13 @@ def _teacher_of_mmpretrain(model: Any) -> Any:
 
 def heads_of(model: Any, f: Tensor) -> Heads:
     """Return the MLPs with an input each, for a feature map f (N, D, H, W)."""
-    if hasattr(model, 'balance'):
+    if hasattr(model.head, 'balance'):
         return _heads_of_mpcl(model, f)
-    if hasattr(model, 'predictor'):
+    if not hasattr(model, 'teacher'):
+        return _heads_of_mmpretrain(model, f)
+    if hasattr(model.head, 'predictor'):
         return _heads_of_msbreg_and_smog(model, f)
-    if hasattr(model, 'teacher'):
-        return _heads_of_lewel(model, f)
-    return _heads_of_mmpretrain(model, f)
+    return _heads_of_lewel(model, f)
 
 
 def _randn(f: Tensor, *shape: int) -> Tensor:
@@ -73,8 +73,8 @@ def _heads_of_mpcl(model: Any, f: Tensor) -> Heads:
     N, D, _, _ = f.shape
     neck = model.neck
     online: list[Head] = [(neck.mlps, _randn(f, N, D))]
-    if hasattr(model, 'predictor'):
-        online.append((model.predictor, _randn(f, neck.num_projectors, N, neck.out_channels)))
+    if hasattr(model.head, 'predictor'):
+        online.append((model.head.predictor, _randn(f, neck.num_projectors, N, neck.out_channels)))
     has_teacher = hasattr(model, 'teacher')
     return Heads(online, [(model.teacher.module.neck.mlps, _randn(f, N, D))] if has_teacher else [])
 
@@ -82,7 +82,7 @@ def _heads_of_mpcl(model: Any, f: Tensor) -> Heads:
 def _heads_of_msbreg_and_smog(model: Any, f: Tensor) -> Heads:
     N, D, _, _ = f.shape
     pooled, z = _randn(f, N, D), _randn(f, N, model.neck.out_channels)
-    return Heads([(model.neck.g, pooled), (model.predictor, z)], [(model.teacher.module.neck.g, pooled)])
+    return Heads([(model.neck.g, pooled), (model.head.predictor, z)], [(model.teacher.module.neck.g, pooled)])
 
 
 def _heads_of_lewel(model: Any, f: Tensor) -> Heads:
@@ -91,8 +91,8 @@ def _heads_of_lewel(model: Any, f: Tensor) -> Heads:
     K, d, c = neck.num_aligned, neck.out_channels, neck.aligned_channels
     positions, aligned = _randn(f, N, 1 + H * W, D), _randn(f, N, K, D)
     online: list[Head] = [(neck.g, positions), (neck.p, aligned)]
-    if hasattr(model, 'q'):
-        online += [(model.q, _randn(f, N, d)), (model.s, _randn(f, N, K, c))]
+    if hasattr(model.head, 'q'):
+        online += [(model.head.q, _randn(f, N, d)), (model.head.s, _randn(f, N, K, c))]
     return Heads(online, [(teacher.g, positions), (teacher.p, aligned)])
 
 
@@ -114,14 +114,14 @@ def teacher_backbone(model: Any) -> Callable:
     """Return the teacher's backbone; without a teacher, a function that does nothing."""
     if hasattr(model, 'teacher'):
         return model.teacher.module.backbone
-    if hasattr(model, 'balance'):  # MPCL on Barlow Twins
+    if hasattr(model.head, 'balance'):  # MPCL on Barlow Twins
         return lambda x: None
     return _teacher_of_mmpretrain(model).module[0]
 
 
 def num_online_views(model: Any, data: dict) -> int:
     """Return how many views pass through the online network: one in MoCo (the query) and in SMoG, else all."""
-    return 1 if hasattr(model, 'queue') or hasattr(model, 'groups') else len(data['inputs'])
+    return 1 if hasattr(model, 'queue') or hasattr(model.head, 'groups') else len(data['inputs'])
 
 
 def online_pass(model: Any, x: Tensor, heads: list[Head]) -> list[Tensor]:

@@ -33,10 +33,10 @@ OURS = {
     'BYOL': (
         'msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py',
         {
-            'model.exclude_self': True,
-            'model.lambda_s': 0,
-            'model.lambda_b': 0,
-            'model.hid_channels': 4096,  # mmpretrain's widths
+            'model.head.exclude_self': True,
+            'model.head.lambda_s': 0,
+            'model.head.lambda_b': 0,
+            'model.head.hid_channels': 4096,  # mmpretrain's widths
             'model.neck.hid_channels': 4096,
         },
     ),
@@ -134,9 +134,9 @@ def build_lightlys(method: str, depth: int, device: str) -> Built:
     widths = dict(in_channels=neck.in_channels, hid_channels=neck.hid_channels, out_channels=neck.out_channels)
     cfg.model = dict(type=f'lewel_plugins.{LIGHTLY[method]}', backbone=ours.backbone, momentum=ours.momentum, **widths)
     if method == 'MoCo v2':
-        cfg.model.update(queue_len=ours.queue_len, temperature=ours.temperature)
+        cfg.model.update(queue_len=ours.queue_len, temperature=ours.head.temperature)
     if method == 'SMoG':  # no reset, and a small memory bank, because every step copies it
-        cfg.model.update(num_groups=ours.num_groups, interval=1000, batch_size=1)
+        cfg.model.update(num_groups=ours.head.num_groups, interval=1000, batch_size=1)
     model = build_model(cfg, device)
     optimizer = cfg.optim_wrapper.optimizer
     if 'LARS' not in optimizer.type:

@@ -150,7 +150,7 @@ def build(method: str, num: int | None, depth: int, barlow_width: int, device: s
 
 def heads_alone(model: Any, batch: int) -> Function:
     """Return a function that does a step's passes through projectors and predictors, and M times the base loss."""
-    neck, device = model.neck, model.balance.weights.device
+    neck, device = model.neck, model.head.balance.weights.device
     features = torch.randn(batch, neck.in_channels, device=device)
     z = torch.randn(neck.num_projectors, batch, neck.out_channels, device=device)
     views = 1 if hasattr(model, 'queue') else 2
@@ -172,14 +172,14 @@ def heads_alone(model: Any, batch: int) -> Function:
 
 def _losses_alone(model: Any, z: Tensor, views: int) -> list[tuple[Callable, Tensor]]:
     """Return predictor and losses of each view, with an input each; z (M, N, d)."""
-    if hasattr(model, 'predictor'):
+    if hasattr(model.head, 'predictor'):
 
         def contrast(q: Tensor) -> Tensor:
-            return LF.nce(*LF.batch_similarities(q, z, model.temperature))
+            return LF.nce(*LF.batch_similarities(q, z, model.head.temperature))
 
-        return [(model.predictor, z), (contrast, z)] * views
+        return [(model.head.predictor, z), (contrast, z)] * views
     if hasattr(model, 'queue'):
-        return [(lambda q: LF.queue_contrast(q, z, model.queue.keys, model.temperature)[0], z)]
+        return [(lambda q: LF.info_nce(q, z, model.queue.keys, model.head.temperature, unit_queue=True), z)]
     other = LF.standardize(z)
     return [(lambda y: LF.barlow_twins(LF.standardize(y), other), z)]
 
@@ -192,6 +192,6 @@ def updates_alone(model: Any, wrapper: OptimWrapper) -> Function:
             if parameter.requires_grad and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         wrapper.optimizer.step()
-        model.momentum_update(0.5)
+        model.after_optimizer_step(0.5)
 
     return run

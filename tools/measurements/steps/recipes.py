@@ -22,7 +22,7 @@ METHODS = {
     'MPCL on Barlow Twins, M = 4': 'mpcl/mpcl-barlowtwins_resnet50_8xb256-lars-coslr-300e_in1k.py',
     **{f'MSBReg, K = {k}': 'msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py' for k in (2, 4, 8)},
 }
-OPTIONS = {'SMoG, 30,000 groups': {'model.num_groups': 30000}}
+OPTIONS = {'SMoG, 30,000 groups': {'model.head.num_groups': 30000}}
 
 
 def prepare(threads: int | None) -> None:
@@ -63,8 +63,8 @@ def set_depth(cfg: Config, depth: int) -> None:
 def build_model(cfg: Config, device: str) -> Any:
     """Return the model of a recipe, ready to train."""
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).to(device).train()
-    if hasattr(model, 'start_training'):
-        model.start_training()
+    if hasattr(model, 'before_training'):
+        model.before_training()
     return model
 
 

@@ -53,7 +53,7 @@ AXES = {
     'batch': Axis('LEWEL_B', (8, 16, 32, 64)),
     'views': Axis('MSBReg, K = 2', (2, 4, 8, 16)),
     'projectors': Axis('MPCL on MoCo v2, M = 4', (1, 2, 4, 8, 16), 'model.neck.num_projectors'),
-    'groups': Axis('SMoG', (300, 3000, 30000), 'model.num_groups'),
+    'groups': Axis('SMoG', (300, 3000, 30000), 'model.head.num_groups'),
     'queue': Axis('LEWEL_M', (4096, 16384, 65536), 'model.queue_len'),
     'ranks': Axis('LEWEL_B', (1, 2)),
 }
@@ -133,6 +133,6 @@ def _functions_of_rank(rank: int, method: str, setting: options.Setting, device:
 
     def step() -> None:
         parallel.train_step(data, wrapper)
-        model.momentum_update(0.5)
+        model.after_optimizer_step(0.5)
 
     return dict(step=step, passes=passes)
