@@ -1,4 +1,16 @@
+# What every pretraining recipe shares: mixed precision, hooks, logging. Recipes set optimizer, rate, schedule and length.
 default_scope = 'mmpretrain'
+
+# On a CPU tools/train.py takes float32 instead.
+optim_wrapper = dict(
+    type='AmpOptimWrapper',
+    dtype='bfloat16',
+    # bfloat16 has float32's range: no loss scaling. On a GPU without it (before Ampere):
+    #   --cfg-options optim_wrapper.dtype=float16 optim_wrapper.loss_scale=dynamic
+    loss_scale=dict(enabled=False),
+    constructor='lewel_plugins.TypedOptimWrapperConstructor',
+)
+train_cfg = dict(type='EpochBasedTrainLoop', val_interval=10)
 
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),

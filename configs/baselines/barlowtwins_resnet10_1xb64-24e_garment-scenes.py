@@ -1,15 +1,18 @@
-# Barlow Twins on garment scenes, with the head widths of MPCL's.
-_base_ = [
-    '../_base_/models/barlowtwins_resnet50.py',
-    '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
-]
+# mmpretrain's own Barlow Twins on garment scenes, with the head of its recipe at the widths of MPCL's.
+_base_ = ['../_base_/datasets/garment-scenes_32px.py', '../_base_/garment-scenes_24e.py']
 model = dict(
-    backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
-    neck=dict(in_channels=128, hid_channels=256, out_channels=256),
-    head=dict(in_channels=256),
+    type='BarlowTwins',
+    backbone=dict(type='lewel_plugins.ResNet10'),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=128,
+        hid_channels=256,
+        out_channels=256,
+        num_layers=3,
+        with_last_bn=False,
+        with_avg_pool=True,
+        norm_cfg=dict(type='BN1d'),
+        init_cfg=dict(type='Kaiming', distribution='uniform', layer=['Linear']),
+    ),
+    head=dict(type='LatentCrossCorrelationHead', in_channels=256, loss=dict(type='CrossCorrelationLoss')),
 )
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

@@ -2,8 +2,7 @@
 _base_ = [
     '../_base_/models/byol_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
+    '../_base_/garment-scenes_24e.py',
 ]
 model = dict(
     base_momentum=0.02,
@@ -11,6 +10,3 @@ model = dict(
     neck=dict(in_channels=128, hid_channels=128, out_channels=64, with_bias=False),
     head=dict(predictor=dict(in_channels=64, hid_channels=128, out_channels=64, with_bias=False)),
 )
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

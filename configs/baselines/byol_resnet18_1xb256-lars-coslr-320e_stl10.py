@@ -1,8 +1,8 @@
 # BYOL with the recipe of LEWEL_B's.
 _base_ = [
     '../_base_/models/byol_resnet50.py',
-    '../_base_/datasets/stl10_bs256_byol.py',
-    '../_base_/schedules/lars_coslr-320e.py',
+    '../_base_/datasets/stl10.py',
+    '../_base_/views/byol_96px.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -11,5 +11,15 @@ model = dict(
     neck=dict(in_channels=512, hid_channels=1024),
     head=dict(predictor=dict(hid_channels=1024)),
 )
-optim_wrapper = dict(optimizer=dict(lr=1.0, weight_decay=1e-5))
+data_preprocessor = dict(views=_base_.views)
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(
+    optimizer=dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-5),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=310, by_epoch=True, begin=10, end=320, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=320)
 auto_scale_lr = dict(base_batch_size=256)

@@ -1,8 +1,8 @@
 # MoCo v2 with the recipe of LEWEL_M's.
 _base_ = [
     '../_base_/models/mocov2_resnet50.py',
-    '../_base_/datasets/stl10_bs256_mocov2.py',
-    '../_base_/schedules/sgd_coslr-200e.py',
+    '../_base_/datasets/stl10.py',
+    '../_base_/views/mocov2_96px.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -11,6 +11,9 @@ model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=512),
 )
+data_preprocessor = dict(views=_base_.views)
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=320, by_epoch=True, begin=0, end=320, convert_to_iter_based=True),
 ]

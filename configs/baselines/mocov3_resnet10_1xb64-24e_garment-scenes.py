@@ -1,19 +1,36 @@
-# MoCo v3 on garment scenes, ResNet-10, with the head widths of MPCL's.
-_base_ = [
-    '../_base_/models/mocov3_resnet50.py',
-    '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
-]
+# mmpretrain's own MoCo v3 on garment scenes, ResNet-10: the heads of its ResNet-50 recipe at the widths of MPCL's.
+_base_ = ['../_base_/datasets/garment-scenes_32px.py', '../_base_/garment-scenes_24e.py']
 model = dict(
-    backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
-    neck=dict(in_channels=128, hid_channels=128, out_channels=64),
+    type='MoCoV3',
+    base_momentum=0.01,
+    backbone=dict(type='lewel_plugins.ResNet10'),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=128,
+        hid_channels=128,
+        out_channels=64,
+        num_layers=2,
+        with_bias=False,
+        with_last_bn=True,
+        with_last_bn_affine=False,
+        with_avg_pool=True,
+        norm_cfg=dict(type='BN1d'),
+    ),
     head=dict(
-        predictor=dict(in_channels=64, hid_channels=128, out_channels=64),
-        loss=dict(loss_weight=2 * 0.2),
+        type='MoCoV3Head',
+        predictor=dict(
+            type='NonLinearNeck',
+            in_channels=64,
+            hid_channels=128,
+            out_channels=64,
+            num_layers=2,
+            with_bias=False,
+            with_last_bn=False,
+            with_last_bn_affine=False,
+            with_avg_pool=False,
+            norm_cfg=dict(type='BN1d'),
+        ),
+        loss=dict(type='CrossEntropyLoss', loss_weight=2 * 0.2),
         temperature=0.2,
     ),
 )
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

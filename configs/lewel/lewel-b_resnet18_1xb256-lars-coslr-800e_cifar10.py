@@ -1,8 +1,8 @@
 # Our choice, the paper has no CIFAR10: ResNet-18, one GPU, 800 epochs.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
-    '../_base_/datasets/cifar10_bs256_byol.py',
-    '../_base_/schedules/lars_coslr-200e.py',
+    '../_base_/datasets/cifar10.py',
+    '../_base_/views/byol_32px.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -11,7 +11,12 @@ model = dict(
     head=dict(hid_channels=1024),
     momentum=0.01,
 )
-optim_wrapper = dict(optimizer=dict(lr=1.0, weight_decay=1e-5))
+data_preprocessor = dict(views=_base_.views)
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(
+    optimizer=dict(type='lewel_plugins.LARS', lr=1.0, momentum=0.9, weight_decay=1e-5),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=790, by_epoch=True, begin=10, end=800, convert_to_iter_based=True),

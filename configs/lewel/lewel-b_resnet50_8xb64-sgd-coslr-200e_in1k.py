@@ -1,12 +1,18 @@
 # As printed in the paper (Sec. 3.3): SGD, batch 512, lr 1.8, wd 1e-6 but for biases and BN, full BYOL crops.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
-    '../_base_/datasets/in1k_bs64_byol.py',
-    '../_base_/schedules/sgd_coslr-200e.py',
+    '../_base_/datasets/in1k.py',
+    '../_base_/views/byol_224px_crop008.py',
     '../_base_/default_runtime.py',
 ]
+train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
+train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(
-    optimizer=dict(lr=1.8, weight_decay=1e-6),
+    optimizer=dict(type='SGD', lr=1.8, momentum=0.9, weight_decay=1e-6),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=200)
 auto_scale_lr = dict(base_batch_size=512)

@@ -2,8 +2,7 @@
 _base_ = [
     '../_base_/models/lewel-m_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
+    '../_base_/garment-scenes_24e.py',
 ]
 model = dict(
     backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
@@ -11,6 +10,3 @@ model = dict(
     queue_len=4096,
     momentum=0.01,
 )
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

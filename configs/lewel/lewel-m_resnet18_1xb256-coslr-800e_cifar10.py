@@ -1,8 +1,8 @@
 # Our choice, the paper has no CIFAR10: ResNet-18, one GPU, 800 epochs.
 _base_ = [
     '../_base_/models/lewel-m_resnet50.py',
-    '../_base_/datasets/cifar10_bs256_mocov2.py',
-    '../_base_/schedules/sgd_coslr-200e.py',
+    '../_base_/datasets/cifar10.py',
+    '../_base_/views/mocov2_32px.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -11,6 +11,9 @@ model = dict(
     queue_len=4096,
     momentum=0.01,
 )
+data_preprocessor = dict(views=_base_.views)
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=800, by_epoch=True, begin=0, end=800, convert_to_iter_based=True),
 ]

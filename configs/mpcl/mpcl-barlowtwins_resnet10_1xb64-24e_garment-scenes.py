@@ -2,13 +2,9 @@
 _base_ = [
     '../_base_/models/mpcl-barlowtwins_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
+    '../_base_/garment-scenes_24e.py',
 ]
 model = dict(
     backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
     neck=dict(in_channels=128, hid_channels=256, out_channels=256),
 )
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

@@ -1,18 +1,23 @@
 # Our choice, the paper has no STL-10: ResNet-18, one GPU, 320 epochs, heads of 1024; Barlow Twins' rate in proportion.
 _base_ = [
     '../_base_/models/mpcl-barlowtwins_resnet50.py',
-    '../_base_/datasets/stl10_bs256_byol.py',
-    '../_base_/schedules/lars_coslr-200e.py',
+    '../_base_/datasets/stl10.py',
+    '../_base_/views/byol_96px.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, norm_cfg=dict(type='BN')),
     neck=dict(in_channels=512, hid_channels=1024, out_channels=1024),
 )
+data_preprocessor = dict(views=_base_.views)
+train_dataloader = dict(batch_size=256)
 optim_wrapper = dict(
-    optimizer=dict(lr=0.2, weight_decay=1e-6),
+    optimizer=dict(type='lewel_plugins.LARS', lr=0.2, momentum=0.9, weight_decay=1e-6),
     paramwise_cfg=dict(
-        custom_keys={'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024), 'downsample.1': dict(lr_mult=0.024)}
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        adapt_norm_and_bias=False,
+        custom_keys={'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024), 'downsample.1': dict(lr_mult=0.024)},
     ),
 )
 param_scheduler = [

@@ -1,8 +1,8 @@
 # Our choice, the paper has no STL-10: ResNet-18, one GPU, 320 epochs, as the MoCo v2 baseline.
 _base_ = [
     '../_base_/models/mpcl-mocov2_resnet50.py',
-    '../_base_/datasets/stl10_bs256_mocov2.py',
-    '../_base_/schedules/sgd_coslr-200e.py',
+    '../_base_/datasets/stl10.py',
+    '../_base_/views/mocov2_96px.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -11,6 +11,9 @@ model = dict(
     queue_len=16384,
     momentum=0.01,
 )
+data_preprocessor = dict(views=_base_.views)
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=320, by_epoch=True, begin=0, end=320, convert_to_iter_based=True),
 ]

@@ -1,10 +1,15 @@
 # MPCL Tables I to III: batch 128, 200 epochs. The paper gives no rate: MoCo's 0.03 for 256, in proportion.
 _base_ = [
     '../_base_/models/mpcl-mocov2_resnet50.py',
-    '../_base_/datasets/in100_bs32_mocov2.py',
-    '../_base_/schedules/sgd_coslr-200e.py',
+    '../_base_/datasets/in100.py',
+    '../_base_/views/mocov2_224px.py',
     '../_base_/default_runtime.py',
 ]
-train_dataloader = dict(batch_size=16)
-optim_wrapper = dict(optimizer=dict(lr=0.015))
+train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
+train_dataloader = dict(batch_size=16, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.015, momentum=0.9, weight_decay=1e-4))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=200)
 auto_scale_lr = dict(base_batch_size=128)

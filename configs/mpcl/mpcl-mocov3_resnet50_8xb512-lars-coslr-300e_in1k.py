@@ -1,13 +1,17 @@
 # mmpretrain's MoCo v3 recipe for ResNet-50 (the paper has MPCL on ViT-B only): LARS, batch 4096, lr 4.8, SyncBN.
 _base_ = [
     '../_base_/models/mpcl-mocov3_resnet50.py',
-    '../_base_/datasets/in1k_bs128_byol.py',
-    '../_base_/schedules/lars_coslr-200e.py',
+    '../_base_/datasets/in1k.py',
+    '../_base_/views/byol_224px.py',
     '../_base_/default_runtime.py',
 ]
 sync_bn = 'torch'  # converts every BN when there is more than one process
-train_dataloader = dict(batch_size=512)
-optim_wrapper = dict(optimizer=dict(lr=4.8, weight_decay=1e-6))
+train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
+train_dataloader = dict(batch_size=512, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+optim_wrapper = dict(
+    optimizer=dict(type='lewel_plugins.LARS', lr=4.8, momentum=0.9, weight_decay=1e-6),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=290, by_epoch=True, begin=10, end=300, convert_to_iter_based=True),

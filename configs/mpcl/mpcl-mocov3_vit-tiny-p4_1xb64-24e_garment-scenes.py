@@ -2,8 +2,7 @@
 _base_ = [
     '../_base_/models/mpcl-mocov3_vit-small-p16.py',
     '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
+    '../_base_/garment-scenes_24e.py',
 ]
 model = dict(
     backbone=dict(
@@ -17,6 +16,3 @@ model = dict(
     neck=dict(in_channels=64, hid_channels=128, out_channels=64),
     head=dict(predictor=dict(hid_channels=128)),
 )
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

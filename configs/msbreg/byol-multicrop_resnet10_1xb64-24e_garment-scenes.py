@@ -1,8 +1,7 @@
 # BYOL with multi-crop on garment scenes: the two views of all methods there, and six of half the size and less area.
 _base_ = [
     '../_base_/datasets/garment-scenes_32px.py',
-    '../_base_/default_runtime.py',
-    '../_base_/schedules/garment-scenes_24e.py',
+    '../_base_/garment-scenes_24e.py',
 ]
 model = dict(
     type='lewel_plugins.BYOLMultiCrop',
@@ -13,6 +12,3 @@ model = dict(
 )
 small = dict(_base_.views[0], size=16, crop_scale=(0.2, 0.5))
 data_preprocessor = dict(views=_base_.views + [small] * 6)
-train_dataloader = dict(batch_size=64)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

@@ -2,8 +2,6 @@
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/stl10.py',
-    '../_base_/views/msbreg_96px.py',
-    '../_base_/schedules/lars_coslr-320e.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -11,7 +9,16 @@ model = dict(
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
     head=dict(hid_channels=512),
 )
-data_preprocessor = dict(views=[_base_.view] * 4)
+view = dict(size=96, crop_scale=(0.2, 1.0), blur=1.0, solarize=0.2)
+data_preprocessor = dict(views=[view] * 4)
 train_dataloader = dict(batch_size=512)
-optim_wrapper = dict(optimizer=dict(lr=4.0, weight_decay=1e-5))
+optim_wrapper = dict(
+    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=310, by_epoch=True, begin=10, end=320, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=320)
 auto_scale_lr = dict(base_batch_size=512)

@@ -4,20 +4,22 @@
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/in1k.py',
-    '../_base_/views/msbreg_224px.py',
-    '../_base_/schedules/lars_coslr-200e.py',
     '../_base_/default_runtime.py',
 ]
+sync_bn = 'torch'  # as BYOL, the paper does not say; converts every BN when there is more than one process
+view = dict(size=224, crop_scale=(0.08, 1.0), interpolation='bicubic', blur=1.0, solarize=0.2)
 train_pipeline = [
-    dict(type='lewel_plugins.LoadViews', views=[_base_.view], num_views=4),
+    dict(type='lewel_plugins.LoadViews', views=[view], num_views=4),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(lr=1.2, weight_decay=1e-5))
+optim_wrapper = dict(
+    optimizer=dict(type='lewel_plugins.LARS', lr=1.2, momentum=0.9, weight_decay=1e-5),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=290, by_epoch=True, begin=10, end=300, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=300)
 auto_scale_lr = dict(base_batch_size=512)
-sync_bn = 'torch'  # as BYOL, the paper does not say; converts every BN when there is more than one process

@@ -2,10 +2,20 @@
 # Memory a GPU: 16 GB kept for the backward pass (62 MB an image), 0.6 GB weights and optimizer, 39 MB cached features.
 _base_ = [
     '../_base_/models/smog_swin-tiny.py',
-    '../_base_/datasets/in1k_bs128_byol.py',
-    '../_base_/schedules/adamw_coslr-400e.py',
+    '../_base_/datasets/in1k.py',
+    '../_base_/views/byol_224px.py',
     '../_base_/default_runtime.py',
 ]
 sync_bn = 'torch'  # of the heads
-train_dataloader = dict(batch_size=256)
+train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
+train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=390, by_epoch=True, begin=10, end=400, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=400)
 auto_scale_lr = dict(base_batch_size=4096)

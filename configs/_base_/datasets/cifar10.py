@@ -7,7 +7,6 @@ data_preprocessor = dict(
 train_pipeline = eval_pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='PackInputs')]
 
 train_dataloader = dict(
-    batch_size=256,
     num_workers=2,
     persistent_workers=True,
     drop_last=True,

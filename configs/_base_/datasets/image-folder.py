@@ -11,7 +11,6 @@ data_preprocessor = dict(
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 
 train_dataloader = dict(
-    batch_size=128,
     num_workers=8,
     persistent_workers=True,
     drop_last=True,

@@ -4,11 +4,12 @@
 # the rate of each method, with no numbers in the paper. It also says test 12, of some 5k images: that is the size of test
 # 07 (4,952 images), which is MoCo's.
 _base_ = [
-    '../_base_/faster-rcnn_r50-c4_moco.py',
+    'mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py',
+    '../_base_/r50-c4_moco.py',
     'mmdet::_base_/datasets/voc0712.py',
-    '../_base_/detection_24k.py',
+    '../_base_/detection_sgd.py',
 ]
-model = dict(roi_head=dict(bbox_head=dict(num_classes=20)))
+model = dict(_base_.r50_c4, roi_head=dict(_base_.r50_c4.roi_head, bbox_head=dict(num_classes=20)))
 
 data_root = 'data/VOCdevkit/'
 train_pipeline = [
@@ -52,3 +53,11 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(iou_thrs=[0.5 + 0.05 * i for i in range(10)])
 test_evaluator = val_evaluator
+
+# 24,000 steps, a tenth at 3/4 and 11/12 of them (LEWEL Sec. 4.3). The 100 steps of warm-up are MoCo's.
+train_cfg = dict(max_iters=24000, val_interval=4000)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
+    dict(type='MultiStepLR', by_epoch=False, begin=0, end=24000, milestones=[18000, 22000], gamma=0.1),
+]
+default_hooks = dict(checkpoint=dict(interval=4000))

@@ -1,6 +1,9 @@
 # Minutes on two cores. The same optimizer for all methods on garment scenes, so that none is tuned more.
+_base_ = './default_runtime.py'
+
 max_epochs = 24
 optim_wrapper = dict(
+    _delete_=True,  # float32
     type='OptimWrapper',
     constructor='lewel_plugins.TypedOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),
@@ -11,4 +14,6 @@ param_scheduler = [
         type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True
     ),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=2)
+train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+auto_scale_lr = dict(base_batch_size=64)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))

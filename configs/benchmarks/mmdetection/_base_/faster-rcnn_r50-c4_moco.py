@@ -1,3 +1,0 @@
-# Faster R-CNN of r50-c4_moco.py.
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py', './r50-c4_moco.py']
-model = _base_.r50_c4
