@@ -1,4 +1,5 @@
-# default_runtime.py without what belongs to pretraining: the teacher's update, and the monitor of embeddings.
+# default_runtime.py without mixed precision, the teacher update and the monitor of embeddings, which are for
+# pretraining.
 default_scope = 'mmpretrain'
 
 default_hooks = dict(

@@ -1,4 +1,5 @@
-# Minutes on two cores. The same optimizer for all methods on garment scenes, so that none is tuned more.
+# Runtime and schedule on garment scenes: minutes on two cores. All methods share the optimizer, so that none is tuned
+# more than another.
 _base_ = './default_runtime.py'
 
 max_epochs = 24

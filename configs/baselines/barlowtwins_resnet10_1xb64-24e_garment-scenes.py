@@ -1,4 +1,4 @@
-# mmpretrain's own Barlow Twins on garment scenes, with the head of its recipe at the widths of MPCL's.
+# mmpretrain's own Barlow Twins on garment scenes: the head of its recipe, with the widths of MPCL.
 _base_ = ['../_base_/datasets/garment-scenes_32px.py', '../_base_/garment-scenes_24e.py']
 model = dict(
     type='BarlowTwins',

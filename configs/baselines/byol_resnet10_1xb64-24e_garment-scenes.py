@@ -1,4 +1,4 @@
-# BYOL on garment scenes, with LEWEL_B's widths, teacher and optimizer.
+# BYOL on garment scenes, with the widths, the teacher and the optimizer of LEWEL_B.
 _base_ = [
     '../_base_/models/byol_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',

@@ -1,4 +1,4 @@
-# BYOL with the recipe of LEWEL_B's.
+# BYOL by the recipe of LEWEL_B.
 _base_ = [
     '../_base_/models/byol_resnet50.py',
     '../_base_/datasets/stl10.py',

@@ -1,4 +1,4 @@
-# BYOL with LEWEL_B's released recipe.
+# BYOL by the released recipe of LEWEL_B.
 _base_ = [
     '../_base_/models/byol_resnet50.py',
     '../_base_/datasets/in1k.py',

@@ -1,4 +1,4 @@
-# BYOL with the recipe of LEWEL's ablations on ImageNet-100.
+# BYOL by the recipe of LEWEL_B in the ablations on ImageNet-100.
 _base_ = [
     '../_base_/models/byol_resnet50.py',
     '../_base_/datasets/in100.py',

@@ -1,4 +1,4 @@
-# MoCo v2 on garment scenes, with LEWEL_M's queue, teacher and optimizer.
+# MoCo v2 on garment scenes, with the queue, the teacher and the optimizer of LEWEL_M.
 _base_ = [
     '../_base_/models/mocov2_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',

@@ -1,4 +1,4 @@
-# MoCo v2 with the recipe of LEWEL_M's.
+# MoCo v2 by the recipe of LEWEL_M.
 _base_ = [
     '../_base_/models/mocov2_resnet50.py',
     '../_base_/datasets/stl10.py',

@@ -1,4 +1,4 @@
-# MoCo v2 with LEWEL_M's recipe (lr 0.06, as the paper's reproduction).
+# MoCo v2 by the recipe of LEWEL_M, with lr 0.06 as in the paper's reproduction.
 _base_ = [
     '../_base_/models/mocov2_resnet50.py',
     '../_base_/datasets/in1k.py',

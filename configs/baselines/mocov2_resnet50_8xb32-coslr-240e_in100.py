@@ -1,4 +1,4 @@
-# MoCo v2 with the recipe of LEWEL's ablations on ImageNet-100.
+# MoCo v2 by the recipe of LEWEL_M in the ablations on ImageNet-100.
 _base_ = [
     '../_base_/models/mocov2_resnet50.py',
     '../_base_/datasets/in100.py',

@@ -1,4 +1,4 @@
-# mmpretrain's own MoCo v3 on garment scenes, ResNet-10: the heads of its ResNet-50 recipe at the widths of MPCL's.
+# mmpretrain's own MoCo v3 on garment scenes, ResNet-10: the heads of its ResNet-50 recipe, with the widths of MPCL.
 _base_ = ['../_base_/datasets/garment-scenes_32px.py', '../_base_/garment-scenes_24e.py']
 model = dict(
     type='MoCoV3',

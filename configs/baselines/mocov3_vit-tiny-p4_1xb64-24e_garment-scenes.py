@@ -1,4 +1,4 @@
-# MoCo v3 on garment scenes, with MPCL's ViT of two layers, and three-layer projectors as is MoCo v3's on transformers.
+# MoCo v3 on garment scenes, with MPCL's ViT of two layers and three-layer projectors, as in MoCo v3 on transformers.
 _base_ = './mocov3_resnet10_1xb64-24e_garment-scenes.py'
 model = dict(
     backbone=dict(

@@ -1,5 +1,5 @@
-# The same with detection and segmentation, on scenes with several garments (docs/transfer.md has the command that makes
-# them).
+# evaluation_garment-scenes.py with detection and segmentation, on scenes with several garments. docs/transfer.md has
+# the command that makes them.
 _base_ = './evaluation_garment-scenes.py'
 transfer = '{{python}} {{tools}}/transfer.py {{checkpoint}} {{configs}}/{config} --seed {{seed}} --work-dir {{out}}'
 transfer += ' --out {{json}} --pictures'

@@ -1,7 +1,7 @@
-# All protocols of ImageNet and of what is transferred to: frozen features (docs/evaluation.md, without augmentation),
-# LEWEL's 1 % and 10 % of the labels and SMoG's 100 %, SVMs on VOC07, Places205 and iNaturalist 2018, detection and
-# segmentation. Commands train in one process, with the rate scaled to its batch. `--protocols` picks
-# some; recipes on several processes are started one by one, as docs/evaluation.md and docs/transfer.md say.
+# All protocols for ImageNet and for transfer from it: frozen features (docs/evaluation.md, without augmentation), 1 %
+# and 10 % of the labels as LEWEL, 100 % as SMoG, SVMs on VOC07, Places205 and iNaturalist 2018, detection and
+# segmentation. Commands train in one process and scale the rate to its batch. `--protocols` selects some of them. To
+# run a recipe on several processes, start it by itself, as docs/evaluation.md and docs/transfer.md describe.
 linear = 'linear/lewel-b-linear_8xb32-steplr-50e_in1k.py'
 lrs = (0.4, 0.04, 4.0)
 knn = dict(k=(1, 5, 20, 200), temperature=0.07)

@@ -1,5 +1,5 @@
-# Pairs whose order in all-methods_garment-scenes.py is not the papers', at four times its budget, by k-NN: whether it is
-# for its 750 steps. The longest rows first, so that two jobs end together.
+# Pairs whose order in all-methods_garment-scenes.py differs from the papers', at four times its budget, by k-NN: are
+# its 750 steps the reason? The longest rows come first, so that two jobs end together.
 _base_ = './_base_/garment-scenes_12e-lars.py'
 name = 'all-methods-24e_garment-scenes'
 title = 'LEWEL_B and SMoG beside their baselines on garment scenes, four times as long'

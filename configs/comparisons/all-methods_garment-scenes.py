@@ -1,7 +1,7 @@
-# Every method of this package and its baselines by every protocol: 9 rows × 3 seeds, equal epochs (MSBReg with K = 4
+# All methods of this package and their baselines by all protocols: 9 rows × 3 seeds, equal epochs (MSBReg with K = 4
 # sees twice the views in each), one optimizer and one set of views for all, then tools/evaluate.py on the last
 # checkpoint of each, with the run's seed for splits, heads and orders. The protocols are those of
-# configs/benchmarks/evaluation-transfer_garment-scenes.py but for Faster R-CNN and the pictures; its data are made first.
+# configs/benchmarks/evaluation-transfer_garment-scenes.py without Faster R-CNN and the pictures. Make its data first.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'all-methods_garment-scenes'
 title = 'Evaluation of all methods on garment scenes'

@@ -1,5 +1,5 @@
-# What the testbed's settings are worth, one changed at a time, on mmpretrain's own MoCo v2: no method of ours.
-# First make the scenes of the last rows:
+# The worth of each setting of the testbed, one change at a time, on mmpretrain's own MoCo v2 and no method of ours.
+# Make the scenes of the last rows first:
 #     python tools/data/make_garment_scenes.py --clutter 0.5 --out data/garment_scenes_cluttered
 name = 'calibration_garment-scenes'
 title = 'Calibration of garment scenes: MoCo v2 with one setting changed'

@@ -1,5 +1,5 @@
-# One augmentation, made by three input paths: mmpretrain's transforms on single images, ours on single images, ours on
-# batches of tensors, which is what the recipes on garment scenes have. 3 rows × 3 seeds.
+# One augmentation by three input paths: mmpretrain's transforms on single images, ours on single images, and ours on
+# batches of tensors, which the recipes on garment scenes use. 3 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'input-path_garment-scenes'
 title = 'Input paths on garment scenes'
@@ -9,7 +9,7 @@ base = '../lewel/lewel-m_resnet10_1xb64-24e_garment-scenes.py'
 load = dict(type='lewel_plugins.LoadRGB', cache=True)
 pack = dict(type='PackInputs')
 jitter = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.5)
-view = dict(size=32, crop_scale=(0.6, 1.0), jitter=1.0, gray=0.3, **jitter)  # garments_32px.py
+view = dict(size=32, crop_scale=(0.6, 1.0), jitter=1.0, gray=0.3, **jitter)  # as garment-scenes_32px.py
 mmpretrains_view = [
     dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.6, 1.0), interpolation='bilinear', backend='pillow'),
     dict(type='RandomFlip', prob=0.5),

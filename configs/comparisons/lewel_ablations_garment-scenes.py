@@ -1,4 +1,4 @@
-# The switches of LEWEL's Tables 5 to 7 and Fig. 3 on LEWEL_B. Run it where there is time: 18 rows × 3 seeds.
+# The switches of LEWEL's Tables 5 to 7 and Fig. 3 on LEWEL_B: 18 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'lewel_ablations_garment-scenes'
 title = "LEWEL_B's switches on garment scenes (the paper's Tables 5 to 7 and Fig. 3)"
@@ -27,7 +27,7 @@ rows = [
     dict(name='h 1', options={'model.neck.num_groups': 1}),
     dict(name='h 2', options={'model.neck.num_groups': 2}),
     dict(name='h 8', options={'model.neck.num_groups': 8}),
-    # Teacher normalisation.
+    # Teacher normalization.
     dict(name='EMAN teacher', options={'model.teacher_norm': 'eman'}),
 ]
 baseline = 'default'

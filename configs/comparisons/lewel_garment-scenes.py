@@ -20,7 +20,7 @@ rows = [
     dict(name='random initialisation', config=lewel_b, command=knn, select='random initialisation'),
     dict(name='raw pixels', config=lewel_b, command=knn, select='raw pixels', per_seed=False),
 ]
-# Share of the best map's mass that falls on the garment, against the garment's share of the area.
+# The share of the best map's mass on the garment, against the garment's share of the area.
 post = [dict(name='maps', rows=['LEWEL_B'], command=maps)]
 baseline = 'BYOL'
 metrics = [

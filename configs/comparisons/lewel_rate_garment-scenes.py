@@ -1,5 +1,5 @@
-# LEWEL_B and BYOL at two rates of LARS, 6 epochs: is it the rate, which was chosen by BYOL, that keeps LEWEL_B from
-# being above it in all-methods_garment-scenes.py? The rows at 3.0 are that file's.
+# LEWEL_B and BYOL at two rates of LARS, 6 epochs. Is the rate, which was chosen with BYOL, the reason why LEWEL_B is
+# not above it in all-methods_garment-scenes.py? That file contains the rows at 3.0.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'lewel_rate_garment-scenes'
 title = 'LEWEL_B and BYOL at two rates of LARS on garment scenes'

@@ -12,7 +12,7 @@ rows = [
     dict(name='M = 4, PCR and PTB'),
 ]
 baseline = 'Barlow Twins'
-# On two training views of each validation image.
+# Measured on two training views of each validation image.
 post = [
     dict(
         name='views',

@@ -1,4 +1,4 @@
-# What MPCL's paper leaves open, on MoCo v2, PCR without PTB. Run it where there is time: 6 rows × 3 seeds.
+# What MPCL's paper leaves open, on MoCo v2, PCR without PTB: 6 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'mpcl_mocov2-variants_garment-scenes'
 title = 'Variants of MPCL on MoCo v2 on garment scenes'
@@ -15,7 +15,7 @@ rows = [
     dict(name='PCR and PTB, Eq. 4 as it reads', options={'model.head.balance.literal_eq4': True}),
 ]
 baseline = 'PCR'
-# On two training views of each validation image.
+# Measured on two training views of each validation image.
 post = [
     dict(
         name='views',

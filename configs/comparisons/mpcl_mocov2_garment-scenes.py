@@ -28,7 +28,7 @@ rows = [
     dict(name='M = 8, PCR and PTB', options={'model.neck.num_projectors': 8}),
 ]
 baseline = 'MoCo v2'
-# On two training views of each validation image.
+# Measured on two training views of each validation image.
 post = [
     dict(
         name='views',

@@ -22,7 +22,7 @@ rows = [
     dict(name='M = 4, PCR and PTB'),
 ]
 baseline = 'MoCo v3'
-# On two training views of each validation image.
+# Measured on two training views of each validation image.
 post = [
     dict(
         name='views',

@@ -6,7 +6,7 @@ question = 'Does more views help, do L_s and L_b help, and do they help more tog
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
 msbreg = '../msbreg/msbreg-k{}_resnet10_1xb64-24e_garment-scenes.py'
-# BYOL's loss sums its two directions, MSBReg's is a mean over views: the weights are doubled to keep the ratio.
+# BYOL's loss is a sum over two directions and MSBReg's a mean over views: doubled weights keep the ratio.
 singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
 halves = 'K = 2, without the own target'
@@ -18,7 +18,8 @@ rows = [
     dict(
         name='BYOL + L_s + L_b', config=byol, options={'custom_hooks': [dict(hook, regularizers=[singular, brownian])]}
     ),
-    # Differences are to rows of the same scale of the loss: of a number of views to BYOL by halves, of a loss to none.
+    # Differences are to rows whose loss has the same scale: for a number of views to BYOL with half its loss, for an
+    # added loss to the row without it.
     *[
         dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options, baseline=f'K = {k}' if added else halves)
         for k in (2, 4, 8)
@@ -29,8 +30,8 @@ rows = [
             (' + L_s + L_b', {}),
         )
     ],
-    # The centroid has the view's own target in it (Eq. 3). With two views and without it the loss is half of BYOL's,
-    # whose rows have the whole one.
+    # The centroid includes the view's own target (Eq. 3). With two views and without it the loss is half of BYOL's. The
+    # rows of BYOL have the full loss.
     *[
         dict(
             name=f'K = {k}, without the own target',
@@ -40,7 +41,7 @@ rows = [
         )
         for k, other in ((2, 'BYOL'), (4, 'K = 4'))
     ],
-    # With LARS, too, the scale of the loss counts: parameters that start at zero take their first step as it is.
+    # The scale of the loss matters with LARS, too: parameters that start at zero take an unadapted first step.
     dict(name='BYOL, its loss halved', config=byol, options={'model.head.loss.scale_factor': 0.5}),
 ]
 baseline = 'BYOL'

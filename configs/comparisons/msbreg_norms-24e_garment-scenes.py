@@ -1,5 +1,5 @@
-# BYOL with LN in its heads, without and with L_b, at four times the budget of msbreg_norms_garment-scenes.py: whether it
-# is for its 750 steps that L_b does not keep LN from collapsing there. 2 rows × 3 seeds.
+# BYOL with LN in its heads, without and with L_b, at four times the budget of msbreg_norms_garment-scenes.py. Are its
+# 750 steps the reason why L_b does not keep LN from collapsing there? 2 rows × 3 seeds.
 _base_ = './msbreg_norms_garment-scenes.py'
 name = 'msbreg_norms-24e_garment-scenes'
 title = "LN in BYOL's heads on garment scenes, four times as long (of the paper's Tables 6 and 13)"

@@ -1,4 +1,4 @@
-# MSBReg's Tables 6 and 13, the rows of MSBReg itself: normalisation in its heads. 5 rows × 3 seeds.
+# MSBReg's Tables 6 and 13, the rows of MSBReg itself: normalization in its heads. 5 rows × 3 seeds.
 _base_ = './msbreg_norms_garment-scenes.py'
 name = 'msbreg_norms-k4_garment-scenes'
 title = "BN, LN and weight standardisation in MSBReg's heads on garment scenes (the paper's Tables 6 and 13)"

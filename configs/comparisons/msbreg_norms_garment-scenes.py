@@ -1,5 +1,5 @@
-# MSBReg's Tables 6 and 13: norms in BYOL's heads (in MSBReg's: msbreg_norms-k4_garment-scenes.py;
-# longer: msbreg_norms-24e_garment-scenes.py). 6 rows × 3 seeds.
+# MSBReg's Tables 6 and 13: norms in the heads of BYOL. msbreg_norms-k4_garment-scenes.py has those of MSBReg,
+# msbreg_norms-24e_garment-scenes.py a longer training. 6 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_norms_garment-scenes'
 title = "BN, LN and weight standardisation in BYOL's heads on garment scenes (the paper's Tables 6 and 13)"
@@ -11,18 +11,18 @@ question = (
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
 two = '../msbreg/msbreg-k2_resnet10_1xb64-24e_garment-scenes.py'
 ln = {'model.neck.norm_cfg.type': 'LN', 'model.head.predictor.norm_cfg.type': 'LN'}
-# Doubled: BYOL's loss sums its two directions, MSBReg's is a mean over views.
+# Doubled, because BYOL's loss is a sum over two directions and MSBReg's a mean over views.
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 5e-3)
 strong = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
 singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor', regularizers=[brownian])
-# MSBReg's class as BYOL, which mmpretrain's heads cannot be with weight standardisation.
+# MSBReg's class set up as BYOL, because mmpretrain's heads have no weight standardization.
 as_byol = {'model.head.exclude_self': True, 'model.head.lambda_s': 0.0, 'model.head.lambda_b': 0.0}
 rows = [
     dict(name='BYOL, BN', config=byol),
     dict(name='BYOL, LN', config=byol, options=ln),
     dict(name='BYOL, LN + L_b 5e-3', config=byol, options={**ln, 'custom_hooks': [hook]}),
-    # Is it L_b's weight, or does it take L_s?
+    # Is the weight of L_b the reason, or is L_s needed?
     dict(name='BYOL, LN + L_b 0.5', config=byol, options={**ln, 'custom_hooks': [dict(hook, regularizers=[strong])]}),
     dict(name='BYOL, LN + L_s', config=byol, options={**ln, 'custom_hooks': [dict(hook, regularizers=[singular])]}),
     dict(

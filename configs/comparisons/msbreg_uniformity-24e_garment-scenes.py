@@ -1,5 +1,5 @@
-# Three rows of msbreg_uniformity_garment-scenes.py at four times its budget: whether it is for its 750 steps that L_uniform
-# is ahead of K = 4 there. 3 rows × 3 seeds; the longest first, so that two jobs end together.
+# Three rows of msbreg_uniformity_garment-scenes.py at four times its budget. Are its 750 steps the reason why L_uniform
+# is ahead of K = 4 there? 3 rows × 3 seeds. The longest row comes first, so that two jobs end together.
 _base_ = './msbreg_uniformity_garment-scenes.py'
 name = 'msbreg_uniformity-24e_garment-scenes'
 title = "Alignment and uniformity of MSBReg on garment scenes, four times as long (of the paper's Table 12)"

@@ -1,4 +1,5 @@
-# MSBReg's Table 12: alignment and uniformity (longer: msbreg_uniformity-24e_garment-scenes.py). 4 rows × 3 seeds.
+# MSBReg's Table 12: alignment and uniformity. msbreg_uniformity-24e_garment-scenes.py is a longer training. 4 rows × 3
+# seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_uniformity_garment-scenes'
 title = "Alignment and uniformity of MSBReg on garment scenes (the paper's Table 12)"
@@ -8,7 +9,7 @@ question = (
 )
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
-# BYOL's loss sums its two directions, MSBReg's is a mean over views: the weights are doubled to keep the ratio.
+# BYOL's loss is a sum over two directions and MSBReg's a mean over views: doubled weights keep the ratio.
 singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
 uniformity = dict(type='lewel_plugins.UniformityLoss', weight=2 * 1.0)

@@ -1,4 +1,4 @@
-# MSBReg's Table 11 at K = 4, and two switches of ours. Run it where there is time: 22 rows × 3 seeds.
+# MSBReg's Table 11 at K = 4, and two switches of ours: 22 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_weights_garment-scenes'
 title = "MSBReg's weights on garment scenes (the paper's Table 11)"

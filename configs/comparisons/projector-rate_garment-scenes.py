@@ -1,6 +1,6 @@
-# Why many equal projectors are better than one on garment scenes, which MPCL's Table I does not have: with the mean over
-# M losses each projector gets 1/M of the gradient, with SGD a smaller rate. 4 rows × 3 seeds, two of them those of
-# mpcl_mocov2_garment-scenes.py.
+# Why several equal projectors are better than one on garment scenes, unlike in MPCL's Table I. With the mean over M
+# losses each projector gets 1/M of the gradient, which with SGD is a smaller rate. 4 rows × 3 seeds;
+# mpcl_mocov2_garment-scenes.py has two of them as well.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'projector-rate_garment-scenes'
 title = 'MoCo v2 and M = 4 at other rates of the projectors on garment scenes'

@@ -1,6 +1,6 @@
-# SMoG, Tables 7a to 7d: the groups' momentum, the resets, the number of groups, the update rule. The first row is the
-# method; every other one changes one thing. 300 groups for 8,000 images are in proportion to more than the 3,000 for
-# ImageNet; a reset is about an epoch apart, as in the paper.
+# SMoG, Tables 7a to 7d: the momentum of the groups, the resets, the number of groups, the update rule. The first row is
+# the method; each of the others changes one thing. 300 groups for 8,000 images are relatively more than 3,000 for
+# ImageNet. Resets are about an epoch apart, as in the paper.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'smog_garment-scenes'
 title = "SMoG's switches on garment scenes (Tables 7a to 7d)"

@@ -1,5 +1,5 @@
-# SMoG with groups that start at random beside the recipe's K-means, 6 epochs with LARS: is it the start that keeps it
-# below MoCo v2 in all-methods_garment-scenes.py? The first two rows are that file's.
+# SMoG with random initial groups beside the K-means of the recipe, 6 epochs with LARS. Is the start the reason why it
+# is below MoCo v2 in all-methods_garment-scenes.py? That file contains the first two rows.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'smog_start_garment-scenes'
 title = "The start of SMoG's groups on garment scenes"

@@ -1,4 +1,4 @@
-# LEWEL_B on garment scenes: the quickstart's config.
+# LEWEL_B on garment scenes, the recipe of the quickstart.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',

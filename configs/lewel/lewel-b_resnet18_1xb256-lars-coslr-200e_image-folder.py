@@ -1,4 +1,4 @@
-# LEWEL_B with ResNet-18 for one GPU, on one's own folder of unlabelled images.
+# LEWEL_B with ResNet-18 for one GPU, on your own folder of unlabeled images.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
     '../_base_/datasets/image-folder.py',

@@ -1,4 +1,4 @@
-# Our choice, the paper has no STL10: ResNet-18, one GPU, 320 epochs.
+# LEWEL_B with ResNet-18 on STL-10, which the paper does not use: one GPU, 320 epochs are our choice.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
     '../_base_/datasets/stl10.py',

@@ -1,4 +1,4 @@
-# The authors' released recipe, 100 epochs.
+# LEWEL_B, the authors' released recipe for 100 epochs.
 _base_ = './lewel-b_resnet50_8xb128-lars-coslr-200e_in1k.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),

@@ -1,4 +1,4 @@
-# LEWEL_B on one's own folder of unlabelled images:
+# LEWEL_B on your own folder of unlabeled images:
 #   python tools/train.py THIS --cfg-options train_dataloader.dataset.dataset.data_root=/my/images
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',

@@ -1,4 +1,4 @@
-# The authors' released recipe: LARS, batch 1024, lr 3.6, wd 1.5e-6, EMAN, 10 warm-up epochs, crops from 0.2.
+# LEWEL_B, the authors' released recipe for 200 epochs, with an EMAN teacher and crops from 0.2.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
     '../_base_/datasets/in1k.py',
@@ -8,6 +8,7 @@ _base_ = [
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=128, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(
+    # Released recipe, for 1,024 images.
     optimizer=dict(type='lewel_plugins.LARS', lr=3.6, momentum=0.9, weight_decay=1.5e-6),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
 )

@@ -1,4 +1,4 @@
-# As printed in the paper (Sec. 3.3): SGD, batch 512, lr 1.8, wd 1e-6 but for biases and BN, full BYOL crops.
+# LEWEL_B as the paper prints it (Sec. 3.3), with the crops of BYOL (0.08 to 1).
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
     '../_base_/datasets/in1k.py',
@@ -8,8 +8,8 @@ _base_ = [
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=1.8, momentum=0.9, weight_decay=1e-6),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    optimizer=dict(type='SGD', lr=1.8, momentum=0.9, weight_decay=1e-6),  # Sec. 3.3, for 512 images
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),  # Sec. 3.3: none on biases and BN
 )
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200, convert_to_iter_based=True),

@@ -1,4 +1,4 @@
-# Ablations of the paper (Sec. 3.3): ImageNet-100, learning rate doubled, 240 epochs.
+# LEWEL_B in the paper's ablations (Sec. 3.3): ImageNet-100, learning rate doubled, 240 epochs.
 _base_ = [
     '../_base_/models/lewel-b_resnet50.py',
     '../_base_/datasets/in100.py',
@@ -8,7 +8,7 @@ _base_ = [
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=64, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=3.6, momentum=0.9, weight_decay=1e-6),
+    optimizer=dict(type='SGD', lr=3.6, momentum=0.9, weight_decay=1e-6),  # Sec. 3.3: 2 x 1.8
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [

@@ -1,4 +1,4 @@
-# LEWEL Sec. 3.3: SGD, batch 256, lr 0.06, wd 1e-4.
+# LEWEL_M (Sec. 3.3), 200 epochs.
 _base_ = [
     '../_base_/models/lewel-m_resnet50.py',
     '../_base_/datasets/in1k.py',
@@ -7,7 +7,7 @@ _base_ = [
 ]
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=32, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))  # Sec. 3.3, for 256 images
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200, convert_to_iter_based=True),
 ]

@@ -1,4 +1,5 @@
-# Our choice, the paper has no STL-10: ResNet-18, one GPU, 320 epochs, heads of 1024; Barlow Twins' rate in proportion.
+# MPCL on Barlow Twins with ResNet-18 on STL-10, which the paper does not use: one GPU, 320 epochs and heads of 1024 are
+# our choice.
 _base_ = [
     '../_base_/models/mpcl-barlowtwins_resnet50.py',
     '../_base_/datasets/stl10.py',
@@ -12,6 +13,7 @@ model = dict(
 data_preprocessor = dict(views=_base_.views)
 train_dataloader = dict(batch_size=256)
 optim_wrapper = dict(
+    # mmpretrain's 1.6 for 2,048 images, in proportion.
     optimizer=dict(type='lewel_plugins.LARS', lr=0.2, momentum=0.9, weight_decay=1e-6),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,

@@ -1,4 +1,5 @@
-# Our choice, the paper has no STL-10: ResNet-18, one GPU, 320 epochs, as the MoCo v2 baseline.
+# MPCL on MoCo v2 with ResNet-18 on STL-10, which the paper does not use: one GPU and 320 epochs as the MoCo v2 baseline
+# are our choice.
 _base_ = [
     '../_base_/models/mpcl-mocov2_resnet50.py',
     '../_base_/datasets/stl10.py',

@@ -1,4 +1,4 @@
-# MPCL Tables I to III: batch 128, 200 epochs. The paper gives no rate: MoCo's 0.03 for 256, in proportion.
+# MPCL on MoCo v2 on ImageNet-100, batch 128 (Sec. IV-A), 200 epochs (Tables I to III).
 _base_ = [
     '../_base_/models/mpcl-mocov2_resnet50.py',
     '../_base_/datasets/in100.py',
@@ -7,6 +7,7 @@ _base_ = [
 ]
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=16, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+# The paper prints no rate: MoCo's 0.03 for 256 images, in proportion.
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.015, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200, convert_to_iter_based=True),

@@ -1,4 +1,5 @@
-# Our choice, the paper has no STL-10: ResNet-18, one GPU, 320 epochs; rate and decay of the BYOL baseline.
+# MPCL on MoCo v3 with ResNet-18 on STL-10, which the paper does not use: one GPU, 320 epochs, rate and weight decay of
+# the BYOL baseline are our choice.
 _base_ = [
     '../_base_/models/mpcl-mocov3_resnet50.py',
     '../_base_/datasets/stl10.py',

@@ -1,15 +1,15 @@
-# mmpretrain's MoCo v3 recipe for ResNet-50 (the paper has MPCL on ViT-B only): LARS, batch 4096, lr 4.8, SyncBN.
+# MPCL on MoCo v3 by mmpretrain's recipe for ResNet-50: batch 4096, SyncBN. The paper uses ViT-B only.
 _base_ = [
     '../_base_/models/mpcl-mocov3_resnet50.py',
     '../_base_/datasets/in1k.py',
     '../_base_/views/byol_224px.py',
     '../_base_/default_runtime.py',
 ]
-sync_bn = 'torch'  # converts every BN when there is more than one process
+sync_bn = 'torch'  # converts all BN layers when there is more than one process
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=512, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(
-    optimizer=dict(type='lewel_plugins.LARS', lr=4.8, momentum=0.9, weight_decay=1e-6),
+    optimizer=dict(type='lewel_plugins.LARS', lr=4.8, momentum=0.9, weight_decay=1e-6),  # mmpretrain's MoCo v3
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
 )
 param_scheduler = [

@@ -1,4 +1,4 @@
-# MPCL Table VII: ViT-B on ImageNet-100, batch 4096, 300 epochs; the rate is MoCo v3's, the paper gives none.
+# MPCL on MoCo v3, ViT-B on ImageNet-100, batch 4096, 300 epochs (Table VII).
 _base_ = [
     '../_base_/models/mpcl-mocov3_vit-small-p16.py',
     '../_base_/datasets/in100.py',
@@ -6,9 +6,10 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(backbone=dict(arch='base'), neck=dict(in_channels=768))
-sync_bn = 'torch'  # converts every BN when there is more than one process
+sync_bn = 'torch'  # converts all BN layers when there is more than one process
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+# MoCo v3's for 4,096 images; the paper prints none
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.0024, weight_decay=0.1))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),

@@ -1,15 +1,16 @@
-# mmpretrain's MoCo v3 recipe for ViT-S: AdamW, batch 4096, lr 2.4e-3, 300 epochs, crops from 0.08, SyncBN in the heads.
+# MPCL on MoCo v3 by mmpretrain's recipe for ViT-S: batch 4096, 300 epochs, crops from 0.08, SyncBN in the heads.
 _base_ = [
     '../_base_/models/mpcl-mocov3_vit-small-p16.py',
     '../_base_/datasets/in1k.py',
     '../_base_/views/byol_224px_crop008.py',
     '../_base_/default_runtime.py',
 ]
-sync_bn = 'torch'  # converts every BN when there is more than one process
+sync_bn = 'torch'  # converts all BN layers when there is more than one process
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.0024, weight_decay=0.1))
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.0024, weight_decay=0.1))  # mmpretrain's MoCo v3, 4,096 images
 param_scheduler = [
+    # mmpretrain's MoCo v3: 40 epochs.
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=260, by_epoch=True, begin=40, end=300, convert_to_iter_based=True),
 ]

@@ -1,4 +1,4 @@
-# MPCL on MoCo v3 on garment scenes, a ViT of two layers of width 64 on patches of 4 px.
+# MPCL on MoCo v3 on garment scenes: a ViT with two layers of width 64 on patches of 4 px.
 _base_ = [
     '../_base_/models/mpcl-mocov3_vit-small-p16.py',
     '../_base_/datasets/garment-scenes_32px.py',

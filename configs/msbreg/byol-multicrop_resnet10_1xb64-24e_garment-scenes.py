@@ -1,4 +1,4 @@
-# BYOL with multi-crop on garment scenes: the two views of all methods there, and six of half the size and less area.
+# BYOL with multi-crop on garment scenes: the two views that all methods use, and six of half the size and less area.
 _base_ = [
     '../_base_/datasets/garment-scenes_32px.py',
     '../_base_/garment-scenes_24e.py',

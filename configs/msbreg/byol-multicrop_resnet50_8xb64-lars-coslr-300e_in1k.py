@@ -1,5 +1,4 @@
-# BYOL with multi-crop, MSBReg Sec. 4.4 and Table 7: 2 views of 224 px, V = 6 of 96 px, crops as in SwAV. The learning
-# rate is that of K = 2 (our choice).
+# BYOL with multi-crop (Sec. 4.4, Table 7): 2 views of 224 px, V = 6 of 96 px, crops as in SwAV.
 _base_ = './msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py'
 model = dict(
     _delete_=True,
@@ -20,4 +19,4 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(lr=0.6))
+optim_wrapper = dict(optimizer=dict(lr=0.6))  # the rate for K = 2, our choice

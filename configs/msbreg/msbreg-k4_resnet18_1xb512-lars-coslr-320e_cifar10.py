@@ -1,4 +1,4 @@
-# Our choice, the paper has no CIFAR-10: the recipe of STL-10.
+# MSBReg on CIFAR-10, which the paper does not use, by its recipe for STL-10.
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/cifar10.py',
@@ -9,11 +9,12 @@ model = dict(
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
     head=dict(hid_channels=512),
 )
+# As on STL-10, without blur, as is usual for images this small.
 view = dict(size=32, crop_scale=(0.2, 1.0), solarize=0.2)
 data_preprocessor = dict(views=[view] * 4)
 train_dataloader = dict(batch_size=512)
 optim_wrapper = dict(
-    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),
+    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),  # as on STL-10
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
 )
 param_scheduler = [

@@ -1,4 +1,4 @@
-# MSBReg Sec. 7: STL-10, ResNet-18, heads 512/128, K = 4, batch 512, 320 epochs. lr = 0.5 * 512/256 * K.
+# MSBReg on STL-10, K = 4, batch 512, 320 epochs (Sec. 7.1; Table 1).
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/stl10.py',
@@ -9,15 +9,16 @@ model = dict(
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
     head=dict(hid_channels=512),
 )
+# Table 9, for all K views; no range of the crop is printed.
 view = dict(size=96, crop_scale=(0.2, 1.0), blur=1.0, solarize=0.2)
 data_preprocessor = dict(views=[view] * 4)
 train_dataloader = dict(batch_size=512)
 optim_wrapper = dict(
-    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),  # Sec. 7.1: 0.5 x 512 / 256 x K
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),  # Sec. 7.1
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),  # Sec. 7.1
     dict(type='CosineAnnealingLR', T_max=310, by_epoch=True, begin=10, end=320, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=320)

@@ -1,5 +1,5 @@
-# SMoG on garment scenes. A reset is about an epoch apart, as in the paper.
-# Memory: about 30 MB, 1 MB of it cached features.
+# SMoG on garment scenes. Resets are about an epoch apart, as in the paper. Memory: about 30 MB, of which 1 MB is cached
+# features.
 _base_ = [
     '../_base_/models/smog_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',

@@ -1,5 +1,6 @@
-# Our choice, the paper has no STL10: ResNet-18, one GPU, 320 epochs, about 100 images a group.
-# Memory a GPU: 0.6 GB kept for the backward pass (2.2 MB an image), 0.2 GB weights and optimizer, 20 MB cached features.
+# SMoG with ResNet-18 on STL-10, which the paper does not use: one GPU, 320 epochs and about 100 images per group are our
+# choice.
+# Memory per GPU: 0.6 GB for the backward pass (2.2 MB per image), 0.2 GB weights and optimizer, 20 MB cached features.
 _base_ = [
     '../_base_/models/smog_resnet50.py',
     '../_base_/datasets/stl10.py',

@@ -1,5 +1,6 @@
-# Our choice, the paper has no CIFAR10: ResNet-18, one GPU, 800 epochs, about 170 images a group.
-# Memory a GPU: 0.6 GB kept for the backward pass (2.4 MB an image), 0.2 GB weights and optimizer, 20 MB cached features.
+# SMoG with ResNet-18 on CIFAR-10, which the paper does not use: one GPU, 800 epochs and about 170 images per group are
+# our choice.
+# Memory per GPU: 0.6 GB for the backward pass (2.4 MB per image), 0.2 GB weights and optimizer, 20 MB cached features.
 _base_ = [
     '../_base_/models/smog_resnet50.py',
     '../_base_/datasets/cifar10.py',

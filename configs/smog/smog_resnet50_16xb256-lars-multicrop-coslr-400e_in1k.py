@@ -1,5 +1,5 @@
 # SMoG with multi-crop (Table 1): two views of 224 px and four of 96 px.
-# Memory a GPU: 20 GB kept for the backward pass (76 MB an image), 0.5 GB weights and optimizer, 20 MB cached features.
+# Memory per GPU: 20 GB for the backward pass (76 MB per image), 0.5 GB weights and optimizer, 20 MB cached features.
 _base_ = ['./smog_resnet50_8xb512-lars-coslr-400e_in1k.py', '../_base_/views/multicrop_224px_96px.py']
 model = dict(num_views=6)
 train_pipeline = [

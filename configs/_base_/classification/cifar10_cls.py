@@ -1,4 +1,4 @@
-# CIFAR-10 with labels. mmpretrain downloads it to data_root if it is not there.
+# CIFAR-10 with labels. mmpretrain downloads it to data_root if it is missing.
 data_root = 'data/cifar10'
 data_preprocessor = dict(type='ClsDataPreprocessor', mean=[125.307, 122.950, 113.865], std=[62.993, 62.089, 66.705], to_rgb=True)
 

@@ -1,4 +1,4 @@
-# ImageNet-100 with labels. data_root is ImageNet's: the classes are picked by imagenet100.txt.
+# ImageNet-100 with labels: the classes of ImageNet that imagenet100.txt lists. data_root is ImageNet's folder.
 _base_ = './in1k_cls.py'
 classes_file = '{{ fileDirname }}/../datasets/imagenet100.txt'
 

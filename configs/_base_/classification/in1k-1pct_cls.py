@@ -1,4 +1,4 @@
-# 1 % of ImageNet-1k's labels, drawn by a seed. For SimCLR's list, which the papers use, set its path as split_file.
+# 1 % of ImageNet-1k's labels, chosen by a seed. For SimCLR's list, which the papers use, set split_file to its path.
 _base_ = './in1k_cls.py'
 
 train_dataloader = dict(

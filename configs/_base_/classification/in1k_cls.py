@@ -1,5 +1,5 @@
-# ImageNet-1k with labels: random crops and flips to train on, centre crops to measure.
-# data_root holds train/ and val/, one folder a class (or meta/*.txt).
+# ImageNet-1k with labels: random crops and flips for training, center crops for evaluation.
+# data_root contains train/ and val/, with one folder per class (or meta/*.txt).
 data_root = 'data/imagenet'
 data_preprocessor = dict(type='ClsDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 

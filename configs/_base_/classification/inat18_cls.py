@@ -1,4 +1,4 @@
-# iNaturalist 2018. data_root holds train_val2018/ and its json files.
+# iNaturalist 2018. data_root contains train_val2018/ and its json files.
 _base_ = './in1k_cls.py'
 data_root = 'data/inat2018'
 

@@ -1,4 +1,4 @@
-# Places205. data_root holds the images and the lists of its `trainvalsplit_places205` (a path and a class a line).
+# Places205. data_root contains the images and the lists of `trainvalsplit_places205` (a path and a class per line).
 _base_ = './in1k_cls.py'
 data_root = 'data/places205'
 

@@ -1,4 +1,4 @@
-# STL-10 with labels: 5,000 training and 8,000 test images. data_root is the folder of its binary files.
+# STL-10 with labels: 5,000 training and 8,000 test images. data_root is the folder of the binary files.
 data_root = 'data/stl10_binary'
 data_preprocessor = dict(type='ClsDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 

@@ -1,4 +1,4 @@
-# CIFAR-10. mmpretrain downloads it to data_root if it is not there.
+# CIFAR-10. mmpretrain downloads it to data_root if it is missing.
 data_root = 'data/cifar10'
 data_preprocessor = dict(
     type='lewel_plugins.BatchViews', mean=[125.307, 122.950, 113.865], std=[62.993, 62.089, 66.705], to_rgb=True
@@ -17,7 +17,7 @@ train_dataloader = dict(
         dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline),
     ),
 )
-# k-NN: the images of the bank, with their labels, classify those of val_dataloader.
+# k-NN: the labeled images of the bank classify the images of val_dataloader.
 bank_dataloader = dict(
     batch_size=512,
     num_workers=2,

@@ -1,8 +1,7 @@
-# Garment scenes (tools/data/make_garment_scenes.py), views against colour. Set another scheme by
-# `data_preprocessor.views`.
-# One scheme for both views and all methods, found with SimCLR's loss (docs/results/README.md). Garments and photographs
-# are tinted at random, so that colour is the shortcut: the hue is turned over the whole circle, always. A garment
-# fills the frame, and smaller crops hold no shape to recognise.
+# Garment scenes (tools/data/make_garment_scenes.py). All methods share one scheme for both views, which was chosen with
+# SimCLR's loss (docs/results/README.md). Garments and photographs are tinted at random, which makes color the shortcut,
+# so the hue is always turned, over the whole circle. A garment fills the frame, so smaller crops show no shape to
+# recognize. To use another scheme, set data_preprocessor.views.
 views = [
     dict(size=32, crop_scale=(0.6, 1.0), jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.5, gray=0.3)
 ] * 2
@@ -30,7 +29,7 @@ train_dataloader = dict(
         dataset=dict(type='CustomDataset', data_root=data_root, data_prefix='train', pipeline=train_pipeline),
     ),
 )
-# k-NN: the images of the bank, with their labels, classify those of val_dataloader.
+# k-NN: the labeled images of the bank classify the images of val_dataloader.
 bank_dataloader = dict(
     batch_size=500,
     num_workers=1,

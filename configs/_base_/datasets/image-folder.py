@@ -1,8 +1,8 @@
-# One's own folder of images, BYOL's views. Only data_root has to be set:
+# Your own folder of images, with BYOL's views. Set data_root:
 #   --cfg-options train_dataloader.dataset.dataset.data_root=/my/images
 _base_ = ['../views/byol_224px.py']
 
-# Where jitter, grey, blur, solarisation and flip run is chosen by one setting: on the device with
+# Jitter, gray, blur, solarization and flip run in the workers, or on the device with
 # train_dataloader.dataset.dataset.pipeline.0.on_device=True
 data_preprocessor = dict(
     type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
@@ -21,4 +21,4 @@ train_dataloader = dict(
         dataset=dict(type='lewel_plugins.ImageTree', data_root='data/images', pipeline=train_pipeline),
     ),
 )
-# Without labels there is no k-NN; RepresentationMonitorHook watches the features while it trains.
+# There is no k-NN without labels. RepresentationMonitorHook logs measures of the features during training.

@@ -1,7 +1,7 @@
-# ImageNet-100. data_root is ImageNet's: the classes are picked by imagenet100.txt.
+# ImageNet-100: the classes of ImageNet that imagenet100.txt lists. data_root is ImageNet's folder.
 data_root = 'data/imagenet'
 classes_file = '{{ fileDirname }}/imagenet100.txt'
-# Where jitter, grey, blur, solarisation and flip run is chosen by one setting: on the device with
+# Jitter, gray, blur, solarization and flip run in the workers, or on the device with
 # train_dataloader.dataset.dataset.pipeline.0.on_device=True
 data_preprocessor = dict(
     type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
@@ -27,7 +27,7 @@ train_dataloader = dict(
         ),
     ),
 )
-# k-NN: the images of the bank, with their labels, classify those of val_dataloader.
+# k-NN: the labeled images of the bank classify the images of val_dataloader.
 bank_dataloader = dict(
     batch_size=128,
     num_workers=8,

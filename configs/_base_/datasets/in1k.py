@@ -1,6 +1,6 @@
-# ImageNet-1k. data_root holds train/ and val/, one folder a class (or meta/*.txt).
+# ImageNet-1k. data_root contains train/ and val/, with one folder per class (or meta/*.txt).
 data_root = 'data/imagenet'
-# Where jitter, grey, blur, solarisation and flip run is chosen by one setting: on the device with
+# Jitter, gray, blur, solarization and flip run in the workers, or on the device with
 # train_dataloader.dataset.dataset.pipeline.0.on_device=True
 data_preprocessor = dict(
     type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
@@ -23,8 +23,8 @@ train_dataloader = dict(
         type='lewel_plugins.PretrainDataset', dataset=dict(type='ImageNet', data_root=data_root, split='train')
     ),
 )
-# k-NN: the images of the bank, with their labels, classify those of val_dataloader. The bank is the whole training
-# set: a validation costs about as much as half an epoch, so choose val_interval accordingly.
+# k-NN: the labeled images of the bank classify the images of val_dataloader. The bank is the whole
+# training set. A validation costs about as much as half an epoch, so choose val_interval accordingly.
 bank_dataloader = dict(
     batch_size=128,
     num_workers=8,

@@ -1,5 +1,5 @@
-# STL-10: pretraining on the 100,000 unlabelled images, k-NN from the 5,000 training to the 8,000 test images.
-# data_root is the folder of its binary files.
+# STL-10. Pretraining uses the 100,000 unlabeled images; k-NN classifies the 8,000 test images by the 5,000 training
+# images. data_root is the folder of the binary files.
 data_root = 'data/stl10_binary'
 data_preprocessor = dict(
     type='lewel_plugins.BatchViews', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
@@ -18,7 +18,7 @@ train_dataloader = dict(
         dataset=dict(type='lewel_plugins.STL10', data_root=data_root, split='unlabeled', pipeline=train_pipeline),
     ),
 )
-# k-NN: the images of the bank, with their labels, classify those of val_dataloader.
+# k-NN: the labeled images of the bank classify the images of val_dataloader.
 bank_dataloader = dict(
     batch_size=256,
     num_workers=4,

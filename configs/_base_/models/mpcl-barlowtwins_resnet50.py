@@ -1,5 +1,4 @@
-# MPCL on Barlow Twins: four of its projectors, initialised as in mmpretrain's recipe; lambda = 0.01, PTB with
-# epsilon = 0.5.
+# MPCL on Barlow Twins: four projectors, initialized as in mmpretrain's recipe; lambda = 0.01, PTB with epsilon = 0.5.
 model = dict(
     type='lewel_plugins.MPCLBarlowTwins',
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=True),

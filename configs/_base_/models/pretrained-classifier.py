@@ -1,5 +1,5 @@
-# A linear classifier on the backbone of a checkpoint, which --cfg-options model.checkpoint=CKPT names. The backbone is
-# the checkpoint's. frozen=True: linear evaluation; False: fine-tuning.
+# A linear classifier on the backbone of a checkpoint: --cfg-options model.checkpoint=CKPT. The checkpoint determines
+# the backbone. frozen=True: linear evaluation; False: fine-tuning.
 model = dict(
     type='lewel_plugins.PretrainedClassifier',
     checkpoint='',

@@ -15,8 +15,8 @@ model = dict(
     ),
     momentum=0.001,
 )
-# The memory notes of the recipes are counted, not measured on a GPU: tensors that autograd keeps under bfloat16
-# autocast, weights, optimizer, and the cache of interval x images x channels x 2 bytes. Workspace comes on top. 30,000
-# groups add 15 MB a copy, about ten copies in a step.
-# Groups and teacher are reset every 300 iterations, about an epoch of ImageNet at batch 4096.
+# The memory figures in the recipes are computed, not measured on a GPU. They count the tensors that autograd keeps under
+# bfloat16 autocast, weights, optimizer, and the cache of interval x images x channels x 2 bytes, but no workspace.
+# 30,000 groups add 15 MB per copy, with about ten copies in a step.
+# Sec. 3.4: groups and teacher are reset every 300 iterations, about an epoch of ImageNet at batch 4096.
 custom_hooks = [dict(type='lewel_plugins.SMoGResetHook', interval=300)]

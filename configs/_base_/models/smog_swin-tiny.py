@@ -1,5 +1,5 @@
-# SMoG Sec. 3.4: Transformers have GELU in the heads and 256 channels at their end. No stochastic depth, which the
-# teacher, a copy of the online network, would have too.
+# SMoG Sec. 3.4: Transformers use GELU in the heads and 256 output channels. There is no stochastic depth, because the
+# teacher, a copy of the online network, would have it, too.
 model = dict(
     type='lewel_plugins.SMoG',
     backbone=dict(type='SwinTransformer', arch='tiny', img_size=224, drop_path_rate=0.0),

@@ -1,4 +1,4 @@
-# LEWEL Sec. 4.1, LEWEL_M: LARS, lr 3.2 for 4,096 images, no weight decay, cosine, 90 epochs.
+# LEWEL_M (Sec. 4.1): LARS, lr 3.2 for 4,096 images, no weight decay, cosine, 90 epochs.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='lewel_plugins.LARS', lr=3.2, momentum=0.9, weight_decay=0.0),

@@ -1,4 +1,5 @@
-# MoCo's, which MPCL follows: SGD, lr 30 for 256 images, no weight decay, 100 epochs, a tenth at 60 and 80.
+# MoCo's linear evaluation, which MPCL follows: SGD, lr 30 for 256 images, no weight decay, 100 epochs, rate divided by
+# 10 at epochs 60 and 80.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=30.0, momentum=0.9, weight_decay=0.0),

@@ -1,4 +1,4 @@
-# LEWEL Sec. 4.1, LEWEL_B: SGD, lr 0.4 for 256 images, no weight decay, 50 epochs, a tenth at 30 and 40.
+# LEWEL_B (Sec. 4.1): SGD, lr 0.4 for 256 images, no weight decay, 50 epochs, rate divided by 10 at epochs 30 and 40.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.4, momentum=0.9, weight_decay=0.0),

@@ -1,4 +1,4 @@
-# MSBReg Sec. 8.4: SGD, lr 0.2 for 256 images, weight decay 1e-4, two steps by ten at equal intervals.
+# MSBReg Sec. 8.4: SGD, lr 0.2 for 256 images, weight decay 1e-4, rate divided by 10 twice, at equal intervals.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4),

@@ -1,4 +1,4 @@
-# SMoG's for a few labels: Nesterov's momentum, lr 0.8 for head and backbone, constant. The epochs are the recipe's.
+# SMoG, few labels: Nesterov's momentum, a constant rate of 0.8 for head and backbone. Recipes set the number of epochs.
 _base_ = './semi_sgd.py'
 optim_wrapper = dict(optimizer=dict(lr=0.8, nesterov=True))
 param_scheduler = []

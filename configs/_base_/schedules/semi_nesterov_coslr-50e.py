@@ -1,4 +1,4 @@
-# MSBReg's for a few labels: Nesterov's momentum, 50 epochs, cosine. The rates are the recipe's.
+# MSBReg, few labels: Nesterov's momentum (Sec. 8.2), 50 epochs, cosine (our choice). Recipes set the rates.
 _base_ = './semi_sgd.py'
 optim_wrapper = dict(optimizer=dict(nesterov=True))
 param_scheduler = [

@@ -1,4 +1,4 @@
-# What all recipes for a few labels share; their rates, epochs and schedules are their own.
+# What all recipes for few labels share. Recipes set rates, epochs and schedule.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='lewel_plugins.TypedOptimWrapperConstructor',

@@ -1,4 +1,4 @@
-# MPCL's for a few labels: 20 epochs, head 0.5, backbone 0.002, a fifth at 12 and 16.
+# MPCL, few labels: 20 epochs, head 0.5, backbone 0.002, rate divided by 5 at epochs 12 and 16.
 _base_ = './semi_sgd.py'
 optim_wrapper = dict(
     optimizer=dict(lr=0.5),

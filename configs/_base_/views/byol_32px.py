@@ -1,5 +1,5 @@
-# BYOL's two asymmetric schemes for images of 32 px, made on the device by BatchViews: without blur, as is usual
-# for images as small as these.
+# BYOL's two asymmetric schemes at 32 px, applied on the device by BatchViews. No blur, as is usual for images this
+# small.
 views = [
     dict(size=32, crop_scale=(0.2, 1.0)),
     dict(size=32, crop_scale=(0.2, 1.0), solarize=0.2),

@@ -1,5 +1,5 @@
 # SMoG Sec. 3.4: two views of 224 px, crops of 0.2 to 1 of the area, and four of 96 px, 0.05 to 0.2, in BYOL's two
-# schemes (Grill et al. 2020, App. B). The paper does not say which scheme the small views have: two have each.
+# schemes (Grill et al. 2020, App. B). The paper does not say which scheme the small views use: two use each.
 num_crops = [1, 1, 2, 2]
 crop_views = [
     dict(size=size, crop_scale=area, interpolation='bicubic', blur=blur, solarize=solarize)

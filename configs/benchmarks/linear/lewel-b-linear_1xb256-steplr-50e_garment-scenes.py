@@ -1,4 +1,4 @@
-# LEWEL_B's linear evaluation, on garment scenes, without augmentation.
+# LEWEL_B's linear evaluation (Sec. 4.1) on garment scenes, without augmentation.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/garment-scenes_cls.py',

@@ -1,4 +1,4 @@
-# LEWEL_M's linear evaluation, on STL-10.
+# LEWEL_M's linear evaluation (Sec. 4.1) on STL-10.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/stl10_cls.py',

@@ -1,4 +1,4 @@
-# LEWEL_M's linear evaluation, on ImageNet-100.
+# LEWEL_M's linear evaluation (Sec. 4.1) on ImageNet-100.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/in100_cls.py',

@@ -1,4 +1,4 @@
-# LEWEL_M's linear evaluation, on ImageNet.
+# LEWEL_M's linear evaluation (Sec. 4.1) on ImageNet.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/in1k_cls.py',

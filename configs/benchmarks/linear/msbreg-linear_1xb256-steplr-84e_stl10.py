@@ -1,5 +1,5 @@
-# MSBReg Sec. 8.1, linear evaluation on STL-10: the paper prints no numbers. Those of Sec. 8.4 for iNaturalist 2018 (84
-# epochs, for the smaller of its two sets) are our choice.
+# MSBReg's linear evaluation on STL-10 (Sec. 8.1). The paper prints no numbers. Those of Sec. 8.4 for iNaturalist 2018
+# (84 epochs, for the smaller of its two data sets) are our choice.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/stl10_cls.py',

@@ -1,4 +1,4 @@
-# MSBReg Sec. 8.1, linear evaluation on ImageNet: the paper prints no numbers. Those of Sec. 8.4 for Places205 (28
+# MSBReg's linear evaluation on ImageNet (Sec. 8.1). The paper prints no numbers. Those of Sec. 8.4 for Places205 (28
 # epochs) are our choice.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',

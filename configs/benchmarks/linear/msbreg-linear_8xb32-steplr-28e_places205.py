@@ -1,4 +1,4 @@
-# MSBReg Sec. 8.4: linear evaluation on Places205.
+# MSBReg's linear evaluation on Places205 (Sec. 8.4).
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/places205_cls.py',

@@ -1,4 +1,4 @@
-# MSBReg Sec. 8.4: linear evaluation on iNaturalist 2018.
+# MSBReg's linear evaluation on iNaturalist 2018 (Sec. 8.4).
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/inat18_cls.py',

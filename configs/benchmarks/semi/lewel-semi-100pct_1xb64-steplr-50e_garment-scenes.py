@@ -1,4 +1,4 @@
-# 100 % of the garment scenes' labels, crops and flips: the rates that LEWEL Sec. 4.2 has for 10 %.
+# 100 % of the labels of garment scenes, crops and flips, by the rates of LEWEL Sec. 4.2 for 10 %.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/garment-scenes_cls.py',

@@ -1,4 +1,4 @@
-# 10 % of the garment scenes' labels, by the rates that LEWEL Sec. 4.2 has for 10 %.
+# 10 % of the labels of garment scenes, by the rates of LEWEL Sec. 4.2 for 10 %.
 _base_ = './lewel-semi-100pct_1xb64-steplr-50e_garment-scenes.py'
 train_dataloader = dict(
     dataset=dict(

@@ -1,4 +1,4 @@
-# 1 % of the garment scenes' labels, by the rates that LEWEL Sec. 4.2 has for 1 %.
+# 1 % of the labels of garment scenes, by the rates of LEWEL Sec. 4.2 for 1 %.
 _base_ = './lewel-semi-10pct_1xb64-steplr-50e_garment-scenes.py'
 train_dataloader = dict(
     dataset=dict(dataset=dict(split_file='data/splits/garment-scenes_1pct_seed0.txt', fraction=0.01))

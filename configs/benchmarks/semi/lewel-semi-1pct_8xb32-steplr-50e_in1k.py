@@ -1,5 +1,5 @@
-# LEWEL Sec. 4.2, 1 % of ImageNet: 50 epochs, head 1.0, backbone 1e-4, a tenth at 30 and 40. The paper names neither
-# batch nor weight decay: 256 images, none, as in its linear evaluation.
+# LEWEL Sec. 4.2, 1 % of ImageNet: 50 epochs, head 1.0, backbone 1e-4, rates divided by 10 at epochs 30 and 40. The
+# paper prints neither batch nor weight decay: 256 images and none, as in its linear evaluation.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/in1k-1pct_cls.py',

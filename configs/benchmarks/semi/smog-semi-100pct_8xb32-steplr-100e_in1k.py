@@ -1,5 +1,5 @@
-# SMoG Sec. 4.2, 100 % of ImageNet, fine-tuned "under the standard training recipe": mmpretrain's of ResNet-50, its
-# configs/resnet/resnet50_8xb32_in1k.py, with the same rate for head and backbone.
+# SMoG Sec. 4.2, 100 % of ImageNet, fine-tuned "under the standard training recipe": mmpretrain's recipe for ResNet-50,
+# its configs/resnet/resnet50_8xb32_in1k.py, with one rate for head and backbone.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/in1k_cls.py',

@@ -1,4 +1,4 @@
-# Supervised training on garment scenes: the optimizer, budget and view of the methods there, and all labels.
+# Supervised training on garment scenes: optimizer, budget and view as for the methods there, with all labels.
 _base_ = [
     '../../_base_/datasets/garment-scenes_32px.py',
     '../../_base_/classification_runtime.py',

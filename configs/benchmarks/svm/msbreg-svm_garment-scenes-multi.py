@@ -1,5 +1,5 @@
-# VOC07's linear SVMs on garment scenes: tools/data/make_garment_scenes.py --kind multi. The scenes go through the
-# network in the size that they have.
+# VOC07's linear SVMs on garment scenes (tools/data/make_garment_scenes.py --kind multi), which enter the network at
+# their own size.
 _base_ = './msbreg-svm_voc07.py'
 
 data_root = 'data/garment_scenes_multi/VOC2007'

@@ -1,6 +1,6 @@
 # Linear SVMs on frozen features, trained on VOC07 trainval, mAP on test; tools/benchmarks/voc_svm.py runs it. MSBReg
-# Sec. 8.4 says "a linear support vector machine" and no more. Three folds, shots, draws and the double weight of
-# positives are as we remember Goyal et al. 2019, not checked against it; the costs, and how they are chosen for few
+# Sec. 8.4 prints "a linear support vector machine" and no more. Three folds, shots, draws and the double weight of
+# positives are as we remember Goyal et al. 2019, not checked against it. The costs, and how they are chosen for few
 # shots, are our choice.
 _base_ = ['../../_base_/models/pretrained-classifier.py', '../../_base_/classification_runtime.py']
 
@@ -29,7 +29,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='VOC', data_root=data_root, split='test', pipeline=pipeline),
 )
-# The cost of the full set is chosen a class by cross-validation; few shots are too few for that and have one cost.
+# The cost for the full set is chosen per class by cross-validation. Few shots are too few for that and share one cost.
 svm = dict(
     costs=(1e-3, 1e-2, 1e-1, 0.5, 1.0, 10.0),
     folds=3,

@@ -1,4 +1,4 @@
-# Of most comparisons on garment scenes: half of the recipes' epochs, and 3 seeds.
+# Most comparisons on garment scenes use this: half the epochs of the recipes, and 3 seeds.
 options = {
     'train_cfg.max_epochs': 12,
     'train_cfg.val_interval': 4,

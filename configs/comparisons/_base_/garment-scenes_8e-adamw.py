@@ -1,6 +1,7 @@
-# For methods whose steps take longer: a third of the recipes' epochs, and 3 seeds. AdamW's steps do not depend on the
-# scale of the gradient: a projector's rate is the same in a mean over M losses as it is alone, as with LARS and AdamW in
-# the paper's recipes, and unlike with SGD (projector-rate_garment-scenes.py). Its rate is that of the calibration.
+# For methods whose steps take longer: a third of the epochs of the recipes, and 3 seeds. The steps of AdamW do not
+# depend on the scale of the gradient: the rate of a projector is the same in a mean over M losses as it is alone, as
+# with LARS and AdamW in the paper's recipes, and unlike with SGD (projector-rate_garment-scenes.py). The rate is that
+# of the calibration.
 options = {
     'train_cfg.max_epochs': 8,
     'train_cfg.val_interval': 4,

@@ -1,5 +1,6 @@
-# COCO with the shorter side drawn from 640 to 800 pixels in training, 800 in testing (MPCL Sec. IV-A; in steps of 32, as
-# mmdet's configs/common/ms-90k_coco.py). 16 images a batch on 8 GPUs, without end, as the schedules count steps.
+# COCO, with the shorter side between 640 and 800 pixels in training and at 800 in testing (MPCL Sec. IV-A; in steps of
+# 32, as in mmdet's configs/common/ms-90k_coco.py). 16 images per batch on 8 GPUs. The sampler is infinite, because the
+# schedules count steps.
 _base_ = ['mmdet::_base_/datasets/coco_instance.py']
 train_pipeline = [
     dict(type='LoadImageFromFile'),

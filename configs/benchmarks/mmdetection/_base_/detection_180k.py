@@ -1,4 +1,4 @@
-# detectron2's 2x: 180,000 steps, a tenth at 120k and 160k; the warm-up is that of 1x.
+# detectron2's 2x: 180,000 steps, rate divided by 10 at 120k and 160k, with the warm-up of 1x.
 _base_ = './detection_sgd.py'
 train_cfg = dict(max_iters=180000, val_interval=10000)
 param_scheduler = [

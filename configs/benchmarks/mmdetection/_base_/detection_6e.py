@@ -1,4 +1,4 @@
-# Minutes on two cores, the same for every pretraining.
+# Minutes on two cores, the same for all pretrainings.
 _base_ = ['./detection_runtime.py']
 max_epochs = 6
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)

@@ -1,5 +1,5 @@
-# detectron2's 1x: 90,000 steps, a tenth at 60k and 80k (LEWEL Sec. 4.3). 1,000 steps of warm-up are those of mmdet's
-# configs/common/ms-90k_coco.py, which is aligned with detectron2.
+# detectron2's 1x: 90,000 steps, rate divided by 10 at 60k and 80k (LEWEL Sec. 4.3). The 1,000 steps of warm-up are
+# those of mmdet's configs/common/ms-90k_coco.py, which is aligned with detectron2.
 _base_ = './detection_sgd.py'
 train_cfg = dict(max_iters=90000, val_interval=10000)
 param_scheduler = [

@@ -1,4 +1,4 @@
-# Of the R50 recipes, which count steps, of 16 images.
+# What the ResNet-50 recipes share: schedules in steps, batches of 16 images.
 _base_ = './detection_runtime.py'
 train_cfg = dict(type='IterBasedTrainLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,7 +1,7 @@
-# Garment scenes of 64 pixels with one to four garments, each about as large as in the pretraining's scenes of 32:
+# Garment scenes of 64 pixels with one to four garments, each about as large as in the scenes of 32 for pretraining:
 #   python tools/data/make_garment_scenes.py --kind multi --out data/garment_scenes_transfer --size 64 --scale 0.3 0.6 \
 #       --clutter 0.2 --num-train 1000 --num-val 500
-# The base of the two detection recipes, which put their dataset in.
+# The two detection recipes add their dataset.
 classes = (
     't-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'ankle-boot',
 )

@@ -1,5 +1,5 @@
-# Faster R-CNN C4 on garment scenes, through VOCDataset: the VOC protocol in the small, with batch norm after the RoI
-# head's last stage. (The log names VOC's classes in the table of APs: VOCMetric takes the names from the year.)
+# Faster R-CNN C4 on garment scenes, through VOCDataset: the VOC protocol in the small, with batch norm after the last
+# stage of the RoI head. (The log shows VOC's classes in the table of APs: VOCMetric derives the names from the year.)
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py',
     '../_base_/garment-scenes_64px.py',
@@ -26,7 +26,7 @@ model = dict(
             backbone=dict(type='lewel_plugins.ResNet10'),
             norm_cfg=dict(type='BN'),
         ),
-        # As many positions as a garment had in the pretraining's last map.
+        # As many positions as a garment has in the last map during pretraining.
         bbox_roi_extractor=dict(roi_layer=dict(output_size=4), out_channels=64, featmap_strides=[8]),
         bbox_head=dict(in_channels=128, roi_feat_size=4, num_classes=10),
     ),

@@ -1,8 +1,8 @@
 # Faster R-CNN, R50-C4, VOC trainval 07+12, 24,000 steps of 16 images; AP, AP50 and AP75 on test 07 by VOC07's eleven
-# points. MoCo's protocol (He et al., CVPR 2020, A.2), which LEWEL Sec. 4.3 and MSBReg Sec. 8.4 follow: rate 0.02, divided
-# by 10 at 18k and 22k; images as in mmdet's configs/pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py. LEWEL searched
-# the rate of each method, with no numbers in the paper. It also says test 12, of some 5k images: that is the size of test
-# 07 (4,952 images), which is MoCo's.
+# points. MoCo's protocol (He et al., CVPR 2020, A.2), which LEWEL Sec. 4.3 and MSBReg Sec. 8.4 follow: rate 0.02,
+# divided by 10 at 18k and 22k; images as in mmdet's configs/pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py.
+# LEWEL searched the rate of each method and prints none. It also prints "test12" of about 5k images, which is the size
+# of test 07 (4,952 images), the one that MoCo uses.
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py',
     '../_base_/r50-c4_moco.py',
@@ -54,7 +54,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(iou_thrs=[0.5 + 0.05 * i for i in range(10)])
 test_evaluator = val_evaluator
 
-# 24,000 steps, a tenth at 3/4 and 11/12 of them (LEWEL Sec. 4.3). The 100 steps of warm-up are MoCo's.
+# LEWEL Sec. 4.3: rate divided by 10 after 3/4 and 11/12 of the steps. The 100 steps of warm-up are those of MoCo.
 train_cfg = dict(max_iters=24000, val_interval=4000)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),

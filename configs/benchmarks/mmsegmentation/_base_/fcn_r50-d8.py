@@ -1,5 +1,5 @@
-# FCN on a plain ResNet-50 dilated to an output stride of 8, SyncBN everywhere, all layers trained: mmseg's FCN but for
-# its stem of three convolutions (v1c), which no pretraining here has.
+# FCN on a plain ResNet-50 dilated to an output stride of 8, with SyncBN everywhere and all layers trained: mmseg's FCN
+# without its stem of three convolutions (v1c), which no pretraining here has.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',

@@ -1,5 +1,5 @@
-# mmseg's default_runtime, which the OneDL packages cannot inherit from (`mmseg::` is not found). Every tensor of the
-# backbone comes from the checkpoint, or the training stops and lists what is missing.
+# mmseg's default_runtime, from which configs cannot inherit under the OneDL packages (`mmseg::` is not found). All
+# tensors of the backbone come from the checkpoint; otherwise the training stops and lists what is missing.
 default_scope = 'mmseg'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

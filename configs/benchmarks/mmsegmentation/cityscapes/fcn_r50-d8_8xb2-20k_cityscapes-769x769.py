@@ -1,5 +1,5 @@
-# FCN, ResNet-50 at output stride 8, on Cityscapes' 2,975 fine images, crops of 769 pixels; mIoU on val by windows of
-# that size. SMoG's Table 5; the paper does not give its recipe: images as in mmseg's configs/fcn, schedule as on VOC.
+# FCN, ResNet-50 at output stride 8, on the 2,975 fine images of Cityscapes, crops of 769 pixels; mIoU on val by windows
+# of that size. SMoG's Table 5; the paper prints no recipe: images as in mmseg's configs/fcn, schedule as on VOC.
 _base_ = ['../_base_/fcn_r50-d8.py', '../_base_/poly_20k.py', '../_base_/segmentation_runtime.py']
 crop_size = (769, 769)
 model = dict(

@@ -1,5 +1,5 @@
-# FCN on garment scenes of 64 pixels, the VOC protocol in the small: the backbone dilated to half of pretraining's
-# stride. Data: configs/benchmarks/mmdetection/_base_/garment-scenes_64px.py.
+# FCN on garment scenes of 64 pixels, the VOC protocol in the small, with the backbone dilated to half the stride of
+# pretraining. Data: configs/benchmarks/mmdetection/_base_/garment-scenes_64px.py.
 _base_ = ['../_base_/fcn_r50-d8.py', '../_base_/segmentation_runtime.py']
 norm_cfg = dict(type='BN')
 model = dict(
@@ -8,7 +8,7 @@ model = dict(
     decode_head=dict(in_channels=128, in_index=0, channels=64, num_classes=11, norm_cfg=norm_cfg),
     auxiliary_head=None,
 )
-dataset_type = 'BaseSegDataset'  # PascalVOCDataset takes no other classes than VOC's
+dataset_type = 'BaseSegDataset'  # PascalVOCDataset accepts VOC's classes only
 metainfo = dict(
     classes=(
         'background', 't-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag',
