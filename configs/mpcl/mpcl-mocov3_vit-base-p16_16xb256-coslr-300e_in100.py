@@ -10,7 +10,7 @@ sync_bn = 'torch'  # converts all BN layers when there is more than one process
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
 # MoCo v3's for 4,096 images; the paper prints none
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.0024, weight_decay=0.1))
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=2.4e-3, weight_decay=0.1))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=260, by_epoch=True, begin=40, end=300, convert_to_iter_based=True),

@@ -8,7 +8,7 @@ _base_ = [
 sync_bn = 'torch'  # converts all BN layers when there is more than one process
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.0024, weight_decay=0.1))  # mmpretrain's MoCo v3, 4,096 images
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=2.4e-3, weight_decay=0.1))  # mmpretrain's MoCo v3, 4,096 images
 param_scheduler = [
     # mmpretrain's MoCo v3: 40 epochs.
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
