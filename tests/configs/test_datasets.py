@@ -1,4 +1,4 @@
-"""Every pair of data and views that a recipe has draws a batch from tiny data of its kind."""
+"""Every pair of data set and views in the recipes yields a batch from tiny data of its kind."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def input_settings(config: Config) -> str:
     return json.dumps([config.data_preprocessor.to_dict(), config.train_dataloader.dataset.to_dict()], sort_keys=True)
 
 
-# One recipe of those that see the same views of the same images.
+# One recipe for each pair of images and views.
 PAIRS = {input_settings(Config.fromfile(path)): path for path in RECIPES}.values()
 
 
@@ -43,7 +43,7 @@ def view_sizes(config: Config) -> list[int]:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory) -> Path:
-    """A folder ``data`` with little of everything, at the places that the configs name."""
+    """A folder ``data`` with a few images of each data set, where the configs expect them."""
     root = tmp_path_factory.mktemp('cwd') / 'data'
     rng = np.random.default_rng(0)
     make_imagenet(root / 'imagenet', rng)
@@ -61,7 +61,7 @@ def first_batch(loader: dict, batch_size: int) -> dict:
 
 
 @pytest.mark.parametrize('path', PAIRS, ids=lambda path: path.stem)
-def test_recipe_draws_views_and_evaluation_images(path, data, monkeypatch):
+def test_recipe_yields_views_and_evaluation_images(path, data, monkeypatch):
     register_all_modules(init_default_scope=True)
     monkeypatch.chdir(data.parent)
     trust_cifar(monkeypatch)
@@ -77,7 +77,7 @@ def test_recipe_draws_views_and_evaluation_images(path, data, monkeypatch):
     assert not any('broken_files' in sample for sample in batch['data_samples'])
 
     again = first_batch(config.train_dataloader, 4)['inputs']
-    pairs = zip(batch['inputs'], again)  # views, or images of which the preprocessor makes views
+    pairs = zip(batch['inputs'], again)  # views, or the images that the preprocessor turns into views
     assert all(torch.equal(first, second) for first, second in pairs)
 
     if 'image-folder' in path.stem:
@@ -91,7 +91,7 @@ def test_recipe_draws_views_and_evaluation_images(path, data, monkeypatch):
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'configs' / 'smog').glob('*multicrop*')), ids=lambda path: path.stem)
-def test_multi_crop_draws_two_large_and_four_small_views(path, data, monkeypatch):
+def test_multi_crop_yields_two_large_and_four_small_views(path, data, monkeypatch):
     register_all_modules(init_default_scope=True)
     monkeypatch.chdir(data.parent)
     config = Config.fromfile(path)
@@ -103,7 +103,7 @@ def test_multi_crop_draws_two_large_and_four_small_views(path, data, monkeypatch
 
 @pytest.mark.parametrize('name', ['byol_224px', 'mocov2_224px'])
 def test_channels_reach_the_network_as_rgb(name, tmp_path):
-    """A red image is brightest in the first channel after the whole way from file to network."""
+    """A red image is brightest in the first channel when it reaches the network."""
     register_all_modules(init_default_scope=True)
     for i in range(4):
         Image.new('RGB', (60, 60), (200, 90, 30)).save(tmp_path / f'{i}.png')

@@ -1,4 +1,4 @@
-"""Every recipe of evaluation has its paper's numbers, opens its data, trains a step and measures."""
+"""Every evaluation recipe has the numbers of its paper, opens its data, trains a step and evaluates."""
 
 import re
 from pathlib import Path
@@ -39,11 +39,11 @@ STL10, CIFAR10 = (
     )
     for side in (96, 32)
 )
-PLAIN = dict(train={}, test={})  # of garment scenes, of which BatchViews makes crops in semi-supervised training
+PLAIN = dict(train={}, test={})  # on garment scenes, where BatchViews makes the crops for few labels
 
 
 def row(epochs: int, lr: float, schedule: dict | None, batch: tuple[int, int], images: dict, **more) -> dict:
-    """Numbers of a recipe by SGD of momentum 0.9 without weight decay, but for ``more`` of the optimizer.
+    """Numbers of a recipe for SGD with momentum 0.9 and no weight decay; ``more`` overrides those of the optimizer.
 
     ``backbone_lr`` is the backbone's rate, None where it is frozen.
     """
@@ -60,7 +60,7 @@ def row(epochs: int, lr: float, schedule: dict | None, batch: tuple[int, int], i
 
 
 def cosine(epochs: int) -> dict:
-    """A half cosine, step by step."""
+    """Half a cosine, updated every step."""
     return dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True, unit='epochs')
 
 
@@ -129,7 +129,7 @@ NUMBERS = {
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A folder with little of every data set in ``data``, at the places that the configs name."""
+    """A folder with a few images of each data set in ``data``, where the configs expect them."""
     root = tmp_path_factory.mktemp('cwd')
     rng = np.random.default_rng(0)
     make_imagenet(root / 'data' / 'imagenet', rng)
@@ -166,17 +166,17 @@ def test_every_row_of_numbers_has_a_config():
 def test_numbers_are_the_papers(path):
     cfg = Config.fromfile(str(path))
     expected = plain(NUMBERS[path.stem])
-    found = numbers(cfg)
+    actual = numbers(cfg)
     lr, backbone_lr = expected['optimizer']['lr'], expected.pop('backbone_lr')
-    scaled = found.pop('multipliers').get('custom_keys', {}).get('backbone', {}).get('lr_mult', 1.0)
+    multiplier = actual.pop('multipliers').get('custom_keys', {}).get('backbone', {}).get('lr_mult', 1.0)
     assert cfg.model.frozen is (backbone_lr is None)
-    assert backbone_lr is None or scaled * lr == pytest.approx(backbone_lr)
-    assert found == expected
+    assert backbone_lr is None or multiplier * lr == pytest.approx(backbone_lr)
+    assert actual == expected
 
-    # The file's name says the same.
+    # The file name agrees.
     gpus, batch = map(int, re.search(r'_(\d+)xb(\d+)-', path.stem).groups())
-    assert found['batch'] == [batch, gpus * batch]
-    assert found['length'][0] == int(re.search(r'-(\d+)e_', path.stem)[1])
+    assert actual['batch'] == [batch, gpus * batch]
+    assert actual['length'][0] == int(re.search(r'-(\d+)e_', path.stem)[1])
 
 
 @pytest.mark.parametrize('path', [*LINEAR, *SEMI], ids=lambda path: path.stem)
@@ -196,10 +196,10 @@ def test_opens_its_data_trains_a_step_and_measures(path, folder, tmp_path, monke
         for parameter in group['params']:
             rates[id(parameter)] = group['lr']
     expected = NUMBERS[path.stem]
-    (of_head,) = {rates[id(p)] for p in model.head.parameters()}
-    (of_backbone,) = {rates[id(p)] if p.requires_grad else None for p in model.backbone.parameters()}
-    assert of_head == pytest.approx(expected['optimizer']['lr'])
-    assert of_backbone == pytest.approx(expected['backbone_lr'])
+    (head_rate,) = {rates[id(p)] for p in model.head.parameters()}
+    (backbone_rate,) = {rates[id(p)] if p.requires_grad else None for p in model.backbone.parameters()}
+    assert head_rate == pytest.approx(expected['optimizer']['lr'])
+    assert backbone_rate == pytest.approx(expected['backbone_lr'])
     if path in LINEAR:
         check_fast(cfg)
 

@@ -1,4 +1,4 @@
-"""The lists of protocols that tools/evaluate.py takes: what they name is there and goes together."""
+"""The lists of protocols for tools/evaluate.py: the files that they name exist and fit together."""
 
 import shlex
 from importlib.util import find_spec
@@ -28,8 +28,8 @@ COMMANDS = {
 
 
 def test_suites_have_their_protocols():
-    found = {path.stem: [entry.name for entry in Config.fromfile(path).get('commands', [])] for path in SUITES}
-    assert found == COMMANDS
+    protocols = {path.stem: [entry.name for entry in Config.fromfile(path).get('commands', [])] for path in SUITES}
+    assert protocols == COMMANDS
 
 
 @pytest.mark.parametrize('path', SUITES, ids=lambda path: path.stem)
@@ -47,7 +47,7 @@ def test_what_a_suite_names_is_there(path):
         files = [Path(word) for word in words if word.endswith('.py')]
         assert len(files) >= 2 and all(file.is_file() for file in files), files
         assert {'a.pth', 'x', '--seed', '1'} <= set(words)
-        assert ('out' in words) == (entry.name != 'svm')  # the SVMs leave nothing to go on from
+        assert ('out' in words) == (entry.name != 'svm')  # the SVMs have no state to resume from
         if '--auto-scale-lr' in words and (find_spec('mmdet') and find_spec('mmseg') or entry.name not in ON_PHOTOGRAPHS):
             for file in files[1:]:
                 enable_auto_scale_lr(Config.fromfile(file))

@@ -1,4 +1,4 @@
-"""Every row of MPCL's comparisons resolves, builds and trains a step; the baselines have the same networks."""
+"""Every row of the MPCL comparisons resolves, builds and trains a step; the baselines have the same networks."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_every_row_trains_a_step(path):
         assert (cfg.custom_hooks[0].epsilon is not None) == ('PTB' in name or name == 'M = 1'), name
         expected = int(name[4]) if name.startswith('M = ') else 4
         assert model.neck.num_projectors == expected, name
-    assert len(budgets) == 1  # equal for all rows
+    assert len(budgets) == 1  # all rows have the same
 
 
 @pytest.mark.parametrize('stem', ['mpcl_mocov2', 'mpcl_mocov3'])

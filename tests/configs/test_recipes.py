@@ -1,4 +1,4 @@
-"""Every recipe builds: model, optimizer, schedule, hooks; names are what MIM and readers rely on."""
+"""Every recipe builds its model, optimizer, schedule and hooks; MIM and readers can rely on its name."""
 
 import re
 from pathlib import Path
@@ -29,9 +29,9 @@ def test_recipe_builds(path):
     cfg = Config.fromfile(str(path))
     init_default_scope('mmpretrain')
     cfg.model.data_preprocessor = cfg.data_preprocessor
-    if cfg.model.neck.hid_channels == 8192:  # Barlow Twins': 2.4 GB for four
+    if cfg.model.neck.hid_channels == 8192:  # four projectors of Barlow Twins take 2.4 GB
         cfg.model.neck.update(hid_channels=64, out_channels=64)
-    if 'resnet50x' in path.stem:  # up to 3 GB, and no other layers than at a sixteenth of the width
+    if 'resnet50x' in path.stem:  # up to 3 GB; a sixteenth of the width has the same layers
         for part, name in ((cfg.model.neck, 'in_channels'), (cfg.model.backbone, 'base_channels')):
             part[name] //= 16
         cfg.model.backbone.stem_channels //= 16
@@ -39,7 +39,7 @@ def test_recipe_builds(path):
     ours = path.parent.name != 'baselines'
     has_teacher = ours and 'barlowtwins' not in path.stem
     assert isinstance(model, MomentumPretrainer) == has_teacher
-    # Without a GPU tools/train.py does the same to mixed precision.
+    # tools/train.py replaces mixed precision likewise on a machine without a GPU.
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     assert len(wrapper.optimizer.param_groups) <= 2
@@ -65,7 +65,7 @@ def test_schedule_and_batch_are_what_the_name_says(path):
 
 
 def shrink_smog(cfg: Config) -> None:
-    """The recipe on a network and groups that train a step in no time."""
+    """Shrink network and groups, so that a step takes no time."""
     backbone = cfg.model.backbone
     if backbone.type == 'SwinTransformer':
         backbone.arch = dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
@@ -90,7 +90,7 @@ def test_smog_recipe_trains_a_step(path):
     (hook,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
     model.before_training()
     model.cache.start(hook.interval)
-    large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # Swin's windows of 7 fit no others
+    large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # the only size that fits Swin's windows of 7
     sizes = [large] * 2 + [96] * (model.num_views - 2)
     torch.manual_seed(0)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
@@ -107,7 +107,7 @@ def test_smog_recipe_trains_a_step(path):
 
 
 def shrink_mpcl(cfg: Config) -> None:
-    """A recipe on 32 px, with narrow heads and a shallow backbone of its kind."""
+    """Shrink a recipe to 32 px, narrow heads and a shallow backbone of its kind."""
     model = cfg.model
     if model.backbone.type == 'MoCoV3ViT':
         arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=64)
@@ -164,7 +164,7 @@ def number_of_views(cfg: Config) -> int:
 
 
 def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
-    """The paper's Sec. 7, which SPEC repeats, and Table 9."""
+    """Check the numbers of the paper's Sec. 7 and Table 9."""
     model, optimizer, large = cfg.model, cfg.optim_wrapper.optimizer, data_set == 'in1k'
     batch, base = (256 if '-ln_' in stem else 512), dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]
     assert cfg.auto_scale_lr.base_batch_size == batch

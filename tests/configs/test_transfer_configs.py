@@ -1,4 +1,4 @@
-"""Every transfer config has its protocol's numbers, its backbone is the checkpoint's bit for bit, and it trains a step.
+"""Every transfer config has the numbers of its protocol, loads the backbone bit for bit, and trains a step.
 
 Those of garment scenes train in tests/tools/test_transfer.py.
 """
@@ -76,7 +76,7 @@ SMALL = dict(
 
 
 def poly(length: int, lr: float, weight_decay: float) -> dict:
-    """The numbers of FCN with polynomial decay."""
+    """Numbers of FCN with polynomial decay."""
     return dict(
         length=(length, 'steps'),
         wrapper='OptimWrapper',
@@ -88,7 +88,7 @@ def poly(length: int, lr: float, weight_decay: float) -> dict:
 
 
 def crops(scale: tuple[int, int], side: int) -> dict:
-    """FCN's transforms."""
+    """Transforms of FCN."""
     return dict(
         train=dict(
             RandomResize=dict(scale=scale, ratio_range=(0.5, 2.0)),
@@ -119,12 +119,12 @@ NARROW_SWIN = dict(embed_dims=24, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
 
 
 def backbone_of(path: Path) -> str:
-    """Key of a config's backbone."""
+    """Key of the backbone of a config."""
     return next(name for name in ('resnet10', 'swin', 'r50') if name in path.stem)
 
 
 def save_pretrained(folder: Path, backbones: dict[str, dict]) -> dict[str, Path]:
-    """A pretraining of each backbone: mmpretrain's own, as a checkpoint."""
+    """Write a checkpoint with each backbone, initialized by mmpretrain."""
     init_default_scope('mmpretrain')
     for name, settings in backbones.items():
         torch.manual_seed(0)
@@ -136,13 +136,13 @@ def save_pretrained(folder: Path, backbones: dict[str, dict]) -> dict[str, Path]
 
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory) -> dict[str, Path]:
-    """Checkpoints of the configs' backbones."""
+    """Checkpoints with the backbones of the configs."""
     return save_pretrained(tmp_path_factory.mktemp('pretrained'), BACKBONES)
 
 
 @pytest.fixture(scope='module')
 def narrow_checkpoints(tmp_path_factory) -> dict[str, Path]:
-    """The same, a quarter as wide."""
+    """Checkpoints with backbones a quarter as wide."""
     swin = dict(type='SwinTransformer', arch=NARROW_SWIN, img_size=224)
     r50 = dict(type='ResNet', depth=50, **NARROW['ResNet'])
     return save_pretrained(tmp_path_factory.mktemp('narrow'), dict(r50=r50, swin=swin))
@@ -150,7 +150,7 @@ def narrow_checkpoints(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A folder with two images of every list in ``data``, at the places that the configs name."""
+    """A folder with two images per list in ``data``, where the configs expect them."""
     root = tmp_path_factory.mktemp('cwd')
     rng = np.random.default_rng(0)
     make_voc(root / 'data' / 'VOCdevkit', rng)
@@ -160,7 +160,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def build(path: Path, checkpoint: Path):
-    """Config and model of a transfer from a checkpoint, before the first iteration."""
+    """Build config and model of a transfer from a checkpoint, as before the first iteration."""
     cfg = Config.fromfile(str(path))
     set_checkpoint(cfg, read_backbone(str(checkpoint)), checkpoint.with_suffix('.copy.pth'))
     init_default_scope(cfg.default_scope)
@@ -191,16 +191,16 @@ def test_config_builds_and_takes_every_tensor(path, checkpoints):
     cfg, model = build(path, checkpoints[name])
     check(cfg, model)
     state = torch.load(checkpoints[name], weights_only=True)['state_dict']
-    found = dict(model.backbone.state_dict())
+    state_dict = dict(model.backbone.state_dict())
     if getattr(model, 'with_shared_head', False):
-        found.update(model.roi_head.shared_head.state_dict())
+        state_dict.update(model.roi_head.shared_head.state_dict())
         assert model.roi_head.shared_head.norm.num_features == (2048 if name == 'r50' else 128)
     for key, tensor in state.items():
         if key.startswith('backbone.'):
-            assert torch.equal(found[key.removeprefix('backbone.')], tensor), key
+            assert torch.equal(state_dict[key.removeprefix('backbone.')], tensor), key
 
-    trained = [p for p in model.parameters() if p.requires_grad]
-    assert len(trained) == len(list(model.parameters()))  # nothing is frozen
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    assert len(trainable) == len(list(model.parameters()))  # nothing is frozen
     model.train()
     norms = [m for m in model.backbone.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     assert all(norm.training for norm in norms)
@@ -218,7 +218,7 @@ def test_config_builds_and_takes_every_tensor(path, checkpoints):
 
 
 def shrink(cfg: Config) -> None:
-    """One step and a validation on images an eighth as large, by a network a quarter as wide, with fewer regions."""
+    """Shrink a config: one step and a validation, images of an eighth, a network of a quarter, fewer regions."""
     widths = ('in_channels', 'out_channels', 'feat_channels', 'channels', 'conv_out_channels', 'fc_out_channels')
     sizes = ('scale', 'scales', 'crop_size', 'size', 'stride')
 
@@ -245,7 +245,7 @@ def shrink(cfg: Config) -> None:
         model.train_cfg.rcnn.sampler.num = 8
         for part in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
             part.update(nms_pre=100, max_per_img=20)
-        # A network that has learned nothing is sure of no class.
+        # An untrained network is not confident of any class.
         model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=10)
     else:
         walk(model.data_preprocessor, sizes, 8)
@@ -253,7 +253,7 @@ def shrink(cfg: Config) -> None:
     cfg.train_cfg.val_interval = 1
     cfg.train_cfg['max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'] = 1
     cfg.default_hooks.checkpoint = None
-    cfg.param_scheduler = []  # the first step of a warm-up is lost in the rounding of a weight of 1
+    cfg.param_scheduler = []  # the first step of a warm-up vanishes in the rounding of a weight of 1
     cfg.randomness = dict(seed=0)
 
 
@@ -278,7 +278,7 @@ def test_opens_its_data_trains_a_step_and_validates(path, folder, narrow_checkpo
     runner.model.register_forward_pre_hook(remember)
     runner.train()
     assert runner.iter == 1
-    # VOC's is the union of two lists.
+    # The VOC data set is the union of two lists.
     assert len(runner.train_dataloader.dataset) == (4 if 'voc' in path.stem else 2)
     assert len(runner.val_dataloader.dataset) == 2
     still = [name for name, p in runner.model.backbone.named_parameters() if torch.equal(p, before[name])]
