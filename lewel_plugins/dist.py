@@ -14,10 +14,12 @@ torch 2.11).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
-from torch import Tensor
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
 from torch._utils import _unflatten_dense_tensors
 
 
@@ -29,6 +31,11 @@ def world_size() -> int:
 def rank() -> int:
     """This process's rank; 0 without a process group."""
     return torch_dist.get_rank() if torch_dist.is_available() and torch_dist.is_initialized() else 0
+
+
+def unwrap_model(model: nn.Module) -> Any:
+    """Return the model inside a wrapper such as ``MMDistributedDataParallel``, or the model itself."""
+    return model.module if is_model_wrapper(model) else model
 
 
 @torch.compiler.disable

@@ -1,7 +1,7 @@
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from lewel_plugins.dist import unwrap_model
 from lewel_plugins.registry import HOOKS
 
 
@@ -16,7 +16,7 @@ class MomentumUpdateHook(Hook):
 
     def before_train(self, runner) -> None:
         """Prepare the model, and register its update with the optimizer."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         if not hasattr(model, 'after_optimizer_step'):
             return
         model.before_training()

@@ -1,8 +1,8 @@
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
+from lewel_plugins.dist import unwrap_model
 from lewel_plugins.models.projector_balance import ProjectorBalance
 from lewel_plugins.registry import HOOKS
 
@@ -54,7 +54,7 @@ class MPCLReweightHook(Hook):
 
     @staticmethod
     def _balance(runner: Runner) -> ProjectorBalance:
-        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model: nn.Module = unwrap_model(runner.model)
         balance = getattr(getattr(model, 'head', None), 'balance', None)
         if not isinstance(balance, ProjectorBalance):
             raise ValueError(

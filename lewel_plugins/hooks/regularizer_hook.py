@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from lewel_plugins.dist import unwrap_model
 from lewel_plugins.registry import HOOKS, MODELS
 
 
@@ -44,7 +44,7 @@ class RegularizerHook(Hook):
 
     def before_train(self, runner) -> None:
         """Attach to the runner's model."""
-        self.attach(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        self.attach(unwrap_model(runner.model))
 
     def after_train(self, runner) -> None:
         """Detach from the model."""

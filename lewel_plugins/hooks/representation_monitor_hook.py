@@ -2,7 +2,6 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from lewel_plugins import dist
@@ -143,7 +142,7 @@ class RepresentationMonitorHook(Hook):
 
     @staticmethod
     def _model(runner) -> nn.Module:
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
+        return dist.unwrap_model(runner.model)
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
         if self._listening:

@@ -5,7 +5,6 @@ from itertools import islice
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -74,7 +73,7 @@ class SMoGResetHook(Hook):
 
     @staticmethod
     def _model(runner: Runner) -> SMoG:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = dist.unwrap_model(runner.model)
         if not isinstance(model, SMoG):
             raise ValueError(f'SMoGResetHook is for SMoG, the model is a {type(model).__name__}')
         return model

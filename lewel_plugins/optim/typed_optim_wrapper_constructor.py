@@ -1,11 +1,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from lewel_plugins.dist import unwrap_model
 from lewel_plugins.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 _OPTIONS = ('norm_decay_mult', 'bias_decay_mult', 'adapt_norm_and_bias', 'custom_keys')
@@ -14,20 +14,20 @@ _KEY_OPTIONS = ('lr_mult', 'decay_mult')
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Parameter groups by type of parameter, as few as there are different settings.
+    """Group parameters by their type, in as few groups as there are different settings.
 
-    mmengine's constructor makes one group a parameter once ``paramwise_cfg`` is set, which defeats foreach and fused
-    optimizers, and knows biases and norms by parts of names. Here a norm's parameters are known by their module
-    (any with a one-dimensional weight and no matrix: BN, GN, LN), a bias by its name in its module. Frozen
-    parameters are left out.
+    With ``paramwise_cfg``, mmengine's constructor makes one group per parameter, which defeats foreach and fused
+    optimizers, and it recognizes biases and norms by parts of their names. This one recognizes the parameters of a norm
+    by their module (any with a one-dimensional weight, such as BN, GN or LN), and a bias by its name in its module. It
+    leaves out frozen parameters.
 
-    ``paramwise_cfg`` takes ``norm_decay_mult`` and ``bias_decay_mult`` (factors of the weight decay; default 1),
-    ``adapt_norm_and_bias`` (False excludes them from LARS's adaptation) and ``custom_keys``, a dict from parts of
-    parameter names to ``lr_mult`` and ``decay_mult``; of several keys that fit, the longest counts, and its
+    ``paramwise_cfg`` accepts ``norm_decay_mult`` and ``bias_decay_mult`` (factors of the weight decay; default 1),
+    ``adapt_norm_and_bias`` (False excludes norms and biases from LARS's adaptation) and ``custom_keys``, a dict from
+    parts of parameter names to ``lr_mult`` and ``decay_mult``. If several keys match, the longest counts. Its
     ``decay_mult`` replaces the one by type.
 
     Raises:
-        ValueError: An unknown option, or a custom key that fits no parameter.
+        ValueError: An option is unknown, or a custom key matches no parameter.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -44,11 +44,11 @@ class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Build the optim wrapper for ``model``."""
         wrapper_cfg, optimizer_cfg = self.optim_wrapper_cfg.copy(), self.optimizer_cfg.copy()
         wrapper_cfg.setdefault('type', 'OptimWrapper')
-        optimizer_cfg['params'] = self.param_groups(model.module if is_model_wrapper(model) else model)  # type: ignore[arg-type]
+        optimizer_cfg['params'] = self.param_groups(unwrap_model(model))
         return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg)))
 
     def param_groups(self, model: nn.Module) -> list[dict]:
-        """Groups of the parameters of ``model`` that need a gradient, in order of first appearance."""
+        """Return groups of the parameters of ``model`` that need a gradient, in order of first appearance."""
         groups: dict[tuple, dict] = {}
         used_keys: set[str] = set()
         for name, parameter, kind in _typed_parameters(model):
@@ -58,7 +58,7 @@ class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 groups.setdefault(tuple(settings.items()), dict(params=[], **settings))['params'].append(parameter)
         unused = set(self.paramwise_cfg.get('custom_keys', {})) - used_keys
         if unused:
-            raise ValueError(f'custom_keys {sorted(unused)} fit no parameter of {type(model).__name__}')
+            raise ValueError(f'custom_keys {sorted(unused)} match no parameter of {type(model).__name__}')
         return list(groups.values())
 
     def _settings(self, name: str, kind: str) -> tuple[dict[str, Any], str]:
