@@ -1,5 +1,5 @@
-"""Errors that a user can mend."""
+"""Errors that a user can fix."""
 
 
 class SetupError(ValueError):
-    """A command line or a file that a run can't start from. Tools print it without a traceback."""
+    """A command line or a file that does not allow a run to start. Tools print it without a traceback."""

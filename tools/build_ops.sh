@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compile mmcv's ops into an environment of tools/make_env.sh, once: tools/build_ops.sh DIR
-# Takes a C++ compiler, Python's headers, and about 17 minutes on two cores.
+# Compile mmcv's ops once into an environment of tools/make_env.sh: tools/build_ops.sh DIR
+# This needs a C++ compiler, Python's headers, and about 17 minutes on two cores.
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -10,7 +10,7 @@ fi
 dir=$1
 cd "$(dirname "$0")/.."
 
-# torch comes first: the ops link against its libraries.
+# torch is imported first, because the ops link against its libraries.
 "$dir/bin/python" -c 'import torch, mmcv._ext' 2>/dev/null && exit 0
 
 echo "== compiling mmcv's ops, once for $dir (about 17 minutes on two cores)"

@@ -1,11 +1,11 @@
-"""Run a comparison: configs × seeds, one table and one picture.
+"""Run a comparison: several configs under several seeds, in one table and one picture.
 
 python tools/compare.py configs/comparisons/NAME.py
-python tools/compare.py configs/comparisons/NAME.py --gpus 0 1 2 3      # a run on each
-python tools/compare.py configs/comparisons/NAME.py --report-only       # of what has finished so far
+python tools/compare.py configs/comparisons/NAME.py --gpus 0 1 2 3      # one run per GPU
+python tools/compare.py configs/comparisons/NAME.py --report-only       # report the runs that have finished
 
-The same command after a kill goes on where it stopped; finished runs are not run again, and a run that another
-comparison has with the same config and seed is used, unless there is a --work-dir.
+After a kill, the same command goes on where it stopped and does not repeat finished runs. Without --work-dir, a run of
+another comparison with the same config and seed is used instead of a new one.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from pathlib import Path
 from lewel_plugins.comparison.display import make_display
 from lewel_plugins.comparison.report import write_report
 from lewel_plugins.comparison.run import Run, plan_runs
-from lewel_plugins.comparison.scheduler import Job, Scheduler
-from lewel_plugins.comparison.spec import Comparison, ComparisonError, load_comparison
+from lewel_plugins.comparison.scheduler import ScheduledRun, Scheduler
+from lewel_plugins.comparison.spec import Comparison, load_comparison
+from lewel_plugins.errors import SetupError
 from lewel_plugins.running import provenance
 from lewel_plugins.running.command_line import ConfigOptions
 
@@ -28,22 +29,22 @@ TOOLS = Path(__file__).resolve().parent
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('comparison', type=Path, help='a file under configs/comparisons')
-    parser.add_argument('--out', type=Path, help='report, without suffix (default: docs/results/NAME)')
+    parser.add_argument('comparison', type=Path, help='file under configs/comparisons')
+    parser.add_argument('--out', type=Path, help='path of the report, without suffix (default: docs/results/NAME)')
     parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/compare/NAME)')
-    parser.add_argument('--jobs', type=int, help='runs at a time (default: 1, or one a GPU)')
-    parser.add_argument('--gpus', nargs='+', metavar='INDEX', help='GPUs to spread the runs over')
-    parser.add_argument('--seeds', nargs='+', type=int, help="instead of the file's")
-    parser.add_argument('--only', nargs='+', metavar='ROW', help='run these rows only; the report has all')
+    parser.add_argument('--jobs', type=int, help='number of runs at a time (default: 1, or one per GPU)')
+    parser.add_argument('--gpus', nargs='+', metavar='INDEX', help='GPUs to distribute the runs over')
+    parser.add_argument('--seeds', nargs='+', type=int, help="seeds (default: the file's)")
+    parser.add_argument('--only', nargs='+', metavar='ROW', help='run these rows only; the report has all of them')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
-        help="settings to override in every row's config; the report then goes to the work dir by default",
+        help="settings to override in every row's config; the report goes to the work dir unless --out is given",
     )
-    parser.add_argument('--report-only', action='store_true', help='run nothing')
+    parser.add_argument('--report-only', action='store_true', help='run nothing, only write the report')
     parser.add_argument('--train-script', type=Path, default=TOOLS / 'train.py', help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
@@ -52,19 +53,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def slots(jobs: int | None, gpus: list[str] | None) -> list[dict[str, str]]:
-    """Environment variables of every run that goes at the same time: its GPU, and its share of the cores."""
+    """Return the environment variables of each simultaneous run: its GPU, and its share of the cores."""
     count = jobs or len(gpus or [''])
     threads = os.environ.get('OMP_NUM_THREADS', str(max(1, provenance.cores() // count)))
     share = dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
     return [{**share, 'CUDA_VISIBLE_DEVICES': gpus[i % len(gpus)]} if gpus else share for i in range(count)]
 
 
-def run_all(runs: list[Run], args: argparse.Namespace) -> list[Job]:
-    """Run what is not done; an interrupt (Ctrl-C, or SIGTERM) ends it with its subprocesses."""
+def run_all(runs: list[Run], args: argparse.Namespace) -> list[ScheduledRun]:
+    """Run what is not done. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
     session = dict(commit=provenance.commit(), machine=provenance.machine())
-    places = slots(args.jobs, args.gpus)
-    with make_display(len(places)) as display:
-        scheduler = Scheduler(runs, places, lambda: {**session, 'start': provenance.now()}, display)
+    environments = slots(args.jobs, args.gpus)
+    with make_display(len(environments)) as display:
+        scheduler = Scheduler(runs, environments, lambda: {**session, 'start': provenance.now()}, display)
         done = sum(job.status == 'done' for job in scheduler.jobs)
         display.event(f'{len(runs)} runs, {done} of them already done')
         return scheduler.run()
@@ -74,18 +75,17 @@ def _plan(args: argparse.Namespace) -> tuple[Comparison, list[int], Path, list[R
     comparison = load_comparison(args.comparison, args.cfg_options)
     unknown = set(args.only or ()) - {row.name for row in comparison.rows}
     if unknown:
-        raise ComparisonError(
-            f'--only: no row {", ".join(sorted(unknown))}; rows are {", ".join(row.name for row in comparison.rows)}'
-        )
+        names = ', '.join(row.name for row in comparison.rows)
+        raise SetupError(f'--only: there is no row {", ".join(sorted(unknown))}; rows are {names}')
     seeds = list(dict.fromkeys(args.seeds or comparison.seeds))
-    everything = Path('work_dirs/compare')
-    work_dir = args.work_dir or everything / comparison.name
-    others = None if args.work_dir else everything
+    comparisons = Path('work_dirs/compare')
+    work_dir = args.work_dir or comparisons / comparison.name
+    others = None if args.work_dir else comparisons
     return comparison, seeds, work_dir, plan_runs(comparison, seeds, work_dir, args.train_script, others)
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something: of a crash, the error."""
+    """Return the last line of a log that is not blank; after a crash this is the error."""
     lines = log.read_text(encoding='utf-8', errors='replace').split('\n')
     return next((line.strip() for line in reversed(lines) if line.strip()), '(empty)')
 
@@ -98,28 +98,28 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         comparison, seeds, work_dir, runs = _plan(args)
-    except ComparisonError as error:
+    except SetupError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    out = args.out or (work_dir / 'report' if args.cfg_options else Path('docs/results') / comparison.name)
-    command = shlex.join(['python', 'tools/compare.py', *(sys.argv[1:] if argv is None else argv)])
-    failed: list[Job] = []
-    interrupted = False
+    failures: list[ScheduledRun] = []
+    is_interrupted = False
     if not args.report_only:
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             jobs = run_all([run for run in runs if not args.only or run.row.name in args.only], args)
-            failed = [job for job in jobs if job.status == 'failed']
+            failures = [job for job in jobs if job.status == 'failed']
         except KeyboardInterrupt:
-            interrupted = True
+            is_interrupted = True
             print('interrupted; the same command goes on from the last checkpoints', flush=True)
     if any(run.is_trained() for run in runs):
+        out = args.out or (work_dir / 'report' if args.cfg_options else Path('docs/results') / comparison.name)
+        command = shlex.join(['python', 'tools/compare.py', *(sys.argv[1:] if argv is None else argv)])
         print(f'report: {write_report(comparison, seeds, runs, command, out)}')
     else:
         print('no run has finished, so there is no report')
-    for job in failed:
+    for job in failures:
         print(f'FAILED {job.run}: {job.reason}' + (f'\n  {job.log}: {last_line(job.log)}' if job.log else ''))
-    return 130 if interrupted else int(bool(failed))
+    return 130 if is_interrupted else int(bool(failures))
 
 
 if __name__ == '__main__':

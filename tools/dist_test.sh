@@ -13,7 +13,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
 
 if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
-    rendezvous=(--standalone --local-addr=127.0.0.1) # on a port that is free: jobs on one machine don't collide
+    rendezvous=(--standalone --local-addr=127.0.0.1) # on a free port, so that jobs on one machine do not collide
 else
     rendezvous=(
         --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"

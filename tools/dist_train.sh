@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train on several processes of this machine, one per GPU; with NNODES > 1, run it on every machine.
+# Train on several processes of this machine, one per GPU; with NNODES > 1, run this on every machine.
 set -euo pipefail
 
 if (($# < 2)); then
@@ -9,12 +9,12 @@ if (($# < 2)); then
 fi
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# One thread a process, which is torchrun's own default; it would warn about setting it.
+# One thread per process is torchrun's default as well, but torchrun would warn that it sets it.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
 
 if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
-    rendezvous=(--standalone --local-addr=127.0.0.1) # on a port that is free: jobs on one machine don't collide
+    rendezvous=(--standalone --local-addr=127.0.0.1) # on a free port, so that jobs on one machine do not collide
 else
     rendezvous=(
         --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"

@@ -1,19 +1,19 @@
-"""Take the online backbone out of a checkpoint: ``python tools/export_backbone.py CKPT --out FILE [--to LIBRARY]``.
+"""Export the online backbone of a checkpoint: ``python tools/export_backbone.py CKPT --out FILE [--to LIBRARY]``.
 
 openmmlab    for ``init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` of any OpenMMLab config
-mmdet        the same, checked in mmdet's own backbone
+mmdet        the same, checked with mmdet's own backbone
 torchvision  for ``torchvision.models.resnet50().load_state_dict(torch.load(FILE), strict=False)`` and the like
 timm         for ``timm.create_model('resnet50', num_classes=0).load_state_dict(torch.load(FILE))`` and the like
 detectron2   for ``MODEL.WEIGHTS FILE``
 safetensors  OpenMMLab's names, in a file that cannot hold anything but tensors
 
-Before the file gets its name, the library's own network (of detectron2, which is not asked for: ours, through the names
-turned back) is built and loaded from it, and its features on a batch are compared with ours.
+Before the file gets its name, the tool loads it into the library's own network and compares the features of a batch
+with those of the checkpoint. (For detectron2, which need not be installed, it converts the names back and loads
+OpenMMLab's network.)
 """
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from lewel_plugins.checkpoints import (
     backbone_config,
     build_backbone,
+    compare_states,
     config_of,
     load_backbone,
     model_config,
@@ -34,25 +35,28 @@ from lewel_plugins.checkpoints import (
 from lewel_plugins.checkpoints.formats import find_format
 from lewel_plugins.checkpoints.formats.check import compare_features, random_images
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running import provenance, setup
+from lewel_plugins.running import setup
+from lewel_plugins.running.files import file_digest, replacing
 from lewel_plugins.version import __version__
 
 LIBRARIES = ('openmmlab', 'torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors')
-OURS = ('openmmlab', 'safetensors')  # our own network and names
+OURS = ('openmmlab', 'safetensors')  # with OpenMMLab's network and names
 PREFIX = 'backbone.'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training, or an export or import')
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training, or an exported or imported backbone')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
-    parser.add_argument('--to', choices=LIBRARIES, default='openmmlab', help='whose names (default: openmmlab)')
+    parser.add_argument(
+        '--to', choices=LIBRARIES, default='openmmlab', help='library to export to (default: openmmlab)'
+    )
     parser.add_argument('--config', help="config file (default: the checkpoint's own)")
     return parser.parse_args()
 
 
 def plain(value: Any) -> Any:
-    """A config as plain containers, numbers and text, which ``weights_only`` loads."""
+    """Convert a config into plain containers, numbers and text, which ``torch.load(weights_only=True)`` accepts."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -61,21 +65,21 @@ def plain(value: Any) -> Any:
 
 
 def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Config of the backbone, and what an export says of its training besides.
+    """Return the config of the backbone, and the facts about its training that an export records.
 
     Args:
-        checkpoint: Of a training, or an export or import, which tells both itself.
+        checkpoint: Checkpoint of a training, or an exported or imported backbone, which holds both.
         path: Its file.
-        config: Config file of the training; None takes the one in the checkpoint.
+        config: Config file of the training; None for the config in the checkpoint.
 
     Raises:
-        SetupError: Neither tells the backbone.
+        SetupError: Neither describes a backbone.
     """
     meta = checkpoint.get('meta', {})
     if config is None and isinstance(meta.get('backbone'), dict):
-        told = ('data_preprocessor', 'method', 'config', 'epoch', 'iter')
+        facts = ('data_preprocessor', 'method', 'config', 'epoch', 'iter')
         init_default_scope('mmpretrain')
-        return backbone_config(checkpoint, path), {name: plain(meta.get(name)) for name in told}
+        return backbone_config(checkpoint, path), {name: plain(meta.get(name)) for name in facts}
     cfg = config_of(checkpoint, path) if config is None else setup.load_config(config)
     model = cfg.get('model') or {}
     if not isinstance(model, dict) or not isinstance(model.get('backbone'), dict):
@@ -92,13 +96,13 @@ def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[
 
 
 def write(file: Path, library: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write the tensors as the library reads them."""
+    """Write the tensors in the file format of the library."""
     if library == 'safetensors':
         from safetensors.torch import save_file
 
         save_file(tensors, file, metadata={name: json.dumps(value) for name, value in meta.items()})
     elif library == 'detectron2':
-        # Its checkpointer finds the place of res2.… in backbone.bottom_up.… when it is asked to.
+        # With matching_heuristics, its checkpointer matches res2.… with backbone.bottom_up.res2.…
         torch.save(dict(model=tensors, matching_heuristics=True, __author__='lewel_plugins'), file)
     elif library in ('openmmlab', 'mmdet'):
         torch.save(dict(meta=meta, state_dict=tensors), file)
@@ -107,7 +111,7 @@ def write(file: Path, library: str, tensors: dict[str, Tensor], meta: dict[str, 
 
 
 def read(file: Path, library: str) -> dict[str, Tensor]:
-    """What :func:`write` wrote: tensors only."""
+    """Read the tensors that :func:`write` has written."""
     if library == 'safetensors':
         from safetensors.torch import load_file
 
@@ -121,14 +125,14 @@ def check_ours(settings: dict[str, Any], file: Path, library: str, own: nn.Modul
     """Build the backbone anew, load the export as a user would, and compare its features with the checkpoint's.
 
     Returns:
-        0, the largest difference.
+        The largest difference, which is 0.
 
     Raises:
-        SetupError: They differ.
+        SetupError: The features differ.
     """
     backbone = build_backbone(settings, file)
     if library == 'openmmlab':
-        # What init_cfg does; a backbone of one's own may not take that argument.
+        # As init_cfg does, which is an argument that not every backbone has.
         initialize(backbone, dict(type='Pretrained', checkpoint=str(file), prefix=PREFIX))
     else:
         backbone.load_state_dict({n.removeprefix(PREFIX): tensor for n, tensor in read(file, library).items()})
@@ -136,66 +140,70 @@ def check_ours(settings: dict[str, Any], file: Path, library: str, own: nn.Modul
     images = random_images(own)
     ours, theirs = backbone(images), own(images)
     if len(ours) != len(theirs) or not all(torch.equal(a, b) for a, b in zip(ours, theirs)):
-        raise SetupError(f"{file} was written, but a backbone loaded from it does not give the checkpoint's features")
+        raise SetupError(f"a backbone loaded from {file} does not compute the checkpoint's features")
     return 0.0
 
 
 def check_theirs(file: Path, library: str, own: nn.Module) -> float:
-    """Load the export into the library's own network and compare its features, and turn its names back into ours.
+    """Load the export into the library's own network and compare its features; convert its names back and compare them.
 
     Returns:
-        The largest difference of two features.
+        The largest difference between two features.
 
     Raises:
         SetupError: Features or tensors differ.
     """
     form = find_format(own, library)
     tensors = {name.removeprefix(form.prefix): tensor for name, tensor in read(file, library).items()}
-    back, state = form.import_state(tensors), own.state_dict()
-    if not all(name in state and torch.equal(tensor, state[name]) for name, tensor in back.items()):
-        raise SetupError(f"{file} was written, but its names do not turn back into the checkpoint's")
+    difference = compare_states(own.state_dict(), form.import_state(tensors), optional=lambda name: True, values=True)
+    if difference:
+        problems = difference.describe(limit=5)
+        raise SetupError(f"the names in {file} do not convert back into the checkpoint's: {problems}")
     return compare_features(form, own, tensors)
 
 
-def main() -> None:
-    args = parse_args()
-    MMLogger.get_instance('mmengine', log_level='WARNING')
-    settings, told = origin(read_tensors(args.checkpoint), args.checkpoint, args.config)
-    backbone = build_backbone(settings, args.checkpoint)
-    load_backbone(backbone, args.checkpoint, PREFIX)
-    backbone.eval()  # whose overrides in OpenMMLab do not all return the network
+def export(args: argparse.Namespace, settings: dict[str, Any], backbone: nn.Module, meta: dict[str, Any]) -> None:
+    """Write the file, check it, and print the result.
+
+    Raises:
+        SetupError: The library has no equivalent of the backbone, or the file has failed the check and is removed.
+    """
     state = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     prefix = PREFIX
     if args.to not in OURS:
         form = find_format(backbone, args.to)
         state, prefix = form.export_state(state), form.prefix
     tensors = {f'{prefix}{name}': tensor.contiguous() for name, tensor in state.items()}
-    meta = dict(
-        arch=settings['type'],
-        backbone=plain(settings),
-        **told,
-        source=args.checkpoint.name,
-        source_sha256=provenance.file_digest(args.checkpoint),
-        lewel_plugins_version=__version__,
-    )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    # On the way under another name, so that what has the final name is whole and checked.
-    unchecked = args.out.with_name(f'{args.out.name}.unchecked')
-    write(unchecked, args.to, tensors, meta)
-    try:
+    with replacing(args.out) as unchecked:
+        write(unchecked, args.to, tensors, meta)
         if args.to in OURS:
             difference = check_ours(settings, unchecked, args.to, backbone)
         else:
             difference = check_theirs(unchecked, args.to, backbone)
-        os.replace(unchecked, args.out)
-    finally:
-        unchecked.unlink(missing_ok=True)
     numbers = sum(tensor.numel() for tensor in tensors.values())
     print(f'{len(tensors)} tensors ({numbers:,} numbers) of {settings["type"]} written to {args.out}')
-    same = 'bit for bit' if difference == 0 else 'within rounding'
-    print(f'A backbone loaded from it gives the same features, {same}: the largest difference is {difference:.3g}.')
+    same = 'bit for bit' if difference == 0 else 'up to rounding'
+    print(f'A backbone loaded from it computes the same features, {same}: the largest difference is {difference:.3g}.')
     if args.to in ('openmmlab', 'mmdet'):
         print(f"Use it as\n  init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='{PREFIX}')")
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('mmengine', log_level='WARNING')
+    settings, facts = origin(read_tensors(args.checkpoint), args.checkpoint, args.config)
+    backbone = build_backbone(settings, args.checkpoint)
+    load_backbone(backbone, args.checkpoint, PREFIX)
+    backbone.eval()  # some of OpenMMLab's overrides of eval() do not return the network
+    meta = dict(
+        arch=settings['type'],
+        backbone=plain(settings),
+        **facts,
+        source=args.checkpoint.name,
+        source_sha256=file_digest(args.checkpoint),
+        lewel_plugins_version=__version__,
+    )
+    export(args, settings, backbone, meta)
 
 
 if __name__ == '__main__':

@@ -1,19 +1,18 @@
-"""Bring weights of torchvision or timm here.
+"""Import weights of torchvision or timm.
 
-They come as a state dict, ``.pth`` (``torch.save(model.state_dict(), FILE)``, or what torchvision's addresses give) or
-``.safetensors``. The file that is written loads by ``init_cfg=dict(type='Pretrained', checkpoint=FILE,
-prefix='backbone.')``, as a checkpoint of a pretraining does. First the library's own network and ours are loaded, and
-their features on a batch are compared.
+The input is a state dict, as ``.pth`` (``torch.save(model.state_dict(), FILE)``, or a file from torchvision's
+addresses) or ``.safetensors``. The output loads by ``init_cfg=dict(type='Pretrained', checkpoint=FILE,
+prefix='backbone.')``, like a checkpoint of a pretraining. Before it is written, the tool loads the library's own
+network and OpenMMLab's, and compares their features on a batch.
 
-How the training's images were normalised is kept in it, and later trainings are held to that. Torchvision's weights are
-all of one kind; of timm's, where all weights of an architecture agree, theirs. For others (Vision Transformers, above
-all) name it by --mean and --std, or it stays unchecked.
+The output records how the training's images were normalized, and later trainings must normalize theirs in the same way.
+This is known for all weights of torchvision, and for those architectures of timm whose weights all agree. For others,
+above all Vision Transformers, give it by --mean and --std; otherwise it stays unchecked.
 
 python tools/import_backbone.py resnet50-11ad3fa6.pth --from torchvision --arch resnet50 --out supervised.pth
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from lewel_plugins.checkpoints import build_backbone
 from lewel_plugins.checkpoints.formats import find_format, resnet, swin, vit
 from lewel_plugins.checkpoints.formats.check import compare_features
 from lewel_plugins.errors import SetupError
+from lewel_plugins.running.files import replacing
 from lewel_plugins.version import __version__
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}
@@ -34,28 +34,30 @@ IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('weights', type=Path, help='state dict, .pth or .safetensors')
-    parser.add_argument('--from', dest='library', choices=('torchvision', 'timm'), required=True, help='whose it is')
+    parser.add_argument(
+        '--from', dest='library', choices=('torchvision', 'timm'), required=True, help='library of the weights'
+    )
     parser.add_argument('--arch', choices=ARCHITECTURES, required=True, metavar='NAME', help=', '.join(ARCHITECTURES))
-    parser.add_argument('--img-size', type=int, metavar='N', help='side of the images, of a vit (default: 224)')
+    parser.add_argument('--img-size', type=int, metavar='N', help='side of the images of a vit (default: 224)')
     for name in ('mean', 'std'):
-        text = f'{name} of the channels of the images it was trained on, on the scale 0 to 255'
+        text = f'{name} of the channels of the training images, on the scale 0 to 255'
         parser.add_argument(f'--{name}', nargs=3, type=float, metavar=tuple('RGB'), help=text)
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
     args = parser.parse_args()
     if args.img_size is not None and (args.arch not in vit.ARCHITECTURES or args.img_size < 1):
-        parser.error(f'--img-size is a positive number, of a vit; got {args.img_size} of {args.arch}')
+        parser.error(f'--img-size must be positive, and is for a vit only; got {args.img_size} for {args.arch}')
     if (args.mean is None) != (args.std is None):
         parser.error('--mean and --std go together')
     if args.std is not None and min(args.std) <= 1:
-        parser.error(f'--std is on the scale 0 to 255, got {args.std}')
+        parser.error(f'--std must be on the scale 0 to 255, got {args.std}')
     return args
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file, without running code from it.
+    """Read the tensors of a file without running its code.
 
     Raises:
-        SetupError: It is missing, or holds something else.
+        SetupError: The file is missing, or holds something else.
     """
     if not path.is_file():
         raise SetupError(f'weights {str(path)!r} do not exist')
@@ -74,9 +76,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def timm_normalization(arch: str) -> dict[str, list[float]] | None:
-    """Mean and std, on the scale 0 to 255, that all of timm's weights of an architecture share; None if they differ.
+    """Return the mean and std, on the scale 0 to 255, that all of timm's weights of an architecture share.
 
-    A Vision Transformer's weights also come from models of other names (DeiT), so of those it is None.
+    None if they differ. None for Vision Transformers, whose weights also come from models of other names (DeiT).
     """
     import timm
 
@@ -84,20 +86,20 @@ def timm_normalization(arch: str) -> dict[str, list[float]] | None:
         return None
     name = f'{arch.replace("-", "_")}_patch4_window7_224' if arch in swin.ARCHITECTURES else arch
     cfgs = [timm.get_pretrained_cfg(model) for model in timm.list_pretrained(f'{name}.*')]
-    found = {(cfg.mean, cfg.std) for cfg in cfgs if cfg is not None}
-    if len(found) != 1:
+    values = {(cfg.mean, cfg.std) for cfg in cfgs if cfg is not None}
+    if len(values) != 1:
         return None
-    mean, std = found.pop()
+    mean, std = values.pop()
     return dict(mean=[round(255 * value, 3) for value in mean], std=[round(255 * value, 3) for value in std])
 
 
 def normalization_of(args: argparse.Namespace) -> dict[str, Any] | None:
-    """What is told, or known, of the images' normalisation, as a data preprocessor's settings."""
+    """Return the images' normalization as settings of a data preprocessor; None if it is neither given nor known."""
     if args.mean is not None:
-        found: dict[str, list[float]] | None = dict(mean=args.mean, std=args.std)
+        values: dict[str, list[float]] | None = dict(mean=args.mean, std=args.std)
     else:
-        found = IMAGENET if args.library == 'torchvision' else timm_normalization(args.arch)
-    return found and dict(found, to_rgb=True)
+        values = IMAGENET if args.library == 'torchvision' else timm_normalization(args.arch)
+    return values and dict(values, to_rgb=True)
 
 
 def main() -> None:
@@ -122,16 +124,14 @@ def main() -> None:
         source=args.weights.name,
         lewel_plugins_version=__version__,
     )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.out.with_name(f'{args.out.name}.partial')
-    torch.save(dict(meta=meta, state_dict=state), partial)
-    os.replace(partial, args.out)
+    with replacing(args.out) as partial:
+        torch.save(dict(meta=meta, state_dict=state), partial)
     print(f'{len(state)} tensors of {args.library} as {settings["type"]} written to {args.out}')
-    print(f'Both networks give the same features on a batch: the largest difference is {difference:.3g}.')
+    print(f'Both networks compute the same features on a batch: the largest difference is {difference:.3g}.')
     if preprocessor:
-        print(f'Images: normalised with mean {preprocessor["mean"]} and std {preprocessor["std"]}, RGB.')
+        print(f'Images: normalized with mean {preprocessor["mean"]} and std {preprocessor["std"]}, RGB.')
     else:
-        print('Images: how they were normalised is not known, nothing will be compared to it: see --mean and --std.')
+        print('Images: it is unknown how they were normalized, so this stays unchecked: see --mean and --std.')
     print(f"Use it as\n  init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='backbone.')")
 
 

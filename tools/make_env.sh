@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make a virtual environment, or bring it up to date: tools/make_env.sh DIR onedl|openmmlab
-# PYTHON names the interpreter to use, MMCV_WHEELS a folder with onedl-mmcv wheels (default: ../shared/wheels).
+# Create or update a virtual environment: tools/make_env.sh DIR onedl|openmmlab
+# PYTHON: the interpreter to use. MMCV_WHEELS: a folder with onedl-mmcv wheels (default: ../shared/wheels).
 set -eu
 
 if [ $# -ne 2 ]; then
@@ -15,7 +15,7 @@ case $line in
     onedl) newest=14 versions='3.10 or newer' ;;
     openmmlab) newest=11 versions='3.10 or 3.11' ;;
     *)
-        echo "$0: the second argument is onedl or openmmlab, not '$line'" >&2
+        echo "$0: the second argument must be onedl or openmmlab, not '$line'" >&2
         exit 2
         ;;
 esac
@@ -37,9 +37,9 @@ stamp=$dir/installed-$(cat setup.py "$lock" "requirements/$line.txt" "$0" | cksu
 
 if ! "$dir/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
-    echo "== $("$python" --version) makes $dir"
+    echo "== creating $dir with $("$python" --version)"
     if ! "$python" -m venv --clear "$dir"; then
-        echo "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
+        echo "$python cannot create virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
         exit 1
     fi
 fi
@@ -47,23 +47,23 @@ rm -f "$dir"/installed-*
 
 pip() { "$dir/bin/python" -m pip --disable-pip-version-check "$@"; }
 
-echo "== torch (about 3 GB to fetch, 6 GB on the disk; minutes)"
+echo "== torch (about 3 GB to download, 6 GB on disk; takes minutes)"
 pip install --constraint "$lock" torch torchvision numpy setuptools wheel
 
 echo '== the other packages'
 pip install --quiet --no-deps --requirement "$lock"
 
 if [ "$line" = onedl ]; then
-    # Without a ready wheel this builds one without compiled ops, in seconds: enough for pretraining. pip's cache
-    # takes that wheel and one with ops for the same thing, so it is kept out of it.
+    # Without a wheel at hand, this builds one without compiled ops in seconds, which is enough for pretraining. pip's
+    # cache would confuse this wheel with one that has ops, hence --no-cache-dir.
     wheels=${MMCV_WHEELS:-../shared/wheels}
     [ -d "$wheels" ] || wheels=requirements
     pip install --no-deps --no-cache-dir --find-links "$wheels" "$(grep '^onedl-mmcv' requirements/onedl.txt)"
 fi
 
 echo '== lewel_plugins'
-# The modern kind of editable install also with an old pip: the other kind puts links into the clone (see setup.py),
-# which other environments of the same clone would trip over.
+# The modern kind of editable install, even with an old pip: the other kind puts links into the clone (see setup.py),
+# which would break other environments of the same clone.
 PIP_USE_PEP517=1 pip install --quiet --no-deps --no-build-isolation --editable .
 "$dir/bin/python" -c 'import cv2, mmengine, mmpretrain.models, lewel_plugins'
 touch "$stamp"

@@ -16,9 +16,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the whole model')
     parser.add_argument(
-        '--work-dir', help="folder for the log; default: the config's, or ./work_dirs/<name of the config>"
+        '--work-dir', help="folder for the log (default: the config's, or ./work_dirs/<name of the config>)"
     )
-    parser.add_argument('--out', metavar='FILE', help='write the metrics to this .json, .yaml or .pkl file')
+    parser.add_argument('--out', metavar='FILE', help='.json, .yaml or .pkl file for the metrics')
     add_config_options(parser)
     add_launcher(parser)
     args = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if cfg.get('test_cfg') is None:
-        raise SetupError(f'{args.config} has no test_cfg: nothing says how to evaluate')
+        raise SetupError(f'{args.config} has no test_cfg, which defines how to evaluate')
     setup.set_work_dir(cfg, args.work_dir)
     setup.set_dataloader_defaults(cfg)
     read_checkpoint(args.checkpoint)

@@ -12,17 +12,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train from a config.')
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--work-dir', help="folder for logs and checkpoints; default: the config's, or ./work_dirs/<name of the config>"
+        '--work-dir',
+        help="folder for logs and checkpoints (default: the config's, or ./work_dirs/<name of the config>)",
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from this checkpoint; without a value, from the latest in the work dir, or fresh if it has none',
+        help='checkpoint to resume from; without a value, the last one in the work dir if there is one',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the device has it)')
-    parser.add_argument('--no-validate', action='store_true', help='no validation during training')
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 if the device has it)')
+    parser.add_argument('--no-validate', action='store_true', help='skip validation during training')
     add_auto_scale_lr(parser)
     add_config_options(parser)
     add_launcher(parser)

@@ -1,7 +1,8 @@
 """Fine-tune a pretrained backbone on other tasks: ``python tools/transfer.py CHECKPOINT CONFIG [CONFIG ...]``.
 
-One training after the other, each in a process of its own (tools/train.py), with every backbone tensor from the
-checkpoint. A run that was stopped goes on from its last checkpoint, a finished one is not run again.
+The trainings run one after the other, each in a process of its own (tools/train.py), and start with all backbone
+tensors of the checkpoint. After a kill, the same command goes on from the last checkpoint and does not repeat finished
+trainings.
 
 python tools/transfer.py work_dirs/mine/epoch_24.pth --out transfer.json --pictures \\
     configs/benchmarks/mmdetection/garment-scenes/mask-rcnn_resnet10_fpn_1xb8-6e_garment-scenes.py \\
@@ -20,31 +21,37 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.running import transfer
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
 from lewel_plugins.running.files import write_json, write_text
+from lewel_plugins.running.jobs import Job
 from lewel_plugins.running.setup import enable_auto_scale_lr, load_config
-from lewel_plugins.running.work_dir import settle_inputs
+from lewel_plugins.running.training_job import claim_training
+from lewel_plugins.running.work_dir import last_checkpoint, last_metrics
 
 TOOLS = Path(__file__).resolve().parent
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help=f'pretraining, or exported backbone; {transfer.RANDOM!r} for random weights')
+    parser.add_argument(
+        'checkpoint', help=f'a pretraining or an exported backbone; {transfer.RANDOM!r} for random weights'
+    )
     parser.add_argument('configs', nargs='+', metavar='config', help='files under configs/benchmarks')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/transfer'), help='holds a folder a config')
-    parser.add_argument('--out', type=Path, metavar='FILE', help='write the last metrics of all configs to this json')
-    parser.add_argument('--seed', type=int, help="instead of the configs'")
-    parser.add_argument('--pictures', action='store_true', help='draw predictions.png into the folder of each config')
-    parser.add_argument('--resolve', action='store_true', help='train nothing: write the configs, and print where')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/transfer'), help='holds one folder per config')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='json file for the last metrics of all configs')
+    parser.add_argument('--seed', type=int, help="seed of the trainings (default: the configs')")
+    parser.add_argument('--pictures', action='store_true', help='draw predictions.png in the folder of each config')
+    parser.add_argument(
+        '--resolve', action='store_true', help='train nothing, only write the configs and print their paths'
+    )
     add_auto_scale_lr(parser)
     add_config_options(parser)
     return parser.parse_args()
 
 
 def run(*command: str | Path) -> None:
-    """Run a tool with the arguments.
+    """Run a tool.
 
     Raises:
-        SetupError: It failed; what it said stands above.
+        SetupError: It has failed. Its output is above.
     """
     path = os.pathsep.join(filter(None, (str(TOOLS.parent), os.environ.get('PYTHONPATH'))))
     words = [sys.executable, *map(str, command)]
@@ -52,31 +59,33 @@ def run(*command: str | Path) -> None:
         raise SetupError(f'failed: {" ".join(words)}')
 
 
-def resolve(cfg: Config, checkpoint: str, work_dir: Path) -> Path:
-    """Write the config, and beside it the backbone that it starts from; return where the config is.
+def resolve(cfg: Config, checkpoint: str, work_dir: Path) -> tuple[Path, Job]:
+    """Write the config and, beside it, the backbone that it starts from.
+
+    Returns:
+        Path of the config, and the job of the training.
 
     Raises:
-        SetupError: The folder holds another run; or the checkpoint is missing or has no backbone.
+        SetupError: The folder holds another run, or the checkpoint is missing or has no backbone.
     """
     random = checkpoint == transfer.RANDOM
     config = work_dir / 'launch' / Path(cfg.filename).name
     backbone = None if random else transfer.read_backbone(checkpoint)
-    settle_inputs(work_dir, cfg, None if random else checkpoint)
+    job = claim_training(work_dir, cfg, None if random else checkpoint)
     transfer.set_checkpoint(cfg, backbone, config.with_name('backbone.pth'))
     write_text(config, cfg.pretty_text)
-    return config
+    return config, job
 
 
-def train(config: Path, work_dir: Path) -> None:
-    """Train where it has not been done yet.
+def train(config: Path, work_dir: Path, job: Job) -> None:
+    """Train, unless that is done.
 
     Raises:
-        SetupError: The training failed.
+        SetupError: The training has failed.
     """
-    done = work_dir / 'done'
-    if not done.exists():
+    if not job.is_done():
         run(TOOLS / 'train.py', config, '--work-dir', work_dir, '--resume')
-        done.touch()
+        job.finish()
 
 
 def main() -> None:
@@ -90,15 +99,15 @@ def main() -> None:
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
         work_dir = args.work_dir / Path(path).stem
-        config = resolve(cfg, args.checkpoint, work_dir)
+        config, job = resolve(cfg, args.checkpoint, work_dir)
         if args.resolve:
             print(config)
             continue
-        train(config, work_dir)
-        by_config[Path(path).stem] = transfer.last_metrics(work_dir)
+        train(config, work_dir, job)
+        by_config[Path(path).stem] = last_metrics(work_dir)
         if args.pictures:
             out = work_dir / 'predictions.png'
-            run(TOOLS / 'analysis' / 'predictions.py', config, transfer.last_checkpoint(work_dir), '--out', out)
+            run(TOOLS / 'analysis' / 'predictions.py', config, last_checkpoint(work_dir), '--out', out)
     metrics = transfer.merge_metrics(by_config)
     for name, value in metrics.items():
         print(f'{name}: {value:.4f}')

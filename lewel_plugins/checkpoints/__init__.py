@@ -1,14 +1,19 @@
+"""Weights: read them safely, compare them, load them."""
+
+from .compare import StateDifference, compare_states
 from .configs import DEFAULT_SCOPE, backbone_config, config_of, model_config, normalization
 from .loading import build_backbone, build_model, check_normalization, check_weights, load_backbone
 from .reading import local_file, read_checkpoint, read_pretrained, read_tensors
 
 __all__ = [
     'DEFAULT_SCOPE',
+    'StateDifference',
     'backbone_config',
     'build_backbone',
     'build_model',
     'check_normalization',
     'check_weights',
+    'compare_states',
     'config_of',
     'load_backbone',
     'local_file',

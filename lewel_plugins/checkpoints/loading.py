@@ -1,4 +1,4 @@
-"""Put a checkpoint's tensors into models, and compare what both hold."""
+"""Build networks that checkpoints describe, and load the checkpoints into them."""
 
 import copy
 import logging
@@ -8,21 +8,28 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from lewel_plugins.dist import unwrap_model
 from lewel_plugins.errors import SetupError
 
+from .compare import compare_states
 from .configs import model_config, normalization
 from .reading import read_checkpoint, read_pretrained
 
 
 def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> BaseModel:
-    """The config's model with a checkpoint's weights, on the CPU, in eval mode.
+    """Build a config's model with the weights of a checkpoint, on the CPU and in eval mode.
+
+    Args:
+        cfg: The config.
+        checkpoint: The checkpoint.
+        path: Its file, for the error.
 
     Raises:
-        SetupError: The weights do not fit.
+        SetupError: The weights do not fit the model.
     """
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(model_config(cfg))
@@ -30,103 +37,89 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
         model.load_state_dict(checkpoint['state_dict'])
     except RuntimeError as error:
         raise SetupError(f"{path} does not fit the config's model: {' '.join(str(error).split())[:500]}") from None
-    model.eval()  # whose overrides in OpenMMLab do not all return the model
+    model.eval()  # some of OpenMMLab's overrides of eval() do not return the model
     return model
 
 
-def load_backbone(backbone: nn.Module, path: str | Path, prefix: str = 'backbone.') -> int:
-    """Load all tensors of a backbone, parameters and buffers, from a checkpoint; nothing else of the file is used.
-
-    Args:
-        backbone: Any OpenMMLab backbone.
-        path: A checkpoint of a pretraining, or an export.
-        prefix: What the names of the backbone's tensors start with in the file.
-
-    Returns:
-        The number of tensors loaded: all that the backbone has.
-
-    Raises:
-        SetupError: A tensor is missing or has another shape, or the file has further tensors of a backbone. All are
-            listed; then nothing has been loaded.
-    """
-    own = backbone.state_dict()
-    _, found = read_pretrained(str(path), prefix)
-    problems = {
-        'missing in the checkpoint': [name for name in own if name not in found],
-        'of another shape': [
-            f'{name} {tuple(found[name].shape)}, not {tuple(own[name].shape)}'
-            for name in own
-            if name in found and found[name].shape != own[name].shape
-        ],
-        'that the backbone lacks': [name for name in found if name not in own],
-    }
-    said = [f'\n  {len(names)} {what}: {", ".join(names)}' for what, names in problems.items() if names]
-    if said:
-        raise SetupError(
-            f'{path} does not hold a {type(backbone).__name__} of {len(own)} tensors under {prefix!r}:{"".join(said)}'
-        )
-    backbone.load_state_dict(found)
-    return len(own)
-
-
 def build_backbone(settings: dict[str, Any], path: str | Path) -> Any:
-    """The backbone of a config, with random weights.
+    """Build the backbone of a config with random weights.
 
     Args:
-        settings: The config, as :func:`backbone_config` gives it.
-        path: Where it comes from, for the message.
+        settings: The config, as :func:`backbone_config` returns it.
+        path: The file that it comes from, for the error.
 
     Raises:
-        SetupError: They describe no backbone that is known here.
+        SetupError: The config does not describe a known backbone.
     """
     try:
         return MODELS.build(copy.deepcopy(settings))
-    except Exception as error:  # of the registry for an unknown type, of the network for its arguments
+    except Exception as error:  # from the registry for an unknown type, from the network for its arguments
         raise SetupError(f'the backbone of {path} cannot be built: {" ".join(str(error).split())[:500]}') from None
 
 
-def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.Module) -> None:
-    """Compare the means and standard deviations of a model's data preprocessor to those of a checkpoint's training.
+def load_backbone(backbone: nn.Module, path: str | Path, prefix: str = 'backbone.') -> int:
+    """Load all tensors of a backbone, parameters and buffers, from a checkpoint, and nothing else.
 
-    Where the checkpoint tells none, that is logged.
+    Args:
+        backbone: Any OpenMMLab backbone.
+        path: A checkpoint of a pretraining, or an exported backbone.
+        prefix: Start of the names of the backbone's tensors in the file.
+
+    Returns:
+        The number of tensors of the backbone, all of which are loaded.
 
     Raises:
-        SetupError: They differ.
+        SetupError: A tensor is missing or has another shape, or the file has further tensors under the prefix. The
+            error lists all of them, and nothing is loaded.
+    """
+    own = backbone.state_dict()
+    _, state = read_pretrained(str(path), prefix)
+    difference = compare_states(own, state)
+    if difference:
+        network = f'a {type(backbone).__name__} of {len(own)} tensors'
+        problems = difference.describe(separator='\n  ')
+        raise SetupError(f'{path} does not hold {network} under {prefix!r}:\n  {problems}')
+    backbone.load_state_dict(state)
+    return len(own)
+
+
+def check_weights(model: nn.Module, path: str | Path) -> None:
+    """Check that a checkpoint holds exactly the model's tensors; mmengine only warns and goes on without the others.
+
+    Raises:
+        SetupError: It does not. Names the file and the first differences.
+    """
+    own = unwrap_model(model).state_dict()
+    difference = compare_states(own, read_checkpoint(path).get('state_dict', {}))
+    if difference:
+        problems = difference.describe(limit=3)
+        raise SetupError(f"{path} does not fit the config's model of {len(own)} tensors: {problems}")
+
+
+def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.Module) -> None:
+    """Check that a model normalizes its images as the training of a checkpoint did.
+
+    If the checkpoint does not record the means and standard deviations, that is logged.
+
+    Args:
+        checkpoint: The checkpoint.
+        path: Its file, for the messages.
+        model: The model, whose ``data_preprocessor`` is checked.
+
+    Raises:
+        SetupError: The means or standard deviations differ.
     """
     expected = normalization(checkpoint)
     if expected is None:
-        message = f"{path} does not tell how its images were normalised: the config's mean and std stay unchecked"
+        message = f"{path} does not record how its images were normalized: the config's mean and std stay unchecked"
         print_log(message, logger='current', level=logging.WARNING)
         return
     preprocessor = getattr(model, 'data_preprocessor', None)
     for name, values in expected.items():
-        found = getattr(preprocessor, name, None)
-        own = None if found is None else found.flatten().tolist()
+        buffer = getattr(preprocessor, name, None)
+        own = None if buffer is None else buffer.flatten().tolist()
         if own is None or not torch.allclose(torch.tensor(own), torch.tensor(values), rtol=1e-4):
             raise SetupError(
-                f"{path} was trained on images normalised with {name} {values}, the config's data_preprocessor has "
-                f'{name} {own}; the order of the channels is part of it'
+                f"{path} was trained on images normalized with {name} {values}, but the config's data_preprocessor has "
+                f'{name} {own}; the order of the channels counts, too'
             )
-
-
-def check_weights(model: nn.Module, path: str | Path) -> None:
-    """Check that a checkpoint holds just the model's tensors; mmengine only warns and goes on without them.
-
-    Raises:
-        SetupError: Names the file and the first differences.
-    """
-    unwrapped: Any = model.module if is_model_wrapper(model) else model
-    own = unwrapped.state_dict()
-    state = read_checkpoint(path).get('state_dict', {})
-    problems = {
-        'lacks': [key for key in own if key not in state],
-        'has besides': [key for key in state if key not in own],
-        'has in another shape': [
-            key for key in own if key in state and getattr(state[key], 'shape', None) != own[key].shape
-        ],
-    }
-    said = [f'{what} {len(keys)} ({", ".join(keys[:3])}, ...)' for what, keys in problems.items() if keys]
-    if said:
-        raise SetupError(
-            f"{path} does not fit the config's model: of the model's {len(own)} tensors it {'; it '.join(said)}"
-        )

@@ -1,1 +1,4 @@
-"""Comparisons: rows of configs × seeds, run, resumed, and put into a table. The tool is ``tools/compare.py``."""
+"""Comparisons: trainings of several configs under several seeds, and one table of their results.
+
+``tools/compare.py`` runs them.
+"""

@@ -1,4 +1,4 @@
-"""Progress over the whole list, as a live table on a terminal and as plain lines elsewhere."""
+"""Progress over the whole list of runs, as a live table on a terminal and as plain lines elsewhere."""
 
 import sys
 import time
@@ -12,48 +12,58 @@ from rich.table import Table
 from rich.text import Text
 
 from .progress import duration
-from .scheduler import Job
+from .scheduler import ScheduledRun
+
+_BAR = 20  # characters of a progress bar
 
 
-def time_left(jobs: Sequence[Job], slots: int) -> float | None:
-    """Seconds until all jobs are over; None while no training has told or shown how long it takes.
+def time_left(jobs: Sequence[ScheduledRun], slots: int) -> float | None:
+    """Estimate the seconds until all runs are over; None while the length of no training is known.
 
-    A waiting run is taken to last as long as its row's finished runs, or else as the average training.
+    A waiting run is assumed to last as long as the finished runs of its row, or else as the average training.
     """
-    known: dict[str, list[float]] = defaultdict(list)
-    left = 0.0
-    for job in jobs:
-        if job.run.row.command:
-            continue
-        if job.status == 'done' and job.run.seconds():
-            known[job.run.row.name].append(job.run.seconds())
-        if job.status == 'running':
-            progress = job.progress()
-            if progress is not None and progress.eta is not None:
-                # A resumed run's time before is not in `started`, so this is at most its length.
-                known[job.run.row.name].append(time.time() - job.started + progress.eta)
-    lengths = {name: fmean(values) for name, values in known.items()}
+    lengths = _lengths(jobs)
     if not lengths:
         return None
     average = fmean(lengths.values())
+    left = 0.0
     for job in jobs:
         length = 0.0 if job.run.row.command else lengths.get(job.run.row.name, average)
         if job.status == 'waiting':
             left += length
         elif job.status == 'running':
-            progress = job.progress()
-            eta = progress.eta if progress is not None else None
-            left += eta if eta is not None else max(0.0, length - (time.time() - job.started))
+            eta = _eta(job)
+            left += eta if eta is not None else max(0.0, length - (time.time() - job.start_time))
     return left / max(1, slots)
 
 
-def _counts(jobs: Sequence[Job]) -> str:
+def _lengths(jobs: Sequence[ScheduledRun]) -> dict[str, float]:
+    """Seconds of a training, as far as they are known: row → mean over its runs."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for job in jobs:
+        if job.run.row.command:
+            continue
+        if job.status == 'done' and job.run.seconds():
+            seconds[job.run.row.name].append(job.run.seconds())
+        eta = _eta(job)
+        if eta is not None:
+            # The time before a resume is not counted, so this is at most the training's length.
+            seconds[job.run.row.name].append(time.time() - job.start_time + eta)
+    return {name: fmean(values) for name, values in seconds.items()}
+
+
+def _eta(job: ScheduledRun) -> float | None:
+    progress = job.progress()
+    return None if progress is None else progress.eta
+
+
+def _counts(jobs: Sequence[ScheduledRun]) -> str:
     failed = sum(job.status == 'failed' for job in jobs)
     done = sum(job.status == 'done' for job in jobs)
     return f'{done}/{len(jobs)} runs done' + (f', {failed} failed' if failed else '')
 
 
-def _where(job: Job) -> str:
+def _position(job: ScheduledRun) -> str:
     progress = job.progress()
     if progress is None:
         return 'starting' if job.step == 'train' else job.step
@@ -61,11 +71,11 @@ def _where(job: Job) -> str:
 
 
 class PlainDisplay:
-    """Lines; one now and then while nothing happens.
+    """Prints events as lines, and a line of progress at intervals.
 
     Args:
-        slots: How many runs go at once.
-        every: Seconds between lines.
+        slots: Number of runs at a time.
+        every: Seconds between lines of progress.
     """
 
     def __init__(self, slots: int, every: float = 60.0) -> None:
@@ -80,28 +90,30 @@ class PlainDisplay:
         pass
 
     def event(self, text: str) -> None:
+        """Print an event."""
         print(f'[{time.strftime("%H:%M:%S")}] {text}', flush=True)
 
-    def update(self, jobs: Sequence[Job]) -> None:
+    def update(self, jobs: Sequence[ScheduledRun]) -> None:
+        """Print the progress, if the last time is long enough ago."""
         if time.monotonic() - self._last < self.every:
             return
         self._last = time.monotonic()
-        running = '; '.join(f'{job.run}: {_where(job)}' for job in jobs if job.status == 'running')
+        running = '; '.join(f'{job.run}: {_position(job)}' for job in jobs if job.status == 'running')
         self.event(f'{_counts(jobs)}, about {duration(time_left(jobs, self.slots))} left | {running}')
 
 
 class LiveDisplay:
-    """A table of what is running, with a line for the whole list; events scroll by above it.
+    """Draws a table of the running trainings, with a line for the whole list; events scroll by above it.
 
     Args:
-        slots: How many runs go at once.
+        slots: Number of runs at a time.
         console: Where to draw.
     """
 
     def __init__(self, slots: int, console: Console) -> None:
         self.slots = slots
         self.console = console
-        # No refresh thread: subprocesses are forked from this one.
+        # Without a refresh thread, because this process forks the subprocesses.
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> 'LiveDisplay':
@@ -112,22 +124,24 @@ class LiveDisplay:
         self._live.stop()
 
     def event(self, text: str) -> None:
+        """Print an event above the table."""
         self.console.print(f'[{time.strftime("%H:%M:%S")}] {text}', markup=False, highlight=False)
 
-    def update(self, jobs: Sequence[Job]) -> None:
+    def update(self, jobs: Sequence[ScheduledRun]) -> None:
+        """Draw the table anew."""
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for job in jobs:
             if job.status != 'running':
                 continue
             progress = job.progress()
             fraction = progress.fraction if progress and progress.fraction is not None else 0.0
-            filled = round(20 * fraction)
-            bar = Text('━' * filled, 'green') + Text('━' * (20 - filled), 'bright_black')
-            table.add_row(Text(str(job.run)), bar, Text(_where(job)))
+            full = round(_BAR * fraction)
+            bar = Text('━' * full, 'green') + Text('━' * (_BAR - full), 'bright_black')
+            table.add_row(Text(str(job.run)), bar, Text(_position(job)))
         head = Text(f'{_counts(jobs)}, about {duration(time_left(jobs, self.slots))} left', 'bold')
         self._live.update(Group(head, table), refresh=True)
 
 
 def make_display(slots: int) -> PlainDisplay | LiveDisplay:
-    """Live on a terminal, plain elsewhere."""
+    """Return a live display on a terminal, a plain one elsewhere."""
     return LiveDisplay(slots, Console()) if sys.stdout.isatty() else PlainDisplay(slots)

@@ -1,4 +1,4 @@
-"""Curves of a comparison as a picture."""
+"""The curves of a comparison as a picture."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,30 +9,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lewel_plugins.running.files import replacing
+
 from .spec import Metric
 from .table import Results, RowResult
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8c6d31')
-_STYLES = ('-', '-.', ':')  # of the first rows that have a colour, the next ones, …
+# Okabe and Ito's colors, which color-blind readers can tell apart.
+_COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8c6d31')
+_STYLES = ('-', '-.', ':')  # line styles of the first len(_COLORS) rows, the next ones, …
 _COLUMNS = 3  # panels side by side
-_LEAST_WIDTH = 8.0  # inches: room for the legend
-_INCHES_A_LETTER = 0.085  # of the legend and the title
-_INCHES_A_HANDLE = 0.6
+_LEAST_WIDTH = 8.0  # inches that the legend needs
+_LETTER = 0.085  # inches per letter of the legend and the title
+_HANDLE = 0.6  # inches per handle of the legend
 
 
 def draw_curves(results: Results, path: Path) -> bool:
-    """Draw a panel for every metric that was logged over training.
+    """Draw one panel per metric that was logged during training.
 
-    A row is its mean over seeds and a band from its lowest to its highest seed, as far as all its seeds have come; a
-    row without training is a dashed line.
+    A row appears as its mean over seeds, with a band from its lowest to its highest seed, up to the last iteration that
+    all its seeds have reached. A row without training appears as a dashed line.
 
     Args:
-        results: The comparison's results.
-        path: The PNG to write.
+        results: Results of the comparison.
+        path: The PNG file to write.
 
     Returns:
-        False if there was nothing to draw.
+        False if there is nothing to draw.
     """
     panels = [
         metric
@@ -50,42 +52,45 @@ def draw_curves(results: Results, path: Path) -> bool:
         _draw_panel(axis, metric, results.rows)
     for axis in axes[len(panels) :]:
         axis.remove()
-    axes = axes[: len(panels)]
+    _draw_legend(figure, axes[: len(panels)], width)
+    seeds = max(len(row.curves) for row in results.rows)  # those that have run
+    suffix = f' (mean and range of {seeds} seeds)' if seeds > 1 else ' (one seed)'
+    figure.suptitle(textwrap.fill(results.title + suffix, int(width / _LETTER)), fontsize='medium')
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=150, format='png')
+    return True
+
+
+def _draw_legend(figure: Figure, axes: Sequence[Axes], width: float) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
     for axis in axes[1:]:
         for handle, label in zip(*axis.get_legend_handles_labels()):
             if label not in labels:
                 handles.append(handle)
                 labels.append(label)
-    entries = max(1, int(width / (_INCHES_A_LETTER * max(map(len, labels)) + _INCHES_A_HANDLE)))
-    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), entries), frameon=False)
-    seeds = max(len(row.curves) for row in results.rows)  # of those planned, the ones that have run
-    of_seeds = f' (mean and range of {seeds} seeds)' if seeds > 1 else ' (one seed)'
-    figure.suptitle(textwrap.fill(results.title + of_seeds, int(width / _INCHES_A_LETTER)), fontsize='medium')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return True
+    columns = max(1, int(width / (_LETTER * max(map(len, labels)) + _HANDLE)))
+    figure.legend(handles, labels, loc='outside lower center', ncols=min(len(labels), columns), frameon=False)
 
 
 def _draw_panel(axis: Axes, metric: Metric, rows: Sequence[RowResult]) -> None:
     band = 0.18 if len(rows) <= 6 else 0.06
     for index, row in enumerate(rows):
-        colour, style = _COLOURS[index % len(_COLOURS)], _STYLES[index // len(_COLOURS) % len(_STYLES)]
+        color, style = _COLORS[index % len(_COLORS)], _STYLES[index // len(_COLORS) % len(_STYLES)]
         curves = [curves[metric.key] for curves in row.curves.values() if curves.get(metric.key, ([], []))[0]]
         constants = [] if curves else [values[metric.key] for values in row.values.values() if metric.key in values]
         if curves:
             first, last = max(curve[0][0] for curve in curves), min(curve[0][-1] for curve in curves)
             x = sorted(at for at in set.union(*(set(curve[0]) for curve in curves)) if first <= at <= last)
-            y = np.array([np.interp(x, *curve) for curve in curves])  # values that repeat are not all in a curve
+            y = np.array([np.interp(x, *curve) for curve in curves])  # a curve omits repeated values
             marker = 'o' if len(x) <= 30 else None
             axis.plot(
-                x, y.mean(0), label=row.name, color=colour, linestyle=style, linewidth=1.8, marker=marker, markersize=3
+                x, y.mean(0), label=row.name, color=color, linestyle=style, linewidth=1.8, marker=marker, markersize=3
             )
-            axis.fill_between(x, y.min(0), y.max(0), color=colour, alpha=band, linewidth=0)
+            axis.fill_between(x, y.min(0), y.max(0), color=color, alpha=band, linewidth=0)
         elif constants:
-            axis.axhline(float(np.mean(constants)), color=colour, label=row.name, linewidth=1.5, linestyle='--')
+            axis.axhline(float(np.mean(constants)), color=color, label=row.name, linewidth=1.5, linestyle='--')
             if len(constants) > 1:
-                axis.axhspan(min(constants), max(constants), color=colour, alpha=band, linewidth=0)
+                axis.axhspan(min(constants), max(constants), color=color, alpha=band, linewidth=0)
     axis.set_title(metric.heading, fontsize='medium')
     axis.set_xlabel('iteration')
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -1,4 +1,4 @@
-"""How far a running training is, from what it prints."""
+"""How far a running training is, read from its log."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ class Progress(NamedTuple):
     Args:
         position: As text, such as ``epoch 3/20, 10/62``.
         fraction: In [0, 1]; None if the length is unknown.
-        eta: Seconds to go as mmengine reckons; None before it does.
+        eta: Remaining seconds by mmengine's estimate; None before the first.
     """
 
     position: str
@@ -24,39 +24,44 @@ class Progress(NamedTuple):
 
 
 def read_progress(log: Path, total: int) -> Progress | None:
-    """Progress of the last line of training in a log of mmengine; None before the first.
+    """Read the progress from the last line of training in a log of mmengine; None before the first line.
 
     Args:
         log: The log.
-        total: Epochs of the training if it runs by epoch; not used otherwise.
+        total: Number of epochs if the training runs by epoch; unused otherwise.
     """
-    try:
-        with log.open('rb') as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
-            text = file.read().decode(errors='replace')
-    except OSError:
+    line = _last_line(log)
+    match = _LINE.search(line)
+    if not match:
         return None
-    found = None
-    for line in reversed(text.splitlines()):
-        found = _LINE.search(line)
-        if found:
-            break
-    if not found:
-        return None
-    epoch, i, n = (int(group) if group else 0 for group in found.groups())
-    left = _ETA.search(found.string)
-    eta = None
-    if left:
-        days, hours, minutes, seconds = (int(group or 0) for group in left.groups())
-        eta = 86400.0 * days + 3600 * hours + 60 * minutes + seconds
+    epoch, i, n = (int(group) if group else 0 for group in match.groups())
+    eta = _eta(line)
     if epoch:
         fraction = (epoch - 1 + i / n) / total if total else None
         return Progress(f'epoch {epoch}/{total or "?"}, {i}/{n}', fraction, eta)
     return Progress(f'{i}/{n}', i / n, eta)
 
 
+def _last_line(log: Path) -> str:
+    try:
+        with log.open('rb') as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            text = file.read().decode(errors='replace')
+    except OSError:
+        return ''
+    return next((line for line in reversed(text.splitlines()) if _LINE.search(line)), '')
+
+
+def _eta(line: str) -> float | None:
+    match = _ETA.search(line)
+    if not match:
+        return None
+    days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
+    return 86400.0 * days + 3600 * hours + 60 * minutes + seconds
+
+
 def duration(seconds: float | None) -> str:
-    """As ``1 h 05 min``, ``2 min 03 s`` or ``12 s``; ``?`` for None."""
+    """Format a duration as ``1 h 05 min``, ``2 min 03 s`` or ``12 s``; ``?`` for None."""
     if seconds is None:
         return '?'
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""Markdown, json and picture of a comparison."""
+"""The report of a comparison: markdown, json and picture."""
 
 import os
 import shlex
@@ -17,12 +17,12 @@ from .table import Results, as_json, collect, markdown_tables
 
 
 def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run], command: str, out: Path) -> Path:
-    """Write ``<out>.md``, ``<out>.json`` and, if anything was logged over training, ``<out>.png``.
+    """Write ``<out>.md``, ``<out>.json`` and, if any metric was logged during training, ``<out>.png``.
 
     Args:
         comparison: The comparison.
         seeds: Its seeds, or others.
-        runs: All its runs, finished or not.
+        runs: All its runs, whether they have finished or not.
         command: The command line, for the record.
         out: Path without suffix.
 
@@ -31,8 +31,8 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
     """
     results = collect(comparison, seeds, runs)
     markdown, picture = _with_suffix(out, '.md'), _with_suffix(out, '.png')
-    drawn = draw_curves(results, picture)
-    if not drawn:
+    has_picture = draw_curves(results, picture)
+    if not has_picture:
         picture.unlink(missing_ok=True)
     sessions = [session for run in runs if run.is_trained() for session in run.sessions()]
     record = dict(
@@ -48,7 +48,8 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
         rows=as_json(results),
     )
     write_json(_with_suffix(out, '.json'), record)
-    write_text(markdown, '\n'.join(_markdown(comparison, results, runs, record, picture if drawn else None)) + '\n')
+    lines = _markdown(comparison, results, runs, record, picture if has_picture else None)
+    write_text(markdown, '\n'.join(lines) + '\n')
     return markdown
 
 
@@ -69,34 +70,46 @@ def _markdown(
     lines += markdown_tables(results)
     if picture is not None:
         lines += ['', f'![Curves]({picture.name})']
-    lines += ['', '## How it was run', '', '```', record['command'], '```', '']
+    return [*lines, *_provenance(runs, record), *_configs(comparison.rows)]
+
+
+def _provenance(runs: Sequence[Run], record: dict) -> list[str]:
     trained = [run for run in runs if run.is_trained()]
-    lines += [
+    return [
+        '',
+        '## How it was run',
+        '',
+        '```',
+        record['command'],
+        '```',
+        '',
         f'- Date: {record["date"]}',
-        f'- Commit: {_counted(run.sessions() for run in trained) or "none has run"}',
+        f'- Commit: {_commits(run.sessions() for run in trained) or "none has run"}',
         f'- Machine: {"; or ".join(record["machines"]) or "none has run"}',
         f'- Time of all runs together: {duration(sum(run.seconds() for run in trained))}',
         '',
     ]
-    lines += ['| row | config | changes |', '|---|---|---|']
-    lines += [f'| {row.name} | `{_shown(row.config)}` | {_changes(row)} |' for row in comparison.rows]
-    return lines
 
 
-def _counted(sessions: Iterable[list[dict]]) -> str:
+def _configs(rows: Sequence[Row]) -> list[str]:
+    lines = [f'| {row.name} | `{_public_path(row.config)}` | {_changes(row)} |' for row in rows]
+    return ['| row | config | changes |', '|---|---|---|', *lines]
+
+
+def _commits(sessions: Iterable[list[dict]]) -> str:
     commits = Counter(run[-1]['commit'] for run in sessions if run)
     if len(commits) == 1:
         return next(iter(commits))
     return ', '.join(f'{commit} ({count} runs)' for commit, count in sorted(commits.items()))
 
 
-def _shown(path: Path) -> str:
-    """Path from the repository's root where it is inside, else its name: results name no machine's folders."""
+def _public_path(path: Path) -> str:
+    """Path from the repository's root, or the name of a file outside, because results name no machine's folders."""
     resolved = Path(os.path.abspath(path))
     return str(resolved.relative_to(provenance.ROOT)) if resolved.is_relative_to(provenance.ROOT) else resolved.name
 
 
 def _changes(row: Row) -> str:
     if row.command:
-        return f'not trained: `{shlex.join(row.command)}`' + (f', its `{row.select}`' if row.select else '')
+        return f'not trained: `{shlex.join(row.command)}`' + (f', entry `{row.select}`' if row.select else '')
     return ', '.join(f'`{key}={value!r}`' for key, value in row.options.items())

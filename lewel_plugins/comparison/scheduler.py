@@ -13,52 +13,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from lewel_plugins.running.files import lock
+from lewel_plugins.errors import SetupError
+from lewel_plugins.running.jobs import lock
 
 from .progress import Progress, read_progress
-from .run import TRAINING, Run, Step
-from .spec import ComparisonError
+from .run import TRAINING, Run
+from .step import Step
 
-_GRACE = 10.0  # seconds between asking a subprocess to end and ending it
-_NOTE_EVERY = 10.0  # seconds between notes of a run's time, so that a kill loses little of it
+_GRACE = 10.0  # seconds between SIGTERM and SIGKILL for a subprocess
+_RECORD_EVERY = 10.0  # seconds between records of a run's time, so that a kill loses little of it
 
 
 @dataclass
-class Job:
-    """A run and where it stands: ``waiting``, ``running``, ``done`` or ``failed``."""
+class ScheduledRun:
+    """A run and its status: ``waiting``, ``running``, ``done`` or ``failed``."""
 
     run: Run
     status: str = 'waiting'
     reason: str = ''
     log: Path | None = None
     step: str = ''
-    started: float = 0.0
+    start_time: float = 0.0
 
     def progress(self) -> Progress | None:
-        """How far its training is; None if it is not training."""
+        """Return the progress of the training; None if the run is not training."""
         if self.status != 'running' or self.step != TRAINING or self.log is None:
             return None
         return read_progress(self.log, self.run.total()[0])
 
 
 class Display(Protocol):
-    """Where the scheduler says how it goes."""
+    """Where the scheduler reports its progress."""
 
     def event(self, text: str) -> None: ...
-    def update(self, jobs: Sequence[Job]) -> None: ...
+    def update(self, jobs: Sequence[ScheduledRun]) -> None: ...
 
 
 class _Active:
-    """A job that is being run in a slot."""
+    """A run that occupies a slot, and its current subprocess."""
 
-    def __init__(self, job: Job, environment: Mapping[str, str], held: int) -> None:
+    def __init__(self, job: ScheduledRun, environment: Mapping[str, str], lock_descriptor: int) -> None:
         self.job = job
         self.environment = environment
-        self.held = held
+        self.lock_descriptor = lock_descriptor
         self.steps = [step for step in job.run.steps if not step.is_done()]
         self.process: subprocess.Popen | None = None
         self.log: IO[str] | None = None
-        self.noted = 0.0
+        self.record_time = 0.0
 
     @property
     def step(self) -> Step:
@@ -75,13 +76,13 @@ class _Active:
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone; we end it
-            pass_fds=[self.held],  # the lock lives as long as the subprocess
+            start_new_session=True,  # Ctrl-C reaches this process only, which ends the subprocess
+            pass_fds=[self.lock_descriptor],  # the lock lives as long as the subprocess
             preexec_fn=_end_with_parent(),
         )
 
     def end(self) -> None:
-        """End the subprocess, if it has not ended, and what it started."""
+        """End the subprocess if it is still running, and everything that it has started."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -96,20 +97,28 @@ class _Active:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
+    def record(self) -> None:
+        """Record the time since this start."""
+        self.record_time = time.time()
+        sessions = self.job.run.sessions()
+        if sessions:
+            sessions[-1]['seconds'] = round(self.record_time - self.job.start_time, 1)
+            self.job.run.write_sessions(sessions)
+
     def close(self) -> None:
         if self.log is not None:
             self.log.close()
-        os.close(self.held)
+        os.close(self.lock_descriptor)
 
 
 class Scheduler:
     """Runs what is not done, some at a time; a failure does not stop the others.
 
     Args:
-        runs: In order.
-        slots: Environment variables of each of the places that runs take.
-        session: What to note of every start, such as the commit.
-        display: Where to say how it goes.
+        runs: The runs, in order.
+        slots: Environment variables for each of the runs that go at the same time.
+        session: Returns what to record at every start of a run, such as the commit.
+        display: Where to report the progress.
         poll: Seconds between looks at the subprocesses.
     """
 
@@ -121,15 +130,15 @@ class Scheduler:
         display: Display,
         poll: float = 0.5,
     ) -> None:
-        self.jobs = [Job(run, 'done' if run.is_done() else 'waiting') for run in runs]
+        self.jobs = [ScheduledRun(run, 'done' if run.is_done() else 'waiting') for run in runs]
         self.session = session
         self.display = display
         self.poll = poll
         self._free = list(slots)
         self._active: list[_Active] = []
 
-    def run(self) -> list[Job]:
-        """Run them all. Whatever ends it, no subprocess is left."""
+    def run(self) -> list[ScheduledRun]:
+        """Run them all. However this ends, it leaves no subprocess behind."""
         try:
             while True:
                 self._fill()
@@ -142,7 +151,7 @@ class Scheduler:
         finally:
             for active in self._active:
                 active.end()
-                self._note(active)
+                active.record()
                 active.close()
                 active.job.status, active.job.reason = 'failed', 'interrupted'
             self._active.clear()
@@ -153,14 +162,14 @@ class Scheduler:
                 continue
             if not self._free:
                 return
-            held = lock(job.run.work_dir / 'run.lock')
-            if held is None:
+            descriptor = lock(job.run.work_dir / 'run.lock')
+            if descriptor is None:
                 self._fail(job, f'another process is running it in {job.run.work_dir}')
                 continue
             job.run.prepare()
-            active = _Active(job, self._free.pop(0), held)
+            active = _Active(job, self._free.pop(0), descriptor)
             self._active.append(active)
-            job.status, job.started = 'running', time.time()
+            job.status, job.start_time = 'running', time.time()
             job.run.write_sessions([*job.run.sessions(), dict(self.session(), seconds=0.0)])
             self.display.event(f'start   {job.run}  ({job.run.work_dir})')
             self._start(active)
@@ -168,7 +177,7 @@ class Scheduler:
     def _start(self, active: _Active) -> None:
         try:
             active.start()
-        except (ComparisonError, OSError) as error:
+        except (SetupError, OSError) as error:
             self._fail(active.job, str(error))
             self._release(active)
 
@@ -176,20 +185,21 @@ class Scheduler:
         assert active.process is not None
         code = active.process.poll()
         if code is None:
-            if time.time() - active.noted > _NOTE_EVERY:
-                self._note(active)
+            if time.time() - active.record_time > _RECORD_EVERY:
+                active.record()
             return
         active.end()
         assert active.log is not None
         active.log.close()
+        self._finish_step(active, code)
+
+    def _finish_step(self, active: _Active, code: int) -> None:
         job, step = active.job, active.steps.pop(0)
-        if code:
-            self._fail(job, f'{step.name} ended with {_describe(code)}')
-            self._release(active)
-            return
         try:
+            if code:
+                raise SetupError(f'{step.name} ended with {_describe(code)}')
             step.finish()
-        except ComparisonError as error:
+        except SetupError as error:
             self._fail(job, str(error))
             self._release(active)
             return
@@ -200,23 +210,15 @@ class Scheduler:
         self.display.event(f'done    {job.run}')
         self._release(active)
 
-    def _fail(self, job: Job, reason: str) -> None:
+    def _fail(self, job: ScheduledRun, reason: str) -> None:
         job.status, job.reason = 'failed', reason
         self.display.event(f'FAILED  {job.run}: {reason}' + (f'; log: {job.log}' if job.log else ''))
 
     def _release(self, active: _Active) -> None:
-        self._note(active)
+        active.record()
         active.close()
         self._active.remove(active)
         self._free.append(dict(active.environment))
-
-    def _note(self, active: _Active) -> None:
-        """Note the time of this start so far."""
-        active.noted = time.time()
-        sessions = active.job.run.sessions()
-        if sessions:
-            sessions[-1]['seconds'] = round(active.noted - active.job.started, 1)
-            active.job.run.write_sessions(sessions)
 
 
 def _describe(code: int) -> str:
@@ -229,13 +231,13 @@ def _describe(code: int) -> str:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux: have the kernel end a subprocess if this process is killed without a chance to do so."""
+    """Return a function that has Linux's kernel end a subprocess when this process is killed; None elsewhere."""
     if not sys.platform.startswith('linux'):
         return None
     prctl = ctypes.CDLL(None).prctl
     set_parent_death_signal = 1
 
-    def ask() -> None:
+    def request() -> None:
         prctl(set_parent_death_signal, signal.SIGTERM)
 
-    return ask
+    return request

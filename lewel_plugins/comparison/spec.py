@@ -1,4 +1,4 @@
-"""What a file under ``configs/comparisons`` says."""
+"""The content of a file under ``configs/comparisons``."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lewel_plugins.errors import SetupError
+
 _FIELDS = ('name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post')
-
-
-class ComparisonError(Exception):
-    """A comparison file or command line that cannot be run as it is."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +20,10 @@ class Metric:
     Args:
         key: Name as in ``scalars.json``, or path of names, joined by ``/``, in the json of a command.
         label: Heading; the key by default.
-        value: ``last`` or ``best`` of the values logged.
-        higher_is_better: What ``best`` means.
+        value: ``last`` or ``best`` of the logged values.
+        higher_is_better: Whether ``best`` is the highest.
         digits: Decimals in the table.
-        curve: Draw it in the figure.
+        curve: Whether to draw it in the figure.
     """
 
     key: str
@@ -37,25 +35,26 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.value not in ('last', 'best'):
-            raise ComparisonError(f"metric {self.key!r}: value must be 'last' or 'best', got {self.value!r}")
+            raise SetupError(f"metric {self.key!r}: value must be 'last' or 'best', got {self.value!r}")
 
     @property
     def heading(self) -> str:
+        """Heading of the column."""
         return self.label or self.key
 
 
 @dataclass(frozen=True)
 class Row:
-    """A config with overrides, trained once a seed; or a command that prints a json, once a seed.
+    """A config with overrides, trained once per seed, or a command that writes a json file, run once per seed.
 
     Args:
         name: Heading of the row.
         config: The config file.
-        options: Overrides of the config, dotted keys as for ``--cfg-options``, any values.
+        options: Overrides of the config, with dotted keys as in ``--cfg-options``, and any values.
         command: If given, this is run instead of a training.
         select: Entry of the command's json, names joined by ``/``, that holds the metrics; all of it by default.
-        per_seed: False if the seed makes no difference: run once, and compared with every seed.
-        baseline: Row that this one is compared with; the comparison's by default.
+        per_seed: False if the seed makes no difference. The row then runs once and is compared with every seed.
+        baseline: Row to compare this one with; the comparison's by default.
     """
 
     name: str
@@ -69,12 +68,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Post:
-    """A command that is run on every finished training; its json gives more metrics.
+    """A command that runs after every training and writes a json file with further metrics.
 
     Args:
-        name: Name of its log and json in the run's folder.
-        command: With placeholders, see :mod:`lewel_plugins.comparison.run`.
-        rows: Rows that it is run for; all trained ones if empty.
+        name: Name of its log and its json file in the run's folder.
+        command: Command line with placeholders, see :class:`lewel_plugins.comparison.run.Run`.
+        rows: Rows to run it for; all trained ones if empty.
     """
 
     name: str
@@ -84,7 +83,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison file, checked."""
+    """A checked comparison file."""
 
     name: str
     title: str
@@ -99,22 +98,22 @@ class Comparison:
 def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Comparison:
     """Read a comparison file.
 
-    Paths in it are relative to it, as in ``_base_``. Its ``options`` are those of every row, under the row's own.
+    Its paths are relative to it, as in ``_base_``. Its ``options`` apply to every row; a row's own take precedence.
 
     Args:
         path: The file, in mmengine's config syntax.
-        cfg_options: Overrides of every row's config, after the row's own.
+        cfg_options: Overrides of every row's config, which take precedence over the row's own.
 
     Raises:
-        ComparisonError: Names the entry and what is accepted.
+        SetupError: Names the entry that is wrong and what is accepted.
     """
     path = Path(path)
     if not path.is_file():
-        raise ComparisonError(f'comparison file {str(path)!r} does not exist')
+        raise SetupError(f'comparison file {str(path)!r} does not exist')
     try:
         entries = Config.fromfile(str(path)).to_dict()
-    except Exception as error:  # the file is Python: anything may be raised
-        raise ComparisonError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    except Exception as error:  # the file is Python, which may raise anything
+        raise SetupError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
     _refuse_unknown(entries, _FIELDS, str(path))
     common = entries.get('options', {})
     rows = tuple(_row(entry, entries.get('base'), common, path, cfg_options or {}) for entry in entries.get('rows', ()))
@@ -135,13 +134,13 @@ def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = No
 def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, cfg_options: Mapping[str, Any]) -> Row:
     _refuse_unknown(entry, [field.name for field in fields(Row)], f'a row of {path}')
     if 'name' not in entry:
-        raise ComparisonError(f'a row of {path} has no name: {entry}')
+        raise SetupError(f'a row of {path} has no name: {entry}')
     config = entry.get('config', base)
     if config is None:
-        raise ComparisonError(f'{path}: row {entry["name"]!r} has no config, and there is no `base`')
+        raise SetupError(f'{path}: row {entry["name"]!r} has no config, and there is no `base`')
     config = path.parent / config
     if not config.is_file():
-        raise ComparisonError(f'{path}: row {entry["name"]!r}: config {str(config)!r} does not exist')
+        raise SetupError(f'{path}: row {entry["name"]!r}: config {str(config)!r} does not exist')
     options = {**common, **entry.get('options', {}), **cfg_options}
     return Row(**{**entry, 'config': config, 'options': options, 'command': _words(entry.get('command', ()))})
 
@@ -159,14 +158,14 @@ def _post(entry: dict) -> Post:
 
 
 def _words(command: str | Sequence[str]) -> tuple[str, ...]:
-    """A command line as its words; placeholders are filled in later, so that their spaces split nothing."""
+    """Split a command line into words. Placeholders are filled in later, so that their spaces split nothing."""
     return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
 
 
 def _refuse_unknown(entries: Mapping, known: Sequence[str], where: str) -> None:
     unknown = sorted(set(entries) - set(known))
     if unknown:
-        raise ComparisonError(f'{where}: unknown {", ".join(unknown)}; known are {", ".join(known)}')
+        raise SetupError(f'{where}: unknown {", ".join(unknown)}; known are {", ".join(known)}')
 
 
 def _check(comparison: Comparison, path: Path) -> None:
@@ -177,13 +176,13 @@ def _check(comparison: Comparison, path: Path) -> None:
         ('metrics', [metric.heading for metric in comparison.metrics]),
     ):
         if not values:
-            raise ComparisonError(f'{path}: no {what}')
+            raise SetupError(f'{path}: no {what}')
         if len(set(values)) < len(values):
-            raise ComparisonError(f'{path}: {what} must differ from each other, got {list(values)}')
+            raise SetupError(f'{path}: {what} must differ from each other, got {list(values)}')
     for baseline in (comparison.baseline, *(row.baseline for row in comparison.rows if row.baseline)):
         if baseline not in names:
-            raise ComparisonError(f'{path}: baseline {baseline!r} is no row; rows are {names}')
+            raise SetupError(f'{path}: baseline {baseline!r} is not a row; rows are {names}')
     for post in comparison.post:
         missing = set(post.rows) - set(names)
         if missing:
-            raise ComparisonError(f'{path}: post {post.name!r} names {sorted(missing)}; rows are {names}')
+            raise SetupError(f'{path}: post {post.name!r} names {sorted(missing)}; rows are {names}')

@@ -14,8 +14,14 @@ class Summary(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-    """Differences to the baseline on the same seeds: mean, sample standard deviation, number of seeds, and of
-    those whose difference has the mean's sign."""
+    """Differences from the baseline on the same seeds.
+
+    Args:
+        mean: Their mean.
+        std: Their sample standard deviation; None for one seed.
+        n: Number of seeds.
+        same_sign: Number of seeds whose difference has the sign of the mean.
+    """
 
     mean: float
     std: float | None
@@ -24,14 +30,14 @@ class PairedDifference(NamedTuple):
 
 
 def summarize(values: Sequence[float]) -> Summary | None:
-    """None if there are no values."""
+    """Summarize values; None if there are none."""
     if not values:
         return None
     return Summary(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> PairedDifference | None:
-    """Differences ``values − baseline`` over the seeds that both have; None if they share none.
+    """Summarize the differences ``values − baseline`` over the seeds that both have; None if they share none.
 
     Args:
         values: Seed → value.

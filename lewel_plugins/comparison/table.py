@@ -1,4 +1,4 @@
-"""Results of a comparison, and its tables."""
+"""The results of a comparison, and their tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,13 @@ from .statistics import PairedDifference, Summary, paired_difference, summarize
 
 @dataclass
 class RowResult:
-    """A row's finished runs. ``curves`` and ``values`` are by seed, then by metric."""
+    """The finished runs of a row.
+
+    Attributes:
+        curves: Seed → metric → curve.
+        values: Seed → metric → value.
+        seconds: Seed → time of the run.
+    """
 
     name: str
     per_seed: bool
@@ -23,13 +29,13 @@ class RowResult:
     seconds: dict[int, float] = field(default_factory=dict)
 
     def of_metric(self, metric: Metric) -> dict[int, float]:
-        """Seed → value."""
+        """Return the values of a metric, seed → value."""
         return {seed: values[metric.key] for seed, values in self.values.items() if metric.key in values}
 
 
 @dataclass
 class Results:
-    """What the finished runs of a comparison gave."""
+    """The results of the finished runs of a comparison."""
 
     title: str
     seeds: tuple[int, ...]
@@ -37,13 +43,15 @@ class Results:
     rows: list[RowResult]
 
     def row(self, name: str) -> RowResult:
+        """Return the row of a name."""
         return next(row for row in self.rows if row.name == name)
 
     def summary(self, row: RowResult, metric: Metric) -> Summary | None:
+        """Summarize a metric over a row's seeds."""
         return summarize(list(row.of_metric(metric).values()))
 
     def difference(self, row: RowResult, metric: Metric) -> PairedDifference | None:
-        """Paired difference to the row's baseline; a row that no seed changes meets every seed of the other."""
+        """Return the paired difference from the row's baseline; a row with one run is paired with every seed."""
         baseline = self.row(row.baseline)
         own, base = self._spread(row, metric), self._spread(baseline, metric)
         if not row.per_seed and not baseline.per_seed:
@@ -66,13 +74,13 @@ def collect(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run]) -
         row.curves[run.seed], row.seconds[run.seed] = curves, run.seconds()
         row.values[run.seed] = dict(single)
         for metric in comparison.metrics:
-            value = single[metric.key] if metric.key in single else _of_curve(metric, curves.get(metric.key))
+            value = single[metric.key] if metric.key in single else _curve_value(metric, curves.get(metric.key))
             if value is not None:
                 row.values[run.seed][metric.key] = value
     return Results(comparison.title, tuple(seeds), comparison.metrics, list(rows.values()))
 
 
-def _of_curve(metric: Metric, curve: Curve | None) -> float | None:
+def _curve_value(metric: Metric, curve: Curve | None) -> float | None:
     if curve is None:
         return None
     if metric.value == 'last':
@@ -81,42 +89,37 @@ def _of_curve(metric: Metric, curve: Curve | None) -> float | None:
 
 
 def markdown_tables(results: Results) -> list[str]:
-    """Means, paired differences and each seed's values, as lines of markdown."""
+    """Return the tables of means, paired differences and each seed's values as lines of markdown."""
     headings = [f'{metric.heading}{", best" if metric.value == "best" else ""}' for metric in results.metrics]
-    lines = _table(
-        ['', *headings, 'runs', 'minutes a run'],
-        [
-            [
-                row.name,
-                *(_mean_cell(results.summary(row, metric), metric.digits) for metric in results.metrics),
-                f'{len(row.values)}/{len(results.seeds) if row.per_seed else 1}',
-                f'{sum(row.seconds.values()) / len(row.seconds) / 60:.1f}' if row.seconds else '—',
-            ]
-            for row in results.rows
-        ],
-    )
+    lines = _means(results, headings)
     lines += ['', 'Differences on the same seeds (in brackets: seeds with the sign of the mean):', '']
-    lines += _table(
-        ['', *headings],
-        [
-            [
-                f'{row.name} − {row.baseline}',
-                *(_difference_cell(results.difference(row, metric), metric.digits) for metric in results.metrics),
-            ]
-            for row in results.rows
-            if row.name != row.baseline
-        ],
-    )
+    lines += _differences(results, headings)
     if len(results.seeds) > 1:
         lines += ['', 'Each seed (' + ', '.join(map(str, results.seeds)) + '):', '']
-        lines += _table(
-            ['', *headings],
-            [
-                [row.name, *(_seeds_cell(row, metric, results.seeds) for metric in results.metrics)]
-                for row in results.rows
-            ],
-        )
+        rows = [
+            [row.name, *(_seeds_cell(row, metric, results.seeds) for metric in results.metrics)] for row in results.rows
+        ]
+        lines += _table(['', *headings], rows)
     return lines
+
+
+def _means(results: Results, headings: Sequence[str]) -> list[str]:
+    rows = []
+    for row in results.rows:
+        means = [_mean_cell(results.summary(row, metric), metric.digits) for metric in results.metrics]
+        count = f'{len(row.values)}/{len(results.seeds) if row.per_seed else 1}'
+        minutes = f'{sum(row.seconds.values()) / len(row.seconds) / 60:.1f}' if row.seconds else '—'
+        rows.append([row.name, *means, count, minutes])
+    return _table(['', *headings, 'runs', 'minutes per run'], rows)
+
+
+def _differences(results: Results, headings: Sequence[str]) -> list[str]:
+    rows = []
+    for row in results.rows:
+        if row.name != row.baseline:
+            cells = [_difference_cell(results.difference(row, metric), metric.digits) for metric in results.metrics]
+            rows.append([f'{row.name} − {row.baseline}', *cells])
+    return _table(['', *headings], rows)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -147,7 +150,7 @@ def _seeds_cell(row: RowResult, metric: Metric, seeds: Sequence[int]) -> str:
 
 
 def as_json(results: Results) -> list[dict[str, Any]]:
-    """Rows with their values, summaries, differences and curves, for a json file."""
+    """Return the rows with their values, summaries, differences and curves for a json file."""
     return [
         dict(
             name=row.name,

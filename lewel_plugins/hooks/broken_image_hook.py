@@ -6,48 +6,49 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.files import write_text
 
 _KEY = 'broken_images'
 
 
 @HOOKS.register_module()
 class BrokenImageHook(Hook):
-    """Counts the broken images that ``PretrainDataset`` replaced, names them, and stops when there are too many.
+    """Count the broken images that ``PretrainDataset`` has replaced, list them, and stop if there are too many.
 
-    Each file is logged when it is first met. The number of different ones is logged with the losses as
-    ``broken_images`` from the first one on. The list is written to ``broken_images.txt`` in the run's folder at the
-    end of every epoch and of the run, and is kept in checkpoints.
+    Each file is logged the first time it occurs. From the first one on, the number of different files is logged with
+    the losses as ``broken_images``. At the end of each epoch, and of the run, the list is written to
+    ``broken_images.txt`` in the run's folder. Checkpoints hold it, too.
 
-    Every rank counts what it meets itself, which needs no communication. At the end of an epoch the ranks'
-    lists are merged, so that within one epoch every rank may go up to the limit by itself, after it all together.
+    Each rank counts its own files, which needs no communication. The lists are merged at the end of an epoch. So within
+    an epoch the limit applies to each rank, and after it to all ranks together.
 
     Args:
         max_share: Share of the data set that may be broken, in [0, 1].
 
     Raises:
-        ValueError: If ``max_share`` is not in [0, 1].
-        RuntimeError: In training, if more than that is broken; it names up to ten files.
+        ValueError: ``max_share`` is not in [0, 1].
+        RuntimeError: During training, more images than that are broken. Names up to ten files.
     """
 
     def __init__(self, max_share: float = 0.01) -> None:
         if not 0 <= max_share <= 1:
             raise ValueError(f'max_share must be in [0, 1], got {max_share}')
         self.max_share = max_share
-        self._files: dict[str, None] = {}  # a set that keeps its order
+        self._files: dict[str, None] = {}  # an ordered set
 
     def before_train(self, runner: Runner) -> None:
-        """Take up the list of a resumed run."""
+        """Restore the list of a resumed run."""
         self._files = dict.fromkeys(runner.message_hub.runtime_info.get(_KEY, []))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
-        """Collect what was replaced in this batch."""
+        """Collect the files that were replaced in this batch."""
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
         self._add(runner, [file for sample in samples or () for file in sample.get('broken_files', ())])
         if self._files:
             runner.message_hub.update_scalar(f'train/{_KEY}', len(self._files))
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Merge the ranks' lists and write the file."""
+        """Merge the lists of the ranks and write the file."""
         self._add(runner, [file for files in all_gather_object(list(self._files)) for file in files])
         self._write(runner)
 
@@ -56,7 +57,7 @@ class BrokenImageHook(Hook):
         if not new:
             return
         for file in new:
-            runner.logger.warning(f'Broken image, replaced by another: {file}')
+            runner.logger.warning(f'Broken image, replaced by another one: {file}')
         self._files.update(dict.fromkeys(new))
         runner.message_hub.update_info(_KEY, list(self._files))
         self._check(runner)
@@ -70,12 +71,12 @@ class BrokenImageHook(Hook):
         first = '\n  '.join(list(self._files)[:10])
         raise RuntimeError(
             f'{len(self._files)} of {total} images ({share:.2%}) are broken, more than BrokenImageHook.max_share = '
-            f'{self.max_share:.2%}. The first ones, all are in {self._path(runner)}:\n  {first}'
+            f'{self.max_share:.2%}. {self._path(runner)} lists all of them; the first:\n  {first}'
         )
 
     def _write(self, runner: Runner) -> None:
         if self._files and is_main_process():
-            self._path(runner).write_text(''.join(f'{file}\n' for file in self._files))
+            write_text(self._path(runner), ''.join(f'{file}\n' for file in self._files))
 
     @staticmethod
     def _path(runner: Runner) -> Path:

@@ -12,26 +12,27 @@ from lewel_plugins.seeding import derive_seed, seed_shared_generator
 
 @HOOKS.register_module()
 class ReproducibilityHook(Hook):
-    """Make randomness a function of (run seed, iteration, rank), and a resumed epoch start where it was left.
+    """Make randomness a function of (run seed, iteration, rank), and let a resumed epoch go on where it stopped.
 
-    mmengine restores iteration, optimizer and schedules on a resume, but neither the random number generators nor
-    the position inside an epoch. Here neither has to be stored: the generators are seeded anew before every
-    iteration, and the sampler, which is a function of (seed, epoch), skips what was consumed. Validation in between
-    and the number of data workers change nothing. Takes the place of mmengine's ``DistSamplerSeedHook``.
+    On a resume, mmengine restores the iteration, the optimizer and the schedules, but neither the random number
+    generators nor the position inside an epoch. With this hook neither has to be stored: it seeds the generators anew
+    before each iteration, and has the sampler, which is a function of (seed, epoch), skip the samples that were
+    consumed. Neither validations nor the number of data workers change the result. The hook replaces mmengine's
+    ``DistSamplerSeedHook``.
     """
 
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Drop the state of a loss scaler that was off, as with bfloat16: one that is on, for float16, refuses it."""
+        """Drop the empty state of a disabled loss scaler (bfloat16), which an enabled one (float16) would refuse."""
         optimizer = checkpoint.get('optimizer', {})
         if optimizer.get('loss_scaler') == {}:
             del optimizer['loss_scaler']
 
     def before_train(self, runner) -> None:
-        """Take Adam's step counts back to the CPU, where torch made them, after a resume that read them to the device.
+        """Move Adam's step counts back to the CPU, where torch creates them, after a resume has put them on the device.
 
-        On the device every parameter's count would be waited for in every step.
+        On the device, each step would wait for the count of each parameter.
         """
         optimizer = runner.optim_wrapper.optimizer
         if any(group.get('fused') or group.get('capturable') for group in optimizer.param_groups):
@@ -41,7 +42,7 @@ class ReproducibilityHook(Hook):
                 state['step'] = state['step'].cpu()
 
     def before_train_epoch(self, runner) -> None:
-        """Set the sampler's seed and epoch; after a resume inside an epoch, skip its first part."""
+        """Set the seed and the epoch of the sampler; after a resume inside an epoch, skip its first part."""
         dataloader = runner.train_dataloader
         sampler = dataloader.sampler
         if not hasattr(sampler, 'skip'):  # not a SeededSampler
@@ -58,7 +59,7 @@ class ReproducibilityHook(Hook):
             sampler.skip(min(done * dataloader.batch_size, len(sampler)))  # an epoch's last batch may be smaller
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Seed Python's, NumPy's and torch's generators for this iteration and rank, the shared one for all ranks."""
+        """Seed the generators of Python, NumPy and torch per iteration and rank, and the shared one per iteration."""
         seed = derive_seed(runner.seed, runner.iter, get_rank())
         random.seed(seed)
         np.random.seed(seed % 2**32)

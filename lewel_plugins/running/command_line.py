@@ -1,4 +1,4 @@
-"""What the command lines of the tools share."""
+"""Arguments that the command lines of several tools share."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from .setup import LAUNCHERS
 
 
 class ConfigOptions(DictAction):
-    """``--cfg-options KEY=VALUE ...``: mmengine's, but a value that is no list keeps its spaces, as paths may."""
+    """Parse ``--cfg-options KEY=VALUE ...`` as mmengine does, but keep the spaces in values, which may be paths."""
 
     def __call__(
         self,
@@ -28,7 +28,7 @@ class ConfigOptions(DictAction):
             value = value.strip('\'"')
             if 'dict(' in value or value.startswith(('{', '[{', '({')):
                 parser.error(
-                    f'{option_string} {key}: a value is a number, a word or a list; put {value!r} into a config'
+                    f'{option_string} {key}: a value must be a number, a word or a list; put {value!r} into a config'
                 )
             is_list = ',' in value or value.startswith(('[', '('))
             options[key] = self._parse_iterable(value) if is_list else self._parse_int_float_bool(value)
@@ -36,30 +36,37 @@ class ConfigOptions(DictAction):
 
 
 def add_config_options(parser: argparse.ArgumentParser, what: str = 'settings of the config to override') -> None:
-    """Add ``--cfg-options``; ``args.cfg_options`` is a dict for ``Config.merge_from_dict``."""
+    """Add ``--cfg-options``, a dict for ``Config.merge_from_dict``.
+
+    Args:
+        parser: The parser.
+        what: What the options override, for the help.
+    """
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
-        help=f'{what}; a list is key="[a,b]" or key=a,b, without spaces',
+        help=f'{what}; write a list as key="[a,b]" or key=a,b, without spaces',
     )
 
 
 def add_auto_scale_lr(parser: argparse.ArgumentParser) -> None:
     """Add ``--auto-scale-lr``."""
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help="scale the rate by real batch size / the config's base_batch_size"
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate by the ratio of the batch size to the config's base_batch_size",
     )
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
-    """Add ``--launcher`` and both spellings of the local rank that launchers hand over."""
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts the ranks')
+    """Add ``--launcher``, and the local rank in both spellings that launchers use."""
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='launcher of the ranks (default: none)')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def set_local_rank(args: argparse.Namespace) -> None:
-    """Put the rank of :func:`add_launcher` where mmengine looks for it, if the launcher has not."""
+    """Set the environment variable that mmengine reads to the local rank, unless the launcher has set it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

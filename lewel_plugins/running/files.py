@@ -1,56 +1,86 @@
-"""Small files that are whole or absent, and a lock."""
+"""Files that are whole or absent, whenever the process is killed."""
 
-import fcntl
+import hashlib
 import json
 import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_PARTIAL = '.partial'
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a json file; a kill leaves the old file or the new one, nothing in between."""
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write a file in one step: give a path to write to, and rename it to ``path`` when the block ends.
+
+    A kill, a full disk or a power cut leaves either the old file or the new one. If the block raises, the old file
+    stays, and what was written is removed.
+
+    Args:
+        path: File to write or replace. Its folder is created if it is missing.
+
+    Yields:
+        Path in the same folder to write to. A kill leaves it behind, for :func:`leftovers`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}{_PARTIAL}')
+    try:
+        yield partial
+        _sync(partial)
+        os.replace(partial, path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, see :func:`replacing`."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, see :func:`replacing`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a json file, see :func:`replacing`."""
     write_text(path, json.dumps(content, indent=1) + '\n')
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; a kill leaves the old file or the new one, nothing in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    with partial.open('w', encoding='utf-8') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def leftovers(folder: str | Path, ending: str) -> list[Path]:
+    """Return the partial files that killed writers of files with this ending have left in a folder.
+
+    A partial file of a writer that is still running is among them.
+    """
+    return sorted(Path(folder).glob(f'*{ending}*{_PARTIAL}'))
 
 
-def read_json(path: Path) -> Any:
-    """Content of a json file; None if it is missing or damaged."""
+def read_json(path: str | Path) -> Any:
+    """Return the content of a json file; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return json.loads(Path(path).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
 
 
-def lock(path: Path, patience: float = 5.0) -> int | None:
-    """Lock a file until it is closed by this process and by all children that it was passed to.
-
-    Args:
-        path: The lock file; made if missing.
-        patience: Seconds to wait for another holder, who may be just ending.
-
-    Returns:
-        File descriptor, or None if somebody else holds the lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                return None
-            time.sleep(0.1)
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits, reading 1 MiB at a time."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """Where a result comes from: commit, machine, date."""
 
-import hashlib
 import os
 import platform
 import re
@@ -19,19 +18,19 @@ _SOURCES = ('lewel_plugins', 'configs', 'tools')
 
 
 def commit() -> str:
-    """``git describe`` of this package's checkout, with ``-dirty`` if its code or configs differ from the commit.
+    """Return ``git describe`` of this package's checkout, with ``-dirty`` if its code or configs have changed.
 
-    Results that a run writes do not count as a difference. Outside a checkout, the package's version.
+    Results that a run writes do not count as changes. Outside a checkout, return the package's version.
     """
-    described = _git('describe', '--always', '--tags')
-    if not described:
+    name = _git('describe', '--always', '--tags')
+    if not name:
         return f'{__version__} (not a git checkout)'
-    changed = _git('status', '--porcelain', '--untracked-files=no', '--', *_SOURCES)
-    return f'{described}-dirty' if changed else described
+    changes = _git('status', '--porcelain', '--untracked-files=no', '--', *_SOURCES)
+    return f'{name}-dirty' if changes else name
 
 
 def record() -> dict[str, str]:
-    """This process's command line, commit, machine and date, to be written beside its results."""
+    """Return this process's command line, commit, machine and date, to be written beside its results."""
     return dict(command=f'python {shlex.join(sys.argv)}', commit=commit(), machine=machine(), date=now())
 
 
@@ -39,19 +38,19 @@ def _git(*arguments: str) -> str:
     if not (ROOT / '.git').exists():  # git would otherwise answer for a repository that encloses site-packages
         return ''
     try:
-        done = subprocess.run(['git', '-C', str(ROOT), *arguments], capture_output=True, text=True, timeout=30)
+        result = subprocess.run(['git', '-C', str(ROOT), *arguments], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ''
-    return done.stdout.strip() if done.returncode == 0 else ''
+    return result.stdout.strip() if result.returncode == 0 else ''
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def machine() -> str:
-    """Kind of machine, in words: GPUs if any, processor, cores, versions of Python and torch."""
+    """Describe the machine: GPUs if any, processor, cores, versions of Python and torch."""
     parts = [f'{_processor()}, {cores()} cores', f'Python {platform.python_version()}', f'torch {torch.__version__}']
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -61,21 +60,13 @@ def machine() -> str:
 
 def _processor() -> str:
     try:
-        found = re.search(r'^model name\s*:\s*(.+)$', Path('/proc/cpuinfo').read_text(encoding='utf-8'), re.MULTILINE)
+        text = Path('/proc/cpuinfo').read_text(encoding='utf-8')
     except OSError:
-        found = None
-    return ' '.join(found.group(1).split()) if found else platform.processor() or platform.machine()
+        text = ''
+    match = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
+    return ' '.join(match.group(1).split()) if match else platform.processor() or platform.machine()
 
 
 def now() -> str:
-    """UTC, to the second, as in ``2026-01-31 12:00:00 UTC``."""
+    """Return the time in UTC, to the second, as in ``2026-01-31 12:00:00 UTC``."""
     return datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M:%S UTC')
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, read in parts."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""What ``tools/train.py`` and ``tools/test.py`` do to a config before mmengine's Runner sees it.
+"""What ``tools/train.py`` and ``tools/test.py`` change in a config before they hand it to mmengine's Runner.
 
-mmengine's launchers, AMP and SyncBN need an accelerator. :func:`prepare` adapts a config to a machine without
-one, so that the same config and the same command run on a laptop, on two gloo ranks and on a cluster.
+mmengine's launchers, AMP and SyncBN need an accelerator. :func:`prepare` adapts a config to a machine without one, so
+that the same config and the same command run on a laptop, on two gloo ranks and on a cluster.
 """
 
 import difflib
@@ -22,11 +22,13 @@ from torch import distributed, nn
 from lewel_plugins.checkpoints import read_checkpoint
 from lewel_plugins.errors import SetupError
 
+from .work_dir import find_last_checkpoint
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
 def has_accelerator() -> bool:
-    """Whether mmengine's AMP and distributed launchers work on this machine's device."""
+    """Return whether mmengine's AMP and distributed launchers work on this machine's device."""
     return get_device() not in ('cpu', 'mps')
 
 
@@ -34,7 +36,7 @@ def _is_first_rank() -> bool:
     return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     if _is_first_rank():
         print(line, flush=True)
 
@@ -48,22 +50,22 @@ def load_config(path: str) -> Config:
     """Read a config file.
 
     Raises:
-        SetupError: If there is no such file. Names configs with a similar name.
+        SetupError: The file does not exist. Suggests configs with a similar name.
     """
     if Path(path).is_file():
         return Config.fromfile(path)
-    rooms = {Path(path).parent, Path('configs')}
-    known = sorted({str(file) for room in rooms if room.is_dir() for file in room.rglob('*.py')})
-    by_name = {Path(file).name: file for file in known}
-    near = [by_name[name] for name in difflib.get_close_matches(Path(path).name, by_name, n=3, cutoff=0.5)]
-    hint = f' Did you mean {" or ".join(near)}?' if near else ''
+    folders = {Path(path).parent, Path('configs')}
+    files = sorted({str(file) for folder in folders if folder.is_dir() for file in folder.rglob('*.py')})
+    by_name = {Path(file).name: file for file in files}
+    matches = [by_name[name] for name in difflib.get_close_matches(Path(path).name, by_name, n=3, cutoff=0.5)]
+    hint = f' Did you mean {" or ".join(matches)}?' if matches else ''
     raise SetupError(f'config {path!r} does not exist.{hint}')
 
 
 def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -> None:
     """Choose the folder of a run.
 
-    In this order: ``work_dir``, the config's own, the folder of the checkpoint that is resumed, and
+    The first of these that is set counts: ``work_dir``, the config's own, the folder of the checkpoint to resume from,
     ``work_dirs/<name of the config>``.
     """
     if work_dir is not None:
@@ -76,7 +78,7 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
 
 
 def enable_amp(cfg: Config) -> None:
-    """Turn on mixed precision: bfloat16 without loss scaling where the GPU has it, else float16 with it."""
+    """Turn on mixed precision: bfloat16 without loss scaling if the GPU has it, else float16 with loss scaling."""
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
         return
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -94,10 +96,10 @@ def _has_bfloat16() -> bool:
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    """Scale the learning rate by the real over the config's base batch size.
+    """Scale the learning rate by the ratio of the real batch size to the config's base batch size.
 
     Raises:
-        SetupError: If the config has no ``auto_scale_lr.base_batch_size``.
+        SetupError: The config has no ``auto_scale_lr.base_batch_size``.
     """
     if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise SetupError(
@@ -108,11 +110,11 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def check_batch(cfg: Config, launcher: str) -> None:
-    """Warn of a batch that is not the one that the config's learning rate was set for, where nothing scales it.
+    """Warn if the batch size differs from the one that the learning rate was set for, and nothing scales the rate.
 
     Args:
         cfg: The config.
-        launcher: What has started the ranks, whose number its environment tells.
+        launcher: Launcher of the ranks; its environment variables hold their number.
     """
     scaling = cfg.get('auto_scale_lr') or {}
     base = scaling.get('base_batch_size')
@@ -129,9 +131,9 @@ def check_batch(cfg: Config, launcher: str) -> None:
 
 
 def set_dataloader_defaults(cfg: Config) -> None:
-    """Give the loaders mmpretrain's defaults, where the config does not say otherwise.
+    """Set mmpretrain's defaults in the loaders where the config does not set them.
 
-    A batch is one tensor in mmpretrain, a list in mmdet and mmseg, whose images have different sizes.
+    A batch is one tensor in mmpretrain. In mmdet and mmseg, whose images differ in size, it is a list.
     """
     collate = 'default_collate' if cfg.get('default_scope', 'mmpretrain') == 'mmpretrain' else 'pseudo_collate'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -146,31 +148,32 @@ def set_dataloader_defaults(cfg: Config) -> None:
 
 
 def set_resume(cfg: Config, resume: str | None) -> str | None:
-    """Point the config at the checkpoint to resume from, after looking into it.
+    """Point the config to the checkpoint to resume from, after checking that it can be resumed from.
 
     Args:
-        resume: None for a new run, ``'auto'`` for the latest checkpoint of ``cfg.work_dir``, or a path.
+        cfg: The config, which is changed.
+        resume: None for a new run, ``'auto'`` for the last checkpoint of ``cfg.work_dir``, or a path.
 
     Returns:
-        The checkpoint's path; None for a run that starts fresh.
+        Path of the checkpoint; None for a run that starts fresh.
 
     Raises:
-        SetupError: If the file is missing, unreadable, or no training state.
+        SetupError: The file is missing or unreadable, or holds no training state.
     """
     if resume is None:
         return None
-    path = _latest_checkpoint(Path(cfg.work_dir)) if resume == 'auto' else Path(resume)
+    path = find_last_checkpoint(cfg.work_dir) if resume == 'auto' else Path(resume)
     if path is None:
-        _say(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
+        _print(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
         return None
     checkpoint = read_checkpoint(path)
     missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
     if missing:
         raise SetupError(
-            f'{path} is no training state to resume from: it has no {", ".join(missing)}. To start from its '
+            f'{path} holds no training state to resume from: it has no {", ".join(missing)}. To start from its '
             f'weights, use --cfg-options load_from={path}'
         )
-    # The sampler is built before mmengine restores the seed from the checkpoint: settle it now.
+    # mmengine builds the sampler before it restores the seed from the checkpoint, so the seed is set here.
     seed = checkpoint['meta'].get('seed')
     randomness = cfg.setdefault('randomness', ConfigDict())
     if randomness.get('seed') not in (None, seed):
@@ -178,33 +181,21 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
     randomness.seed = seed
     cfg.resume = True
     cfg.load_from = str(path)
-    _say(f'--resume: going on from {path} in {cfg.work_dir}')
+    _print(f'--resume: going on from {path} in {cfg.work_dir}')
     return str(path)
 
 
-def _latest_checkpoint(work_dir: Path) -> Path | None:
-    note = work_dir / 'last_checkpoint'
-    if not note.is_file():
-        return None
-    path = Path(note.read_text(encoding='utf-8').strip())
-    # The note holds the path as it was when written; the folder may have moved since.
-    return path if path.is_file() else work_dir / path.name
-
-
 def prepare(cfg: Config, launcher: str) -> None:
-    """Adapt a config to the launcher and to the device of this machine, and join the process group if on CPU.
+    """Adapt a config to the launcher and to this machine's device, and join the process group if that is the CPU.
 
-    On a machine without an accelerator: gloo instead of NCCL, no mixed precision, and (see
-    :func:`build_runner`) no SyncBN over ranks, for which torch has no CPU version.
+    Without an accelerator the ranks use gloo instead of NCCL, there is no mixed precision, and SyncBN becomes batch
+    norm (see :func:`build_runner`), because torch's SyncBN has no CPU version.
     """
     cfg.launcher = launcher
     if (cfg.get('randomness') or {}).get('deterministic'):
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # without it cuBLAS refuses
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses to be deterministic without it
     if has_accelerator():
-        wants_bfloat16 = cfg.get('optim_wrapper', {}).get('dtype') == 'bfloat16'
-        if wants_bfloat16 and torch.cuda.is_available() and not _has_bfloat16():
-            _warn('this GPU has no bfloat16: training in float16 with loss scaling')
-            cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
+        _replace_missing_bfloat16(cfg)
         return
     if launcher != 'none':
         _set_rendezvous(launcher)
@@ -213,8 +204,18 @@ def prepare(cfg: Config, launcher: str) -> None:
         cfg.optim_wrapper.type = 'OptimWrapper'
         for key in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
-    if launcher == 'none':
-        return
+    if launcher != 'none':
+        _join_gloo(cfg)
+
+
+def _replace_missing_bfloat16(cfg: Config) -> None:
+    wants_bfloat16 = cfg.get('optim_wrapper', {}).get('dtype') == 'bfloat16'
+    if wants_bfloat16 and torch.cuda.is_available() and not _has_bfloat16():
+        _warn('this GPU has no bfloat16: training in float16 with loss scaling')
+        cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
+
+
+def _join_gloo(cfg: Config) -> None:
     wrapper = dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,
@@ -222,7 +223,7 @@ def prepare(cfg: Config, launcher: str) -> None:
     )
     cfg.model_wrapper_cfg = ConfigDict({**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None})
     if cfg.pop('sync_bn', None):
-        _warn('no accelerator: sync_bn is ignored, batch norm takes its statistics per rank')
+        _warn('no accelerator: sync_bn is ignored, batch norm uses the statistics of each rank')
     if not distributed.is_initialized():
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
@@ -238,7 +239,7 @@ def _set_rendezvous(launcher: str) -> None:
     }.get(launcher, {})
     for name, source in names.items():
         if source not in os.environ:
-            raise SetupError(f'--launcher {launcher} needs {source}, which {launcher} sets: start through it')
+            raise SetupError(f'--launcher {launcher} needs {source}, which {launcher} sets: start the ranks with it')
         os.environ[name] = os.environ[source]
     if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
         hosts = subprocess.run(
@@ -246,23 +247,25 @@ def _set_rendezvous(launcher: str) -> None:
         )
         os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
     os.environ.setdefault('MASTER_PORT', '29500')
-    absent = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
-    if absent:
-        raise SetupError(f'--launcher {launcher} needs {", ".join(absent)} in the environment; see tools/dist_train.sh')
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
+    if missing:
+        raise SetupError(
+            f'--launcher {launcher} needs {", ".join(missing)} in the environment; see tools/dist_train.sh'
+        )
 
 
 class CPURunner(Runner):
-    """A Runner for gloo ranks: SyncBN becomes batch norm, as torch's needs a GPU."""
+    """A Runner for gloo ranks. It turns SyncBN into batch norm, because torch's SyncBN needs a GPU."""
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if self.distributed and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
-            _warn('no accelerator: SyncBN takes its statistics per rank')
+            _warn('no accelerator: SyncBN uses the statistics of each rank')
             model = revert_sync_batchnorm(model)
         return super().wrap_model(model_wrapper_cfg, model)
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner of a config that went through :func:`prepare`."""
+    """Build the Runner of a config that :func:`prepare` has adapted."""
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return (Runner if has_accelerator() else CPURunner).from_cfg(cfg)

@@ -1,7 +1,5 @@
-"""Start fine-tunings in mmdet and mmseg from a pretrained backbone, and read what came out."""
+"""Start fine-tunings in mmdet and mmseg from a pretrained backbone."""
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,20 +8,18 @@ import torch
 from mmengine.config import Config
 
 from lewel_plugins.checkpoints import local_file, normalization, read_pretrained
-from lewel_plugins.errors import SetupError
 
-from .provenance import file_digest
+from .files import file_digest, replacing
 
 RANDOM = 'random'
 PREFIX = 'backbone.'
-_NO_METRICS = ('step', 'time', 'data_time')
 
 
 def read_backbone(checkpoint: str) -> dict[str, Any]:
-    """A checkpoint of the backbone alone: its tensors, where they come from, and how their images were normalised.
+    """Reduce a checkpoint to its backbone: the tensors, their source, and the normalization of the training's images.
 
     Args:
-        checkpoint: A pretraining of ours or mmpretrain's, an exported backbone, or an address of one.
+        checkpoint: A pretraining with this package or mmpretrain, an exported backbone, or the address of one.
 
     Raises:
         SetupError: The file is missing or has no ``backbone.…`` tensors.
@@ -39,38 +35,35 @@ def read_backbone(checkpoint: str) -> dict[str, Any]:
 
 
 def set_checkpoint(cfg: Config, backbone: dict[str, Any] | None, file: Path) -> None:
-    """Let a detector or segmenter start from a pretrained backbone: ``init_cfg`` of all its parts that come from it.
+    """Set the ``init_cfg`` of all parts of a detector or segmenter that start from a pretrained backbone.
 
-    Those are ``model.backbone`` and, of a C4 detector, ``model.roi_head.shared_head``. They start from a copy that
-    holds tensors only: mmengine loads what ``init_cfg`` names, and where torch refuses a file as unsafe it unpickles
-    it nevertheless.
+    These parts are ``model.backbone`` and, in a C4 detector, ``model.roi_head.shared_head``. They start from a copy
+    that holds nothing but tensors, because mmengine unpickles what ``init_cfg`` names even where torch refuses the file
+    as unsafe.
 
     Args:
         cfg: The config, which is changed.
-        backbone: What :func:`read_backbone` gives; None for random weights.
-        file: Where to write it.
+        backbone: Result of :func:`read_backbone`; None for random weights.
+        file: Where to write the copy.
     """
     init: dict[str, Any] | None = None
     if backbone is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f'.{file.name}.{os.getpid()}')
-        torch.save(backbone, partial)
-        os.replace(partial, file)
+        with replacing(file) as partial:
+            torch.save(backbone, partial)
         init = dict(type='Pretrained', checkpoint=str(file.resolve()), prefix=PREFIX)
     for hook in cfg.get('custom_hooks', []):
         if backbone is None and hook.type == 'lewel_plugins.StrictPretrainedHook':
             hook.allow_random = True
-    parts = [cfg.model.backbone, cfg.model.get('roi_head', {}).get('shared_head')]
-    for part in parts:
+    for part in (cfg.model.backbone, cfg.model.get('roi_head', {}).get('shared_head')):
         if part:
             part.init_cfg = init
 
 
 def merge_metrics(by_config: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Metrics of several configs in one dict; a name that several have gets its config's in front: ``CONFIG/NAME``.
+    """Merge the metrics of several configs; a name that occurs more than once becomes ``CONFIG/NAME``.
 
     Args:
-        by_config: Metrics by the names of the configs.
+        by_config: Name of the config → metrics.
     """
     count = Counter(name for metrics in by_config.values() for name in metrics)
     return {
@@ -78,32 +71,3 @@ def merge_metrics(by_config: dict[str, dict[str, float]]) -> dict[str, float]:
         for config, metrics in by_config.items()
         for name, value in metrics.items()
     }
-
-
-def last_metrics(work_dir: str | Path) -> dict[str, float]:
-    """Metrics of a run's last validation.
-
-    Raises:
-        SetupError: There was none.
-    """
-    found: dict[str, float] = {}
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text(encoding='utf-8').splitlines():
-            record = json.loads(line)
-            if 'lr' not in record:
-                found = {name: value for name, value in record.items() if name not in _NO_METRICS}
-    if not found:
-        raise SetupError(f'{work_dir} has no validation in */vis_data/scalars.json')
-    return found
-
-
-def last_checkpoint(work_dir: str | Path) -> Path:
-    """Path of a run's last checkpoint.
-
-    Raises:
-        SetupError: There is none.
-    """
-    note = Path(work_dir) / 'last_checkpoint'
-    if not note.is_file():
-        raise SetupError(f'{work_dir} has no last_checkpoint')
-    return note.parent / Path(note.read_text(encoding='utf-8').strip()).name

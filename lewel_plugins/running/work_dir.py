@@ -1,64 +1,52 @@
-"""What the results in a work dir come from, so that nothing goes on from the run of another checkpoint."""
+"""What a training leaves in its work dir."""
 
-import difflib
+import json
 from pathlib import Path
 
-from mmengine.config import Config
-
-from lewel_plugins.checkpoints import local_file
 from lewel_plugins.errors import SetupError
 
-from .files import read_json, write_json
-from .provenance import file_digest
-
-_NOTE = 'inputs.json'
-_RESULTS = ('last_checkpoint', 'done')  # what a run goes on from, or is not done again for
+LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names the last checkpoint
+_NO_METRICS = ('step', 'time', 'data_time')
 
 
-def settle_inputs(work_dir: str | Path, cfg: Config, checkpoint: str | None) -> None:
-    """Note in a work dir what its run comes from; refuse a folder that has a checkpoint of something else.
+def find_last_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return the path of a run's last checkpoint; None before the first.
 
-    Compared are the checkpoint's contents (not its place), the seed and the config with all that it inherits. The
-    contents of data sets are not.
+    The file ``last_checkpoint`` holds the path as it was when the checkpoint was written. If the folder has moved
+    since, the checkpoint is expected in the folder.
+    """
+    note = Path(work_dir) / LAST_CHECKPOINT
+    if not note.is_file():
+        return None
+    recorded = Path(note.read_text(encoding='utf-8').strip())
+    beside = note.with_name(recorded.name)
+    return recorded if recorded.is_file() and not beside.is_file() else beside
 
-    Args:
-        work_dir: Folder of the run, new or to go on in.
-        cfg: The run's config; its ``work_dir`` and ``model.checkpoint`` do not count.
-        checkpoint: What the run starts from, a file or an address; None for random weights.
+
+def last_checkpoint(work_dir: str | Path) -> Path:
+    """Return the path of a run's last checkpoint, see :func:`find_last_checkpoint`.
 
     Raises:
-        SetupError: Names what differs; or, the folder's run does not tell.
+        SetupError: There is none.
     """
-    digest = None if checkpoint is None else file_digest(local_file(checkpoint))
-    compared = Config(cfg.to_dict())
-    compared.pop('work_dir', None)
-    if 'checkpoint' in compared.get('model', {}):
-        compared.model.checkpoint = None
-    seed = (cfg.get('randomness') or {}).get('seed')
-    asked = dict(checkpoint=checkpoint, sha256=digest, seed=seed, config=compared.pretty_text)
-    note = Path(work_dir) / _NOTE
-    if not any((Path(work_dir) / name).exists() for name in _RESULTS):
-        write_json(note, asked)
-        return
-    before = read_json(note)
-    if not isinstance(before, dict):
-        raise SetupError(f'{work_dir} holds a run that does not tell what it started from: {_ADVICE}')
-    said = []
-    if before.get('sha256') != digest:
-        said.append(f'checkpoint {before.get("checkpoint")} ({_short(before.get("sha256"))}), not {checkpoint} '
-                    f'({_short(digest)})')  # fmt: skip
-    if before.get('seed') != seed:
-        said.append(f'seed {before.get("seed")}, not {seed}')
-    elif before.get('config') != asked['config']:
-        lines = difflib.unified_diff(str(before.get('config')).splitlines(), asked['config'].splitlines(), n=0)
-        changed = [line for line in lines if line[0] in '-+' and line[:3] not in ('---', '+++')]
-        said.append(f'another config ({"; ".join(" ".join(line.split()) for line in changed[:6])})')
-    if said:
-        raise SetupError(f'{work_dir} holds a run from {", ".join(said)}: {_ADVICE}')
+    path = find_last_checkpoint(work_dir)
+    if path is None:
+        raise SetupError(f'{work_dir} has no {LAST_CHECKPOINT}')
+    return path
 
 
-_ADVICE = 'give another --work-dir, or remove the folder to start anew'
+def last_metrics(work_dir: str | Path) -> dict[str, float]:
+    """Return the metrics of a run's last validation.
 
-
-def _short(digest: str | None) -> str:
-    return f'sha256 {digest[:12]}…' if digest else 'random weights'
+    Raises:
+        SetupError: There was none.
+    """
+    metrics: dict[str, float] = {}
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in file.read_text(encoding='utf-8').splitlines():
+            record = json.loads(line)
+            if 'lr' not in record:
+                metrics = {name: value for name, value in record.items() if name not in _NO_METRICS}
+    if not metrics:
+        raise SetupError(f'{work_dir} has no validation in */vis_data/scalars.json')
+    return metrics

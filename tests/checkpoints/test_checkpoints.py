@@ -36,8 +36,8 @@ def test_reads_what_mmengine_writes(tmp_path):
     for name, tensor in expected['state_dict'].items():
         assert torch.equal(checkpoint['state_dict'][name], tensor), name
     assert checkpoint['meta']['iter'] == 4
-    state, wanted = checkpoint['optimizer']['state'], expected['optimizer']['state']
-    assert all(torch.equal(state[i]['momentum_buffer'], wanted[i]['momentum_buffer']) for i in wanted)
+    state, saved = checkpoint['optimizer']['state'], expected['optimizer']['state']
+    assert all(torch.equal(state[i]['momentum_buffer'], saved[i]['momentum_buffer']) for i in saved)
 
     model = build_model(config_of(checkpoint, path), checkpoint, path)
     assert not model.training
@@ -46,7 +46,7 @@ def test_reads_what_mmengine_writes(tmp_path):
 
 
 def test_the_model_gets_the_data_preprocessor_that_stands_beside_it(tmp_path):
-    """As in the Runner; without it images would reach the backbone as they are."""
+    """As in the Runner; without it, images would reach the backbone unnormalized."""
     cfg = toy_config(tmp_path)
     del cfg.model['data_preprocessor']
     cfg.data_preprocessor = dict(type='SelfSupDataPreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
@@ -118,9 +118,9 @@ def test_what_is_missing_is_listed_and_nothing_is_loaded(tmp_path):
     with pytest.raises(SetupError) as error:
         load_backbone(target, save(tmp_path / 'a.pth', state))
     for text in (
-        '2 missing in the checkpoint: norm.bias, norm.running_mean',
-        '1 of another shape: conv.weight (8, 3, 5, 5), not (8, 3, 3, 3)',
-        '1 that the backbone lacks: extra',
+        'it lacks 2 tensors (norm.bias, norm.running_mean)',
+        'it has 1 tensor with another shape (conv.weight (8, 3, 5, 5), not (8, 3, 3, 3))',
+        'it has 1 tensor that the network lacks (extra)',
         'a TinyBackbone of 6 tensors',
     ):
         assert text in str(error.value)
@@ -137,7 +137,7 @@ def test_backbone_of_trainings_and_of_exports(tmp_path):
     assert backbone_config(dict(meta=dict(backbone=dict(type='ResNet', depth=34))), 'a') == dict(
         type='ResNet', depth=34
     )
-    with pytest.raises(SetupError, match='a model without a backbone: X'):
+    with pytest.raises(SetupError, match='describes a model without a backbone: X'):
         backbone_config(dict(meta=dict(cfg="model = dict(type='X')")), 'a')
 
 
@@ -156,7 +156,7 @@ HOSTILE = {
 def test_a_config_is_read_and_not_run(tmp_path, text):
     file, made = tmp_path / 'a.pth', tmp_path / 'hacked'
     save(file, state_of(MODELS.build(tiny_backbone())), text.format(str(made)))
-    torch.load(file, weights_only=True)  # which cannot tell it from any other text
+    torch.load(file, weights_only=True)  # torch does not distinguish it from any other text
     checkpoint = read_tensors(file)
     for read in (
         lambda: config_of(checkpoint, file),
@@ -194,7 +194,7 @@ def test_a_type_that_is_no_class_of_a_registry_is_not_imported_or_called(tmp_pat
         backbone_config(dict(meta=dict(backbone=dict(type='ResNet', _scope_='planted'))), 'a.pth')
     with pytest.raises(SetupError, match="names the scope 'planted'"):
         config_of(dict(meta=dict(cfg="default_scope = 'planted'\nmodel = dict(type='ImageClassifier')")), 'a.pth')
-    with pytest.raises(SetupError, match='asks for trust_remote_code'):
+    with pytest.raises(SetupError, match='has trust_remote_code=True, so nothing is built'):
         remote = dict(type='ResNet', norm_cfg=dict(type='BN', trust_remote_code=True))
         backbone_config(dict(meta=dict(backbone=remote)), 'a.pth')
     loader = f'val_dataloader = dict(dataset={bad!r})'
@@ -244,8 +244,8 @@ def test_a_backbone_reads_no_further_file():
     """A nested ``init_cfg`` would have mmengine load the file that it names."""
     bad = dict(type='Pretrained', checkpoint='planted.pth')
     backbone = dict(type='ResNet', depth=18, norm_cfg=dict(type='BN', init_cfg=[bad]), init_cfg=bad)
-    found = backbone_config(dict(meta=dict(backbone=backbone)), 'a')
-    assert found == dict(type='ResNet', depth=18, norm_cfg=dict(type='BN', init_cfg=None))
+    config = backbone_config(dict(meta=dict(backbone=backbone)), 'a')
+    assert config == dict(type='ResNet', depth=18, norm_cfg=dict(type='BN', init_cfg=None))
 
 
 def test_what_is_named_by_address_runs_no_code_either(tmp_path, monkeypatch):
@@ -263,7 +263,7 @@ def test_what_is_named_by_address_runs_no_code_either(tmp_path, monkeypatch):
     assert not (tmp_path / 'hacked').exists()
     for address, message in (
         ('torchvision://none', "torchvision has no weights 'none'"),
-        ('open-mmlab://x', 'open-mmlab://x is not read: download it'),
+        ('open-mmlab://x', 'open-mmlab://x cannot be read from there: download it'),
     ):
         with pytest.raises(SetupError, match=message):
             read_pretrained(address)

@@ -5,7 +5,8 @@ from helpers.comparisons import write_comparison
 from mmengine.config import Config
 
 from lewel_plugins.comparison.run import flatten, plan_runs
-from lewel_plugins.comparison.spec import ComparisonError, load_comparison
+from lewel_plugins.comparison.spec import load_comparison
+from lewel_plugins.errors import SetupError
 
 pytestmark = pytest.mark.core
 
@@ -35,7 +36,7 @@ def test_a_changed_config_is_another_run_and_changing_it_back_the_same(tmp_path)
     commented = plan(write_comparison(tmp_path, config='# a comment'))
     assert all(a.work_dir != b.work_dir for a, b in zip(first, changed))
     assert [a.work_dir for a in first] == [b.work_dir for b in commented]
-    # Options that say what the config says are the same run as well.
+    # Options with the values of the config make the same run as well.
     same = plan(write_comparison(tmp_path, rows=[dict(name='A', options={'level': 10.0}), dict(name='B')]))
     assert same[0].work_dir == first[0].work_dir and same[1].work_dir != first[1].work_dir
 
@@ -51,10 +52,10 @@ def test_a_run_of_another_comparison_with_the_same_config_is_used(tmp_path):
     for run in runs[:3]:
         run.prepare()
     rows = [dict(name='same', options={'level': 10.0}), dict(name='B', options={'level': 3.0}), command]
-    same, different, pixels, other_seed, *_ = plan_in('second', rows)  # the config says level = 10.0
+    same, different, pixels, other_seed, *_ = plan_in('second', rows)  # the config has level = 10.0
     assert same.work_dir == baseline.work_dir
     assert {run.work_dir.parent.parent.name for run in (different, pixels, other_seed)} == {'second'}
-    # Rows that are the same by an override do not wait for each other.
+    # Rows that an override has made equal do not wait for each other.
     twice = plan_in('second', [dict(name='same', options={'level': 10.0}), dict(name='again')])
     assert [run.work_dir.parent.name for run in twice[:2]] == ['baseline', 'again']
     # Its own folder comes first.
@@ -71,7 +72,7 @@ def test_placeholders(tmp_path):
         ],
     )
     run = plan(path)[0]
-    with pytest.raises(ComparisonError, match='has no last_checkpoint'):
+    with pytest.raises(SetupError, match='has no last_checkpoint'):
         run.command(run.steps[1])
     run.prepare()
     (run.work_dir / 'last_checkpoint').write_text('/elsewhere/iter_3.pth')  # the folder has moved since
@@ -89,12 +90,12 @@ def test_placeholders(tmp_path):
 
 def test_unknown_placeholder(tmp_path):
     run = plan(write_comparison(tmp_path, rows=[dict(name='A', command='x {jsn}')]))[0]
-    with pytest.raises(ComparisonError, match=r'unknown placeholder {jsn}; known are {python}, {tools}'):
+    with pytest.raises(SetupError, match=r'unknown placeholder {jsn}; known are {python}, {tools}'):
         run.command(run.steps[0])
 
 
 def test_config_or_option_that_does_not_fit(tmp_path):
-    with pytest.raises(ComparisonError, match="row 'A'.*TypeError"):
+    with pytest.raises(SetupError, match="row 'A'.*TypeError"):
         plan(write_comparison(tmp_path, rows=[dict(name='A', options={'level.deeper': 1})]))
 
 

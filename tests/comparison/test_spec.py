@@ -1,7 +1,8 @@
 import pytest
 from helpers.comparisons import write_comparison
 
-from lewel_plugins.comparison.spec import ComparisonError, Metric, load_comparison
+from lewel_plugins.comparison.spec import Metric, load_comparison
+from lewel_plugins.errors import SetupError
 
 pytestmark = pytest.mark.core
 
@@ -33,8 +34,8 @@ def test_entries_and_defaults(tmp_path):
         (dict(metrics=[]), 'no metrics'),
         (dict(seeds=[1, 1]), r'seeds must differ from each other, got \[1, 1\]'),
         (dict(rows=[dict(name='A'), dict(name='A')]), "must differ from each other, got .'A', 'A'"),
-        (dict(baseline='Z'), r"baseline 'Z' is no row; rows are \['A', 'B'\]"),
-        (dict(rows=[dict(name='A', baseline='Z')]), r"baseline 'Z' is no row; rows are \['A'\]"),
+        (dict(baseline='Z'), r"baseline 'Z' is not a row; rows are \['A', 'B'\]"),
+        (dict(rows=[dict(name='A', baseline='Z')]), r"baseline 'Z' is not a row; rows are \['A'\]"),
         (dict(rows=[dict(config='config.py')]), 'has no name'),
         (dict(rows=[dict(name='A', config='none.py')]), r"row 'A': config '.*none.py' does not exist"),
         (dict(base=None), "row 'A' has no config, and there is no `base`"),
@@ -45,14 +46,14 @@ def test_entries_and_defaults(tmp_path):
     ],
 )
 def test_errors_name_the_entry(tmp_path, entries, message):
-    with pytest.raises(ComparisonError, match=message):
+    with pytest.raises(SetupError, match=message):
         load_comparison(write_comparison(tmp_path, **entries))
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(ComparisonError, match='does not exist'):
+    with pytest.raises(SetupError, match='does not exist'):
         load_comparison(tmp_path / 'none.py')
     path = tmp_path / 'bad.py'
     path.write_text('rows = [')
-    with pytest.raises(ComparisonError, match='cannot be read: SyntaxError'):
+    with pytest.raises(SetupError, match='cannot be read: SyntaxError'):
         load_comparison(path)

@@ -1,4 +1,4 @@
-"""Against numbers worked by hand."""
+"""Statistics against numbers computed by hand."""
 
 import pytest
 

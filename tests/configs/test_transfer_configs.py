@@ -296,7 +296,7 @@ def test_a_missing_tensor_stops_it(stem, checkpoints, tmp_path):
     checkpoint = torch.load(checkpoints['resnet10'], weights_only=True)
     del checkpoint['state_dict']['backbone.layer4.0.conv2.weight']
     torch.save(checkpoint, tmp_path / 'partial.pth')
-    with pytest.raises(SetupError, match=r'it lacks 1 \([\w.]+layer4\.0\.conv2\.weight\)'):
+    with pytest.raises(SetupError, match=r'it lacks 1 tensor \([\w.]+layer4\.0\.conv2\.weight\)'):
         check(*build(path, tmp_path / 'partial.pth'))
 
 

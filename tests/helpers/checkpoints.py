@@ -5,6 +5,6 @@ from torch import Tensor
 
 
 def save(path: Path, state: dict[str, Tensor], cfg: str = '', **meta: object) -> Path:
-    """Write a checkpoint as mmengine does; returns its path."""
+    """Write a checkpoint as mmengine does; return its path."""
     torch.save(dict(meta=dict(cfg=cfg, **meta), state_dict=state), path)
     return path

@@ -11,7 +11,7 @@ ROOT = HERE.parent
 
 
 def write_comparison(folder: Path, config: str = '', **entries: Any) -> Path:
-    """Write a comparison of two rows, two seeds, and its config; returns the comparison file."""
+    """Write a comparison of two rows and two seeds, and its config; return the comparison file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'config.py').write_text(
         f'train_cfg = dict(max_iters=3)\nlevel = 10.0\nrandomness = dict(deterministic=True)\n{config}\n'
@@ -29,6 +29,7 @@ def write_comparison(folder: Path, config: str = '', **entries: Any) -> Path:
 
 
 def command_line(comparison: Path, *arguments: str) -> list[str]:
+    """Return the command line of tools/compare.py with made-up trainings."""
     return [
         sys.executable, str(ROOT / 'tools' / 'compare.py'), str(comparison), '--work-dir', 'runs', '--out', 'report/it',
         '--train-script', str(HERE / 'fake_train.py'), *arguments,
@@ -49,11 +50,12 @@ def compare(comparison: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def environment() -> dict[str, str]:
+    """Return this process's environment with the repository importable, and one thread per process."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH', ''))))
     return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
 
 
 def starts(comparison: Path, row: str, seed: int) -> list[int]:
-    """First iteration of every start of a run."""
+    """Return the first iteration of every start of a run."""
     (note,) = (comparison.parent / 'runs' / row).glob(f'seed{seed}-*/starts.txt')
     return [int(line) for line in note.read_text().split()]

@@ -1,4 +1,4 @@
-"""Stands in for tools/train.py: logs a made-up k-NN accuracy as mmengine does, and resumes. No model, no torch."""
+"""A stand-in for tools/train.py that logs a made-up k-NN accuracy as mmengine does, and resumes, without a model."""
 
 import argparse
 import json

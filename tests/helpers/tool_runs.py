@@ -16,14 +16,14 @@ TRAIN, TEST = str(ROOT / 'tools' / 'train.py'), str(ROOT / 'tools' / 'test.py')
 
 
 def write_config(path: Path, **changes: Any) -> str:
-    """Write the toy config with some entries changed; without a work_dir, as configs are. Returns its path."""
+    """Write the toy config with some entries changed and, like all configs, without a work_dir; return its path."""
     config = toy_config('', max_iters=2)
     config.merge_from_dict(changes)
     return _write(config, path)
 
 
 def write_lewel_config(path: Path) -> str:
-    """Write the toy config with LEWEL_B instead of BYOL. Returns its path."""
+    """Write the toy config with LEWEL_B instead of BYOL; return its path."""
     config = toy_config('', max_iters=2)
     config.model = dict(
         type='lewel_plugins.LEWELB',
@@ -33,7 +33,7 @@ def write_lewel_config(path: Path) -> str:
         hid_channels=16,
     )
     config.default_hooks.momentum_update = dict(type='lewel_plugins.MomentumUpdateHook')
-    # mmpretrain's tools/train.py asks for persistent workers, which a loader without workers can't have.
+    # mmpretrain's tools/train.py turns on persistent workers, which a loader without workers cannot have.
     config.train_dataloader.persistent_workers = False
     config.val_dataloader.persistent_workers = False
     config.test_dataloader.persistent_workers = False
@@ -50,13 +50,13 @@ def _write(config: Config, path: Path) -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment with the repository and the tests importable, and one thread a process."""
+    """Return this process's environment with the repository and the tests importable, and one thread per process."""
     paths = [str(ROOT), str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)), 'OMP_NUM_THREADS': '1', **more}
 
 
 def run(*command: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command and return what it printed, both streams together in ``stdout``."""
+    """Run a command; its output, both streams together, is in ``stdout`` of the result."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -69,6 +69,7 @@ def run(*command: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[st
 
 
 def free_port() -> str:
+    """Return a port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         return str(listener.getsockname()[1])

@@ -13,7 +13,7 @@ CLASSES = 4
 
 
 def write_checkpoint(path: Path, seed: int = 0) -> str:
-    """A checkpoint of a tiny backbone, with its config in its meta, and of a neck."""
+    """Write a checkpoint of a tiny backbone and a neck, with the config in its meta; return its path."""
     backbone = randomise(MODELS.build(backbone_config()), seed)
     state = {f'backbone.{name}': tensor for name, tensor in backbone.state_dict().items()}
     meta = dict(cfg=f'model = dict(type="LEWELB", backbone={backbone_config()!r})')
@@ -34,7 +34,7 @@ def loader(size: int, batch_size: int, first: int = 0, **train: object) -> dict:
 
 
 def linear_config(work_dir: Path, checkpoint: str | None, **changes: object) -> Config:
-    """Linear evaluation on 22 images, batches of 8, 4 epochs."""
+    """Return the config of a linear evaluation on 22 images, in batches of 8, for 4 epochs."""
     cfg = Config(
         dict(
             default_scope='mmpretrain',

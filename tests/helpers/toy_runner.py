@@ -1,4 +1,4 @@
-"""A BYOL of mmpretrain on made-up images, small enough for a test: what hooks, loops and tools are tried on."""
+"""mmpretrain's BYOL on made-up images, small enough for tests of hooks, loops and tools."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ register_all_modules(init_default_scope=False)
 
 @DATASETS.register_module(force=True)
 class ToyImages(BaseDataset):
-    """Noisy images of 4 colours, the label; ``views`` of them, or one image where it is 0."""
+    """Noisy images of 4 colors, which are the labels; ``views`` of each, or one image if that is 0."""
 
     def __init__(self, size: int = 32, views: int = 2, first: int = 0) -> None:
         self.size, self.views, self.first = size, views, first
@@ -52,7 +52,7 @@ def _loader(views: int, size: int, batch_size: int, shuffle: bool = False, first
 
 
 def toy_config(work_dir: Path | str, max_iters: int = 4, val_interval: int = 1000) -> Config:
-    """BYOL on a narrow ResNet_CIFAR, two views of 16 px; k-NN every ``val_interval`` iterations."""
+    """Configure BYOL with a narrow ResNet_CIFAR and two views of 16 px, and k-NN every ``val_interval`` steps."""
     width = 8
     return Config(
         dict(
@@ -112,7 +112,7 @@ def toy_config(work_dir: Path | str, max_iters: int = 4, val_interval: int = 100
 
 
 def toy_runner(work_dir: Path | str, max_iters: int = 4, val_interval: int = 1000, **changes: object) -> Runner:
-    """A fresh Runner of :func:`toy_config` with top-level entries replaced or added."""
+    """Return a new Runner of :func:`toy_config` with entries replaced or added."""
     config = toy_config(work_dir, max_iters, val_interval)
     config.merge_from_dict(changes)
     config.experiment_name = f'{Path(work_dir).name}_{id(config)}'  # runners of one name share a message hub
@@ -120,6 +120,6 @@ def toy_runner(work_dir: Path | str, max_iters: int = 4, val_interval: int = 100
 
 
 def run_on_ranks(world_size: int, function, *args: object) -> None:
-    """Run ``function(rank, *args)`` in gloo processes; an exception in one fails the test."""
+    """Run ``function(rank, *args)`` in gloo processes; an exception in one of them fails the test."""
     with TemporaryDirectory() as folder:
         on_ranks(world_size, Path(folder), function, *args)

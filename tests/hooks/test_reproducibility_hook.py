@@ -1,4 +1,4 @@
-"""What a run makes of the hook is in ``tests/test_resume.py``."""
+"""The hook by itself; ``tests/test_resume.py`` tests it in a run."""
 
 import random
 from types import SimpleNamespace
@@ -95,7 +95,7 @@ def test_other_samplers_only_get_their_epoch():
 
 
 class OnDevice(torch.Tensor):
-    """A tensor that tells when it is copied to the CPU."""
+    """A tensor that records when it is copied to the CPU."""
 
     def cpu(self):
         return torch.tensor(7.0)

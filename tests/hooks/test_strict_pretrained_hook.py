@@ -1,4 +1,4 @@
-"""A training stops unless its backbone is the checkpoint's, tensor by tensor."""
+"""A training stops unless its backbone equals the checkpoint's, tensor by tensor."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 
 @pytest.fixture
 def pretrained(tmp_path):
-    """A checkpoint of the toy's backbone, with other values than a fresh one, and its path."""
+    """The state dict and the path of a checkpoint whose backbone differs from a fresh one."""
     state = toy_runner(tmp_path / 'old', **classifier(tmp_path)).model.backbone.state_dict()
     generator = torch.Generator().manual_seed(1)
     state = {
@@ -23,7 +23,7 @@ def pretrained(tmp_path):
 
 
 def classifier(tmp_path, init=None, preprocessor=None) -> dict:
-    """Changes of the toy config into a fine-tuning."""
+    """Return changes that turn the toy config into a fine-tuning."""
     backbone = dict(toy_config(tmp_path).model.backbone, init_cfg=init)
     model = dict(
         _delete_=True,
@@ -41,7 +41,7 @@ def save(state: dict, path, **meta) -> None:
 
 
 def start(tmp_path, path, preprocessor=None, **hook):
-    """A runner whose backbone starts from the file."""
+    """Return a runner whose backbone starts from the file."""
     init = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
     hooks = [dict(hook, type='lewel_plugins.StrictPretrainedHook')]
     runner = toy_runner(tmp_path / 'new', 1, custom_hooks=hooks, **classifier(tmp_path, init, preprocessor))
@@ -50,7 +50,7 @@ def start(tmp_path, path, preprocessor=None, **hook):
 
 
 def check(runner) -> None:
-    """What :class:`Runner` does before its first iteration."""
+    """Do what the Runner does before its first iteration."""
     runner._init_model_weights()
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, StrictPretrainedHook))
     hook.before_train(runner)
@@ -74,14 +74,14 @@ def test_a_whole_training_runs(tmp_path, pretrained):
     assert runner.iter == 1
 
 
-def test_what_is_missing_is_listed(tmp_path, pretrained):
+def test_missing_tensors_are_listed(tmp_path, pretrained):
     state, path = pretrained
     gone = ['backbone.layer2.0.conv1.weight', 'backbone.bn1.running_mean']
     save({name: tensor for name, tensor in state.items() if name not in gone}, path)
     runner = start(tmp_path, path)
     with pytest.raises(SetupError) as error:
         runner.train()
-    assert 'it lacks 2 (' in str(error.value) and all(name in str(error.value) for name in gone)
+    assert 'it lacks 2 tensors (' in str(error.value) and all(name in str(error.value) for name in gone)
 
 
 def test_counts_that_nothing_uses_may_be_missing(tmp_path, pretrained):
@@ -98,17 +98,19 @@ def test_new_layers_may_be_missing_and_others_may_not(tmp_path, pretrained):
         check(start(tmp_path, path, new_layers=['bn']))
 
 
-def test_what_no_module_takes_is_listed(tmp_path, pretrained):
+def test_unexpected_tensors_are_listed(tmp_path, pretrained):
     state, path = pretrained
     save({**state, 'backbone.layer5.weight': torch.ones(1), 'neck.weight': torch.ones(1)}, path)
-    with pytest.raises(SetupError, match=r'no module takes 1 \(backbone\.layer5\.weight\)$'):
+    with pytest.raises(SetupError, match=r'it has 1 tensor that the network lacks \(backbone\.layer5\.weight\)$'):
         check(start(tmp_path, path))
 
 
 def test_other_shapes_and_other_values_are_listed(tmp_path, pretrained):
     state, path = pretrained
     save({**state, 'backbone.conv1.weight': torch.ones(9, 3, 3, 3)}, path)
-    with pytest.raises(SetupError, match=r'in another shape 1 \(backbone\.conv1\.weight \(9, 3, 3, 3\) for \(8,'):
+    with pytest.raises(
+        SetupError, match=r'1 tensor with another shape \(backbone\.conv1\.weight \(9, 3, 3, 3\), not \(8,'
+    ):
         check(start(tmp_path, path))
     save(state, path)
     runner = start(tmp_path, path)
@@ -116,7 +118,7 @@ def test_other_shapes_and_other_values_are_listed(tmp_path, pretrained):
     with torch.no_grad():
         runner.model.backbone.conv1.weight[0, 0, 0, 0] += 1e-6
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, StrictPretrainedHook))
-    with pytest.raises(SetupError, match=r'were not loaded: 1 \(backbone\.conv1\.weight\)'):
+    with pytest.raises(SetupError, match=r'1 tensor with other values than the network \(backbone\.conv1\.weight\)'):
         hook.before_train(runner)
 
 
@@ -125,23 +127,26 @@ def test_images_must_be_normalised_as_in_pretraining(tmp_path, pretrained):
     bgr = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395])
     rgb = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
     save(state, path, data_preprocessor=rgb)
-    with pytest.raises(SetupError, match='the order of the channels is part of it'):
+    with pytest.raises(SetupError, match='the order of the channels counts, too'):
         check(start(tmp_path, path, bgr))
     check(start(tmp_path, path, rgb))
     with pytest.raises(SetupError, match="the config's data_preprocessor has mean None"):
         check(start(tmp_path, path))
 
 
-def test_a_file_that_does_not_tell_is_said(tmp_path, pretrained, monkeypatch):
+def test_a_file_without_normalization_is_logged(tmp_path, pretrained, monkeypatch):
     state, path = pretrained
     save(state, path, data_preprocessor=None)
-    said = []
-    monkeypatch.setattr('lewel_plugins.checkpoints.loading.print_log', lambda message, **options: said.append(message))
+    messages = []
+    monkeypatch.setattr(
+        'lewel_plugins.checkpoints.loading.print_log', lambda message, **options: messages.append(message)
+    )
     check(start(tmp_path, path))
-    assert said == [f"{path} does not tell how its images were normalised: the config's mean and std stay unchecked"]
+    expected = f"{path} does not record how its images were normalized: the config's mean and std stay unchecked"
+    assert messages == [expected]
 
 
-def test_random_weights_must_be_asked_for(tmp_path):
+def test_random_weights_must_be_allowed(tmp_path):
     def random(**hook):
         hooks = [dict(hook, type='lewel_plugins.StrictPretrainedHook')]
         return toy_runner(tmp_path / 'new', 1, custom_hooks=hooks, **classifier(tmp_path))
@@ -162,5 +167,5 @@ def test_resumed_runs_are_not_checked(tmp_path, pretrained):
 
 
 def test_arguments():
-    with pytest.raises(ValueError, match="got the text 'norm'"):
+    with pytest.raises(ValueError, match="got the string 'norm'"):
         StrictPretrainedHook('norm')

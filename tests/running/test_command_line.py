@@ -1,4 +1,4 @@
-"""--cfg-options and --launcher."""
+"""The arguments --cfg-options and --launcher."""
 
 import argparse
 
@@ -37,19 +37,23 @@ def test_values(parser, text, value):
 
 
 @pytest.mark.parametrize('text', ['[dict(size=96,flip=0.5)]', "{'size': 96}", "[{'size':96}]"])
-def test_dicts_are_no_values(parser, capsys, text):
+def test_dicts_are_refused(parser, capsys, text):
     with pytest.raises(SystemExit):
         parser.parse_args(['--cfg-options', f'views={text}'])
-    assert 'views' in (error := capsys.readouterr().err) and 'a number, a word or a list' in error and text in error
+    assert (
+        'views' in (error := capsys.readouterr().err)
+        and 'must be a number, a word or a list' in error
+        and text in error
+    )
 
 
-def test_options_add_up(parser):
+def test_repeated_options_add_up(parser):
     args = parser.parse_args(['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'b=3'])
     assert args.cfg_options == dict(a=1, b=3)
     assert parser.parse_args([]).cfg_options == {}
 
 
-def test_a_value_is_needed(parser, capsys):
+def test_a_value_is_required(parser, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['--cfg-options', 'a.b'])
     assert "--cfg-options takes KEY=VALUE, got 'a.b'" in capsys.readouterr().err

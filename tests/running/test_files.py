@@ -1,25 +1,64 @@
-"""The comparison files of the repository."""
+"""Files that are whole or absent."""
 
-import copy
-from pathlib import Path
+import hashlib
+import os
+import signal
+import time
 
 import pytest
-from mmengine.config import Config
 
-from lewel_plugins.comparison.spec import load_comparison
+from lewel_plugins.running import files
 
-FILES = sorted((Path(__file__).resolve().parents[2] / 'configs' / 'comparisons').glob('*.py'))
+pytestmark = pytest.mark.core
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_comparison_is_valid_and_no_two_rows_are_the_same(path):
-    comparison = load_comparison(path)
-    assert comparison.name == path.stem
-    resolved = {}
-    paths = {row.config for row in comparison.rows}
-    configs = {config: Config.fromfile(str(config)) for config in paths}  # reading one is slow
-    for row in comparison.rows:
-        cfg = copy.deepcopy(configs[row.config])
-        cfg.merge_from_dict(dict(row.options))
-        resolved[row.name] = (str(cfg.to_dict()), row.command, row.select)
-    assert len(set(resolved.values())) == len(resolved)  # no two rows are the same run
+def test_a_new_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / 'new' / 'file'
+    for content in (b'first', b'x'):
+        files.write_bytes(path, content)
+        assert path.read_bytes() == content
+    assert [p.name for p in path.parent.iterdir()] == ['file']
+
+
+def test_text_and_json_are_read_back(tmp_path):
+    files.write_text(tmp_path / 'a.txt', 'äß →\n')
+    assert (tmp_path / 'a.txt').read_text(encoding='utf-8') == 'äß →\n'
+    files.write_json(tmp_path / 'a.json', dict(a=[1, None]))
+    assert files.read_json(tmp_path / 'a.json') == dict(a=[1, None])
+    (tmp_path / 'bad.json').write_text('{')
+    assert files.read_json(tmp_path / 'bad.json') is None and files.read_json(tmp_path / 'none.json') is None
+
+
+def test_an_error_while_writing_keeps_the_old_file(tmp_path):
+    path = tmp_path / 'file'
+    path.write_text('old')
+    with pytest.raises(OSError, match='no space'), files.replacing(path) as partial:
+        partial.write_text('half')
+        assert path.read_text() == 'old'
+        raise OSError('no space left')
+    assert path.read_text() == 'old' and [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_a_kill_while_writing_keeps_the_old_file_and_leaves_a_leftover(tmp_path):
+    path = tmp_path / 'iter_1.pth'
+    path.write_text('old')
+    child = os.fork()
+    if child == 0:
+        with files.replacing(path) as partial:
+            partial.write_text('half')
+            (tmp_path / 'ready').touch()
+            time.sleep(60)
+        os._exit(1)
+    while not (tmp_path / 'ready').exists():
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert path.read_text() == 'old'
+    assert [p.name for p in files.leftovers(tmp_path, '.pth')] == [f'.iter_1.pth.{child}.partial']
+    assert files.leftovers(tmp_path, '.json') == []
+
+
+def test_digest_of_a_file_longer_than_one_read(tmp_path):
+    content = os.urandom((1 << 20) + 5)
+    (tmp_path / 'a').write_bytes(content)
+    assert files.file_digest(tmp_path / 'a') == hashlib.sha256(content).hexdigest()

@@ -1,44 +1,36 @@
+"""Files that a training leaves in its work dir."""
+
+import json
+
 import pytest
-import torch
-from helpers.checkpoints import save
-from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running.work_dir import settle_inputs
+from lewel_plugins.running.work_dir import find_last_checkpoint, last_checkpoint, last_metrics
 
 pytestmark = pytest.mark.core
 
 
-def config(seed=0, lr=0.1, checkpoint='a.pth'):
-    return Config(dict(model=dict(checkpoint=checkpoint), optimizer=dict(lr=lr), randomness=dict(seed=seed)))
+def test_last_checkpoint(tmp_path):
+    work_dir, elsewhere = tmp_path / 'run', tmp_path / 'elsewhere'
+    work_dir.mkdir()
+    elsewhere.mkdir()
+    assert find_last_checkpoint(work_dir) is None
+    with pytest.raises(SetupError, match='run has no last_checkpoint'):
+        last_checkpoint(work_dir)
+    (work_dir / 'last_checkpoint').write_text(f'{elsewhere}/iter_2.pth\n')
+    assert last_checkpoint(work_dir) == work_dir / 'iter_2.pth'  # the folder has moved since
+    (elsewhere / 'iter_2.pth').touch()
+    assert last_checkpoint(work_dir) == elsewhere / 'iter_2.pth'  # the run writes its checkpoints elsewhere
+    (work_dir / 'iter_2.pth').touch()
+    assert last_checkpoint(work_dir) == work_dir / 'iter_2.pth'  # a copy of a work dir goes on from its own
 
 
-def test_the_same_run_goes_on_and_another_is_refused(tmp_path):
-    a = str(save(tmp_path / 'a.pth', {'backbone.x': torch.ones(1)}))
-    b = str(save(tmp_path / 'b.pth', {'backbone.x': torch.zeros(1)}))
-    moved = tmp_path / 'moved.pth'
-    moved.write_bytes((tmp_path / 'a.pth').read_bytes())
-    folder = tmp_path / 'run'
-    settle_inputs(folder, config(), b)  # it came to nothing
-    settle_inputs(folder, config(), a)
-    (folder / 'last_checkpoint').write_text('epoch_1.pth')
-    settle_inputs(folder, config(checkpoint='moved.pth'), str(moved))  # its contents count, not its place
-    for cfg, checkpoint, message in (
-        (config(), b, rf'holds a run from checkpoint {a} \(sha256 \w+…\), not {b} \(sha256 \w+…\): give another --wo'),
-        (config(), None, r'not None \(random weights\)'),
-        (config(seed=1), a, 'holds a run from seed 0, not 1: give another --work-dir, or remove the folder'),
-        (config(lr=0.2), a, r'another config \(-optimizer = dict\(lr=0.1\); \+optimizer = dict\(lr=0.2\)\)'),
-        (config(seed=1), b, 'checkpoint .* seed 0, not 1'),
-    ):
-        with pytest.raises(SetupError, match=message):
-            settle_inputs(folder, cfg, checkpoint)
-    settle_inputs(folder, config(), a)  # what was refused has changed nothing
-    with pytest.raises(SetupError, match="'none.pth' does not exist"):
-        settle_inputs(tmp_path / 'new', config(), 'none.pth')
-    assert not (tmp_path / 'new').exists()
-
-
-def test_a_run_that_does_not_tell_is_refused(tmp_path):
-    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
-    with pytest.raises(SetupError, match='holds a run that does not tell what it started from'):
-        settle_inputs(tmp_path, config(), None)
+def test_last_metrics(tmp_path):
+    with pytest.raises(SetupError, match='has no validation'):
+        last_metrics(tmp_path)
+    for start, iou in (('20260101', 1.0), ('20260102', 2.0)):
+        folder = tmp_path / start / 'vis_data'
+        folder.mkdir(parents=True)
+        records = [dict(lr=0.1, loss=3.0, step=1), dict(mIoU=iou, step=1, time=0.1), dict(lr=0.1, loss=2.0, step=2)]
+        (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, records)))
+    assert last_metrics(tmp_path) == dict(mIoU=2.0)

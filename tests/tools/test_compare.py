@@ -74,7 +74,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
     assert row['curves']['0']['knn/top1'] == dict(iteration=[1, 2, 3], value=[13.5, 14.5, 15.5])
     assert row['difference']['knn/top1'] == dict(mean=2.5, std=0.0, n=3, same_sign=3)
     picture = image.imread(comparison.parent / 'report' / 'it.png')
-    assert picture.shape[0] > 300 and picture.std() > 0.05  # something is drawn
+    assert picture.shape[0] > 300 and picture.std() > 0.05  # it is not blank
 
     again = compare(comparison)
     assert '7 runs, 7 of them already done' in again.stdout and 'start ' not in again.stdout
@@ -83,7 +83,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
 
 @pytest.mark.core
 def test_kill_and_resume(tmp_path):
-    """SIGKILL, which nothing can catch: the training ends too, and goes on from its checkpoint."""
+    """After SIGKILL, which nothing can catch, the training ends too, and goes on from its checkpoint."""
     comparison = write_comparison(tmp_path, config='train_cfg = dict(max_iters=12)\npause = 0.25')
     process = start(comparison)
     wait_for(lambda: list(tmp_path.glob('runs/A/seed0-*/iter_4.pth')))
@@ -136,12 +136,12 @@ def test_a_failed_run_stops_no_other(tmp_path):
     assert (
         f'FAILED A, seed 0: train ended with exit status 1\n  {log.relative_to(tmp_path)}: made to crash' in done.stdout
     )
-    assert 'FAILED no json: command ended without error, but' in done.stdout
+    assert 'FAILED no json: command ended without an error, but' in done.stdout
     assert 'FAILED no program: [Errno 2]' in done.stdout
     report = (tmp_path / 'report' / 'it.md').read_text()
     assert '**Partial: 3 of 4 runs are missing:** A, seed 0; no json; no program.' in report
     assert '| B | 13.00 | 1/1 | 0.0 |' in report
-    # Mended, the run goes on from its checkpoint only if its config is still the same; here it is not.
+    # The repaired run has another config, so it does not go on from the checkpoint.
     write_comparison(tmp_path, rows=[dict(name='A'), dict(name='B')], seeds=[0])
     assert compare(comparison).returncode == 0
     assert len(list(tmp_path.glob('runs/A/*'))) == 2 and starts(comparison, 'B', 0) == [1]
@@ -169,9 +169,11 @@ def test_options_and_seeds_of_the_command_line(tmp_path):
     report = (tmp_path / 'report' / 'it.md').read_text()
     assert '| B | 112.00, 119.00 |' in report and '| A | —, — |' in report and '`level=100`' in report
     only_report = compare(comparison, '--report-only')
-    assert only_report.stdout == 'no run has finished, so there is no report\n'  # of the file's own settings
+    assert (
+        only_report.stdout == 'no run has finished, so there is no report\n'
+    )  # because no run has the settings of the file
     wrong = compare(comparison, '--only', 'Z')
-    assert wrong.returncode == 2 and wrong.stdout == 'error: --only: no row Z; rows are A, B\n'
+    assert wrong.returncode == 2 and wrong.stdout == 'error: --only: there is no row Z; rows are A, B\n'
 
 
 def test_gpus_and_threads_are_shared_out(monkeypatch):
@@ -187,7 +189,7 @@ def test_gpus_and_threads_are_shared_out(monkeypatch):
 
 
 def test_live_display_and_time_left(tmp_path):
-    """One run done in 100 s, one running with 7 s to go as its log says, two waiting."""
+    """One run took 100 s, one is running with 7 s to go by its log, and two are waiting."""
     path = write_comparison(tmp_path)
     train = Path(__file__).resolve().parents[1] / 'helpers' / 'fake_train.py'
     runs = plan_runs(load_comparison(path), [0, 1], tmp_path / 'runs', train)
@@ -195,17 +197,22 @@ def test_live_display_and_time_left(tmp_path):
     assert time_left(jobs, 1) is None
     jobs[0].status = 'done'
     runs[0].write_sessions([dict(seconds=60.0), dict(seconds=40.0)])
-    jobs[1].status, jobs[1].step, jobs[1].started, jobs[1].log = 'running', 'train', time.time() - 43, tmp_path / 'log'
+    jobs[1].status, jobs[1].step, jobs[1].start_time, jobs[1].log = (
+        'running',
+        'train',
+        time.time() - 43,
+        tmp_path / 'log',
+    )
     jobs[1].log.write_text('Iter(train) [6/12]  eta: 0:00:07\n')
     # A again: 100 s; B again: 43 + 7 s; now 7 s.
     assert time_left(jobs, 1) == pytest.approx(157, abs=1)
     assert time_left(jobs, 2) == pytest.approx(157 / 2, abs=1)
 
-    drawn = io.StringIO()
-    with LiveDisplay(1, Console(file=drawn, force_terminal=True, width=100)) as display:
+    terminal = io.StringIO()
+    with LiveDisplay(1, Console(file=terminal, force_terminal=True, width=100)) as display:
         display.event('start   [A]')
         display.update(jobs)
-    screen = drawn.getvalue()
+    screen = terminal.getvalue()
     assert 'start   [A]' in screen and '1/4 runs done, about 2 min 3' in screen and '6/12, 7 s left' in screen
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint on a handful of garment scenes, by the recipes of the repository."""
+"""Evaluation of a checkpoint on a few garment scenes, by the recipes of the repository."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ EVALUATE, CLASSIFY, VOC_SVM, SPEED = (
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """Scenes, a list of protocols, and the output of an evaluation at random initialisation."""
+    """Scenes, a list of protocols, and the output of an evaluation at random initialization."""
     root = tmp_path_factory.mktemp('evaluate')
     garments = ROOT / 'data' / 'fashion_mnist'
     make_scenes(SceneConfig(num_train=120, num_val=60), garments, root / 'single', 1)
@@ -73,17 +73,17 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     for name in ('confusion', 'neighbours', 'embeddings'):
         assert (out / f'{name}.png').read_bytes().startswith(b'\x89PNG')
     record = json.loads((out / 'evaluation.json').read_text())
-    found = record['evaluation']
-    assert set(found) == {'knn', 'linear', 'pictures', 'works', 'draws'} and set(record['failed']) == {'fails'}
-    assert set(found['knn']) == {'top1_k1', 'top1_k5'}  # 500 is more than there are
-    assert found['works'] == {'seed': 1, 'ap': 42.0, 'coco/bbox_mAP': 0.2114, 'coco/bbox_mAP_l': -1.0}
-    assert found['linear']['top1'] == found['linear']['top1_by_rate']['0.4']
-    assert 0 < found['linear']['top1'] <= 100 and 10 < found['knn']['top1_k1'] <= 100
+    metrics = record['evaluation']
+    assert set(metrics) == {'knn', 'linear', 'pictures', 'works', 'draws'} and set(record['failed']) == {'fails'}
+    assert set(metrics['knn']) == {'top1_k1', 'top1_k5'}  # 500 is more than there are
+    assert metrics['works'] == {'seed': 1, 'ap': 42.0, 'coco/bbox_mAP': 0.2114, 'coco/bbox_mAP_l': -1.0}
+    assert metrics['linear']['top1'] == metrics['linear']['top1_by_rate']['0.4']
+    assert 0 < metrics['linear']['top1'] <= 100 and 10 < metrics['knn']['top1_k1'] <= 100
     text = (out / 'evaluation.md').read_text()
-    assert f'| linear | top1 | {found["linear"]["top1"]:.2f} |' in text
+    assert f'| linear | top1 | {metrics["linear"]["top1"]:.2f} |' in text
     assert '| coco/bbox_mAP | 0.211 |' in text and '| coco/bbox_mAP_l | – |' in text
-    (drawn,) = out.glob('*/*/predictions.png')
-    assert f'![predictions](<{drawn.parts[-3]}/a task/predictions.png>)' in text
+    (picture,) = out.glob('*/*/predictions.png')
+    assert f'![predictions](<{picture.parts[-3]}/a task/predictions.png>)' in text
     assert '![confusion](<confusion.png>)' in text
 
     weights = torch.load(out / 'random_seed1.pth', weights_only=False)['state_dict']
@@ -91,7 +91,7 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     again = evaluate(folder, '--protocols', 'knn', 'works', 'linear', '--json', str(folder / 'copy.json'))
     assert again.returncode == 0, again.stdout[-3000:]
     assert again.stdout.count('done before') == 3
-    assert json.loads((folder / 'copy.json').read_text())['evaluation']['knn'] == found['knn']
+    assert json.loads((folder / 'copy.json').read_text())['evaluation']['knn'] == metrics['knn']
 
     # A config that a command inherits from has changed, or its options have.
     def redrawn(*options: str) -> dict:
@@ -117,7 +117,7 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
 def test_linear_and_semi_supervised_training(folder):
     checkpoint = str(folder / 'random.pth')
     made = run(
-        sys.executable, '-c', 'import sys; sys.path.insert(0, "tools"); from evaluate import random_checkpoint as r; '
+        sys.executable, '-c', 'from lewel_plugins.evaluation.random_checkpoint import write_random_checkpoint as r; '
         f'from pathlib import Path; r({str(METHOD)!r}, 0, Path({str(folder)!r})).rename({checkpoint!r})', cwd=ROOT,
     )  # fmt: skip
     assert made.returncode == 0, made.stdout[-2000:]
@@ -147,15 +147,15 @@ def test_linear_and_semi_supervised_training(folder):
         done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
         assert done.returncode == 1 and f'error: {folder / "semi"} {message}' in done.stdout, done.stdout[-3000:]
 
-    # A given list is that of every seed. The batch is half of that the rate is for.
-    given = folder / 'given.txt'
-    given.write_text('\n'.join(lines[1:]) + '\n')
-    words[2] = f'{semi[1]}={given}'
+    # A given list holds for every seed. The batch is half the one that the learning rate was set for.
+    listed_split = folder / 'given.txt'
+    listed_split.write_text('\n'.join(lines[1:]) + '\n')
+    words[2] = f'{semi[1]}={listed_split}'
     arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'given'), '--seed', '1']
     done = run(sys.executable, CLASSIFY, *arguments, *words, 'train_dataloader.batch_size=32', cwd=ROOT)
     assert done.returncode == 0, done.stdout[-3000:]
     assert 'a step has 1 × 32 = 32 images, the learning rate was set for 64' in done.stdout
-    assert list(folder.glob('given*.txt')) == [given]
+    assert list(folder.glob('given*.txt')) == [listed_split]
     words += ['train_dataloader.batch_size=32']
     done = run(sys.executable, CLASSIFY, *arguments, '--auto-scale-lr', *words, cwd=ROOT)
     assert done.returncode == 1 and 'holds a run from another config (' in done.stdout and 'enable=True' in done.stdout
@@ -164,7 +164,7 @@ def test_linear_and_semi_supervised_training(folder):
     assert done.returncode == 0 and 'a step has' not in done.stdout, done.stdout[-3000:]
     assert 'LR is set based on batch size of 64 and the current batch size is 32' in done.stdout
 
-    given.write_text('nothing/here.jpg\n')
+    listed_split.write_text('nothing/here.jpg\n')
     arguments[3] = str(folder / 'bad')
     done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
     assert done.returncode == 1 and 'error: 1 of 1 entries of' in done.stdout, done.stdout[-3000:]
@@ -174,10 +174,10 @@ def test_linear_and_semi_supervised_training(folder):
         '--json', str(folder / 'fast.json'), *options(folder), cwd=ROOT,
     )  # fmt: skip
     assert fast.returncode == 0, fast.stdout[-3000:]
-    found = json.loads((folder / 'fast.json').read_text())
+    results = json.loads((folder / 'fast.json').read_text())
     assert 'training images as in validation' not in fast.stdout  # this recipe has no augmentation
-    assert found['checkpoint'] == checkpoint and len(found['checkpoint_sha256']) == 64 and found['commit']
-    assert list(found['by_rate']) == ['0.04', '0.4'] and found['top1'] == found['by_rate']['0.04']['top1']
+    assert results['checkpoint'] == checkpoint and len(results['checkpoint_sha256']) == 64 and results['commit']
+    assert list(results['by_rate']) == ['0.04', '0.4'] and results['top1'] == results['by_rate']['0.04']['top1']
 
     # The loader has a process's share of the recipe's batch.
     speed = run(
@@ -185,9 +185,11 @@ def test_linear_and_semi_supervised_training(folder):
         *options(folder), 'train_dataloader.batch_size=16', cwd=ROOT,
     )  # fmt: skip
     assert speed.returncode == 0, speed.stdout[-3000:]
-    found = json.loads((folder / 'speed.json').read_text())
-    assert found['checkpoint'] == checkpoint and found['seed'] == 0 and found['commit'] and found['speed_up'] > 0
-    (row,) = found['rates']
+    results = json.loads((folder / 'speed.json').read_text())
+    assert (
+        results['checkpoint'] == checkpoint and results['seed'] == 0 and results['commit'] and results['speed_up'] > 0
+    )
+    (row,) = results['rates']
     assert row['lr'] == 0.4 and row['top1_fast'] == pytest.approx(row['top1_slow']) and row['difference'] < 1e-4
 
     svm = run(
@@ -198,10 +200,10 @@ def test_linear_and_semi_supervised_training(folder):
         'svm.shots=1,2', 'svm.draws=2', 'svm.costs=0.1,1.0', cwd=ROOT,
     )  # fmt: skip
     assert svm.returncode == 0, svm.stdout[-3000:]
-    found = json.loads((folder / 'svm.json').read_text())
-    assert len(found['full']['ap']) == len(found['full']['cost']) == 10 and set(found['low_shot']) == {'1', '2'}
-    assert found['checkpoint'] == checkpoint and found['seed'] == 5 and found['commit'] and found['date']
-    assert 0 < found['low_shot']['1']['map'] < 100 and f'| all | {found["full"]["map"]:.2f} |' in svm.stdout
+    results = json.loads((folder / 'svm.json').read_text())
+    assert len(results['full']['ap']) == len(results['full']['cost']) == 10 and set(results['low_shot']) == {'1', '2'}
+    assert results['checkpoint'] == checkpoint and results['seed'] == 5 and results['commit'] and results['date']
+    assert 0 < results['low_shot']['1']['map'] < 100 and f'| all | {results["full"]["map"]:.2f} |' in svm.stdout
 
 
 def test_errors_name_what_is_wrong(folder):

@@ -18,7 +18,7 @@ RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=T
 
 
 def module(path):
-    """A tool as a module."""
+    """Import a tool as a module."""
     spec = importlib.util.spec_from_file_location('tool', path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
@@ -27,7 +27,7 @@ def module(path):
 
 @pytest.fixture
 def tool(tmp_path, monkeypatch, capsys):
-    """Run a tool with arguments in ``tmp_path``, in this process, which is much faster; gives what it prints."""
+    """A function that runs a tool in ``tmp_path`` and returns its output; in this process, which is much faster."""
     monkeypatch.chdir(tmp_path)
 
     def call(path, *words):
@@ -75,7 +75,7 @@ def test_errors_name_what_is_wrong(tmp_path, tool):
 
 
 def save_resnet18(folder):
-    """A checkpoint of a supervised ResNet-18, and its backbone's tensors."""
+    """Write a checkpoint of a supervised ResNet-18; return its path and the tensors of its backbone."""
     cfg = Config(
         dict(
             default_scope='mmpretrain',
@@ -122,11 +122,11 @@ def test_goes_to_timm_and_back_and_an_import_goes_on_to_mmdet(tmp_path, tool):
     theirs = timm.create_model('resnet18', num_classes=0)
     theirs.load_state_dict(torch.load('timm.pth', weights_only=True))
     words = ('timm.pth', '--from', 'timm', '--arch', 'resnet18', '--out', 'back.pth')
-    assert 'normalised with mean [123.675, 116.28, 103.53]' in tool(IMPORT, *words)
+    assert 'normalized with mean [123.675, 116.28, 103.53]' in tool(IMPORT, *words)
     saved = torch.load('back.pth', weights_only=True)
     assert saved['meta']['data_preprocessor'] == RGB
-    told = dict(saved['meta'], method='BYOL', epoch=3)
-    torch.save(dict(saved, meta=told), 'back.pth')
+    meta = dict(saved['meta'], method='BYOL', epoch=3)
+    torch.save(dict(saved, meta=meta), 'back.pth')
 
     assert 'bit for bit' in tool(EXPORT, 'back.pth', '--to', 'mmdet', '--out', 'mmdet.pth')
     onward = torch.load('mmdet.pth', weights_only=True)
@@ -136,7 +136,7 @@ def test_goes_to_timm_and_back_and_an_import_goes_on_to_mmdet(tmp_path, tool):
     assert [onward['meta'][name] for name in ('data_preprocessor', 'method', 'epoch')] == [RGB, 'BYOL', 3]
 
 
-def test_normalisation_of_imports_is_told_or_known_or_left_open(tmp_path, tool):
+def test_normalization_of_imports_is_given_or_known_or_left_open(tmp_path, tool):
     timm = pytest.importorskip('timm')
     timm_normalization = module(IMPORT).timm_normalization
     known = {name: RGB[name] for name in ('mean', 'std')}
@@ -159,9 +159,12 @@ def test_normalisation_of_imports_is_told_or_known_or_left_open(tmp_path, tool):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--arch', 'resnet18', '--img-size', '64'], '--img-size is a positive number, of a vit; got 64 of resnet18'),
+        (
+            ['--arch', 'resnet18', '--img-size', '64'],
+            '--img-size must be positive, and is for a vit only; got 64 for resnet18',
+        ),
         (['--arch', 'vit-tiny-p16', '--mean', '1', '2', '3'], '--mean and --std go together'),
-        (['--arch', 'resnet18', '--mean', *'000', '--std', *['0.5'] * 3], '--std is on the scale 0 to 255'),
+        (['--arch', 'resnet18', '--mean', *'000', '--std', *['0.5'] * 3], '--std must be on the scale 0 to 255'),
     ],
 )
 def test_import_refuses_options_that_do_not_fit(options, message, tool, capsys):
@@ -181,7 +184,7 @@ def test_import_refuses_options_that_do_not_fit(options, message, tool, capsys):
         ('data = dict()', 'the config of a.pth has no model.backbone'),
     ],
 )
-def test_a_broken_config_is_said(tmp_path, tool, text, message):
+def test_a_broken_config_is_reported(tmp_path, tool, text, message):
     torch.save(dict(meta=dict(cfg=text), state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pth')
     with pytest.raises(SetupError, match=message):
         tool(EXPORT, 'a.pth', '--out', 'out.pth')
@@ -196,14 +199,14 @@ def test_files_hold_tensors_under_the_librarys_names(tmp_path, library, tool):
     if library == 'safetensors':
         from safetensors.torch import load_file  # not in the classic line's environment
 
-        found = load_file(out)
+        tensors = load_file(out)
         name = 'backbone.layer1.0.bn2.weight'
     else:
         content = torch.load(out, weights_only=True)
         assert content['matching_heuristics'] and content['__author__'] == 'lewel_plugins'
-        found, name = content['model'], 'res2.0.conv2.norm.weight'
-    assert len(found) == len(expected)
-    assert torch.equal(found[name], expected['layer1.0.bn2.weight'])
+        tensors, name = content['model'], 'res2.0.conv2.norm.weight'
+    assert len(tensors) == len(expected)
+    assert torch.equal(tensors[name], expected['layer1.0.bn2.weight'])
 
 
 def test_import_refuses_files_that_are_no_state_dict(tmp_path, tool):
@@ -212,7 +215,7 @@ def test_import_refuses_files_that_are_no_state_dict(tmp_path, tool):
     for name, arch, message in (
         ('none.pth', 'resnet18', 'do not exist'),
         ('x.pth', 'resnet18', 'is no state dict'),
-        ('r18.pth', 'resnet34', 'ResNet does not get'),
+        ('r18.pth', 'resnet34', 'does not fit a ResNet: it lacks'),
     ):
         with pytest.raises(SetupError, match=message):
             tool(IMPORT, name, '--from', 'torchvision', '--arch', arch, '--out', 'out.pth')

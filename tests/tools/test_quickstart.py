@@ -1,4 +1,4 @@
-"""The quickstart on a handful of scenes: every step, the files it promises, and a second run that reuses them."""
+"""The quickstart on a few scenes: every step, the files that it promises, and a second run that reuses them."""
 
 import os
 import subprocess
@@ -24,28 +24,28 @@ def _quickstart(folder: Path, epochs: int = 2) -> subprocess.CompletedProcess[st
     )
 
 
-def _done(result: subprocess.CompletedProcess[str]) -> str:
+def _output(result: subprocess.CompletedProcess[str]) -> str:
     assert result.returncode == 0, result.stdout[-4000:]
     return result.stdout
 
 
 def test_quickstart_and_its_second_run(tmp_path):
-    first = _done(_quickstart(tmp_path))
+    first = _output(_quickstart(tmp_path))
     work = tmp_path / 'work'
     for name in ('alignment_maps.png', 'curves.png', 'backbone.pth', 'baseline_knn.json'):
         assert (work / name).stat().st_size > 0, name
         assert str(work / name) in first
-    for words in ('raw pixels', 'random initialisation', 'LEWEL_B after 8 iterations', 'data_root=/my/images'):
+    for words in ('raw pixels', 'random initiali', 'LEWEL_B after 8 iterations', 'data_root=/my/images'):
         assert words in first
     checkpoint = Path((work / 'lewel-b' / 'last_checkpoint').read_text().strip())
     assert torch.load(checkpoint, map_location='cpu', weights_only=False)['meta']['epoch'] == 2
     before = checkpoint.stat().st_mtime_ns
-    second = _done(_quickstart(tmp_path))
+    second = _output(_quickstart(tmp_path))
     assert second.count('done before') == 4
     assert checkpoint.stat().st_mtime_ns == before
     assert 'LEWEL_B after 8 iterations' in second
 
-    other = _quickstart(tmp_path, epochs=3)  # not silently the results of two epochs
+    other = _quickstart(tmp_path, epochs=3)  # it must not present the results of two epochs
     assert other.returncode == 1
-    assert 'holds results of another job (epochs 2, now 3)' in other.stdout.splitlines()[-1]
+    assert 'holds a run from epochs 2, not 3: give another --work-dir' in other.stdout.splitlines()[-1]
     assert checkpoint.stat().st_mtime_ns == before

@@ -12,7 +12,7 @@ TOOLS = ROOT / 'tools'
 
 @pytest.mark.core
 def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
-    """In a folder with spaces, with SyncBN, AMP and a scaled rate: what a GPU config asks for."""
+    """In a folder with spaces, with the SyncBN, AMP and scaled learning rate of a GPU config."""
     home = tmp_path / 'a folder'
     config = write_config(
         home / 'my config.py',
@@ -24,7 +24,7 @@ def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
         '--cfg-options', 'train_cfg.val_interval=2', 'optim_wrapper.optimizer.lr=0.5', cwd=home,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stdout[-4000:]
-    for warning in ('SyncBN takes its statistics per rank', 'sync_bn is ignored', 'training in float32'):
+    for warning in ('SyncBN uses the statistics of each rank', 'sync_bn is ignored', 'training in float32'):
         assert trained.stdout.count(f'UserWarning: no accelerator: {warning}') == 1, trained.stdout
     assert 'lr: 1.0000e+00' in trained.stdout  # 0.5 for 8 images; two ranks of 8
     assert 'knn/top1' in trained.stdout
@@ -42,7 +42,7 @@ def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
 
 @pytest.fixture
 def srun(tmp_path):
-    """A stand-in for srun on the PATH that prints its arguments, one a line."""
+    """Put a stand-in for srun on the PATH that prints its arguments, one per line."""
     folder = tmp_path / 'bin'
     folder.mkdir()
     script = folder / 'srun'

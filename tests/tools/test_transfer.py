@@ -1,4 +1,4 @@
-"""Detectors and segmenters train a few steps on garment scenes, from a checkpoint, through the tools."""
+"""The tools train detectors and segmenters for a few steps on garment scenes, from a checkpoint."""
 
 import json
 import os
@@ -30,7 +30,7 @@ NO_WORKERS = [
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A folder with the data of the configs, a few scenes of it, and a checkpoint."""
+    """A folder with a few scenes, where the configs expect them, and a checkpoint."""
     folder = tmp_path_factory.mktemp('transfer')
     scenes = SceneConfig(kind='multi', size=64, num_train=8, num_val=4, scale=(0.3, 0.6), clutter=0.2)
     make_scenes(scenes, ROOT / 'data' / 'fashion_mnist', folder / 'data' / 'garment_scenes_transfer', 1)
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_step(folder)
     del checkpoint['state_dict']['backbone.layer3.0.bn2.bias']
     torch.save(checkpoint, folder / 'partial.pth')
     done = run(sys.executable, TOOL, 'partial.pth', FCN, '--work-dir', 'partial', cwd=folder)
-    assert done.returncode == 1 and 'it lacks 1 (backbone.layer3.0.bn2.bias)' in done.stdout
+    assert done.returncode == 1 and 'it lacks 1 tensor (backbone.layer3.0.bn2.bias)' in done.stdout
     assert 'Iter(train)' not in done.stdout
 
 

@@ -1,9 +1,9 @@
 """Linear or semi-supervised evaluation of a checkpoint: ``classification.py CONFIG CKPT [--fast] [--json FILE]``.
 
-Trains a config under configs/benchmarks/linear or configs/benchmarks/semi on the checkpoint's backbone, of which every
-tensor is loaded, and measures it. An interrupted run goes on from its latest checkpoint; a folder with the run of
-another checkpoint, seed or config is refused. ``--fast`` is for linear evaluation without augmentation: features are
-extracted once, on one process, and several learning rates share them.
+Loads all tensors of the checkpoint's backbone, trains a config under configs/benchmarks/linear or
+configs/benchmarks/semi on it, and measures the accuracy. After a kill, the same command goes on from the last
+checkpoint. It refuses a folder with the run of another checkpoint, seed or config. ``--fast`` is for linear evaluation
+without augmentation: one process extracts the features once, and several learning rates share them.
 """
 
 import argparse
@@ -25,40 +25,46 @@ from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
-from lewel_plugins.running.files import write_json
-from lewel_plugins.running.work_dir import settle_inputs
+from lewel_plugins.running.files import file_digest, write_json
+from lewel_plugins.running.training_job import claim_training
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Linear or semi-supervised evaluation of a checkpoint.')
     parser.add_argument('config', help='config under configs/benchmarks/linear or configs/benchmarks/semi')
-    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
+    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an exported backbone')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the accuracies to this file')
-    parser.add_argument('--seed', type=int, help="of the head, the order and a drawn split (default: the config's)")
-    parser.add_argument('--fast', action='store_true', help='linear, without augmentation, from features')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='json file for the accuracies')
+    parser.add_argument(
+        '--seed', type=int, help="seed of the head, the order of the images and a random split (default: the config's)"
+    )
+    parser.add_argument(
+        '--fast', action='store_true', help='train a linear classifier on features, without augmentation'
+    )
     parser.add_argument('--lrs', nargs='+', type=float, help="learning rates with --fast (default: the config's)")
     add_auto_scale_lr(parser)
     add_config_options(parser)
     add_launcher(parser)
     args = parser.parse_args()
     if args.lrs and not args.fast:
-        parser.error('--lrs goes with --fast')
+        parser.error('--lrs needs --fast')
     if args.fast and args.launcher != 'none':
         parser.error('--fast runs on one process')
     if args.fast and args.auto_scale_lr:
-        parser.error('--fast has the batch that the rate was set for')
+        parser.error(
+            '--fast always uses the batch size that the learning rate was set for, so it takes no --auto-scale-lr'
+        )
     set_local_rank(args)
     return args
 
 
 def set_seed(cfg: Config, seed: int) -> None:
-    """Set the run's seed and, if the training images are a drawn split, that of the draw and its file.
+    """Set the run's seed and, if the training images are a random split, the seed of the split and its file.
 
-    A list that was not drawn, such as SimCLR's, is the same for every seed.
+    A list that is given, such as SimCLR's, is the same for every seed.
 
     Raises:
-        SetupError: The file would hold the draws of several seeds.
+        SetupError: The file would have to hold the splits of several seeds.
     """
     cfg.randomness.seed = seed
     dataset = cfg.train_dataloader.dataset.get('dataset', {})
@@ -68,15 +74,15 @@ def set_seed(cfg: Config, seed: int) -> None:
         name = Path(dataset.split_file).name
         if before not in name and seed != dataset.get('seed', 0):
             raise SetupError(
-                f'--seed {seed} draws another split than {dataset.split_file} holds: name a file for it, with '
-                f'train_dataloader.dataset.dataset.split_file'
+                f'--seed {seed} draws another split than the one in {dataset.split_file}: set another file by '
+                f'--cfg-options train_dataloader.dataset.dataset.split_file=FILE'
             )
         dataset.split_file = str(Path(dataset.split_file).with_name(name.replace(before, f'seed{seed}')))
         dataset.seed = seed
 
 
 class LastMetrics(Hook):
-    """Keeps the metrics of the last validation."""
+    """Keep the metrics of the last validation."""
 
     metrics: dict[str, float] | None = None
 
@@ -85,13 +91,13 @@ class LastMetrics(Hook):
 
 
 def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
-    """Train by the Runner, with the config's augmentation; metrics of the last validation."""
+    """Train with the Runner and the config's augmentation; return the metrics of the last validation."""
     if args.auto_scale_lr:
         setup.enable_auto_scale_lr(cfg)
     setup.check_batch(cfg, args.launcher)
     setup.set_work_dir(cfg, args.work_dir)
-    settle_inputs(cfg.work_dir, cfg, args.checkpoint)
-    # So that the config that is written beside the results stands without the checkpoint.
+    claim_training(cfg.work_dir, cfg, args.checkpoint)
+    # With the backbone in it, the config that the Runner writes beside the results does not need the checkpoint.
     cfg.model.setdefault('backbone', backbone_config(read_tensors(args.checkpoint), args.checkpoint))
     setup.set_dataloader_defaults(cfg)
     setup.set_resume(cfg, 'auto')
@@ -100,15 +106,15 @@ def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     last = LastMetrics()
     runner.register_hook(last)
     runner.train()
-    return last.metrics or dict(runner.val())  # nothing is validated in a run that was finished before
+    return last.metrics or dict(runner.val())  # a run that had already finished validates nothing
 
 
 def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
-    """Train on features; accuracy of the first learning rate, and of all by rate."""
+    """Train on features; return the accuracy with the first learning rate, and with each."""
     check_fast(cfg)
     dropped = dropped_steps(cfg)
     if dropped:
-        print(f'--fast: training images as in validation, without {", ".join(dropped)}')
+        print(f'--fast: training images are processed as in validation, without {", ".join(dropped)}')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     MMLogger.get_instance('mmengine', log_level='WARNING')
     seed = cfg.randomness.seed
@@ -138,7 +144,7 @@ def main() -> None:
     if args.json:
         named = {name.removeprefix('accuracy/'): value for name, value in metrics.items()}
         seconds = time.monotonic() - start
-        source = dict(checkpoint=args.checkpoint, checkpoint_sha256=provenance.file_digest(args.checkpoint))
+        source = dict(checkpoint=args.checkpoint, checkpoint_sha256=file_digest(args.checkpoint))
         write_json(args.json, dict(named, seed=cfg.randomness.seed, seconds=seconds, **source, **provenance.record()))
 
 

@@ -10,7 +10,7 @@ fi
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-# The config with the checkpoint as init_cfg of the backbone, and of a C4 detector's RoI head.
+# Write the config with the checkpoint as init_cfg of the backbone and of a C4 detector's RoI head.
 resolved=$("${PYTHON:-python}" "$tools/transfer.py" "$2" "$1" --work-dir "${WORK_DIR:-work_dirs/transfer}" --resolve)
 config=${resolved##*$'\n'}
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same as dist_transfer.sh through MIM.
+# Fine-tune a pretrained backbone in mmdet or mmseg on several GPUs of this machine, through MIM.
 set -euo pipefail
 
 if (($# < 3)); then

@@ -1,6 +1,6 @@
 """Linear SVMs on a checkpoint's features, mAP by VOC07's rule: ``voc_svm.py CONFIG CKPT [--json FILE]``.
 
-Full and with few shots, as configs/benchmarks/svm/ says.
+Trains with all images and with few per class, as set in a config under configs/benchmarks/svm.
 """
 
 import argparse
@@ -18,24 +18,26 @@ from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.svm import SVMBenchmark, voc_targets
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
-from lewel_plugins.running.files import write_json
+from lewel_plugins.running.files import file_digest, write_json
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Linear SVMs on a checkpoint's features, mAP by VOC07's rule.")
     parser.add_argument('config', help='config under configs/benchmarks/svm')
-    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an export')
-    parser.add_argument('--seed', type=int, help="of the folds and the draws of few shots (default: the config's)")
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the results to this file')
+    parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an exported backbone')
+    parser.add_argument(
+        '--seed', type=int, help="seed of the folds and of the choice of few images (default: the config's)"
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='json file for the results')
     add_config_options(parser)
     args = parser.parse_args()
     if find_spec('sklearn') is None:
-        parser.error("the SVMs are scikit-learn's: pip install scikit-learn")
+        parser.error('the SVMs need scikit-learn: pip install scikit-learn')
     return args
 
 
 def evaluate(cfg: Config) -> dict[str, Any]:
-    """mAP with all training images and, by number of shots, with few."""
+    """Return the mAP with all training images and, per number of shots, with few."""
     model = build_classifier(cfg, seed=0)
     sets = []
     for name in ('train', 'test'):
@@ -59,12 +61,12 @@ def main() -> None:
     if args.seed is not None:
         cfg.svm.seed = args.seed
     results = evaluate(cfg)
-    print("| images a class | mAP, % (VOC07's rule) | mAP, % (area) |\n|---|---|---|")
-    for shots, found in results['low_shot'].items():
-        print(f'| {shots} | {found["map"]:.2f} ± {found["std"]:.2f} | {found["map_area"]:.2f} |')
+    print("| images per class | mAP, % (VOC07's rule) | mAP, % (area) |\n|---|---|---|")
+    for shots, result in results['low_shot'].items():
+        print(f'| {shots} | {result["map"]:.2f} ± {result["std"]:.2f} | {result["map_area"]:.2f} |')
     print(f'| all | {results["full"]["map"]:.2f} | {results["full"]["map_area"]:.2f} |')
     if args.json:
-        source = dict(checkpoint=args.checkpoint, checkpoint_sha256=provenance.file_digest(args.checkpoint))
+        source = dict(checkpoint=args.checkpoint, checkpoint_sha256=file_digest(args.checkpoint))
         write_json(args.json, dict(results, seed=cfg.svm.seed, **source, **provenance.record()))
 
 

@@ -20,7 +20,7 @@ from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import LinearResult, base_batch_size, build_classifier, linear_probe
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
-from lewel_plugins.running.files import write_json
+from lewel_plugins.running.files import file_digest, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -109,7 +109,7 @@ def main() -> None:
     record = dict(
         config=args.config,
         checkpoint=args.checkpoint,
-        checkpoint_sha256=provenance.file_digest(args.checkpoint),
+        checkpoint_sha256=file_digest(args.checkpoint),
         seed=cfg.randomness.seed,
         epochs=args.epochs,
         **provenance.record(),

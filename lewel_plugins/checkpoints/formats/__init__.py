@@ -1,4 +1,4 @@
-"""Backbones under the names of other libraries."""
+"""Backbones in the formats of other libraries: torchvision, timm, mmdet, detectron2."""
 
 from .base import Format
 from .name_map import NameMap

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from lewel_plugins.checkpoints.compare import StateDifference
 from lewel_plugins.errors import SetupError
 
 from .name_map import NameMap
@@ -16,20 +17,21 @@ def _same(state: State) -> State:
 
 @dataclass(frozen=True)
 class Format:
-    """A family of backbones as another library has it.
+    """How another library represents a family of backbones.
 
     Args:
-        require: Raises :class:`SetupError` for a backbone of ours that the library has no equivalent of.
-        build: Their network, with random weights, for a backbone of ours.
-        features: Their network's features on images (N, 3, H, W), in the shape of ``reference``'s.
-        reference: Our backbone's features.
-        names: Names of the tensors.
-        to_theirs: Changes tensors whose order differs, under our names, before they are renamed.
-        to_ours: The inverse.
-        theirs_only: Ends of the names of tensors of their network that hold no backbone weights: the classifier,
-            tables that follow from the architecture.
-        ours_only: The same for ours.
-        prefix: Of the names in a file for that library.
+        require: Raises :class:`SetupError` for a backbone of OpenMMLab that has no equivalent in the library.
+        build: Builds the library's network for a backbone of OpenMMLab, with random weights.
+        features: Returns the features of the library's network on images (N, 3, H, W), in the shape that ``reference``
+            returns.
+        reference: Returns the features of OpenMMLab's backbone.
+        names: Names of the tensors in OpenMMLab and in the library.
+        to_theirs: Reorders tensors whose order differs, under OpenMMLab's names, before they are renamed.
+        to_ours: The inverse of ``to_theirs``.
+        theirs_only: Endings of the names of tensors in the library's network that hold no weights of the backbone: the
+            classifier, and tables that follow from the architecture.
+        ours_only: The same for OpenMMLab's backbone.
+        prefix: Prefix of the names in a file for the library.
     """
 
     require: Callable[[nn.Module], None]
@@ -44,41 +46,39 @@ class Format:
     prefix: str = ''
 
     def export_state(self, state: State) -> State:
-        """Our backbone's tensors as theirs."""
+        """Convert the tensors of OpenMMLab's backbone to those of the library's network."""
         kept = {name: tensor for name, tensor in state.items() if not name.endswith(self.ours_only or ('\0',))}
         return {self.names.forward(name): tensor for name, tensor in self.to_theirs(kept).items()}
 
     def import_state(self, state: State) -> State:
-        """Their tensors as our backbone's."""
+        """Convert the tensors of the library's network to those of OpenMMLab's backbone."""
         kept = {name: tensor for name, tensor in state.items() if not name.endswith(self.theirs_only or ('\0',))}
         return self.to_ours({self.names.backward(name): tensor for name, tensor in kept.items()})
 
     def load_theirs(self, network: nn.Module, state: State) -> None:
-        """Load all tensors into their network.
+        """Load all tensors into the library's network.
 
         Raises:
-            SetupError: Names do not fit.
+            SetupError: The tensors do not fit.
         """
         _load(network, state, self.theirs_only)
 
     def load_ours(self, backbone: nn.Module, state: State) -> None:
-        """Load all tensors into our backbone.
+        """Load all tensors into OpenMMLab's backbone.
 
         Raises:
-            SetupError: Names do not fit.
+            SetupError: The tensors do not fit.
         """
         _load(backbone, state, self.ours_only)
 
 
-def _load(network: nn.Module, state: State, besides: tuple[str, ...]) -> None:
+def _load(network: nn.Module, state: State, optional: tuple[str, ...]) -> None:
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise SetupError(f'{type(network).__name__}: {" ".join(str(error).split())[:500]}') from None
-    ends = ('num_batches_tracked', *besides)
-    missing = [name for name in missing if not name.endswith(ends)]
-    if missing or unexpected:
-        raise SetupError(
-            f'{type(network).__name__} does not get {len(missing)} of its tensors ({", ".join(missing[:5])}) and has '
-            f'no place for {len(unexpected)} ({", ".join(unexpected[:5])})'
-        )
+    endings = ('num_batches_tracked', *optional)
+    difference = StateDifference([name for name in missing if not name.endswith(endings)], unexpected)
+    if difference:
+        problems = difference.describe(limit=5)
+        raise SetupError(f'the state dict does not fit a {type(network).__name__}: {problems}')

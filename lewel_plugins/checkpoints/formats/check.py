@@ -1,4 +1,4 @@
-"""The check that a backbone gives the same features in another library."""
+"""Check that a backbone computes the same features in another library."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from lewel_plugins.errors import SetupError
 
 from .base import Format, State
 
-# Libraries order the same products and sums differently: a few units of float32's last place, over all layers.
+# Libraries order products and sums differently, which amounts to a few units of float32's last place over all layers.
 TOLERANCE = 1e-5
 
 
 def random_images(backbone: Any) -> Tensor:
-    """Two images of the size that a backbone is made for, 64 px where any will do."""
+    """Return two images of the size that a backbone needs, or of 64 px if it accepts any size."""
     size: Any = getattr(backbone, 'img_size', None)
     if size is None and hasattr(backbone, 'patch_resolution'):  # Swin
         patch = backbone.patch_embed.projection.kernel_size[0]
@@ -25,27 +25,29 @@ def random_images(backbone: Any) -> Tensor:
 
 @torch.no_grad()
 def compare_features(form: Format, backbone: nn.Module, theirs: State) -> float:
-    """Load tensors into the library's own network and compare its features with our backbone's.
+    """Load tensors into the library's own network and compare its features with those of OpenMMLab's backbone.
 
     Args:
-        form: The library's form of the backbone.
-        backbone: Ours, in eval mode.
+        form: The format of the backbone in the library.
+        backbone: OpenMMLab's backbone, in eval mode.
         theirs: The tensors under the library's names.
 
     Returns:
-        The largest difference of two features.
+        The largest difference between two features.
 
     Raises:
-        SetupError: Tensors are missing, or the difference is more than rounding.
+        SetupError: Tensors are missing, or the features differ by more than rounding.
     """
     network = form.build(backbone)
     form.load_theirs(network, theirs)
-    network.eval()  # whose overrides do not all return the network
+    network.eval()  # some overrides of eval() do not return the network
     images = random_images(backbone)
     ours, others = form.reference(backbone, images), form.features(network, images)
     if ours.shape != others.shape:
-        raise SetupError(f'{type(network).__name__} gives features {tuple(others.shape)}, ours are {tuple(ours.shape)}')
+        raise SetupError(
+            f'{type(network).__name__} returns features of shape {tuple(others.shape)}, not {tuple(ours.shape)}'
+        )
     difference = (ours - others).abs().max().item()
     if not difference <= TOLERANCE * ours.abs().max().item():
-        raise SetupError(f'{type(network).__name__} gives other features: they differ by up to {difference:.3g}')
+        raise SetupError(f'{type(network).__name__} returns other features, which differ by up to {difference:.3g}')
     return difference

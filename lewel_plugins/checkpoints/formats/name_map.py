@@ -5,11 +5,11 @@ _PLACE = re.compile(r'\\\{(\w+)\\\}')
 
 
 class NameMap:
-    """Names of tensors in two libraries, both ways.
+    """Renames tensors between OpenMMLab and another library.
 
     Args:
-        rules: Pairs of templates, ours and theirs, with places ``{i}`` (a number) and ``{w}`` (the rest of the name).
-            The first rule that fits counts; a name that fits none stays as it is.
+        rules: Pairs of templates, OpenMMLab's and the library's, with the placeholders ``{i}`` (a number) and ``{w}``
+            (the rest of the name). The first rule that matches counts; a name that matches none stays the same.
     """
 
     def __init__(self, rules: Sequence[tuple[str, str]]) -> None:
@@ -17,11 +17,11 @@ class NameMap:
         self._backward = [(_pattern(theirs), ours) for ours, theirs in rules]
 
     def forward(self, name: str) -> str:
-        """Their name for ours."""
+        """Return the library's name for OpenMMLab's."""
         return _rename(name, self._forward)
 
     def backward(self, name: str) -> str:
-        """Our name for theirs."""
+        """Return OpenMMLab's name for the library's."""
         return _rename(name, self._backward)
 
 

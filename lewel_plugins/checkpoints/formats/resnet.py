@@ -1,4 +1,4 @@
-"""ResNets: torchvision, timm, mmdet, detectron2."""
+"""ResNets in torchvision, timm, mmdet and detectron2."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .name_map import NameMap
 
 DEPTHS = (18, 34, 50, 101, 152)
 
-# detectron2 counts stages from 2 and names a norm after its convolution.
+# detectron2 numbers the stages from 2 and names a norm after its convolution.
 DETECTRON2 = NameMap(
     [
         ('bn1.{w}', 'stem.conv1.norm.{w}'),
@@ -38,40 +38,40 @@ DETECTRON2 = NameMap(
 
 
 def _settings(backbone: Any) -> dict[str, Any]:
-    """Torchvision's settings where the backbone has others."""
-    wanted = dict(num_stages=4, strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), deep_stem=False, avg_down=False)
+    """Return torchvision's value of each setting in which the backbone differs."""
+    expected = dict(num_stages=4, strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), deep_stem=False, avg_down=False)
     if backbone.depth >= 50:
-        wanted['style'] = 'pytorch'
+        expected['style'] = 'pytorch'
     return {
         name: value
-        for name, value in wanted.items()
+        for name, value in expected.items()
         if (tuple(getattr(backbone, name)) if isinstance(value, tuple) else getattr(backbone, name)) != value
     }
 
 
 def _require_plain(backbone: Any) -> None:
-    """A ResNet of any width with torchvision's structure."""
+    """Raise SetupError unless the backbone is a ResNet of any width with torchvision's structure."""
     if type(backbone) is not ResNet:
         raise SetupError(
-            f'{type(backbone).__name__} has no equivalent there: accepted is mmpretrain.ResNet of depth '
+            f'{type(backbone).__name__} has no equivalent: accepted is mmpretrain.ResNet of depth '
             f'{", ".join(map(str, DEPTHS))}'
         )
     if backbone.depth not in DEPTHS or _settings(backbone):
-        wanted = [f'{name}={value!r}, not {getattr(backbone, name)!r}' for name, value in _settings(backbone).items()]
+        problems = [f'{name}={value!r}, not {getattr(backbone, name)!r}' for name, value in _settings(backbone).items()]
         raise SetupError(
-            f'ResNet of depth {backbone.depth} has no equivalent there: accepted are depths '
-            f'{"; ".join([", ".join(map(str, DEPTHS)), *wanted])}'
+            f'ResNet of depth {backbone.depth} has no equivalent: accepted are depths '
+            f'{"; ".join([", ".join(map(str, DEPTHS)), *problems])}'
         )
 
 
 def _require_standard_width(backbone: Any) -> None:
-    """The same, 64 channels wide: their wide ResNets widen the inner convolutions only."""
+    """Also require 64 channels, because the libraries' wide ResNets widen the inner convolutions only."""
     _require_plain(backbone)
     width = (backbone.stem_channels, backbone.base_channels)
     if width != (64, 64):
         raise SetupError(
-            f'ResNet-{backbone.depth} with stem_channels={width[0]} and base_channels={width[1]} has no equivalent '
-            'there: accepted are 64 and 64. Wider ones go to mmdet, detectron2 and safetensors'
+            f'ResNet-{backbone.depth} with stem_channels={width[0]} and base_channels={width[1]} has no '
+            'equivalent: accepted are 64 and 64. Other widths have one in mmdet, detectron2 and safetensors'
         )
 
 
@@ -104,21 +104,21 @@ def _mmdet(backbone: Any) -> nn.Module:
     )
 
 
-def _own(backbone: Any) -> nn.Module:
+def _plain_resnet(backbone: Any) -> nn.Module:
     return ResNet(backbone.depth, stem_channels=backbone.stem_channels, base_channels=backbone.base_channels)
 
 
 def last_map(backbone: nn.Module, images: Tensor) -> Tensor:
-    """The last of the maps that a backbone of OpenMMLab returns, (N, D, H, W)."""
+    """Return the last of the maps that a backbone of OpenMMLab returns, (N, D, H, W)."""
     return backbone(images)[-1]
 
 
 class _RenamedResNet(nn.Module):
-    """Ours behind detectron2's names: loading it is the check that they can be turned back."""
+    """OpenMMLab's ResNet behind detectron2's names. Loading it checks that the names can be converted back."""
 
     def __init__(self, backbone: Any) -> None:
         super().__init__()
-        self.resnet = _own(backbone)
+        self.resnet = _plain_resnet(backbone)
 
     def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
         return self.resnet.load_state_dict({DETECTRON2.backward(n): t for n, t in state.items()}, strict=strict)

@@ -1,4 +1,4 @@
-"""Swin Transformers: torchvision, timm, mmdet."""
+"""Swin Transformers in torchvision, timm and mmdet."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .name_map import NameMap
 from .resnet import last_map
 
 _BLOCK = 'stages.{i}.blocks.{j}'
-# timm counts a merging of patches to the stage after it.
+# In timm, the merging of patches belongs to the stage after it.
 TIMM = NameMap(
     [
         ('patch_embed.projection.{w}', 'patch_embed.proj.{w}'),
@@ -49,7 +49,7 @@ _INDEX = ('relative_position_index',)
 
 
 def _to_blocks(state: State) -> State:
-    """A merged patch's channels from OpenMMLab's order, channel by channel, to pixel by pixel, column-major."""
+    """Reorder merged patches from channel by channel, as in OpenMMLab, to pixel by pixel, column-major."""
     return {
         name: _reorder(tensor, channels_first=True) if 'downsample' in name else tensor
         for name, tensor in state.items()
@@ -85,7 +85,7 @@ def _require(backbone: Any) -> None:
         if backbone.num_layers != 4:
             problems.append(f'{backbone.num_layers} stages (accepted: 4)')
     if problems:
-        raise SetupError(f'no equivalent there for a Swin with {"; ".join(problems)}')
+        raise SetupError(f'the backbone has no equivalent: {"; ".join(problems)}')
 
 
 def _window(backbone: Any) -> int:
@@ -142,7 +142,7 @@ def _mmdet(backbone: Any) -> nn.Module:
 
 
 def _map_of_large(backbone: nn.Module, images: Tensor) -> Tensor:
-    """The last map of images twice as large: where a map is one window, mmdet shifts it and mmpretrain does not."""
+    """The last map of enlarged images, because mmdet shifts a map of a single window and mmpretrain does not."""
     return last_map(backbone, nn.functional.interpolate(images, scale_factor=2.0))
 
 

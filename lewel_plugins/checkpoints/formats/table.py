@@ -1,4 +1,4 @@
-"""Which backbone goes where."""
+"""The formats that each family of backbones has."""
 
 from mmpretrain.models.backbones import ResNet, SwinTransformer, VisionTransformer
 from torch import nn
@@ -18,10 +18,10 @@ FORMATS: dict[type[nn.Module], dict[str, Format]] = {
 
 
 def find_format(backbone: nn.Module, library: str) -> Format:
-    """The form of a backbone in a library.
+    """Return the format of a backbone in a library.
 
     Raises:
-        SetupError: It has none there; the message names the architecture and what is accepted.
+        SetupError: The library has no equivalent. Names the architecture and what is accepted.
     """
     for family, formats in FORMATS.items():
         if isinstance(backbone, family):
@@ -35,4 +35,4 @@ def find_format(backbone: nn.Module, library: str) -> Format:
                 raise SetupError(f'--to {library}: {error}') from None
             return formats[library]
     names = ', '.join(family.__name__ for family in FORMATS)
-    raise SetupError(f'{type(backbone).__name__} goes to no other library: accepted are {names}')
+    raise SetupError(f'{type(backbone).__name__} has no equivalent in another library: accepted are {names}')

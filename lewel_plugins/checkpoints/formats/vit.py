@@ -1,4 +1,4 @@
-"""Vision Transformers: torchvision, timm."""
+"""Vision Transformers in torchvision and timm."""
 
 from typing import Any
 
@@ -47,19 +47,21 @@ def _require(backbone: Any) -> None:
         problems.append(f'{type(backbone).__name__} (accepted: VisionTransformer, MoCoV3ViT)')
     else:
         if not backbone.with_cls_token or backbone.out_type == 'avg_featmap':
-            problems.append('a network without class token, or with a norm after averaging')
+            problems.append('no class token, or a norm after averaging')
         if not backbone.final_norm or not isinstance(backbone.pre_norm, nn.Identity):
-            problems.append('a network without final norm, or with one before the first layer')
+            problems.append('no final norm, or a norm before the first layer')
         if getattr(backbone.layers[0].attn.gamma1, 'weight', None) is not None:
             problems.append('layer scale')
     if problems:
-        raise SetupError(f'no equivalent there for {"; ".join(problems)}')
+        raise SetupError(f'the backbone has no equivalent: {"; ".join(problems)}')
 
 
 def _square(backbone: Any) -> int:
     height, width = backbone.img_size
     if height != width:
-        raise SetupError(f'torchvision has Vision Transformers of square images only, this one takes {height}x{width}')
+        raise SetupError(
+            f'torchvision has Vision Transformers for square images only, this one is for {height}x{width}'
+        )
     return height
 
 
@@ -98,7 +100,7 @@ def _timm(backbone: Any) -> nn.Module:
 
 
 def _tokens(backbone: Any, images: Tensor) -> Tensor:
-    """All tokens after the last layer and norm, (N, 1 + L, D), whatever the backbone returns otherwise."""
+    """Return all tokens after the last layer and norm, (N, 1 + L, D), whatever ``out_type`` the backbone has."""
     out_type, backbone.out_type = backbone.out_type, 'raw'
     try:
         return backbone(images)[-1]

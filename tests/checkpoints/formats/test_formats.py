@@ -1,4 +1,4 @@
-"""Backbones in other libraries: the same features from their own networks, and names that turn back."""
+"""Backbones in other libraries: the same features from the libraries' networks, and names that convert back."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ BOTTLENECKS = dict(type='ResNet', depth=50, stem_channels=16, base_channels=16) 
 
 
 def build(settings: dict) -> nn.Module:
-    """A backbone in eval mode in which no two channels of a layer, and no two layers, are alike."""
+    """Build a backbone in eval mode in which no two channels of a layer, and no two layers, are alike."""
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     backbone = MODELS.build(dict(settings))
@@ -58,23 +58,23 @@ def test_their_network_gives_our_features(settings, library):
     name = next(name for name, tensor in theirs.items() if tensor.dim() > 1 and 'index' not in name)
     changed = {**theirs, name: theirs[name].clone()}
     changed[name].view(-1)[0] += 1
-    with pytest.raises(SetupError, match='other features: they differ by up to'):
+    with pytest.raises(SetupError, match='other features, which differ by up to'):
         compare_features(form, backbone, changed)
     del changed[name]
-    with pytest.raises(SetupError, match='does not get 1 of its tensors'):
+    with pytest.raises(SetupError, match='it lacks 1 tensor '):
         compare_features(form, backbone, changed)
 
 
 @pytest.mark.parametrize(
     ('settings', 'library', 'message'),
     [
-        (dict(type='ResNet_CIFAR', depth=18), 'torchvision', 'ResNet_CIFAR has no equivalent there: accepted is'),
-        (BOTTLENECKS, 'timm', 'base_channels=16 has no equivalent there: accepted are 64 and 64'),
+        (dict(type='ResNet_CIFAR', depth=18), 'torchvision', 'ResNet_CIFAR has no equivalent: accepted is'),
+        (BOTTLENECKS, 'timm', 'base_channels=16 has no equivalent: accepted are 64 and 64'),
         (dict(type='ResNet', depth=50, style='caffe'), 'mmdet', "accepted are .*style='pytorch', not 'caffe'"),
-        (dict(type='lewel_plugins.ResNet10'), 'mmdet', 'ResNet10 has no equivalent there'),
+        (dict(type='lewel_plugins.ResNet10'), 'mmdet', 'ResNet10 has no equivalent'),
         (VIT, 'mmdet', 'mmdet has no equivalent of MoCoV3ViT: accepted are torchvision, timm'),
         (SWIN, 'detectron2', 'detectron2 has no equivalent of SwinTransformer'),
-        (dict(type='MobileNetV2'), 'timm', 'MobileNetV2 goes to no other library: accepted are ResNet'),
+        (dict(type='MobileNetV2'), 'timm', 'MobileNetV2 has no equivalent in another library: accepted are ResNet'),
     ],
 )
 def test_errors_name_the_architecture_and_what_is_accepted(settings, library, message):

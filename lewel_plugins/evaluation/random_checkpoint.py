@@ -1,0 +1,34 @@
+"""Backbones at random initialization, which evaluations compare with."""
+
+from pathlib import Path
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import set_random_seed
+
+from lewel_plugins.checkpoints import model_config
+from lewel_plugins.running.files import replacing
+from lewel_plugins.running.setup import load_config
+
+
+def write_random_checkpoint(config: str, seed: int, out: Path) -> Path:
+    """Initialize the model of a config under a seed, and write its backbone as a checkpoint.
+
+    Args:
+        config: The config file.
+        seed: The seed.
+        out: Folder of the checkpoint.
+
+    Returns:
+        Path of the checkpoint.
+    """
+    cfg = load_config(config)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    set_random_seed(seed)
+    model = MODELS.build(model_config(cfg))
+    model.init_weights()
+    path = out / f'random_seed{seed}.pth'
+    state = {f'backbone.{name}': tensor for name, tensor in model.backbone.state_dict().items()}
+    with replacing(path) as partial:
+        torch.save(dict(meta=dict(cfg=cfg.pretty_text, seed=seed), state_dict=state), partial)
+    return path

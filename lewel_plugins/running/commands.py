@@ -1,0 +1,25 @@
+"""Command lines that config files hold."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lewel_plugins.errors import SetupError
+
+_PLACEHOLDER = re.compile(r'\{([a-z_]+)\}')
+
+
+def fill_placeholders(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Replace each ``{name}`` in the words of a command by its value; the value's spaces split nothing.
+
+    Raises:
+        SetupError: A placeholder is unknown. Names the known ones.
+    """
+
+    def fill(match: re.Match) -> str:
+        if match[1] not in values:
+            known = ', '.join(f'{{{name}}}' for name in values)
+            raise SetupError(f'unknown placeholder {match[0]}; known are {known}')
+        return str(values[match[1]])
+
+    return [_PLACEHOLDER.sub(fill, word) for word in words]
