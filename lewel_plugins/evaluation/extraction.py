@@ -1,4 +1,4 @@
-"""Features of a whole dataset, once and without a Runner."""
+"""Extract the features of a whole dataset once, without a Runner."""
 
 import torch
 from mmengine.device import get_device
@@ -15,11 +15,11 @@ from .feature_metric import FeatureSet
 
 
 def plain_loader(loader: dict, pipeline: list | None = None) -> DataLoader:
-    """A config's loader in the order of its dataset, without what is for training.
+    """Build the loader of a config in the order of its dataset, without the settings for training.
 
     Args:
-        loader: Config of a loader; of a ``PretrainDataset`` the wrapped one is read.
-        pipeline: Transforms instead of its own, such as those of the validation.
+        loader: Config of a loader. From a ``PretrainDataset``, the wrapped dataset is read.
+        pipeline: Transforms to use instead of the dataset's, such as those of the validation.
     """
     config = dict(loader)
     dataset = config['dataset']
@@ -46,16 +46,19 @@ def _with_pipeline(dataset: dict, pipeline: list) -> dict:
 
 
 @torch.no_grad()
-def extract_features(model: BaseModel, loader: DataLoader, title: str, labelled: bool = True) -> FeatureSet:
-    """Pooled features of every image by the model's backbone, on the device.
+def extract_features(model: BaseModel, loader: DataLoader, title: str, labeled: bool = True) -> FeatureSet:
+    """Extract the pooled backbone features of every image, on the device.
 
-    N · D · 4 bytes: 10.5 GB for ImageNet's training images and ResNet-50.
+    They take N · D · 4 bytes: 10.5 GB for ImageNet's training images and ResNet-50.
 
     Args:
-        model: Model with a ``backbone``; it is put into eval mode and on the device.
-        loader: Images in the order of their dataset, as :func:`plain_loader` gives them.
-        title: What the progress bar says.
-        labelled: Whether to read one class an image; otherwise all are −1.
+        model: Model with a ``backbone``; it is moved to the device and switched to eval mode.
+        loader: Images in the order of their dataset, as :func:`plain_loader` returns them.
+        title: Title of the progress bar.
+        labeled: Whether to read one class per image; otherwise all are −1.
+
+    Returns:
+        Features (N, D), classes (N,) and indices (N,).
 
     Raises:
         ValueError: A feature is NaN or infinite.
@@ -67,7 +70,7 @@ def extract_features(model: BaseModel, loader: DataLoader, title: str, labelled:
     labels: list[int] = []
     for batch in track(loader, title, total=len(loader)):
         count = rows.add(pooled_features(model, batch))
-        labels += labels_and_indices(batch['data_samples'])[0] if labelled else [-1] * count
+        labels += labels_and_indices(batch['data_samples'])[0] if labeled else [-1] * count
     feat = rows.filled()
     bad = int(count_non_finite(feat))
     if bad:

@@ -1,13 +1,11 @@
-"""Validation and test loops that measure the backbone's features."""
+"""Validation and test loops that measure the features of the backbone."""
 
 import time
 from collections.abc import Sequence
 
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, TestLoop, ValLoop
-from mmengine.runner.amp import autocast
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -21,10 +19,10 @@ _PROGRESS_SECONDS = 30
 
 
 class FeatureRows:
-    """Features of batch after batch in one tensor, which a list of them would need beside itself in the end.
+    """Collect the features of batches in one tensor, with half the memory of a list and its concatenation.
 
     Args:
-        count: Images at most.
+        count: Largest number of images.
     """
 
     def __init__(self, count: int) -> None:
@@ -33,7 +31,7 @@ class FeatureRows:
         self.rows: Tensor | None = None
 
     def add(self, features: Tensor) -> int:
-        """Copy a batch's features, (N, D); returns N."""
+        """Copy the features of a batch, (N, D), and return N."""
         if self.rows is None:
             self.rows = features.new_empty(self.count, features.shape[1])
         start, self.end = self.end, self.end + len(features)
@@ -41,30 +39,30 @@ class FeatureRows:
         return len(features)
 
     def filled(self) -> Tensor:
-        """All that were added; at least one batch was."""
+        """Return all features that were added, which must be at least one batch."""
         assert self.rows is not None
         return self.rows[: self.end]
 
 
 def count_non_finite(features: Tensor) -> Tensor:
-    """Number of rows with NaN or infinite entries, (); in parts, as the test makes copies."""
+    """Count the rows with NaN or infinite entries, (); in parts, because the test makes copies."""
     return torch.stack([(~part.isfinite().all(1)).sum() for part in features.split(1 << 14)]).sum()
 
 
 def labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
-    """Class and dataset index of each sample; −1 where there is none."""
+    """Return the class and the dataset index of each sample; −1 if it has none."""
     labels, indices = [], []
     for sample in data_samples:
         label = getattr(sample, 'gt_label', None)
         if label is not None and label.numel() != 1:
-            raise ValueError(f'one label an image is measured, got gt_label of {label.numel()} entries')
+            raise ValueError(f'the metrics need one label per image, got a gt_label of {label.numel()} entries')
         labels.append(-1 if label is None else int(label))
         indices.append(int(sample.metainfo.get('sample_idx', -1)))
     return labels, indices
 
 
 def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
-    """Drop the images that a distributed sampler gave to several ranks; the lowest rank keeps each."""
+    """Drop images that a distributed sampler has given to several ranks; the lowest rank keeps each."""
     if dist.world_size() == 1:
         return features._replace(sample_idx=torch.arange(len(features.feat), device=features.feat.device))
     indices = gather_rows(features.sample_idx)
@@ -76,8 +74,8 @@ def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
     keep[order] = first
     if int(keep.sum()) != size or bool((indices < 0).any()):
         raise ValueError(
-            f'the {split} dataset has {size} images but {int(keep.sum())} different `sample_idx`: over several ranks '
-            'every sample needs its own in its metainfo (keep it in the meta_keys of PackInputs)'
+            f'the {split} dataset has {size} images but {int(keep.sum())} different `sample_idx`: on several ranks, '
+            'every sample needs its own in its metainfo (keep sample_idx in the meta_keys of PackInputs)'
         )
     keep = keep[rows == dist.rank()]
     return FeatureSet(*(x[keep] for x in features))
@@ -90,20 +88,19 @@ def _check_finite(features: FeatureSet, split: str) -> None:
 
 
 class _FeatureLoop:
-    """What the two loops share; mixed into mmengine's."""
+    """Common part of the two loops, to be mixed into mmengine's."""
 
     runner: Runner
     dataloader: DataLoader
     evaluator: Evaluator
-    fp16: bool
     stage: str
 
     def _build_bank(self, bank_dataloader: DataLoader | dict) -> None:
-        # build_dataloader returns what is already built as it is.
+        # build_dataloader returns a loader that is already built unchanged.
         self.bank_dataloader: DataLoader = Runner.build_dataloader(bank_dataloader, seed=self.runner.seed)
 
     def run(self) -> dict:
-        """Put the features of bank and query set through the metrics; returns the metrics."""
+        """Feed the features of the bank and the query set to the metrics, and return their values."""
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
         self.runner.model.eval()
@@ -117,18 +114,16 @@ class _FeatureLoop:
 
     @torch.no_grad()
     def _extract(self, split: str, dataloader: DataLoader) -> FeatureSet:
-        """This rank's features of a dataset, without padding."""
-        model = self.runner.model
-        model = model.module if is_model_wrapper(model) else model
+        """Extract this rank's features of a dataset, without the sampler's padding."""
+        model = dist.unwrap_model(self.runner.model)
         rows = FeatureRows(len(dataloader.sampler))  # type: ignore[arg-type]
         labels, indices = [], []
         logged = time.monotonic()
         for batch_idx, data_batch in enumerate(dataloader):
-            # The hooks count in the query set's dataloader, so only its iterations are theirs.
+            # The hooks count the iterations of the query set's dataloader, so only those are reported to them.
             if split == 'query':
                 self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch)
-            with autocast(enabled=self.fp16):
-                rows.add(pooled_features(model, data_batch))
+            rows.add(pooled_features(model, data_batch))
             batch_labels, batch_indices = labels_and_indices(data_batch['data_samples'])
             labels += batch_labels
             indices += batch_indices
@@ -140,7 +135,7 @@ class _FeatureLoop:
                 logged = time.monotonic()
                 self.runner.logger.info(f'Features of the bank: batch {batch_idx + 1} of {len(dataloader)}')
         if not labels:
-            raise ValueError(f'the {split} dataloader gave no batch on rank {dist.rank()}')
+            raise ValueError(f'the {split} dataloader yields no batch on rank {dist.rank()}')
         feat = rows.filled()
         features = FeatureSet(feat, *(torch.tensor(numbers, device=feat.device) for numbers in (labels, indices)))
         features = _drop_padding(features, split, len(dataloader.dataset))  # type: ignore[arg-type]
@@ -152,16 +147,15 @@ class _FeatureLoop:
 class FeatureValLoop(_FeatureLoop, ValLoop):
     """Validation on the features of the model's backbone, for metrics such as ``KNNMetric``.
 
-    Works for any OpenMMLab model with a ``backbone``. The backbone's last output (averaged over positions if it is
-    a map, float32) of the bank and of the validation set goes through the evaluator; each rank keeps its shard on
-    its device: rows / ranks · D · 4 bytes. Images that a distributed sampler repeats are counted once.
+    Works for any OpenMMLab model with a ``backbone``. The features are the backbone's last output in float32, averaged
+    over positions if it is a map. Those of the bank and of the validation set go through the evaluator. Each rank keeps
+    its share on its device: images / ranks · D · 4 bytes. An image that a distributed sampler repeats counts once.
 
     Args:
         runner: The runner.
-        dataloader: Query set; the runner gives its ``val_dataloader``.
-        evaluator: Metrics; the runner gives its ``val_evaluator``.
-        bank_dataloader: Labelled bank, e.g. the training images under the test pipeline.
-        fp16: Run the backbone under autocast.
+        dataloader: Query set; the runner passes its ``val_dataloader``.
+        evaluator: Metrics; the runner passes its ``val_evaluator``.
+        bank_dataloader: Labeled bank, e.g. the training images under the test pipeline.
     """
 
     stage = 'val'
@@ -172,9 +166,8 @@ class FeatureValLoop(_FeatureLoop, ValLoop):
         dataloader: DataLoader | dict,
         evaluator: Evaluator | dict | list,
         bank_dataloader: DataLoader | dict,
-        fp16: bool = False,
     ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
+        super().__init__(runner, dataloader, evaluator)
         self._build_bank(bank_dataloader)
 
 
@@ -184,10 +177,9 @@ class FeatureTestLoop(_FeatureLoop, TestLoop):
 
     Args:
         runner: The runner.
-        dataloader: Query set; the runner gives its ``test_dataloader``.
-        evaluator: Metrics; the runner gives its ``test_evaluator``.
-        bank_dataloader: Labelled bank.
-        fp16: Run the backbone under autocast.
+        dataloader: Query set; the runner passes its ``test_dataloader``.
+        evaluator: Metrics; the runner passes its ``test_evaluator``.
+        bank_dataloader: Labeled bank.
     """
 
     stage = 'test'
@@ -198,7 +190,6 @@ class FeatureTestLoop(_FeatureLoop, TestLoop):
         dataloader: DataLoader | dict,
         evaluator: Evaluator | dict | list,
         bank_dataloader: DataLoader | dict,
-        fp16: bool = False,
     ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
+        super().__init__(runner, dataloader, evaluator)
         self._build_bank(bank_dataloader)

@@ -1,4 +1,4 @@
-"""Base of the metrics that read features, and the gathering of tensors with unequal numbers of rows."""
+"""The base class of metrics on features, and a gather of tensors with unequal numbers of rows."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ class FeatureSet(NamedTuple):
 
     Attributes:
         feat: Features, (N, D) float32.
-        label: Classes, (N,) int64; −1 where the image has none.
-        sample_idx: Index in the dataset, (N,) int64, no index on two ranks.
+        label: Classes, (N,) int64; −1 if an image has none.
+        sample_idx: Indices in the dataset, (N,) int64; no two ranks have the same index.
     """
 
     feat: Tensor
@@ -27,7 +27,7 @@ class FeatureSet(NamedTuple):
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """Rows of all ranks in rank order; the number of rows may differ between ranks.
+    """Gather the rows of all ranks in rank order; the number of rows may differ between ranks.
 
     Args:
         x: (N, …) with the same trailing shape on every rank.
@@ -44,27 +44,27 @@ def gather_rows(x: Tensor) -> Tensor:
 
 
 class FeatureMetric(BaseMetric):
-    """Metric on features instead of predictions. Fed by ``FeatureValLoop`` and ``FeatureTestLoop``.
+    """A metric on features instead of predictions, for ``FeatureValLoop`` and ``FeatureTestLoop``.
 
-    The loop calls ``process`` once per split with one dict of tensors: ``split`` (``'bank'`` or ``'query'``),
-    ``feat``, ``label`` and ``sample_idx`` as in :class:`FeatureSet`. Every rank keeps its shard as it is: nothing is
-    pickled, and what has to cross ranks does so as tensors in ``compute_features``, which all ranks call.
+    The loop calls ``process`` once per split with one dict of tensors: ``split`` (``'bank'`` or ``'query'``), ``feat``,
+    ``label`` and ``sample_idx`` as in :class:`FeatureSet`. Each rank keeps its share as it is. Nothing is pickled: all
+    ranks call ``compute_features``, which exchanges tensors.
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the features of one split."""
+        """Store the features of one split."""
         self.results.extend(data_samples)
 
     def evaluate(self, size: int) -> dict:
         """Compute the metrics on all ranks.
 
         Args:
-            size: Not used; the loop has already dropped the sampler's padding.
+            size: Unused, because the loop has already dropped the sampler's padding.
         """
         missing = {'split', 'feat', 'label', 'sample_idx'}.difference(*self.results[:1])
         if not self.results or missing:
             raise ValueError(
-                f'{type(self).__name__} reads features: set `type` of val_cfg or test_cfg to '
+                f'{type(self).__name__} needs features: set `type` of val_cfg or test_cfg to '
                 '`lewel_plugins.FeatureValLoop` or `lewel_plugins.FeatureTestLoop`'
             )
         splits = {d['split']: FeatureSet(d['feat'], d['label'], d['sample_idx']) for d in self.results}
@@ -74,14 +74,14 @@ class FeatureMetric(BaseMetric):
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
 
     def compute_metrics(self, results: list) -> dict:
-        """Not used: ``evaluate`` calls ``compute_features`` on every rank."""
+        """Unused, because ``evaluate`` calls ``compute_features`` on every rank."""
         raise NotImplementedError
 
     @abstractmethod
     def compute_features(self, splits: dict[str, FeatureSet]) -> dict[str, float]:
-        """Metrics from this rank's shards of the splits; called on all ranks, equal results on all."""
+        """Compute the metrics from this rank's share of each split; all ranks call this and return the same values."""
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows divided by their L2 norm, in float32."""
+    """Divide each row by its L2 norm, in float32."""
     return F.normalize(x.float(), dim=1)

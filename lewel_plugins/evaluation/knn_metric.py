@@ -1,4 +1,4 @@
-"""k-NN accuracy of frozen features."""
+"""The k-NN accuracy of frozen features."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,97 +9,88 @@ from lewel_plugins import dist
 from lewel_plugins.registry import METRICS
 
 from .feature_metric import FeatureMetric, FeatureSet, gather_rows, unit
-from .knn import check_bank_size, check_knn_arguments, knn_vote, merge_neighbours, neighbours_from_keys
+from .knn import check_bank_size, check_knn_arguments, knn_vote, merge_neighbors, neighbors_from_keys
 
 
 @METRICS.register_module()
 class KNNMetric(FeatureMetric):
     """Top-1 accuracy of a weighted k-NN classifier on unit features. Wu et al. 2018 (InstDisc), Sec. 3.4.
 
-    Queries are classified by the labelled images of the bank. Over ranks, each rank classifies its queries
-    against the whole bank, which passes by in chunks; the result is that of one process.
+    The labeled images of the bank classify the queries. Each rank classifies its own queries against the whole bank,
+    which the ranks exchange in chunks, so that the result equals that of one process.
 
     Metrics, in percent: ``knn/top1``, or ``knn/top1_k5``, ``knn/top1_k20``, … if k is a sequence.
 
     Args:
-        k: Number of neighbours, or several; at most the bank's size.
-        temperature: τ of the vote's weights exp(cos / τ); None gives every neighbour one vote.
-        chunk: At most chunk² similarities exist at once on a rank.
-        prefix: Prefix of the metrics' names.
+        k: Number of neighbors, or several; at most the size of the bank.
+        temperature: τ of the vote's weights exp(cos / τ); None gives every neighbor one vote.
 
     Raises:
-        ValueError: An argument is out of range; or, when it is computed, k is larger than the bank, a split is
-            missing, or an image has no label.
+        ValueError: An argument is out of range. During the evaluation: k is larger than the bank, a split is missing,
+            or an image has no label.
     """
 
     default_prefix = 'knn'
+    chunk = 2048  # at most chunk² similarities exist at once on a rank
 
-    def __init__(
-        self,
-        k: int | Sequence[int] = 20,
-        temperature: float | None = 0.07,
-        chunk: int = 2048,
-        prefix: str | None = None,
-    ) -> None:
-        super().__init__(prefix=prefix)
+    def __init__(self, k: int | Sequence[int] = 20, temperature: float | None = 0.07) -> None:
+        super().__init__()
         self.names = {k: 'top1'} if isinstance(k, int) else {each: f'top1_k{each}' for each in k}
-        check_knn_arguments(list(self.names), temperature, chunk)
+        check_knn_arguments(list(self.names), temperature, self.chunk)
         self.temperature = temperature
-        self.chunk = chunk
 
     def compute_features(self, splits: dict[str, FeatureSet]) -> dict[str, float]:
-        """Accuracy for every k, in percent."""
+        """Return the accuracy for each k, in percent."""
         for split in ('bank', 'query'):
             if split not in splits:
                 raise ValueError(f'KNNMetric needs the splits bank and query, got only {sorted(splits)}')
         bank, query = splits['bank'], splits['query']
-        bank_label, bank_idx = gather_rows(bank.label), gather_rows(bank.sample_idx)
-        query_label = gather_rows(query.label)
+        bank_label, query_label = gather_rows(bank.label), gather_rows(query.label)
         self._check(bank_label, query_label)
         num_classes = int(max(bank_label.max(), query_label.max())) + 1
 
-        # Position in the dataset's order, so that ties fall as in one process.
-        order = bank_idx.argsort(stable=True)
+        # Positions in the order of the dataset, so that ties are resolved as in one process.
+        order = gather_rows(bank.sample_idx).argsort(stable=True)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order), device=order.device)
-        bank_label = bank_label[order]
 
-        queries, keys = unit(query.feat), None
-        for part, part_position in self._bank_parts(bank.feat, position):
-            keys = merge_neighbours(keys, queries, part, part_position, max(self.names), self.chunk)
-        assert keys is not None  # the bank is not empty
-        similarity, neighbours = neighbours_from_keys(keys)
-        neighbour_label = bank_label[neighbours]  # (Q, k)
-
-        correct = []
-        for k in self.names:
-            prediction = torch.cat(
-                [
-                    knn_vote(s, y, num_classes, self.temperature)
-                    for s, y in zip(similarity[:, :k].split(self.chunk), neighbour_label[:, :k].split(self.chunk))
-                ]
-            )
-            correct.append((prediction == query.label).sum())
+        similarity, neighbors = self._search(unit(query.feat), bank.feat, position)
+        votes = bank_label[order][neighbors]  # (Q, k)
+        correct = [
+            (self._classify(similarity[:, :k], votes[:, :k], num_classes) == query.label).sum() for k in self.names
+        ]
         percent = dist.all_reduce_sum(torch.stack(correct)).double() * (100 / len(query_label))
         return dict(zip(self.names.values(), percent.tolist()))
+
+    def _search(self, queries: Tensor, bank: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities and positions of each query's nearest neighbors in the whole bank, (Q, max k)."""
+        keys = None
+        for part, part_position in self._bank_parts(bank, position):
+            keys = merge_neighbors(keys, queries, part, part_position, max(self.names), self.chunk)
+        assert keys is not None  # the bank is not empty
+        return neighbors_from_keys(keys)
+
+    def _classify(self, similarity: Tensor, votes: Tensor, num_classes: int) -> Tensor:
+        chunks = zip(similarity.split(self.chunk), votes.split(self.chunk))
+        return torch.cat([knn_vote(s, y, num_classes, self.temperature) for s, y in chunks])
 
     def _check(self, bank_label: Tensor, query_label: Tensor) -> None:
         if not len(query_label):
             raise ValueError('there are no query images')
         check_bank_size(list(self.names), len(bank_label))
         for split, label in (('bank', bank_label), ('query', query_label)):
-            unlabelled = int((label < 0).sum())
-            if unlabelled:
-                raise ValueError(f'KNNMetric needs labels: {unlabelled} of {len(label)} {split} images have none')
+            unlabeled = int((label < 0).sum())
+            if unlabeled:
+                raise ValueError(f'KNNMetric needs labels: {unlabeled} of {len(label)} {split} images have none')
 
     def _bank_parts(self, feat: Tensor, position: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Unit features of about ``chunk`` images of the whole bank at a time, with their positions."""
+        """Yield the unit features of about ``chunk`` images of the whole bank at a time, with their positions."""
         counts = dist.all_gather(torch.tensor([len(feat)], device=feat.device)).tolist()
         offsets = torch.tensor([0, *counts]).cumsum(0).tolist()
         step = max(1, self.chunk // len(counts))
         for start in range(0, max(counts), step):
             own = unit(feat[start : start + step])
-            own = torch.cat([own, own.new_zeros(step - len(own), own.shape[1])])  # same shape on every rank
+            own = torch.cat([own, own.new_zeros(step - len(own), own.shape[1])])  # the same shape on every rank
             parts = dist.all_gather(own).split(step)
             rows = [max(0, min(step, count - start)) for count in counts]
             yield (

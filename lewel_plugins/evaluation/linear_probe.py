@@ -1,4 +1,4 @@
-"""Linear evaluation on features that were extracted once: the steps of the slow way, without its backbone."""
+"""Linear evaluation on features that are extracted once: the Runner's training steps, without the backbone."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -23,10 +23,10 @@ class LinearResult(NamedTuple):
     """A linear classifier that was trained with one learning rate.
 
     Attributes:
-        lr: The learning rate at the start.
-        top1: Accuracy on the query set, percent.
-        top5: Of its five best classes (or of all, if there are fewer), percent.
-        predictions: Classes of the query set, (Q,) int64.
+        lr: Initial learning rate.
+        top1: Top-1 accuracy on the query set, percent.
+        top5: Top-5 accuracy (or top-C, for fewer classes), percent.
+        predictions: Predicted classes of the query set, (Q,) int64.
         weight: (C, D).
         bias: (C,).
     """
@@ -40,7 +40,7 @@ class LinearResult(NamedTuple):
 
 
 def build_classifier(cfg: Config, seed: int) -> Any:
-    """The config's classifier as the Runner initialises it under ``seed``: the same head, bit for bit."""
+    """Build the classifier of a config as the Runner initializes it under ``seed``, with the same head bit for bit."""
     set_random_seed(seed)
     model = MODELS.build(model_config(cfg))
     model.init_weights()
@@ -48,14 +48,15 @@ def build_classifier(cfg: Config, seed: int) -> Any:
 
 
 def base_batch_size(cfg: Config) -> int:
-    """Images a step over all processes: those that the config's learning rate was set for, where it says so."""
+    """Return the images per step over all processes: ``base_batch_size`` if the config has it, else the loader's."""
     return (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or cfg.train_dataloader.batch_size
 
 
 def dropped_steps(cfg: Config) -> list[str]:
-    """What the config does to training images only, which features that are extracted once leave out.
+    """Return the processing of training images that features extracted once leave out.
 
-    Types of the transforms that the validation's pipeline lacks, and of a data preprocessor that makes random views.
+    These are the types of the transforms that the validation's pipeline lacks, and of a data preprocessor that makes
+    random views.
     """
     dataset = cfg.train_dataloader.dataset
     while 'dataset' in dataset:
@@ -69,61 +70,56 @@ def dropped_steps(cfg: Config) -> list[str]:
 def check_fast(cfg: Config) -> None:
     """Raise SetupError if the config trains more than a linear classifier on frozen features."""
     model, wrapper = cfg.model, cfg.optim_wrapper
+    plain_loss = dict(type='CrossEntropyLoss', loss_weight=1.0)
     problems = {
         'model.frozen must be True': model.get('frozen', True) is True,
         'model.head must be a LinearClsHead': model.head.type == 'LinearClsHead',
-        'its loss must be a plain CrossEntropyLoss': dict(model.head.get('loss', {})).get('type', 'CrossEntropyLoss')
-        == 'CrossEntropyLoss'
-        and not set(model.head.get('loss', {})) - {'type', 'loss_weight'}
-        and model.head.get('loss', {}).get('loss_weight', 1.0) == 1.0,
+        'its loss must be a plain CrossEntropyLoss': {**plain_loss, **model.head.get('loss', {})} == plain_loss,
         'optim_wrapper must be an OptimWrapper (float32)': wrapper.get('type', 'OptimWrapper') == 'OptimWrapper',
         'train_cfg must count epochs': 'max_epochs' in cfg.train_cfg,
     }
     unmet = [problem for problem, met in problems.items() if not met]
     if unmet:
-        raise SetupError(f'the fast path trains a linear classifier on features; {"; ".join(unmet)}')
+        raise SetupError(f'the fast path only trains a linear classifier on features: {"; ".join(unmet)}')
 
 
 def linear_probe(
     cfg: Config, head: nn.Module, bank: FeatureSet, query: FeatureSet, lrs: Sequence[float], seed: int
 ) -> list[LinearResult]:
-    """Train the head of a linear evaluation config on features, with several learning rates at once.
+    """Train the head of a linear evaluation on features, with several learning rates at once.
 
-    Optimizer, schedule, order of the images, batches and first weights are those that the config has in
-    ``tools/train.py`` with the same seed on as many processes as it is made for, so that the result is that of the
-    slow way on images without augmentation, to within rounding (and, where an epoch does not divide by the number of
-    processes, the few images that fill it up). A step has the whole batch of all of them,
-    ``auto_scale_lr.base_batch_size``. All learning rates share one matrix product a step.
+    Optimizer, schedule, order of the images, batches and initial weights are those of ``tools/train.py`` with the same
+    seed, on as many processes as the config is made for. The result equals that of the Runner on images without
+    augmentation, up to rounding and, if the number of images does not divide by that of the processes, up to the few
+    images that fill the last batch. A step has the batch of all processes, ``auto_scale_lr.base_batch_size``. All
+    learning rates share one matrix product per step.
 
     Args:
-        cfg: Linear evaluation config, see :func:`check_fast`.
-        head: Its head, with the weights to start from; not changed.
+        cfg: Config of a linear evaluation, see :func:`check_fast`.
+        head: Its head with the initial weights; not changed.
         bank: Features and labels to train on, in the order of the dataset.
-        query: Those to measure.
+        query: Features and labels to measure on.
         lrs: Learning rates, positive.
         seed: Seed of the order.
 
     Returns:
-        One result a learning rate.
+        One result per learning rate.
 
     Raises:
-        SetupError: The config asks for more than that.
-        ValueError: No learning rate, or one that is not positive; or an image has no label.
+        SetupError: The config trains more than a linear classifier.
+        ValueError: There is no learning rate, one is not positive, or an image has no label.
     """
     check_fast(cfg)
     if not lrs or min(lrs) <= 0:
         raise ValueError(f'learning rates must be positive, got {list(lrs)}')
-    for name, features in (('training', bank), ('validation', query)):
-        unlabelled = int((features.label < 0).sum())
-        if unlabelled:
-            raise ValueError(f'{unlabelled} of {len(features.label)} {name} images have no label')
+    _check_labels(bank, query)
     device = bank.feat.device
     heads = [copy.deepcopy(cast(nn.Linear, head.fc)).to(device) for _ in lrs]
     order, batch_size = _order(cfg, len(bank.feat), seed)
     drop_last = bool(cfg.train_dataloader.get('drop_last', False))
     steps = len(bank.feat) // batch_size if drop_last else -(-len(bank.feat) // batch_size)
     if steps == 0:
-        raise ValueError(f'a batch of {batch_size} with drop_last leaves nothing of {len(bank.feat)} images')
+        raise ValueError(f'a batch of {batch_size} with drop_last leaves none of the {len(bank.feat)} images')
     wrappers = [_wrapper(cfg, fc, lr) for fc, lr in zip(heads, lrs)]
     schedulers = [scheduler for wrapper in wrappers for scheduler in _schedulers(cfg, wrapper, steps)]
     for epoch in track(range(cfg.train_cfg.max_epochs), 'linear classifier'):
@@ -139,8 +135,15 @@ def linear_probe(
     return [_measure(fc, lr, query) for fc, lr in zip(heads, lrs)]
 
 
+def _check_labels(bank: FeatureSet, query: FeatureSet) -> None:
+    for name, features in (('training', bank), ('validation', query)):
+        unlabeled = int((features.label < 0).sum())
+        if unlabeled:
+            raise ValueError(f'{unlabeled} of {len(features.label)} {name} images have no label')
+
+
 def _order(cfg: Config, size: int, seed: int) -> tuple[Callable[[int], Tensor], int]:
-    """Indices of an epoch as the config's sampler gives them, and the batch size."""
+    """Return a function from an epoch to its order of the images by the config's sampler, and the batch size."""
     loader = cfg.train_dataloader
     sampler: Any = DATA_SAMPLERS.build(dict(loader.sampler, dataset=range(size), seed=seed))
 
@@ -167,7 +170,7 @@ def _step(heads: Sequence[nn.Linear], wrappers: Sequence[OptimWrapper], x: Tenso
     weight: Tensor = torch.cat([fc.weight for fc in heads])  # (R·C, D)
     bias: Tensor = torch.cat([fc.bias for fc in heads])
     logits = F.linear(x, weight, bias).view(len(x) * len(heads), -1)  # (N·R, C)
-    # A sum over learning rates: each classifier has the gradient of its own mean over the batch.
+    # A sum over learning rates, so that each classifier gets the gradient of its own mean over the batch.
     loss = F.cross_entropy(logits, labels.repeat_interleave(len(heads)), reduction='sum') / len(x)
     for wrapper in wrappers:
         wrapper.zero_grad()

@@ -1,8 +1,8 @@
-"""Linear SVMs on frozen features of images with several labels: VOC07's classification, full and with few shots.
+"""Linear SVMs on frozen features of images with several labels: VOC07's classification with all images or with few.
 
-MSBReg Sec. 8.4 says "a linear support vector machine" and no more. The protocol is that of Goyal et al. 2019, Scaling
-and Benchmarking Self-Supervised Visual Representation Learning, as we remember it, not checked against it; the costs
-are our choice. scikit-learn trains the SVMs, and gives the precision-recall curves.
+MSBReg Sec. 8.4 specifies "a linear support vector machine" and no more. The protocol follows Goyal et al. 2019, Scaling
+and Benchmarking Self-Supervised Visual Representation Learning, from memory: it has not been checked against that
+paper. The costs are our choice. scikit-learn trains the SVMs and computes the precision-recall curves.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 
 def voc_targets(dataset: Any) -> np.ndarray:
-    """Targets of mmpretrain's ``VOC``, (N, C) int8: 1 shown, 0 absent, −1 shown only as a difficult object."""
+    """Return the targets of mmpretrain's ``VOC``, (N, C) int8: 1 shown, 0 absent, −1 only shown as difficult."""
     targets = np.zeros((len(dataset), len(dataset.metainfo['classes'])), np.int8)
     for row in range(len(dataset)):
         info = dataset.get_data_info(row)
@@ -29,40 +29,42 @@ def voc_targets(dataset: Any) -> np.ndarray:
 
 
 def average_precision_11(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision by VOC07's rule: the mean over recalls 0, 0.1, …, 1 of the best precision at that or more.
+    """Compute the average precision by VOC07's rule.
+
+    It is the mean, over the recalls 0, 0.1, …, 1, of the best precision at this recall or a higher one.
 
     Args:
         positive: Whether each image shows the class, (N,) bool.
-        scores: Higher for more likely, (N,). Images with equal scores come in together.
+        scores: Scores, higher for more likely, (N,). Images with equal scores share a threshold.
 
     Returns:
-        In [0, 1]; NaN if no image is positive.
+        The average precision in [0, 1]; NaN if no image is positive.
     """
     if not positive.any():
         return float('nan')
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(positive, scores)
-    precision, recall = precision[:-1], recall[:-1]  # its last point, precision 1 at recall 0, belongs to no image
-    # In tenths, as 0.1 · 3 is more than 0.3 in floating point.
+    precision, recall = precision[:-1], recall[:-1]  # the last point, precision 1 at recall 0, belongs to no image
+    # In tenths, because 0.1 · 3 exceeds 0.3 in floating point.
     return float(np.mean([precision[recall * 10 >= t - 1e-9].max() for t in range(11)]))
 
 
 def average_precision_area(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision by scikit-learn's rule, the area under the curve as it is; NaN if no image is positive."""
+    """Compute the average precision by scikit-learn's rule, the area under the curve; NaN if no image is positive."""
     from sklearn.metrics import average_precision_score
 
     return float(average_precision_score(positive, scores)) if positive.any() else float('nan')
 
 
 def train_svm(x: np.ndarray, positive: np.ndarray, cost: float, seed: int = 0) -> Any:
-    """A linear SVM whose positives count twice. Squared hinge, L2.
+    """Train a linear SVM with squared hinge loss and L2 penalty, in which positives count twice.
 
     Args:
         x: Unit features, (N, D).
-        positive: Whether each is one, (N,) bool; both kinds must be there.
+        positive: Whether each image is positive, (N,) bool; both kinds must occur.
         cost: C, positive.
-        seed: Of the solver.
+        seed: Seed of the solver.
     """
     from sklearn.svm import LinearSVC
 
@@ -71,9 +73,9 @@ def train_svm(x: np.ndarray, positive: np.ndarray, cost: float, seed: int = 0) -
 
 
 def choose_cost(x: np.ndarray, positive: np.ndarray, costs: Sequence[float], folds: int, seed: int = 0) -> float:
-    """The cost of the best mean average precision in a stratified cross-validation; of equal ones, the lowest.
+    """Return the cost with the best mean average precision in a stratified cross-validation; of equals, the lowest.
 
-    With a single positive, or negative, there is nothing to validate with: the middle cost, of two the lower.
+    A single positive, or a single negative, cannot be validated. Then return the middle cost, or the lower of the two.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -81,33 +83,35 @@ def choose_cost(x: np.ndarray, positive: np.ndarray, costs: Sequence[float], fol
     if folds < 2:
         return sorted(costs)[(len(costs) - 1) // 2]
     parts = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, positive))
-    found = {}
+    precisions = {}
     for cost in sorted(costs):
         svms = [(train_svm(x[train], positive[train], cost, seed), test) for train, test in parts]
-        found[cost] = np.mean([average_precision_area(positive[i], svm.decision_function(x[i])) for svm, i in svms])
-    return max(found, key=lambda cost: found[cost])
+        precisions[cost] = np.mean(
+            [average_precision_area(positive[i], svm.decision_function(x[i])) for svm, i in svms]
+        )
+    return max(precisions, key=lambda cost: precisions[cost])
 
 
 def few_shots(targets: np.ndarray, shots: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rows to train each class with: ``shots`` that show it, and (C − 1) times as many that don't; fewer if need be."""
-    drawn = []
+    """Draw the rows to train each class with: ``shots`` positives and (C − 1) times as many negatives, if there are."""
+    rows = []
     for column in targets.T:
         positives, negatives = np.flatnonzero(column == POSITIVE), np.flatnonzero(column == NEGATIVE)
         count = shots * (targets.shape[1] - 1)
-        drawn.append(np.concatenate([rng.permutation(positives)[:shots], rng.permutation(negatives)[:count]]))
-    return drawn
+        rows.append(np.concatenate([rng.permutation(positives)[:shots], rng.permutation(negatives)[:count]]))
+    return rows
 
 
 class SVMBenchmark:
-    """VOC07's classification by linear SVMs on unit features, one a class.
+    """VOC07's classification by linear SVMs on unit features, one per class.
 
     Args:
-        train: Features (N, D) and targets (N, C), see :func:`voc_targets`.
-        test: Those to measure.
-        seed: Of the draws, the folds and the solver.
+        train: Features (N, D) and targets (N, C) to train with, see :func:`voc_targets`.
+        test: Features and targets to measure on.
+        seed: Seed of the draws, the folds and the solver.
 
     Raises:
-        ValueError: Features and targets do not fit, or a class has no image to train with.
+        ValueError: The numbers of features and targets differ, or a class has no positive or no negative to train with.
     """
 
     def __init__(self, train: tuple[Tensor, np.ndarray], test: tuple[Tensor, np.ndarray], seed: int = 0) -> None:
@@ -124,23 +128,23 @@ class SVMBenchmark:
                 )
 
     def full(self, costs: Sequence[float], folds: int) -> dict[str, Any]:
-        """All training images, a cost a class by cross-validation.
+        """Train with all images, with one cost per class from a cross-validation.
 
         Returns:
-            ``map`` by VOC07's rule and ``map_area`` by scikit-learn's, percent; ``ap`` and ``cost`` a class.
+            ``map`` by VOC07's rule and ``map_area`` by scikit-learn's, percent; ``ap`` and ``cost`` per class.
         """
-        chosen, rows = [], []
+        chosen_costs, rows = [], []
         for column in track(self.y.T, 'SVMs, all images', total=self.y.shape[1]):
             used = np.flatnonzero(column != IGNORED)
             rows.append(used)
-            chosen.append(choose_cost(self.x[used], column[used] == POSITIVE, costs, folds, self.seed))
-        return {**self._measure(rows, chosen), 'cost': chosen}
+            chosen_costs.append(choose_cost(self.x[used], column[used] == POSITIVE, costs, folds, self.seed))
+        return {**self._measure(rows, chosen_costs), 'cost': chosen_costs}
 
     def low_shot(self, shots: int, draws: int, cost: float) -> dict[str, Any]:
-        """``shots`` positives a class, drawn ``draws`` times.
+        """Train with ``shots`` positives per class, drawn ``draws`` times.
 
         Returns:
-            ``map`` and ``map_area``, means over the draws, ``std`` of ``map`` (0 for one draw), and ``maps``.
+            ``map`` and ``map_area``, means over the draws; ``std`` of ``map`` (0 for one draw); and ``maps``.
         """
         results = []
         for draw in range(draws):

@@ -6,6 +6,8 @@ from torch.optim import Optimizer
 
 from lewel_plugins.registry import OPTIMIZERS
 
+_TRUST = 0.001  # η, the value in the papers' recipes
+
 
 @OPTIMIZERS.register_module()
 class LARS(Optimizer):
@@ -13,21 +15,21 @@ class LARS(Optimizer):
 
     λ = η‖w‖ / (‖g‖ + ρ‖w‖),  v ← μv + λ(g + ρw),  w ← w − γv,
 
-    with λ = 1 where a norm is zero, and in groups with ``adapt=False`` (plain SGD with momentum; biases and norms,
-    as BYOL has it). The learning rate γ is outside of v, as in torch's SGD and in BYOL's recipe, which the papers here
-    follow: v does not remember the learning rates of past steps. With a constant γ that equals a γ inside, which
-    is how the algorithm box of You et al. has it. Norms stay on the device, and a step is a few foreach calls a group.
+    with the trust coefficient η = 0.001. λ = 1 if a norm is zero, and in groups with ``adapt=False`` (plain SGD with
+    momentum, which BYOL uses for biases and norms). The learning rate γ stands outside v, as in torch's SGD and in
+    BYOL's recipe, which the papers here follow, so that v does not contain the learning rates of past steps. For a
+    constant γ this equals a γ inside v, as in the algorithm box of You et al. Norms stay on the device, and a step
+    takes a few foreach calls per group.
 
     Args:
         params: Parameters, or groups with any of the options below.
         lr: Learning rate γ, positive.
         momentum: μ, in [0, 1).
         weight_decay: ρ, at least 0.
-        eta: Trust coefficient η, positive.
-        adapt: Whether λ is applied; set per group.
+        adapt: Whether to apply λ; set per group.
 
     Raises:
-        ValueError: An option outside its range.
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -36,22 +38,20 @@ class LARS(Optimizer):
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        eta: float = 0.001,
         adapt: bool = True,
     ) -> None:
         for name, value, valid, accepted in (
             ('lr', lr, lr > 0, 'positive'),
             ('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)'),
             ('weight_decay', weight_decay, weight_decay >= 0, 'at least 0'),
-            ('eta', eta, eta > 0, 'positive'),
         ):
             if not valid:
                 raise ValueError(f'LARS {name} must be {accepted}, got {value}')
-        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, eta=eta, adapt=adapt))
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, adapt=adapt))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """One step; returns the closure's loss, if there is a closure."""
+        """Take a step, and return the loss of the closure if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -70,9 +70,9 @@ class LARS(Optimizer):
         if group['adapt']:
             weight_norms = torch.stack(torch._foreach_norm(params))  # (number of parameters,)
             grad_norms = torch.stack(torch._foreach_norm(grads))
-            trust = group['eta'] * weight_norms / (grad_norms + decay * weight_norms)
+            trust = _TRUST * weight_norms / (grad_norms + decay * weight_norms)
             trust = trust.where((weight_norms > 0) & (grad_norms > 0), 1.0)
-            # Straight into the buffers: g + ρw would be another copy of all weights.
+            # Directly into the buffers, because g + ρw would be another copy of all weights.
             torch._foreach_addcmul_(updates, grads, list(trust.unbind()))
             if decay:
                 torch._foreach_addcmul_(updates, params, list((decay * trust).unbind()))

@@ -3,7 +3,7 @@ import torch
 from helpers.toy_runner import run_on_ranks, toy_runner
 from mmengine.hooks import Hook
 
-from lewel_plugins.evaluation import knn_predict
+from lewel_plugins.evaluation.knn import knn_classes
 from lewel_plugins.models.features import pooled_features
 
 pytestmark = pytest.mark.core
@@ -41,7 +41,7 @@ def _naive_top1(runner) -> float:
     runner.model.eval()
     with torch.no_grad():
         (bank, labels), (query, target) = map(features, (runner.val_loop.bank_dataloader, runner.val_dataloader))
-    return 100 * (knn_predict(query, bank, labels, 4, k=3) == target).double().mean().item()
+    return 100 * (knn_classes(query, bank, labels, 4, [3])[0] == target).double().mean().item()
 
 
 def test_val_and_test_measure_the_backbone(tmp_path):
@@ -75,7 +75,7 @@ def _on_rank(rank: int, folder: str, expected: dict) -> None:
 
 
 def test_two_ranks_equal_one_process(tmp_path):
-    """10 queries and 22 images in the bank over 4-image batches; the runner finds the process group by itself."""
+    """With 10 queries and 22 images in the bank, in batches of 4; the runner uses the existing process group."""
     run_on_ranks(2, _on_rank, str(tmp_path), dict(toy_runner(tmp_path / 'one').val()))
 
 

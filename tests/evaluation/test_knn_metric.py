@@ -5,21 +5,22 @@ import torch
 from helpers.toy_runner import run_on_ranks
 from mmengine.dataset import DefaultSampler
 
-from lewel_plugins.evaluation import KNNMetric, RepresentationMetric, knn_predict
+from lewel_plugins.evaluation import KNNMetric, RepresentationMetric
 from lewel_plugins.evaluation.feature_loop import _drop_padding
 from lewel_plugins.evaluation.feature_metric import FeatureSet
+from lewel_plugins.evaluation.knn import knn_classes
 
 pytestmark = pytest.mark.core
 
 
 def _splits() -> dict[str, FeatureSet]:
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(5, 8, generator=generator)
+    centers = torch.randn(5, 8, generator=generator)
 
     def make(n: int) -> FeatureSet:
         label = torch.randint(5, (n,), generator=generator)
         # Rounded features: many exact ties.
-        feat = (centres[label] + torch.randn(n, 8, generator=generator)).round()
+        feat = (centers[label] + torch.randn(n, 8, generator=generator)).round()
         return FeatureSet(feat, label, torch.arange(n))
 
     return dict(bank=make(61), query=make(47))
@@ -30,19 +31,25 @@ def _evaluate(metric, splits: dict[str, FeatureSet]) -> dict:
     return metric.evaluate(47)
 
 
+def _small_chunks(metric: KNNMetric) -> KNNMetric:
+    metric.chunk = 16  # so that bank and queries need several
+    return metric
+
+
 def _metrics() -> list:
-    return [KNNMetric(k=(1, 5, 20), chunk=16), KNNMetric(k=3, temperature=None), RepresentationMetric(max_samples=30)]
+    knn = _small_chunks(KNNMetric(k=(1, 5, 20)))
+    return [knn, KNNMetric(k=3, temperature=None), RepresentationMetric(max_samples=30)]
 
 
 def test_top1_is_the_share_of_right_predictions():
     splits = _splits()
     bank, query = splits['bank'], splits['query']
-    got = _evaluate(KNNMetric(k=(1, 5, 20), chunk=16), splits)
+    got = _evaluate(_small_chunks(KNNMetric(k=(1, 5, 20))), splits)
     assert list(got) == ['knn/top1_k1', 'knn/top1_k5', 'knn/top1_k20']
     for k in (1, 5, 20):
-        right = knn_predict(query.feat, bank.feat, bank.label, 5, k) == query.label
+        right = knn_classes(query.feat, bank.feat, bank.label, 5, [k])[0] == query.label
         assert got[f'knn/top1_k{k}'] == pytest.approx(100 * right.double().mean().item())
-    assert list(_evaluate(KNNMetric(k=5, prefix='near'), splits)) == ['near/top1']
+    assert list(_evaluate(KNNMetric(k=5), splits)) == ['knn/top1']
 
 
 def _on_rank(rank: int, world_size: int, expected: list[dict]) -> None:
@@ -80,13 +87,13 @@ def test_ranks_without_sample_idx():
 
 def test_errors_name_what_is_wrong():
     splits = _splits()
-    with pytest.raises(ValueError, match='k = 62 neighbours were asked for, but the bank holds only 61 images'):
+    with pytest.raises(ValueError, match='k = 62 neighbors do not exist: the bank holds only 61 images'):
         _evaluate(KNNMetric(k=(5, 62)), splits)
     with pytest.raises(ValueError, match='needs the splits bank and query, got only .*query'):
         _evaluate(KNNMetric(), dict(query=splits['query']))
-    unlabelled = splits['bank']._replace(label=torch.full((61,), -1))
+    unlabeled = splits['bank']._replace(label=torch.full((61,), -1))
     with pytest.raises(ValueError, match='61 of 61 bank images have none'):
-        _evaluate(KNNMetric(), dict(splits, bank=unlabelled))
+        _evaluate(KNNMetric(), dict(splits, bank=unlabeled))
     with pytest.raises(ValueError, match=r'k must be positive integers, got \[0\]'):
         KNNMetric(k=0)
     metric = KNNMetric()

@@ -1,4 +1,4 @@
-"""Linear evaluation on features that were extracted once equals the slow way."""
+"""Linear evaluation on features that are extracted once equals the Runner's."""
 
 import pytest
 import torch
@@ -69,15 +69,15 @@ def test_learning_rates_do_not_see_each_other(tmp_path):
 
 
 def test_a_step_has_the_whole_batch_of_the_recipe(tmp_path):
-    """Of a recipe for several processes the loader has one's share, the rate is that of all of them."""
+    """In a recipe for several processes, the loader has the batch of one and the learning rate is for all."""
     checkpoint = write_checkpoint(tmp_path / 'a.pth')
     whole = linear_config(tmp_path / 'whole', checkpoint)  # batches of 8
     share = linear_config(tmp_path / 'x', checkpoint, **{'train_dataloader.batch_size': 2})
     share.auto_scale_lr = dict(base_batch_size=8)
     head, bank, query = features(whole)
     (expected,) = linear_probe(whole, head, bank, query, [0.05], seed=0)
-    (found,) = linear_probe(share, head, bank, query, [0.05], seed=0)
-    assert torch.equal(found.weight, expected.weight)
+    (result,) = linear_probe(share, head, bank, query, [0.05], seed=0)
+    assert torch.equal(result.weight, expected.weight)
     share.pop('auto_scale_lr')
     (small,) = linear_probe(share, head, bank, query, [0.05], seed=0)
     assert not torch.allclose(small.weight, expected.weight, rtol=1e-3, atol=1e-4)
@@ -104,13 +104,13 @@ def test_features_are_those_of_the_dataset_in_its_order(tmp_path):
     init_default_scope('mmpretrain')
     model = build_classifier(cfg, 0).train()
     loader = plain_loader(cfg.train_dataloader)
-    found = extract_features(model, loader, 'x')
+    result = extract_features(model, loader, 'x')
     images = torch.stack([loader.dataset[i]['inputs'] for i in range(22)])
     with torch.no_grad():
         expected = model.backbone(images)[-1].mean((2, 3))
-    torch.testing.assert_close(found.feat, expected)
-    assert found.label.tolist() == [i % 4 for i in range(22)] and not found.feat.requires_grad
-    assert extract_features(model, loader, 'x', labelled=False).label.eq(-1).all()
+    torch.testing.assert_close(result.feat, expected)
+    assert result.label.tolist() == [i % 4 for i in range(22)] and not result.feat.requires_grad
+    assert extract_features(model, loader, 'x', labeled=False).label.eq(-1).all()
     model.backbone.conv.weight.fill_(torch.nan)
     with pytest.raises(ValueError, match='x: the features of 22 images are NaN or infinite'):
         extract_features(model, loader, 'x')
@@ -130,6 +130,6 @@ def test_what_the_fast_path_does_not_do_is_refused(tmp_path):
     for rates in ([], [0.1, 0.0]):
         with pytest.raises(ValueError, match='learning rates must be positive'):
             linear_probe(cfg, head, bank, query, rates, 0)
-    unlabelled = bank._replace(label=bank.label.clone().index_fill_(0, torch.tensor([1, 2]), -1))
+    unlabeled = bank._replace(label=bank.label.clone().index_fill_(0, torch.tensor([1, 2]), -1))
     with pytest.raises(ValueError, match='2 of 22 training images have no label'):
-        linear_probe(cfg, head, unlabelled, query, [0.1], 0)
+        linear_probe(cfg, head, unlabeled, query, [0.1], 0)

@@ -1,4 +1,4 @@
-"""VOC07's mean average precision, and its SVMs."""
+"""VOC07's mean average precision and SVMs."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ pytest.importorskip('sklearn')
 
 
 def naive_11(positive, scores):
-    """VOC07's rule read literally, over every cut between different scores."""
+    """Apply VOC07's rule literally, over every cut between different scores."""
     total = 0.0
     for tenth in range(11):
         best = 0.0
         for cut in sorted(set(scores)):
-            taken = [p for p, s in zip(positive, scores) if s >= cut]
-            if 10 * sum(taken) >= tenth * sum(positive):
-                best = max(best, sum(taken) / len(taken))
+            accepted = [p for p, s in zip(positive, scores) if s >= cut]
+            if 10 * sum(accepted) >= tenth * sum(positive):
+                best = max(best, sum(accepted) / len(accepted))
         total += best / 11
     return total
 
@@ -58,7 +58,7 @@ def test_average_precision_against_the_rule_read_literally():
 
 
 def clusters(n: int, seed: int, noise: float = 0.4):
-    """Features of three classes, an image shows one or two; targets (N, 3)."""
+    """Return features of images that show one or two of three classes, and targets (N, 3)."""
     rng = np.random.default_rng(seed)
     y = np.zeros((n, 3), np.int8)
     y[np.arange(n), np.arange(n) % 3] = 1
@@ -82,22 +82,22 @@ def test_svms_learn_and_more_shots_help():
 def test_full_is_the_map_of_scikit_learn_on_the_same_scores():
     (x, y), (test_x, test_y) = clusters(60, 0), clusters(40, 1)
     test_y[3, 0] = -1  # difficult: counts for nothing
-    found = SVMBenchmark((x, y), (test_x, test_y)).full((0.1,), folds=2)
+    result = SVMBenchmark((x, y), (test_x, test_y)).full((0.1,), folds=2)
     unit, test_unit = (torch.nn.functional.normalize(each.float(), dim=1).double().numpy() for each in (x, test_x))
     expected = []
     for c in range(3):
         kept = test_y[:, c] >= 0
         svm = train_svm(unit, y[:, c] == 1, 0.1)
         expected.append(average_precision_area(test_y[kept, c] == 1, svm.decision_function(test_unit)[kept]))
-    assert found['map_area'] == pytest.approx(100 * np.mean(expected))
-    assert found['cost'] == [0.1] * 3
+    assert result['map_area'] == pytest.approx(100 * np.mean(expected))
+    assert result['cost'] == [0.1] * 3
 
 
 def test_cost_is_chosen_by_cross_validation():
     x, y = clusters(60, 0, noise=0.6)
     x = torch.nn.functional.normalize(x, dim=1).numpy()
-    found = choose_cost(x, y[:, 0] == 1, (1e-6, 0.1, 1e3), folds=3)
-    assert found in (1e-6, 0.1, 1e3)
+    cost = choose_cost(x, y[:, 0] == 1, (1e-6, 0.1, 1e3), folds=3)
+    assert cost in (1e-6, 0.1, 1e3)
     assert choose_cost(x, y[:, 0] == 1, (2.0,), folds=3) == 2.0
     single = np.zeros(60, bool)
     single[0] = True

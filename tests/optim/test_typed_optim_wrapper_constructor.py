@@ -26,7 +26,7 @@ def named_settings(model: nn.Module, groups: list[dict], option: str) -> dict[st
 
 
 class Mixed(nn.Module):
-    """Every kind of parameter, none called as one would guess."""
+    """Every kind of parameter, none of them with its usual name."""
 
     def __init__(self) -> None:
         super().__init__()

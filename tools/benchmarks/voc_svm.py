@@ -42,7 +42,7 @@ def evaluate(cfg: Config) -> dict[str, Any]:
     sets = []
     for name in ('train', 'test'):
         loader = plain_loader(cfg[f'{name}_dataloader'])
-        features = extract_features(model, loader, f'features, {name}', labelled=False)
+        features = extract_features(model, loader, f'features, {name}', labeled=False)
         sets.append((features.feat, voc_targets(loader.dataset)))
     benchmark = SVMBenchmark(sets[0], sets[1], cfg.svm.seed)
     low_shot = {str(n): benchmark.low_shot(n, cfg.svm.draws, cfg.svm.low_shot_cost) for n in cfg.svm.shots}
