@@ -42,7 +42,7 @@ def write_lewel_config(path: Path) -> str:
 
 def _write(config: Config, path: Path) -> str:
     config.pop('work_dir')
-    config.custom_imports = dict(imports=['toy_runner'])
+    config.custom_imports = dict(imports=['helpers.toy_runner'])
     config.default_hooks.checkpoint.interval = 1
     path.parent.mkdir(parents=True, exist_ok=True)
     config.dump(path)

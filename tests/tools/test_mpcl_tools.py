@@ -28,7 +28,7 @@ def trained(tmp_path_factory) -> Path:
     task = Run('mpcl_moco', views='device')
     on_ranks(1, folder, pretraining.pretrain, task, folder, folder / 'run')
     config = pretraining.config(task, folder, folder / 'run', None)
-    config.custom_imports = dict(imports=['tiny'])
+    config.custom_imports = dict(imports=['helpers.tiny'])
     config.val_dataloader = dict(
         batch_size=4, dataset=dict(type='lewel_plugins.ImageTree', data_root=str(folder / '22'), pipeline=[])
     )
