@@ -69,7 +69,7 @@ def info_nce_and_accuracy(
 
 @full_precision
 def batch_similarities(q: Tensor, keys: Tensor, tau: float, first: int = 0) -> Similarities:
-    """Cosines over τ of queries with the keys of a batch. Chen et al. 2021 (MoCo v3), Algorithm 1; MPCL, s of Eq. 1.
+    """Cosines over τ of queries with the keys of a batch. Chen et al. 2021 (MoCo v3), Algorithm 1; MPCL, Eqs. 1 and 3.
 
     The positive of q[n] is keys[first + n]; all other keys are its negatives.
 

@@ -61,7 +61,7 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
 
 @full_precision
 def rank_me(x: Tensor) -> Tensor:
-    """RankMe, the effective rank of a feature matrix. Garrido et al. 2023, Eq. 1.
+    """RankMe, the effective rank of a feature matrix. Garrido et al. 2023 (RankMe), Eq. 1.
 
     exp(−Σ p log p) with p = σ/‖σ‖₁ + 1e-7 and σ the singular values of x (neither centered nor normalized).
 

@@ -105,7 +105,7 @@ def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
 
 @full_precision
 def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
-    """BYOL with multi-crop: every view predicts every large one but itself. MSBReg, Sec. 4.4.
+    """BYOL with multi-crop: every view predicts every large one but itself. MSBReg, Eq. 1 and Sec. 4.4.
 
     Σ_{i ≠ j} ‖p̂_i − ẑ_j‖² over views i and large views j, mean over the batch. The large views come first in p. Two
     large views alone give BYOL's symmetric loss. Time and memory grow with the number of views, not with the pairs.

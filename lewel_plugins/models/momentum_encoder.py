@@ -12,8 +12,9 @@ NORMS = ('train', 'eman')
 class MomentumEncoder(nn.Module):
     """The teacher: an exponential moving average of the online backbone and neck.
 
-    ξ ← αξ + (1 − α)θ, in one fused call. He et al. 2020 (MoCo), Eq. 2; the cosine schedule of α is Grill et al.
-    2020 (BYOL), Sec. 3.3. Its parameters need no gradient and are in no optimizer.
+    ξ ← αξ + (1 − α)θ, in one fused call. He et al. 2020 (MoCo), Eq. 2; LEWEL, Sec. 3.1; SMoG, Sec. 3.2; MSBReg,
+    Sec. 3.1. The cosine schedule of α is Grill et al. 2020 (BYOL), Sec. 3.3. Its parameters need no gradient and are in
+    no optimizer.
 
     Args:
         backbone: Online backbone; copied.

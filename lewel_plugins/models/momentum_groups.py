@@ -114,7 +114,7 @@ class MomentumGroups(nn.Module):
         return LF.MovedGroups(places, F.normalize(z, dim=1)[features], z.new_ones(count))
 
     def set_progress(self, progress: float) -> None:
-        """Set β for the next step, after a share ``progress`` ∈ [0, 1] of training."""
+        """Set β for the next step, after a share ``progress`` ∈ [0, 1] of training. SMoG, Sec. 3.4."""
         self.beta.fill_(self.start_beta + (self.end_beta - self.start_beta) * progress)
 
     def cluster(

@@ -18,6 +18,9 @@ class MomentumPretrainer(BaseSelfSupervisor):
     ``loss``. The teacher changes only in :meth:`after_optimizer_step`, which ``MomentumUpdateHook`` (in
     ``_base_/default_runtime.py``) calls.
 
+    Equations:
+        MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of the neck.

@@ -14,6 +14,11 @@ class BYOLMultiCrop(MomentumPretrainer):
     The first two views are large and go through the teacher; the others are small and go through the online network
     alone. Without small views it is BYOL.
 
+    Equations:
+        MSBReg, Eq. 1 and Sec. 4.4: ``multi_crop_loss`` in functional/msbreg.py.
+        MSBReg, Sec. 3.1: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+        BYOL, Sec. 3.3: ``MomentumEncoder.momentum_at`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
@@ -35,7 +40,7 @@ class BYOLMultiCrop(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Predict the large views' embeddings by the teacher from every other view. Sec. 4.4.
+        """Predict the large views' embeddings by the teacher from every other view. MSBReg, Sec. 4.4.
 
         Args:
             inputs: Two large views (N, 3, H, W), then any number of small ones (N, 3, h, w).

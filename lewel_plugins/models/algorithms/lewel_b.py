@@ -9,6 +9,14 @@ from .base import MomentumPretrainer
 class LEWELB(MomentumPretrainer):
     """LEWEL on BYOL: Huang et al. 2022, Learning Where to Learn in Cross-View Self-Supervised Learning, Sec. 3.
 
+    Equations:
+        LEWEL, Sec. 3.2: ``alignment_maps`` in functional/lewel.py.
+        LEWEL, Eqs. 1 and 2: ``aligned_pooling`` in functional/lewel.py.
+        LEWEL, Eq. 3: ``LEWELPredictHead.loss`` in models/heads/lewel_predict_head.py.
+        LEWEL, Eq. 5: ``cosine_mse`` in functional/lewel.py.
+        LEWEL, Sec. 3.1: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+        BYOL, Sec. 3.3: ``MomentumEncoder.momentum_at`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`LEWELNeck`.
@@ -34,7 +42,7 @@ class LEWELB(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, teacher_norm, data_preprocessor, init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Predict both views' embeddings by the teacher from the online ones of the other view. Eqs. 3 and 5.
+        """Predict both views' embeddings by the teacher from the online ones of the other view. LEWEL, Eqs. 3 and 5.
 
         Args:
             inputs: Two views, each (N, 3, H, W).

@@ -12,6 +12,13 @@ from .base import MomentumPretrainer
 class LEWELM(MomentumPretrainer):
     """LEWEL on MoCo v2: Huang et al. 2022, Learning Where to Learn in Cross-View Self-Supervised Learning, Sec. 3.
 
+    Equations:
+        LEWEL, Sec. 3.2: ``alignment_maps`` in functional/lewel.py.
+        LEWEL, Eqs. 1 and 2: ``aligned_pooling`` in functional/lewel.py.
+        LEWEL, Eq. 3: ``LEWELContrastHead.loss`` in models/heads/lewel_contrast_head.py.
+        LEWEL, Eq. 4: ``info_nce`` in functional/contrastive.py, ``aligned_info_nce`` in functional/lewel.py.
+        LEWEL, Sec. 3.1: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`LEWELNeck`.
@@ -36,7 +43,7 @@ class LEWELM(MomentumPretrainer):
         self.queue = KeyQueue(self.neck.out_channels, queue_len)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """View 1 queries view 2, as in MoCo v2. Eqs. 3 and 4.
+        """View 1 queries view 2, as in MoCo v2. LEWEL, Eqs. 3 and 4.
 
         Args:
             inputs: Query and key view, each (N, 3, H, W).

@@ -18,6 +18,15 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
 
     M projectors, each with a cross-correlation loss, and no teacher. With M = 1 it is Barlow Twins.
 
+    Equations:
+        Barlow Twins, Eq. 1: ``barlow_twins`` in functional/contrastive.py.
+        Barlow Twins, Eq. 2: ``standardize`` and ``barlow_twins`` in functional/contrastive.py.
+        MPCL, Sec. III-B: ``projector_cosines`` in functional/mpcl.py.
+        MPCL, Eq. 2: ``projector_regularization`` in functional/mpcl.py.
+        MPCL, Eq. 3 (accuracy): ``batch_similarities`` and ``ranked_first`` in functional/contrastive.py.
+        MPCL, Eq. 3 (weights): ``training_balance`` in functional/mpcl.py.
+        MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
@@ -42,7 +51,7 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
         self.head = build_head(head, self.neck)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Correlate the two views. Eqs. 2 and 4.
+        """Correlate the two views. MPCL, Eqs. 2 and 4.
 
         Args:
             inputs: Two views, each (N, 3, H, W).

@@ -14,6 +14,15 @@ class MPCLMoCo(MomentumPretrainer):
 
     M projectors, each with a queue of negatives. With M = 1 it is MoCo v2.
 
+    Equations:
+        MPCL, Eq. 1: ``info_nce_and_accuracy`` in functional/contrastive.py.
+        MPCL, Sec. III-B: ``projector_cosines`` in functional/mpcl.py.
+        MPCL, Eq. 2: ``projector_regularization`` in functional/mpcl.py.
+        MPCL, Eq. 3 (accuracy): ``info_nce_and_accuracy`` in functional/contrastive.py.
+        MPCL, Eq. 3 (weights): ``training_balance`` in functional/mpcl.py.
+        MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
+        MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
@@ -38,7 +47,7 @@ class MPCLMoCo(MomentumPretrainer):
         self.queue = KeyQueue(self.neck.out_channels, queue_len, self.neck.num_projectors)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """View 1 queries view 2, as in MoCo v2. Eqs. 1, 2 and 4.
+        """View 1 queries view 2, as in MoCo v2. MPCL, Eqs. 1, 2 and 4.
 
         Args:
             inputs: Query and key view, each (N, 3, H, W).

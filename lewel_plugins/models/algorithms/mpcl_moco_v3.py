@@ -15,6 +15,17 @@ class MPCLMoCoV3(MomentumPretrainer):
     transformer the backbone is mmpretrain's ``MoCoV3ViT`` with ``stop_grad_conv1=True``: its patch embedding stays
     random, and its sin-cos positions are fixed.
 
+    Equations:
+        MoCo v3, Algorithm 1: ``MPCLPredictHead.loss`` in models/heads/mpcl_predict_head.py.
+        MPCL, Eq. 1: ``batch_similarities`` and ``nce`` in functional/contrastive.py.
+        MPCL, Sec. III-B: ``projector_cosines`` in functional/mpcl.py.
+        MPCL, Eq. 2: ``projector_regularization`` in functional/mpcl.py.
+        MPCL, Eq. 3 (accuracy): ``ranked_first`` in functional/contrastive.py.
+        MPCL, Eq. 3 (weights): ``training_balance`` in functional/mpcl.py.
+        MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
+        MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+        BYOL, Sec. 3.3: ``MomentumEncoder.momentum_at`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
@@ -39,7 +50,7 @@ class MPCLMoCoV3(MomentumPretrainer):
             self.backbone.pos_embed.requires_grad_(False)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Each view queries the other. Eqs. 1, 2 and 4.
+        """Each view queries the other. MPCL, Eqs. 1, 2 and 4.
 
         Args:
             inputs: Two views, each (N, 3, H, W).

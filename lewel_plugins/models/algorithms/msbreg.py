@@ -13,6 +13,14 @@ class MSBReg(MomentumPretrainer):
     view, as in BYOL, views may differ in size, and time and memory are linear in K. A teacher that needs no statistics
     (``eman``) is called once.
 
+    Equations:
+        MSBReg, Eq. 2: ``MSBRegHead.loss`` in models/heads/msbreg_head.py.
+        MSBReg, Eq. 3: ``centroid_loss`` in functional/msbreg.py.
+        MSBReg, Eq. 4: ``brownian_loss`` in functional/msbreg.py.
+        MSBReg, Eqs. 5 to 7: ``singular_value_loss`` in functional/msbreg.py.
+        MSBReg, Sec. 3.1: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+        BYOL, Sec. 3.3: ``MomentumEncoder.momentum_at`` in models/momentum_encoder.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
@@ -36,7 +44,7 @@ class MSBReg(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, teacher_norm, data_preprocessor, init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Draw all views to the centroid of the teacher's embeddings, and regularize them. Eq. 2.
+        """Draw all views to the centroid of the teacher's embeddings, and regularize them. MSBReg, Eq. 2.
 
         Args:
             inputs: K ≥ 2 views, each (N, 3, H, W).

@@ -14,6 +14,12 @@ class SMoG(MomentumPretrainer):
     The groups are in ``head.groups``. ``SMoGResetHook`` starts them by K-means, and resets them and the teacher during
     training.
 
+    Equations:
+        SMoG, Eq. 4: ``assign_groups`` and ``update_groups`` in functional/smog.py.
+        SMoG, Eq. 3: ``group_contrast`` in functional/smog.py.
+        SMoG, Sec. 3.2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+        SMoG, Sec. 3.4: ``MomentumGroups.set_progress`` in models/momentum_groups.py.
+
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
@@ -47,7 +53,7 @@ class SMoG(MomentumPretrainer):
         self.cache = FeatureCache(self.neck.out_channels, cache_dtype)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Move the groups by one large view, contrast it with the group of the other. Eqs. 3 and 4.
+        """Move the groups by one large view, contrast it with the group of the other. SMoG, Eqs. 3 and 4.
 
         One direction; the two large views change roles in every iteration.
 
@@ -78,7 +84,7 @@ class SMoG(MomentumPretrainer):
         self.head.groups.set_progress(progress)
 
     def reset_teacher(self) -> None:
-        """f̂_η ← f_θ, BN's statistics included. Sec. 3.4."""
+        """f̂_η ← f_θ, BN's statistics included. SMoG, Sec. 3.4."""
         self.teacher.copy_from(self.backbone, self.neck)
 
     def rank_state(self) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from ..projector_balance import ProjectorBalance
 
 @MODELS.register_module()
 class MPCLBarlowTwinsHead(BaseModule):
-    """One cross-correlation loss per projector, over the batch of all ranks: MPCL on Barlow Twins. MPCL, Eqs. 2 and 4.
+    """One cross-correlation loss per projector, over the batch of all ranks: MPCL on Barlow Twins. MPCL, Eqs. 2 to 4.
 
     The accuracy that PTB weighs by is our definition, since the paper gives none: top-1 retrieval of an image's other
     view in the batch, by the cosine of the standardized embeddings.

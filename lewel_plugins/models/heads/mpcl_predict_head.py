@@ -16,7 +16,7 @@ from .checks import check_temperature
 class MPCLPredictHead(BaseModule):
     """One predictor and one InfoNCE over the batch of all ranks per projector: MPCL on MoCo v3. MPCL, Eqs. 1, 2 and 4.
 
-    Losses are scaled by 2τ as in MoCo v3. The accuracy that PTB weighs by is top-1 in the batch.
+    Losses are scaled by 2τ as in MoCo v3, Algorithm 1. The accuracy that PTB weighs by is top-1 in the batch.
 
     Args:
         in_channels: Channels d of an embedding, by default those of the neck.

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class StandardizedLinear(nn.Linear):
     """Linear layer whose weights have mean 0 and variance 1/in_features over each output's inputs.
 
-    Ŵ_ij = (W_ij − μ_i) / (σ_i √in_features). Weight standardization, Qiao et al. 2020, Eq. 10, scaled as by Brock et
+    Ŵ_ij = (W_ij − μ_i) / (σ_i √in_features). Qiao et al. 2020 (Weight Standardization), Eq. 10, scaled as by Brock et
     al. 2021 (NF-Nets), Eq. 1: before a normalization the scale makes no difference, without one it keeps the variance.
     Arguments as for ``nn.Linear``.
     """
