@@ -64,6 +64,6 @@ def test_the_baseline_is_one_of_the_projectors(stem):
         assert [p.numel() for p in ours.parameters()] == [p.numel() for p in theirs.parameters()]
     if stem == 'mpcl_mocov3':
         theirs = [p.numel() for p in base.head.predictor.parameters()]
-        assert [p.numel() for p in single.predictor.parameters()] == theirs
-        assert single.temperature == base.head.temperature
-        assert base.head.loss_module.loss_weight == 2 * single.temperature
+        assert [p.numel() for p in single.head.predictor.parameters()] == theirs
+        assert single.head.temperature == base.head.temperature
+        assert base.head.loss_module.loss_weight == 2 * single.head.temperature

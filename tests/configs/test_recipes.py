@@ -76,7 +76,8 @@ def shrink_smog(cfg: Config) -> None:
             backbone.stem_channels = 8
         width = 8 * 8 * (4 if backbone.get('depth') == 50 else 1)
     cfg.model.neck.update(in_channels=width, hid_channels=16)
-    cfg.model.update(hid_channels=16, num_groups=6, init_cfg=None)
+    cfg.model.head.update(hid_channels=16, num_groups=6)
+    cfg.model.init_cfg = None
 
 
 @pytest.mark.parametrize('path', SMOG, ids=lambda path: path.stem)
@@ -102,7 +103,7 @@ def test_smog_recipe_trains_a_step(path):
     assert all(v.isfinite().all() for v in model.state_dict().values())
     assert all(not torch.equal(p, before[n]) for n, p in model.named_parameters() if p.requires_grad)
     assert not torch.equal(model.head.groups.rows, groups)
-    model.cluster_groups(model.cache, seed=0)
+    model.head.groups.cluster(*model.cache.features(), seed=0)
     model.reset_teacher()
 
 
@@ -117,7 +118,7 @@ def shrink_mpcl(cfg: Config) -> None:
         model.backbone.update(depth=18)
         model.neck.in_channels = 512
     model.neck.update(hid_channels=32, out_channels=16)
-    if 'predictor' in model:
+    if 'predictor' in model.head:
         model.head.predictor.update(hid_channels=32)
     if 'queue_len' in model:
         model.queue_len = 64
@@ -142,7 +143,7 @@ def test_mpcl_recipe_trains_a_step(path):
     assert all(value.isfinite() for value in losses.values())
     assert losses['loss_contrastive'] > 0 and losses['loss_pcr'] != 0
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    heads = {n for n, p in model.named_parameters() if n.startswith(('neck.', 'predictor.')) and p.dim() == 3}
+    heads = {n for n, p in model.named_parameters() if n.startswith(('neck.', 'head.predictor.')) and p.dim() == 3}
     assert heads <= moved and any(name.startswith('backbone.') for name in moved)
     assert ('teacher' in dict(model.named_children())) == any(name.startswith('teacher.') for name in moved)
 
@@ -165,7 +166,8 @@ def number_of_views(cfg: Config) -> int:
 
 def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
     """Check the numbers of the paper's Sec. 7 and Table 9."""
-    model, optimizer, large = cfg.model, cfg.optim_wrapper.optimizer, data_set == 'in1k'
+    model, head, optimizer = cfg.model, cfg.model.head, cfg.optim_wrapper.optimizer
+    large = data_set == 'in1k'
     batch, base = (256 if '-ln_' in stem else 512), dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]
     assert cfg.auto_scale_lr.base_batch_size == batch
     assert (optimizer.type, optimizer.momentum, optimizer.weight_decay) == ('lewel_plugins.LARS', 0.9, 1e-5)
@@ -176,13 +178,13 @@ def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
     assert cfg.train_cfg.max_epochs == epochs and (warm_up.end, cosine.begin) == (10, 10)
     assert (cosine.T_max, cosine.end) == (epochs - 10, epochs)
     assert (model.backbone.depth, model.neck.in_channels) == ((50, 2048) if large else (18, 512))
-    heads = (model.neck.hid_channels, model.neck.out_channels, model.hid_channels)
-    assert heads == ((2048, 256, 2048) if large else (512, 128, 512))
+    widths = (model.neck.hid_channels, model.neck.out_channels, head.hid_channels)
+    assert widths == ((2048, 256, 2048) if large else (512, 128, 512))
     assert model.momentum == (0.01 if epochs == 100 else 0.004)
     if 'multicrop' not in stem:
         expected = {'k2-ln': (0.0, 0.0), 'k4-ln': (4e-3, 5e-3)}.get(stem.partition('_')[0][7:], (4e-3, 0.5))
-        assert (model.lambda_s, model.lambda_b) == expected
-        assert model.get('exclude_self', False) == ('k2-ln' in stem)
+        assert (head.lambda_s, head.lambda_b) == expected
+        assert head.get('exclude_self', False) == ('k2-ln' in stem)
         assert model.neck.get('norm', 'BN') == ('LN' if '-ln_' in stem else 'BN')
     assert cfg.view.get('solarize') == 0.2 and cfg.view.get('blur', 0.0) == (0.0 if data_set == 'cifar10' else 1.0)
     assert cfg.get('sync_bn') == ('torch' if '8xb64' in stem else None)
