@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 from lewel_plugins.registry import DATASETS
 from lewel_plugins.seeding import derive_seed, seeded
-from lewel_plugins.transforms.load_rgb import BrokenImageError
+from lewel_plugins.transforms import BrokenImageError
 
 
 class SampleId(NamedTuple):

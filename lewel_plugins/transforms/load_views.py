@@ -4,32 +4,34 @@ import numpy as np
 
 from lewel_plugins.registry import TRANSFORMS
 
-from .load_rgb import LoadRGB, decode_bgr, decode_jpeg, is_jpeg, naming_broken_image, read_jpeg_header, to_bgr
+from .decode import decode_bgr, decode_jpeg, is_jpeg, naming_broken_image, read_jpeg_header, to_bgr
+from .load_rgb import LoadRGB
 from .make_views import MakeViews
 from .view_scheme import ViewParameters
 
-# A crop may be decoded at 1/2, 1/4 or 1/8 if this many of its pixels are left for one of the view, on both sides. With
-# 2, which Pillow's documentation of `reducing_gap` calls very close, 20,000 views are seen to differ in sharpness.
+# A crop may be decoded at 1/2, 1/4 or 1/8 if it still has this many times as many pixels as the view on each side. With
+# a gap of 2, which Pillow's documentation of `reducing_gap` calls very close, the sharpness of 20,000 views differs
+# measurably.
 _GAP = 4
 
 
 @TRANSFORMS.register_module()
 class LoadViews(LoadRGB):
-    """Load an image file and make all its views: :class:`LoadRGB` and :class:`MakeViews` in one, faster.
+    """Load an image file and make all its views: :class:`LoadRGB` and :class:`MakeViews` combined, and faster.
 
-    The crops are drawn before the file is decoded. If all of them are at least eight times as large as their views, as
-    in photographs of several megapixels, the JPEG is decoded at half its size or less, by libjpeg's scaled transform.
-    Everything else is decoded in full, once for all views.
+    Crops are drawn before the file is decoded. If all crops are at least eight times as large as their views, as in
+    photographs of several megapixels, a JPEG is decoded at half its size or less by libjpeg's scaled transform. Any
+    other file is decoded in full, once for all views.
 
     Args:
-        views: Schemes, dicts with the arguments of :class:`ViewScheme`.
-        num_views: How many views to make of each scheme, or of all alike.
-        on_device: Whether to only cut the crops here, see :class:`MakeViews`.
-        backend_args: Arguments of mmengine's file backend; by default the path's prefix decides.
+        views: Schemes, as dicts with the arguments of :class:`ViewScheme`.
+        num_views: Number of views per scheme, either one number for all schemes or one per scheme.
+        on_device: Whether to only cut the crops here; see :class:`MakeViews`.
+        backend_args: Arguments of mmengine's file backend. By default the prefix of the path decides.
 
     Raises:
         BrokenImageError: If the file cannot be read or decoded, or ends too early.
-        ValueError: No view, or a value outside its range.
+        ValueError: If there is no view, or a value is outside its range.
     """
 
     def __init__(
@@ -50,29 +52,29 @@ class LoadViews(LoadRGB):
             return self.make_views(results)
         with naming_broken_image(results['img_path']):
             data = self._read(results['img_path'])
-            results['img'], results['ori_shape'], drawn = self._decode(data)
-        return self.make_views.make(results, drawn)
+            results['img'], results['ori_shape'], parameters = self._decode(data)
+        return self.make_views.make(results, parameters)
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[int, int], list[ViewParameters]]:
-        """The image, reduced or not, its full height and width, and what is drawn for its views."""
+        """Return the image, reduced or not, its full height and width, and the parameters of its views."""
         header = read_jpeg_header(data) if is_jpeg(data) else None
         if header is None or header.channels == 4:
             image = decode_bgr(data)
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         size = header.height, header.width
-        drawn = self.make_views.draw(*size)
-        reduction = self._reduction(drawn)
+        parameters = self.make_views.draw(*size)
+        reduction = self._reduction(parameters)
         image = decode_jpeg(data, header, reduction)
         if image.shape[:2] != tuple(-(-side // reduction) for side in size):
-            # The decoder has read a damaged EXIF differently.
+            # The decoder reads a damaged EXIF segment in another way than :func:`read_jpeg_header`.
             image = decode_jpeg(data, header)
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         if reduction > 1:
-            drawn = [view._replace(box=_reduced_box(view.box, reduction, image.shape)) for view in drawn]
-        return image, size, drawn
+            parameters = [view._replace(box=_reduced_box(view.box, reduction, image.shape)) for view in parameters]
+        return image, size, parameters
 
-    def _reduction(self, drawn: Sequence[ViewParameters]) -> int:
-        pixels = min(min(view.box[2:]) // scheme.size for scheme, view in zip(self.make_views.schemes, drawn))
+    def _reduction(self, parameters: Sequence[ViewParameters]) -> int:
+        pixels = min(min(view.box[2:]) // scheme.size for scheme, view in zip(self.make_views.schemes, parameters))
         return max(r for r in (1, 2, 4, 8) if r == 1 or pixels >= _GAP * r)
 
 

@@ -1,149 +1,32 @@
-import io
-import pickle
-
-import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image
 
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
 
 pytestmark = pytest.mark.core
 
-RAMP = np.linspace(0, 255, 48 * 40).reshape(48, 40)
-PICTURE = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 60)], -1).astype(np.uint8)
-PICTURE[:10, :12] = (250, 10, 20)  # so that every orientation and channel order shows
+GRAY = np.linspace(0, 255, 48 * 40).reshape(48, 40).astype(np.uint8)
+PICTURE = np.stack([GRAY, GRAY[::-1], np.full_like(GRAY, 60)], -1)
 
 
-def picture(mode: str = 'RGB') -> Image.Image:
-    image = Image.fromarray(PICTURE)
-    if mode == 'RGBA':
-        image.putalpha(Image.fromarray(RAMP.astype(np.uint8)))
-    return image.convert(mode)
-
-
-def encode(image: Image.Image, file_format: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def orientation(value: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x112] = value
-    return exif.tobytes()
-
-
-def load(tmp_path, data: bytes, name: str = 'image') -> np.ndarray:
-    """What LoadRGB makes of a file, turned to RGB."""
-    path = tmp_path / name
-    path.write_bytes(data)
+@pytest.mark.parametrize(('mode', 'expected'), [('RGB', PICTURE), ('L', np.dstack([GRAY] * 3))])
+def test_files_become_bgr_with_their_shape(tmp_path, mode, expected):
+    path = tmp_path / 'image'
+    Image.fromarray(expected).convert(mode).save(path, 'PNG')
     results = LoadRGB()(dict(img_path=str(path)))
-    img = results['img']
-    assert img.dtype == np.uint8 and img.ndim == 3 and img.shape[2] == 3
-    assert results['img_shape'] == results['ori_shape'] == img.shape[:2]
-    return img[..., ::-1]
+    assert results['img'].dtype == np.uint8
+    assert np.array_equal(results['img'][..., ::-1], expected)
+    assert results['img_shape'] == results['ori_shape'] == (48, 40)
 
 
-FILES = {
-    'jpeg': encode(picture(), 'JPEG'),
-    'jpeg-progressive': encode(picture(), 'JPEG', progressive=True),
-    'jpeg-grey': encode(picture('L'), 'JPEG'),
-    'jpeg-cmyk': encode(picture('CMYK'), 'JPEG'),
-    'png': encode(picture(), 'PNG'),
-    'png-grey': encode(picture('L'), 'PNG'),
-    'png-1-bit': encode(picture('1'), 'PNG'),
-    'png-grey-alpha': encode(picture('LA'), 'PNG'),
-    'png-rgba': encode(picture('RGBA'), 'PNG'),
-    'png-palette': encode(picture('P'), 'PNG'),
-    'png-palette-transparent': encode(picture('P'), 'PNG', transparency=3),
-    'webp': encode(picture(), 'WEBP'),
-    'webp-rgba': encode(picture('RGBA'), 'WEBP', lossless=True, exact=True),
-    'bmp': encode(picture(), 'BMP'),
-    'tiff': encode(picture(), 'TIFF'),
-    'tiff-cmyk': encode(picture('CMYK'), 'TIFF'),
-    'gif': encode(picture(), 'GIF'),
-    **{
-        f'{file_format}-turned-{value}': encode(picture(), file_format, exif=orientation(value))
-        for file_format in ('JPEG', 'PNG', 'WEBP', 'TIFF')
-        for value in (3, 5, 6, 8)
-    },
-}
-
-
-@pytest.mark.parametrize('name', FILES)
-def test_equals_pillow(tmp_path, name):
-    with Image.open(io.BytesIO(FILES[name])) as image:
-        expected = np.asarray(ImageOps.exif_transpose(image).convert('RGB')).astype(int)
-    loaded = load(tmp_path, FILES[name])
-    assert loaded.shape == expected.shape
-    assert np.abs(loaded - expected).max() <= 1  # decoders may round differently
-
-
-def test_png_turned_as_imagemagick_writes_it(tmp_path):
-    """EXIF in hexadecimal digits, as a text."""
-    exif = orientation(6)
-    info = PngImagePlugin.PngInfo()
-    info.add_text('Raw profile type exif', f'\nexif\n{len(exif):8}\n{exif.hex()}\n', zip=True)
-    file = encode(picture(), 'PNG', pnginfo=info)
-    with Image.open(io.BytesIO(file)) as image:
-        expected = np.asarray(ImageOps.exif_transpose(image))
-    assert expected.shape != np.asarray(picture()).shape
-    assert np.array_equal(load(tmp_path, file), expected)
-
-
-@pytest.mark.parametrize(('suffix', 'channels'), [('.png', 1), ('.png', 3), ('.png', 4), ('.tif', 1), ('.tif', 3)])
-def test_16_bit_is_scaled(tmp_path, suffix, channels):
-    grey = np.linspace(0, 65535, 48 * 40).reshape(48, 40).round().astype(np.uint16)
-    wide = grey if channels == 1 else np.dstack([grey, grey[::-1], grey[:, ::-1], grey][:channels])
-    expected = np.round(wide / 257)
-    expected = np.dstack([expected] * 3) if channels == 1 else expected[..., 2::-1]
-    loaded = load(tmp_path, cv2.imencode(suffix, wide)[1].tobytes())
-    assert np.abs(loaded - expected).max() <= 1
-    assert loaded.max() == 255 and loaded.min() == 0
-
-
-NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-THUMBNAIL = encode(picture(), 'JPEG')
-WITH_THUMBNAIL = b''.join(
-    [
-        encode(NOISE, 'JPEG')[:2],
-        b'\xff\xe1' + (len(THUMBNAIL) + 2).to_bytes(2, 'big') + THUMBNAIL,
-        encode(NOISE, 'JPEG')[2:],
-    ]
-)
-BROKEN = {
-    'empty': b'',
-    'text': b'this is no image',
-    'jpeg-without-end': encode(NOISE, 'JPEG')[:-2],
-    'jpeg-with-whole-thumbnail': WITH_THUMBNAIL[: len(WITH_THUMBNAIL) // 2],
-    'png-signature': b'\x89PNG\r\n\x1a\neXIfIEND',
-    'tiff-of-32-bits': encode(Image.fromarray(np.full((8, 8), 70000, np.int32)), 'TIFF'),
-    'float-tiff': cv2.imencode('.tif', RAMP.astype(np.float32))[1].tobytes(),
-    **{
-        f'{file_format}-cut-at-{share}': encode(NOISE, file_format)[: int(share * len(encode(NOISE, file_format)))]
-        for file_format in ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF')
-        for share in (0.01, 0.5, 0.95)
-    },
-    **{
-        f'{file_format}-half-zeros': encode(NOISE, file_format)[: len(encode(NOISE, file_format)) // 2] + bytes(9999)
-        for file_format in ('JPEG', 'PNG')
-    },
-}
-
-
-@pytest.mark.parametrize('name', BROKEN)
-def test_broken_files_are_found(tmp_path, name):
-    with pytest.raises(BrokenImageError) as error:
-        load(tmp_path, BROKEN[name], 'broken')
-    assert error.value.path == str(tmp_path / 'broken')
-    assert str(error.value) == f'{error.value.path}: {error.value.reason}' and error.value.reason
-
-
-def test_whole_files_with_a_thumbnail_or_a_tail_are_not_broken(tmp_path):
-    plain = load(tmp_path, encode(NOISE, 'JPEG'))
-    assert np.array_equal(load(tmp_path, WITH_THUMBNAIL), plain)
-    assert np.array_equal(load(tmp_path, encode(NOISE, 'JPEG') + bytes(100)), plain)
+def test_broken_files_are_named(tmp_path):
+    path = tmp_path / 'cut.png'
+    Image.fromarray(PICTURE).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BrokenImageError, match=r'cut\.png: the PNG is truncated') as error:
+        LoadRGB()(dict(img_path=str(path)))
+    assert error.value.path == str(path)
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -155,8 +38,7 @@ def test_missing_file_and_folder(tmp_path):
 
 def test_images_in_memory():
     assert np.array_equal(LoadRGB()(dict(img=PICTURE))['img'], PICTURE[..., ::-1])
-    grey = RAMP.astype(np.uint8)
-    assert np.array_equal(LoadRGB()(dict(img=grey))['img'], np.dstack([grey] * 3))
+    assert np.array_equal(LoadRGB()(dict(img=GRAY))['img'], np.dstack([GRAY] * 3))
     for img in (PICTURE.astype(np.float32), np.zeros((4, 5, 4), np.uint8)):
         with pytest.raises(ValueError, match=r'img must be .*uint8, got \((48, 40, 3|4, 5, 4)\)'):
             LoadRGB()(dict(img=img))
@@ -164,7 +46,7 @@ def test_images_in_memory():
 
 def test_cache_reads_once_and_gives_copies(tmp_path):
     path = tmp_path / 'image'
-    path.write_bytes(FILES['png'])
+    Image.fromarray(PICTURE).save(path, 'PNG')
     transform = LoadRGB(cache=True)
     first = transform(dict(img_path=str(path)))['img'].copy()
     transform(dict(img_path=str(path)))['img'][:] = 0
@@ -174,11 +56,6 @@ def test_cache_reads_once_and_gives_copies(tmp_path):
 
 def test_backend_args(tmp_path):
     path = tmp_path / 'image'
-    path.write_bytes(FILES['png'])
+    Image.fromarray(PICTURE).save(path, 'PNG')
     img = LoadRGB(backend_args=dict(backend='local'))(dict(img_path=str(path)))['img']
     assert np.array_equal(img[..., ::-1], PICTURE)
-
-
-def test_error_survives_a_worker():
-    error = pickle.loads(pickle.dumps(BrokenImageError('a.jpg', 'empty')))
-    assert (error.path, error.reason) == ('a.jpg', 'empty')

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins.datasets import ImageTree, PretrainDataset, SeededSampler
 from lewel_plugins.models import BatchViews
-from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, MakeViews, ViewScheme, load_rgb
+from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, MakeViews, ViewScheme, decode
 
 pytestmark = pytest.mark.core
 _SMALL = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
@@ -29,7 +29,7 @@ def write(path, image=PICTURE, **options):
 
 
 def reference(image, view, size):
-    """A view by torchvision, on an RGB image and with the parameters drawn; crop as Pillow, then in float64."""
+    """Make a view of an RGB image by torchvision: the crop by Pillow, all other operations in float64."""
     left, top, w, h = view.box
     crop = TF.resized_crop(Image.fromarray(image), top, left, h, w, [size, size])
     x = torch.from_numpy(np.array(crop)).permute(2, 0, 1).double() / 255
@@ -51,11 +51,11 @@ def draw(transform, height=120, width=160, seed=0):
 
 def test_views_are_torchvisions():
     transform = MakeViews([ALL], num_views=60)
-    drawn = draw(transform)
+    expected = draw(transform)
     random.seed(0)
     views = transform(dict(img=PICTURE[..., ::-1].copy()))['img']
     packed = PackInputs.format_input(views)
-    for view, parameters in zip(packed, drawn):
+    for view, parameters in zip(packed, expected):
         assert view.dtype == torch.uint8 and view.shape == (3, 32, 32)
         error = (view.flip(0) - reference(PICTURE, parameters, 32)).abs()
         # Each of up to four roundings to 8 bits moves a value by half, and contrasts and saturation stretch that.
@@ -69,7 +69,7 @@ def test_packing_does_not_copy():
 
 
 def device_batch(seed=0, num_views=6):
-    """The same draws finished in the pipeline, and by BatchViews; mean 0 and std 1."""
+    """Finish the same draws in the pipeline and by BatchViews, with mean 0 and std 1."""
     inputs = {}
     for on_device in (False, True):
         transform = MakeViews([ALL, dict(ALL, size=24)], num_views=num_views // 2, on_device=on_device)
@@ -120,8 +120,8 @@ def test_images_in_memory_are_rgb():
     (view,) = LoadViews([dict(size=120, **NOTHING)])(dict(img=PICTURE))['img']
     expected = TF.resize(Image.fromarray(PICTURE[..., ::-1].copy()), [120, 120])
     assert np.abs(view.astype(int) - np.asarray(expected)).max() <= 1
-    grey = LoadViews([dict(size=8, **NOTHING)])(dict(img=PICTURE[..., 0]))['img'][0]
-    assert np.array_equal(grey[..., 0], grey[..., 1]) and np.array_equal(grey[..., 0], grey[..., 2])
+    gray = LoadViews([dict(size=8, **NOTHING)])(dict(img=PICTURE[..., 0]))['img'][0]
+    assert np.array_equal(gray[..., 0], gray[..., 1]) and np.array_equal(gray[..., 0], gray[..., 2])
 
 
 @pytest.mark.parametrize(('size', 'reduction'), [(5, 4), (11, 2), (32, 1)])
@@ -141,7 +141,7 @@ def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, re
     assert decoded[0].shape[:2] == (-(-99 // reduction), -(-101 // reduction))
     assert results['ori_shape'] == (99, 101)
 
-    # A box whose edges are pixels of the reduced image, too.
+    # The edges of this box fall on pixels of the reduced image.
     path = write(
         tmp_path / 'b.jpg',
         cv2.resize(_SMALL[:4, :5], (100, 96), interpolation=cv2.INTER_CUBIC),
@@ -156,7 +156,7 @@ def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, re
 
 def test_a_decoder_that_reads_a_damaged_exif_differently(tmp_path, monkeypatch):
     path = write(tmp_path / 'a.jpg', exif=turned(6))
-    monkeypatch.setattr(load_rgb, '_exif_orientation', lambda segment: 1)
+    monkeypatch.setattr(decode, '_exif_orientation', lambda segment: 1)
     loaded = LoadViews([dict(size=8, **NOTHING)])(dict(img_path=path))
     expected = MakeViews([dict(size=8, **NOTHING)])(LoadRGB()(dict(img_path=path)))
     assert loaded['ori_shape'] == expected['ori_shape'] == (160, 120)

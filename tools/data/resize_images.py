@@ -29,7 +29,8 @@ from PIL import Image
 
 from lewel_plugins.datasets.image_tree import EXTENSIONS
 from lewel_plugins.running.provenance import cores
-from lewel_plugins.transforms.load_rgb import BrokenImageError, LoadRGB, decode_bgr, naming_broken_image
+from lewel_plugins.transforms import BrokenImageError, LoadRGB
+from lewel_plugins.transforms.decode import decode_bgr, naming_broken_image
 
 LISTING, SETTINGS = 'broken_images.txt', 'resize_images.json'
 

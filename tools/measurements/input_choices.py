@@ -34,8 +34,10 @@ from torchvision.transforms.v2 import functional as TF2
 
 from lewel_plugins.models import BatchViews
 from lewel_plugins.running import provenance
-from lewel_plugins.transforms import ViewScheme, batched, uint8
-from lewel_plugins.transforms.load_rgb import decode_bgr
+from lewel_plugins.transforms import ViewScheme
+from lewel_plugins.transforms.decode import decode_bgr
+from lewel_plugins.transforms.ops import batch as batch_ops
+from lewel_plugins.transforms.ops import image as image_ops
 
 SIZE = 224
 JITTER = (('brightness', 1.2), ('contrast', 0.8), ('saturation', 1.1), ('hue', 0.05))
@@ -139,7 +141,7 @@ def crops(box: tuple[int, int, int, int]) -> dict[str, Way]:
 
     return {
         'Pillow': Way(Image.fromarray, lambda x: TF.resized_crop(x, *where), np.asarray),
-        'ours': Way(to_bgr, lambda bgr: uint8.resized_crop(bgr, box, SIZE, 'bilinear'), from_planes),
+        'ours': Way(to_bgr, lambda bgr: image_ops.resized_crop(bgr, box, SIZE, 'bilinear'), from_planes),
         'torchvision, tensors': Way(to_tensor, lambda x: TF2.resized_crop(x, *where, antialias=True), from_tensor),
         'OpenCV, areas': Way(to_bgr, opencv(cv2.INTER_AREA), from_bgr),
         'OpenCV, not anti-aliased': Way(to_bgr, opencv(cv2.INTER_LINEAR), from_bgr),
@@ -163,7 +165,7 @@ def jitters() -> dict[str, Way]:
     ways = {
         'torchvision, float tensors': Way(lambda x: to_tensor(x) / 255, torchvisions(TF2), rounded),
         'Pillow': Way(Image.fromarray, torchvisions(TF), np.asarray),
-        'ours': Way(to_planes, in_place(lambda planes: uint8.adjust_colours(planes, JITTER)), from_planes),
+        'ours': Way(to_planes, in_place(lambda planes: image_ops.adjust_colors(planes, JITTER)), from_planes),
         'torchvision, tensors': Way(to_tensor, torchvisions(TF2), from_tensor),
     }
     if albumentations := optional('albumentations'):
@@ -179,7 +181,7 @@ def blurs() -> dict[str, Way]:
     taps = [TAPS, TAPS]
     return {
         'Pillow': Way(Image.fromarray, lambda x: TF.gaussian_blur(x, taps, [SIGMA, SIGMA]), np.asarray),
-        'ours': Way(to_planes, in_place(lambda planes: uint8.gaussian_blur(planes, SIGMA)), from_planes),
+        'ours': Way(to_planes, in_place(lambda planes: image_ops.gaussian_blur(planes, SIGMA)), from_planes),
         'torchvision, tensors': Way(to_tensor, lambda x: TF2.gaussian_blur(x, taps, [SIGMA, SIGMA]), from_tensor),
         'OpenCV': Way(
             to_bgr,
@@ -191,8 +193,8 @@ def blurs() -> dict[str, Way]:
 
 def finishing(scheme: ViewScheme) -> dict[str, Way]:
     """All that follows a batch's crops at 224 px, on the device."""
-    radius = uint8.blur_radius(scheme.blur_sigma[1])
-    rows = torch.tensor([batched.parameter_row(scheme.draw(SIZE, SIZE), radius) for _ in range(BATCH)])
+    radius = image_ops.blur_radius(scheme.blur_sigma[1])
+    rows = torch.tensor([batch_ops.parameter_row(scheme.draw(SIZE, SIZE), radius) for _ in range(BATCH)])
     single = v2.Compose(
         [
             v2.RandomHorizontalFlip(scheme.flip),
@@ -203,7 +205,7 @@ def finishing(scheme: ViewScheme) -> dict[str, Way]:
         ]
     )
     ways = {
-        'ours': Way(torch.Tensor.clone, lambda x: batched.finish_views(x, rows)),
+        'ours': Way(torch.Tensor.clone, lambda x: batch_ops.finish_views(x, rows)),
         'torchvision, image by image': Way(torch.Tensor.clone, lambda x: torch.stack([single(image) for image in x])),
     }
     if kornia := optional('kornia.augmentation'):
@@ -269,7 +271,7 @@ def main() -> None:
     args = parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    uint8.prepare()
+    image_ops.prepare()
     described = provenance.record()
     byol = ViewScheme(**schemes('BYOL')[0][0])
     box = byol.draw(375, 500).box
@@ -278,7 +280,7 @@ def main() -> None:
         write_photographs(folder, args.images, quality=90)
         files = [path.read_bytes() for path in sorted(folder.glob('*.jpg'))]
     photographs = [from_bgr(decode_bgr(data)) for data in files]
-    views = [from_planes(uint8.resized_crop(to_bgr(image), box, SIZE, 'bilinear')) for image in photographs]
+    views = [from_planes(image_ops.resized_crop(to_bgr(image), box, SIZE, 'bilinear')) for image in photographs]
     batch = torch.stack([to_tensor(views[i % len(views)]) for i in range(BATCH)]) / 255
     small = torch.randint(0, 256, (BATCH, 3, 32, 32)).float()
     operations: dict[str, tuple[dict[str, Way], list[Any], int]] = {

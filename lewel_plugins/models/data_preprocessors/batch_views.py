@@ -6,17 +6,17 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from lewel_plugins.registry import MODELS
-from lewel_plugins.transforms import batched as T
-from lewel_plugins.transforms.uint8 import blur_radius
+from lewel_plugins.transforms.ops import batch as T
+from lewel_plugins.transforms.ops.image import blur_radius
 from lewel_plugins.transforms.view_scheme import ViewScheme, check_blur_fits
 
 
-class View:
-    """A :class:`ViewScheme` on a batch: bilinear without anti-aliasing, for small images."""
+class _View:
+    """A :class:`ViewScheme` on a batch. Crops are bilinear without anti-aliasing, for small images."""
 
     def __init__(self, scheme: ViewScheme) -> None:
         if scheme.interpolation != 'bilinear':
-            raise ValueError(f"BatchViews has interpolation='bilinear' only, got {scheme.interpolation!r}")
+            raise ValueError(f"BatchViews supports interpolation='bilinear' only, got {scheme.interpolation!r}")
         self.scheme = scheme
         radius = blur_radius(scheme.blur_sigma[1]) if scheme.blur else 0
         check_blur_fits(radius, scheme.size)
@@ -45,10 +45,10 @@ class View:
         N, device = len(x), x.device
         apply = self._chance(self.scheme.jitter, N, device).to(x.dtype)
 
-        def around(centre: float, width: float) -> Tensor:
-            low = max(0.0, centre - width) if centre else -width
-            offset = low - centre + (centre + width - low) * torch.rand(N, device=device)
-            return centre + apply * offset
+        def around(center: float, width: float) -> Tensor:
+            low = max(0.0, center - width) if center else -width
+            offset = low - center + (center + width - low) * torch.rand(N, device=device)
+            return center + apply * offset
 
         operations = [
             (T.adjust_brightness, around(1, self.scheme.brightness)),
@@ -56,7 +56,7 @@ class View:
             (T.adjust_saturation, around(1, self.scheme.saturation)),
             (T.adjust_hue, around(0, self.scheme.hue)),
         ]
-        # The order is random as in torchvision, drawn once a batch; on the CPU, since Python needs it.
+        # The order is random as in torchvision, but drawn once per batch, and on the CPU because Python loops over it.
         for i in torch.randperm(4).tolist():
             function, parameter = operations[i]
             x = function(x, parameter)
@@ -65,19 +65,20 @@ class View:
 
 @MODELS.register_module()
 class BatchViews(SelfSupDataPreprocessor):
-    """Make the views of a batch, or what the pipeline has left of them to do, on the device, and normalise them.
+    """Make the views of a batch on the device, or finish those of the pipeline, and normalize them.
 
-    With ``views``, for small images (32 to 96 px), where a pipeline an image costs more than the network: in training
-    the dataset delivers one decoded image (N, 3, H, W) uint8, all of one size, and every entry of ``views`` makes a
-    view of it, every image with parameters of its own. Draws come from torch's generator.
+    Set ``views`` for small images (32 to 96 px), where a pipeline for each image costs more than the network. The
+    dataset then delivers decoded images (N, 3, H, W) uint8 of one size, and in training every entry of ``views`` makes
+    a view of each image, with separate parameters. Draws come from torch's generator.
 
-    Without ``views`` they come from the pipeline: finished ones of :class:`LoadViews`, :class:`MakeViews` or
-    mmpretrain's ``MultiView``, or, with ``on_device=True`` in the pipeline, crops and the parameters drawn for them.
+    Without ``views``, the pipeline makes the views. It delivers either finished views of :class:`LoadViews`,
+    :class:`MakeViews` or mmpretrain's ``MultiView``, or, with ``on_device=True`` in the pipeline, crops together with
+    the parameters of the remaining operations.
 
     Args:
-        views: One dict a view, with the arguments of :class:`ViewScheme`.
+        views: One dict per view, with the arguments of :class:`ViewScheme`.
         mean: Channel means on the scale 0–255.
-        std: Channel standard deviations on that scale.
+        std: Channel standard deviations on the same scale.
         to_rgb: Whether the dataset delivers BGR.
 
     Raises:
@@ -92,20 +93,22 @@ class BatchViews(SelfSupDataPreprocessor):
         to_rgb: bool = True,
     ) -> None:
         super().__init__(mean=mean, std=std, to_rgb=to_rgb, non_blocking=True)
-        self.views = [View(ViewScheme(**view)) for view in views]
+        self.views = [_View(ViewScheme(**view)) for view in views]
 
-    @torch.compiler.disable  # it would be compiled anew for every order of the colour jitter
+    @torch.compiler.disable  # it would be recompiled for every order of the color jitter
     @torch.no_grad()
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess a batch.
 
         Args:
-            data: ``inputs``: (N, 3, H, W) uint8 with ``views``; without, a list of K views (N, 3, size, size) uint8,
-                and last in the list, where they are not finished, parameters (N, K, P). ``data_samples``.
+            data: A dict of ``inputs`` and ``data_samples``. With ``views``, ``inputs`` are images (N, 3, H, W) uint8.
+                Without, they are a list of K views (N, 3, size, size) uint8, which ends with parameters (N, K, P) if
+                the views are unfinished.
             training: Whether to make views.
 
         Returns:
-            ``inputs``: a list of K views (N, 3, size, size), or the normalised images; ``data_samples``.
+            A dict of ``inputs``, which are a list of K views (N, 3, size, size), or the normalized images if not
+            ``training``, and ``data_samples``.
 
         Raises:
             ValueError: If ``inputs`` are images where views are expected, or the reverse.
@@ -115,12 +118,12 @@ class BatchViews(SelfSupDataPreprocessor):
         self._check(data['inputs'])
         images = self.cast_data(data['inputs'])
         views = self._make(images) if self.views else self._finish(images)
-        # channels_last convolutions are faster on CPUs and GPUs alike, and LEWEL's per-pixel view is then free.
+        # Convolutions are faster in channels_last, on CPUs and GPUs alike, and LEWEL's per-pixel view is then free.
         inputs = [((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last) for x in views]
         return dict(inputs=inputs, data_samples=self._move_samples(data.get('data_samples')))
 
     def _move_samples(self, samples: list[DataSample] | None) -> list[DataSample] | None:
-        """Put the samples on the device, their labels in one copy instead of one a sample."""
+        """Move the samples to the device, with one copy for all labels instead of one per sample."""
         if not samples or self.device.type == 'cpu':
             return samples
         if any(sample.keys() != ['gt_label'] for sample in samples):
@@ -135,13 +138,13 @@ class BatchViews(SelfSupDataPreprocessor):
         is_batch = isinstance(inputs, Tensor) and inputs.dim() == 4
         if self.views and not is_batch:
             raise ValueError(
-                'BatchViews makes the views itself and takes one image tensor (N, 3, H, W) a batch, got '
+                'BatchViews makes the views itself and expects one image tensor (N, 3, H, W) per batch, got '
                 f'{type(inputs).__name__}: use a pipeline without MultiView, images of one size, and default_collate'
             )
         if not self.views and not isinstance(inputs, (list, tuple)):
             raise ValueError(
-                f'BatchViews without views takes a list of those that the pipeline has made, got '
-                f'{type(inputs).__name__}: give it views, or use LoadViews in the pipeline'
+                'BatchViews without views expects a list of views from the pipeline, got '
+                f'{type(inputs).__name__}: set views, or use LoadViews in the pipeline'
             )
 
     def _make(self, images: Tensor) -> list[Tensor]:
@@ -155,5 +158,5 @@ class BatchViews(SelfSupDataPreprocessor):
         return [255 * T.finish_views(self._to_rgb(x) / 255, rows) for x, rows in zip(crops, parameters.unbind(1))]
 
     def _to_rgb(self, x: Tensor) -> Tensor:
-        """uint8 in the dataset's order of channels to float RGB."""
+        """Convert uint8 in the dataset's channel order to float RGB."""
         return (x.flip(1) if self._channel_conversion else x).float()

@@ -19,23 +19,23 @@ def _batch(count=6, size=16):
     return dict(inputs=images, data_samples=[None] * count)
 
 
-def _normalised(images):
+def _normalized(images):
     rgb = images.flip(1).float()
     return (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def test_without_augmentation_views_are_the_normalised_images():
+def test_without_augmentation_views_are_the_normalized_images():
     data = _batch()
     out = BatchViews(views=[dict(size=16, **PLAIN)] * 3, mean=MEAN, std=STD)(data, training=True)
     assert len(out['inputs']) == 3
     for view in out['inputs']:
-        torch.testing.assert_close(view, _normalised(data['inputs']), atol=1e-3, rtol=0)
+        torch.testing.assert_close(view, _normalized(data['inputs']), atol=1e-3, rtol=0)
 
 
-def test_validation_normalises_only():
+def test_validation_only_normalizes():
     data = _batch()
     out = BatchViews(views=[dict(size=8)], mean=MEAN, std=STD)(data, training=False)
-    torch.testing.assert_close(out['inputs'], _normalised(data['inputs']))
+    torch.testing.assert_close(out['inputs'], _normalized(data['inputs']))
 
 
 def test_views_have_their_own_sizes_and_draws():
@@ -47,7 +47,7 @@ def test_views_have_their_own_sizes_and_draws():
     assert (a - b).abs().amax((1, 2, 3)).gt(0.1).all()
 
 
-def test_images_of_a_batch_get_parameters_of_their_own():
+def test_images_of_a_batch_get_separate_parameters():
     torch.manual_seed(0)
     data = _batch(2)
     data['inputs'][1] = data['inputs'][0]
@@ -90,7 +90,7 @@ def test_bad_values_are_named(view, message):
 
 
 @pytest.mark.parametrize('sigma', [0.5, 2.0])
-def test_blur_has_the_sigma_that_it_is_given(sigma):
+def test_blur_has_the_configured_sigma(sigma):
     scheme = dict(size=32, **PLAIN, blur=1.0, blur_sigma=(sigma, sigma))
     pre = BatchViews(views=[scheme], mean=(0, 0, 0), std=(255, 255, 255), to_rgb=False)
     data = _batch(size=32)
@@ -103,21 +103,21 @@ def test_views_and_input_must_fit():
     images = _batch()['inputs']
     with pytest.raises(ValueError, match='without MultiView'):
         BatchViews(views=[dict(size=8)])(dict(inputs=[images] * 2, data_samples=None), training=True)
-    with pytest.raises(ValueError, match='give it views, or use LoadViews'):
+    with pytest.raises(ValueError, match='set views, or use LoadViews'):
         BatchViews()(_batch(), training=True)
     with pytest.raises(ValueError, match='bilinear.*bicubic'):
         BatchViews(views=[dict(size=8, interpolation='bicubic')])
 
 
-def test_finished_views_are_normalised_as_by_mmpretrain():
+def test_finished_views_are_normalized_as_by_mmpretrain():
     data = dict(inputs=[_batch()['inputs'], _batch(size=8)['inputs']], data_samples=[])
     ours = BatchViews(mean=MEAN, std=STD)(data, training=True)['inputs']
     for view, image in zip(ours, data['inputs']):
-        torch.testing.assert_close(view, _normalised(image))
+        torch.testing.assert_close(view, _normalized(image))
 
 
 def test_views_of_a_seed_stay_what_they_were():
-    """Means and single values of views as they were when the results in docs/results were made."""
+    """Means and single values of views equal those that docs/results were made with."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8, generator=generator)
     pre = BatchViews(views=[dict(size=24, hue=0.5, gray=0.3, blur=0.5, solarize=0.3), dict(size=16)])

@@ -1,4 +1,4 @@
-"""The compiled operations of :mod:`uint8` by libraries: for want of numba, and for sizes that vectors do not fit."""
+"""The compiled operations of :mod:`image` by libraries: without numba, and for sizes that vectors do not fit."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ import torchvision.transforms.functional as TF
 
 
 def resized_crop(image: np.ndarray, box: Sequence[int], size: int, interpolation: str, flip: bool) -> np.ndarray:
-    """As :func:`uint8.resized_crop`, by torch."""
+    """Do :func:`image.resized_crop` by torch."""
     left, top, w, h = box
     crop = np.ascontiguousarray(image[top : top + h, left : left + w])
-    # torch's kernel for 8 bits is fast if torch sees that the batch is channels_last: numpy's new axis would have the
-    # stride 0.
+    # torch's 8-bit kernel is fast only if torch recognizes the batch as channels_last, which it does not with a new
+    # axis of numpy's, whose stride is 0.
     batch = torch.from_numpy(crop).unsqueeze(0).permute(0, 3, 1, 2)
     out = F.interpolate(batch, size=(size, size), mode=interpolation, align_corners=False, antialias=True)[0]
     return (out.flip(2) if flip else out).contiguous().numpy()
 
 
-def adjust_colours(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray: bool) -> None:
-    """As :func:`uint8.adjust_colours`, but torchvision cuts off fractions after every step."""
+def adjust_colors(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray: bool) -> None:
+    """Do :func:`image.adjust_colors` by torchvision, which truncates to 8 bits after every step."""
     image = torch.from_numpy(planes).flip(0)  # B, G, R to R, G, B
     for name, value in steps:
         image = getattr(TF, f'adjust_{name}')(image, value)
@@ -32,8 +32,8 @@ def adjust_colours(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray:
 
 
 def gaussian_blur(planes: np.ndarray, kernel: np.ndarray) -> None:
-    """As :func:`uint8.gaussian_blur`, by OpenCV."""
-    # With a kernel in float32, OpenCV's separable filter rounds once; its GaussianBlur has a kernel of 8 bits, is up to
-    # 2.5/255 off and slower.
+    """Do :func:`image.gaussian_blur` by OpenCV."""
+    # With a float32 kernel, OpenCV's separable filter rounds once. Its GaussianBlur uses an 8-bit kernel, is slower and
+    # up to 2.5/255 off.
     for plane in planes:
         cv2.sepFilter2D(plane, -1, kernel, kernel, plane, borderType=cv2.BORDER_REFLECT_101)

@@ -1,14 +1,16 @@
-"""Inner loops of :mod:`uint8`, compiled by numba: passes over planes of 8 bits that no library makes in one.
+"""Inner loops of :mod:`image`, compiled by numba: passes over 8-bit planes that no library makes in one.
 
-A kernel is compiled once, for one signature, by :func:`compile_kernels`, which takes some ten seconds, and then kept on
-the disk: beside this file, or in the user's cache folder where that is not writable. They release the GIL and start no
-threads.
+README.md beside this file gives the reasons and the figures.
 
-What numba's compiler does not find by itself is spelled out for LLVM: numba makes products of 16-bit numbers out of
-32-bit ones, in half as many lanes and several instructions. The functions marked ``intrinsic`` are operations on
-vectors of 16 lanes, which LLVM turns into whatever the processor has (AVX2, SSE2, NEON). They take addresses and lines
-of at least ``LANES`` pixels; what is left over at a line's end is done by a vector that ends there. They stand in this
-file because numba keeps what it compiled until this file changes.
+:func:`compile_kernels` compiles each kernel once, for one signature. This takes some ten seconds. The result is cached
+on disk beside this file, or in the user's cache folder where that folder is not writable. Kernels release the GIL and
+start no threads.
+
+The functions marked ``intrinsic`` spell out for LLVM what numba's compiler does not find by itself: numba multiplies
+16-bit numbers as 32-bit ones, in half as many lanes and with several instructions. An intrinsic works on vectors of 16
+lanes, which LLVM maps to the processor's instructions (AVX2, SSE2, NEON). It takes addresses and lines of at least
+``LANES`` pixels; the last vector of a line ends where the line ends and may overlap the one before. All intrinsics are
+in this file because numba's cache depends on the date of this file only.
 """
 
 import math
@@ -23,13 +25,13 @@ from numba.extending import intrinsic
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
-# ITU-R 601-2 luma, as in PIL and torchvision; here for BGR.
+# ITU-R 601-2 luma as in PIL and torchvision, in the order BGR.
 _LUMA = (0.114, 0.587, 0.2989)
 _BLUE, _GREEN, _RED = (np.float32(weight) for weight in _LUMA)
 _ZERO, _HALF, _ONE, _TOP = (np.float32(value) for value in (0, 0.5, 1, 255))
-# Pixels that are worked on at once, in float32: they stay in the first cache.
+# Pixels processed at once in float32, few enough to stay in the first-level cache.
 _CHUNK = 1024
-# Numbers are neither NaN nor infinite, and products may be fused with sums. Sums keep their order.
+# Values are neither NaN nor infinite, and a product may be fused with a sum. The order of sums is kept.
 _FAST = {'nnan', 'ninf', 'nsz', 'contract'}
 
 
@@ -37,7 +39,7 @@ def _compiled(**options: Any) -> Callable:
     def decorate(function: Callable) -> Callable:
         try:
             return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # no folder is writable
+        except RuntimeError:  # numba found no writable folder for its cache
             return njit(nogil=True, **options)(function)
 
     return decorate
@@ -50,14 +52,14 @@ _fast = _compiled(fastmath=_FAST)
 # Vector instructions
 
 LANES = 16
-# Of this processor, unless numba was told to compile for less.
+# Whether this processor has AVX2, unless the environment restricts what numba compiles for.
 _HAS_AVX2 = (
     config.CPU_NAME is None
     and config.CPU_FEATURES is None
     and bool(config.ENABLE_AVX)
     and binding.get_host_cpu_features().get('avx2', False)
 )
-# Bits of fraction of a widened pixel, of a blur's weight, and of their product, of which the upper 16 bits are kept.
+# Fraction bits of a widened pixel, of a blur's weight, and of the upper 16 bits of their product.
 _PIXEL_BITS = 7
 _WEIGHT_BITS = 15
 _SUM_BITS = _PIXEL_BITS + _WEIGHT_BITS - 16
@@ -93,7 +95,7 @@ def _to_8_bits(builder: Any, value: Any, bits: int) -> Any:
 
 
 def _over_line(builder: Any, n: Any, unrolled: int, emit: Callable[[Any, int], None]) -> None:
-    """Emit a loop over n pixels: ``emit(first, count)`` emits the work on ``count`` vectors from pixel ``first``."""
+    """Emit a loop over n pixels; ``emit(first, count)`` emits the work on ``count`` vectors from pixel ``first`` on."""
     i64 = ir.IntType(64)
     step = unrolled * LANES
     full = builder.sdiv(n, i64(step))
@@ -108,7 +110,7 @@ def _over_line(builder: Any, n: Any, unrolled: int, emit: Callable[[Any, int], N
 
 @intrinsic
 def _widen(typing_context, source, out, n):  # type: ignore[no-untyped-def]
-    """Pixels of 8 bits to 16, with ``_PIXEL_BITS`` of fraction. ``_widen(source, out, n)``: two addresses, n pixels."""
+    """Widen n pixels from 8 to 16 bits with ``_PIXEL_BITS`` of fraction. ``_widen(source, out, n)``, two addresses."""
 
     def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, out, n = args
@@ -169,15 +171,15 @@ def _weighted_sum(out_bits: int) -> Any:
     return weighted_sum
 
 
-# (source, stride, weights, taps, start, out, n): sums of `taps` widened pixels that are `stride` bytes apart, times
-# weights, for n neighbouring pixels. Each product loses half of a sum's last bit in the mean; `start` is what sums
-# begin with, to make up for it and to round. Out come pixels of 8 bits, or widened ones.
+# (source, stride, weights, taps, start, out, n): for n adjacent pixels, the weighted sum of `taps` widened pixels that
+# are `stride` bytes apart. Truncation costs each product half of the sum's last bit on average. Sums begin with
+# `start`, which makes up for this loss and rounds. The results are 8-bit pixels, or widened ones.
 _weighted_sum_8, _weighted_sum_16 = _weighted_sum(8), _weighted_sum(16)
 
 
 @intrinsic
 def _pair_rows(typing_context, source, second, out, n):  # type: ignore[no-untyped-def]
-    """Two lines of 8 bits to one of pairs of 16 bits. ``_pair_rows(source, second, out, n)``: n pairs, 4n bytes."""
+    """Interleave two 8-bit lines to n pairs of 16 bits, 4n bytes. ``_pair_rows(source, second, out, n)``."""
 
     def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, second, out, n = args
@@ -188,7 +190,7 @@ def _pair_rows(typing_context, source, second, out, n):  # type: ignore[no-untyp
                 at = builder.add(first, i64(k * LANES))
                 rows = [_load(builder, builder.add(row, at), 8) for row in (source, second)]
                 for half in range(2):
-                    # Lanes of the second row are numbered from LANES.
+                    # The lanes of the second row are numbered from LANES on.
                     lanes = [i // 2 + LANES * (i % 2) + LANES // 2 * half for i in range(LANES)]
                     pairs = builder.shuffle_vector(*rows, ir.Constant(_vector(32), lanes))
                     address = builder.add(out, builder.mul(at, i64(4)))
@@ -202,10 +204,10 @@ def _pair_rows(typing_context, source, second, out, n):  # type: ignore[no-untyp
 
 @intrinsic
 def _weighted_pairs(typing_context, source, stride, weights, pairs, bits, out, n):  # type: ignore[no-untyped-def]
-    """Sums of products with pairs of pixels, in 32 bits, rounded to 8.
+    """Compute weighted sums over pairs of pixels in 32 bits and round them to 8.
 
-    ``_weighted_pairs(source, stride, weights, pairs, bits, out, n)``: for n neighbouring pixels, ``pairs`` of
-    :func:`_pair_rows` that are ``stride`` bytes apart, with weights of 16 bits with ``bits`` of fraction.
+    ``_weighted_pairs(source, stride, weights, pairs, bits, out, n)``: for n adjacent pixels, take ``pairs`` pairs of
+    :func:`_pair_rows` that are ``stride`` bytes apart. Weights have 16 bits, ``bits`` of them fraction.
     """
 
     def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -244,7 +246,7 @@ def _weighted_pairs(typing_context, source, stride, weights, pairs, bits, out, n
 
 
 def _dot_pairs(builder: Any, a: Any, b: Any) -> Any:
-    """Sums of the products of neighbouring lanes, (16 × 16 bits) to (8 × 32 bits); x86 has an instruction for it."""
+    """Add the products of adjacent lanes, 16 × 16 bits to 8 × 32 bits. x86 has one instruction for this."""
     words = ir.VectorType(ir.IntType(32), LANES // 2)
     if _HAS_AVX2:
         operation = ir.FunctionType(words, [_vector(16), _vector(16)])
@@ -259,7 +261,7 @@ def _dot_pairs(builder: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def _transpose_tile(typing_context, source, stride, out, out_stride):  # type: ignore[no-untyped-def]
-    """Transpose 16 × 16 bytes. ``_transpose_tile(source, stride, out, out_stride)``, in bytes."""
+    """Transpose 16 × 16 bytes. ``_transpose_tile(source, stride, out, out_stride)``, strides in bytes."""
 
     def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, stride, out, out_stride = args
@@ -267,7 +269,7 @@ def _transpose_tile(typing_context, source, stride, out, out_stride):  # type: i
         rows = [_load(builder, builder.add(source, builder.mul(stride, i64(i))), 8) for i in range(LANES)]
         low = [i // 2 + LANES * (i % 2) for i in range(LANES)]
         halves = [ir.Constant(_vector(32), [i + offset for i in low]) for offset in (0, LANES // 2)]
-        # Interleaving each row with the one 8 further, four times, is a transposition.
+        # Interleaving each row with the row 8 below, four times over, transposes the tile.
         for _ in range(4):
             rows = [
                 builder.shuffle_vector(rows[i], rows[i + LANES // 2], half)
@@ -283,12 +285,12 @@ def _transpose_tile(typing_context, source, stride, out, out_stride):  # type: i
 
 # Crop and resize
 
-_MOST_BITS = 22  # of fraction of a weight, if all are so small
+_MAX_FRACTION_BITS = 22  # of a weight, reached if all weights are small enough
 
 
 @_inner
 def _filter_value(x, cubic):  # type: ignore[no-untyped-def]
-    """Pillow's triangle, or Keys' cubic with a = −1/2."""
+    """Return Pillow's triangle at x ≥ 0, or Keys' cubic with a = −1/2."""
     if not cubic:
         return max(1 - x, 0.0)
     if x < 1:
@@ -298,9 +300,10 @@ def _filter_value(x, cubic):  # type: ignore[no-untyped-def]
 
 @_inner
 def resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
-    """First pixel and number of pixels of each result, weights (n_out, even) in 16 bits, and their bits of fraction.
+    """Return for each result its first pixel and its number of pixels, 16-bit weights (n_out, even), and their bits.
 
-    Support, weights and rounding are those of torch's and Pillow's anti-aliased resizing.
+    The bits are the fraction bits of all weights. Support, weights and rounding equal those of the anti-aliased
+    resizing in torch and Pillow.
     """
     ratio = n_in / n_out
     stretch = max(ratio, 1.0)
@@ -311,18 +314,18 @@ def resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
     exact = np.empty((n_out, most))
     largest = 0.0
     for i in range(n_out):
-        centre = ratio * (i + 0.5)
-        first[i] = max(int(centre - support + 0.5), 0)
-        count[i] = min(min(int(centre + support + 0.5), n_in) - first[i], most)
+        center = ratio * (i + 0.5)
+        first[i] = max(int(center - support + 0.5), 0)
+        count[i] = min(min(int(center + support + 0.5), n_in) - first[i], most)
         total = 0.0
         for j in range(count[i]):
-            exact[i, j] = _filter_value(abs((j + first[i] - centre + 0.5) * shrink), cubic)
+            exact[i, j] = _filter_value(abs((j + first[i] - center + 0.5) * shrink), cubic)
             total += exact[i, j]
         for j in range(count[i]):
             exact[i, j] /= total
             largest = max(largest, exact[i, j])
     bits = 0
-    while bits < _MOST_BITS and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
+    while bits < _MAX_FRACTION_BITS and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
         bits += 1
     unit = float(1 << bits)
     weights = np.zeros((n_out, most + 1), np.int16)  # most is odd
@@ -335,18 +338,21 @@ def resize_weights(n_in, n_out, cubic):  # type: ignore[no-untyped-def]
 
 @_inner
 def _address(array):  # type: ignore[no-untyped-def]
-    """Of an array that is used after it or is the caller's: numba frees an array behind its last use."""
+    """Return the address of an array that is used later or belongs to the caller.
+
+    numba frees an array after its last use, and an address does not count as one.
+    """
     return np.intp(array.ctypes.data)
 
 
 @_inner
 def _resize_rows(rows, first, count, weights, bits, reverse, out):  # type: ignore[no-untyped-def]
-    """Resize along the first axis, (n, m) to (size, m); last row first if ``reverse``."""
+    """Resize along the first axis, (n, m) to (size, m); write the last row first if ``reverse``."""
     m, size = rows.shape[1], len(out)
-    # Each row is paired with the next one when it is first needed, in a window that starts anew where it is full.
+    # A row is paired with the next one when it is first needed. The window of pairs restarts when it is full.
     capacity = 4 * weights.shape[1]
     window = np.empty((capacity, 2 * m), np.int16)
-    begin = end = 0  # the window's rows
+    begin = end = 0  # the rows in the window
     for i in range(size):
         pairs = (count[i] + 1) // 2
         stop = first[i] + 2 * pairs - 1
@@ -369,7 +375,7 @@ def _resize_rows(rows, first, count, weights, bits, reverse, out):  # type: igno
 
 @_inner
 def _transpose(source, offset, stride, n, m, out):  # type: ignore[no-untyped-def]
-    """Bytes (n, m) from ``offset`` on, rows ``stride`` apart, to (m, n). The last tiles overlap others."""
+    """Transpose bytes (n, m), from ``offset`` on and with rows ``stride`` apart, to (m, n). Last tiles may overlap."""
     for j in range(0, m, LANES):
         j = min(j, m - LANES)
         for i in range(0, n, LANES):
@@ -379,13 +385,13 @@ def _transpose(source, offset, stride, n, m, out):  # type: ignore[no-untyped-de
 
 @_inner
 def resized_crop(image, left, top, w, h, columns, rows, flip, out):  # type: ignore[no-untyped-def]
-    """Cut out and resize to planes (3, size, size); sides are at least ``LANES``.
+    """Cut out a box and resize it to planes (3, size, size). All sides must be at least ``LANES``.
 
-    ``columns`` and ``rows`` are what :func:`resize_weights` has for the box's width and height.
+    ``columns`` and ``rows`` are the results of :func:`resize_weights` for the width and the height of the box.
     """
     size = out.shape[1]
-    # Columns are resized as rows of the transposed crop: neighbours in memory then have the same weights, which is what
-    # vector instructions need. On the way the channels become planes.
+    # Columns are resized as rows of the transposed crop: adjacent values in memory then share their weights, as vector
+    # instructions require. The transpositions also turn channels into planes.
     stride = 3 * image.shape[1]
     lines = np.empty((w, 3 * h), np.uint8)
     _transpose(image, top * stride + 3 * left, stride, h, 3 * w, lines)
@@ -402,9 +408,9 @@ def resized_crop(image, left, top, w, h, columns, rows, flip, out):  # type: ign
 
 @_inner
 def blur(planes, kernel):  # type: ignore[no-untyped-def]
-    """Filter rows and columns of planes (n, H, W) in place with a kernel (2r + 1,) of sum 1; borders are reflected.
+    """Filter rows and columns of planes (n, H, W) in place with a kernel (2r + 1,) of sum 1. Borders are reflected.
 
-    Its weights are not negative. Sides are above ``LANES`` and r.
+    Weights must not be negative, and sides must exceed ``LANES`` and r.
     """
     height, width = planes.shape[1:]
     taps = len(kernel)
@@ -412,7 +418,7 @@ def blur(planes, kernel):  # type: ignore[no-untyped-def]
     weights = np.empty(taps, np.int16)
     for k in range(taps):
         weights[k] = np.int16(round(kernel[k] * ((1 << _WEIGHT_BITS) - 1)))
-    # Each product loses half of a sum's last bit in the mean.
+    # Truncation costs each product half of the sum's last bit on average.
     lost = np.int16(taps // 2)
     half = np.int16(1 << (_SUM_BITS - 1))
     line = np.empty(width + 2 * radius, np.int16)
@@ -423,7 +429,7 @@ def blur(planes, kernel):  # type: ignore[no-untyped-def]
             for k in range(1, radius + 1):
                 line[radius - k] = line[radius + k]
                 line[radius + width - 1 + k] = line[radius + width - 1 - k]
-            # Between rows and columns there is no rounding to 8 bits.
+            # Nothing is rounded to 8 bits between rows and columns.
             at = _address(lines) + 2 * (y + radius) * width
             _weighted_sum_16(_address(line), 2, _address(weights), taps, lost, at, width)
         for k in range(1, radius + 1):
@@ -436,7 +442,7 @@ def blur(planes, kernel):  # type: ignore[no-untyped-def]
             )
 
 
-# Colours
+# Colors
 
 
 @_fast
@@ -448,7 +454,7 @@ def _to_float(pixels, out):  # type: ignore[no-untyped-def]
 @_fast
 def _round(values, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
-        # The bounds never hold; with them the compiler packs bytes at once.
+        # The bounds are never reached, but only with them does the compiler pack bytes at once.
         out[i] = np.uint8(min(max(np.int32(values[i] + _HALF), np.int32(0)), np.int32(255)))
 
 
@@ -482,11 +488,11 @@ def _turned(x, y, z, low, high, move):  # type: ignore[no-untyped-def]
 
 @_fast
 def _turn_hue(x, y, z, sixths):  # type: ignore[no-untyped-def]
-    """Turn from x towards y by a number of sixths of the circle in [0, 1].
+    """Turn the hue from x toward y by a number of sixths of the circle in [0, 1].
 
-    A channel X, with the next channel Y and the one after it, Z, moves by e = max(0, sixths · (max − min) − distance
-    from X to [Y, Z]): down to the pixel's minimum at most where Y > Z, otherwise up to its maximum at most. (The
-    distance is what X, as the largest or the smallest, has still to go before it changes.)
+    A channel X, followed by the channels Y and Z, moves by e = max(0, sixths · (max − min) − distance from X to
+    [Y, Z]): down to the pixel's minimum at most where Y > Z, otherwise up to its maximum at most. (The distance is how
+    far the hue turns before X, being the largest or the smallest channel, begins to change.)
     """
     for i in range(x.shape[0]):
         a, b, c = x[i], y[i], z[i]
@@ -517,8 +523,8 @@ def _mean_luma(planes):  # type: ignore[no-untyped-def]
 
 
 @_fast
-def _adjust(planes, steps, grey):  # type: ignore[no-untyped-def]
-    """One pass: ``steps``, of which only the first may be the contrast."""
+def _adjust(planes, steps, gray):  # type: ignore[no-untyped-def]
+    """Apply ``steps`` in one pass. Only the first may be the contrast."""
     scratch = np.empty((3, _CHUNK), np.float32)
     rest = (_ONE - steps[0, 1]) * _mean_luma(planes) if len(steps) and steps[0, 0] == CONTRAST else _ZERO
     for start in range(0, planes.shape[1], _CHUNK):
@@ -532,7 +538,7 @@ def _adjust(planes, steps, grey):  # type: ignore[no-untyped-def]
             if step == SATURATION:
                 _saturate(blue, green, red, value)
             elif step == HUE:
-                # A third of the circle renames the channels.
+                # To turn by a third of the circle is to rename the channels.
                 thirds = round(3 * value)
                 sixths = np.float32(6 * value - 2 * thirds)
                 for _ in range(thirds % 3):
@@ -546,7 +552,7 @@ def _adjust(planes, steps, grey):  # type: ignore[no-untyped-def]
                 _blend(blue, value, other)
                 _blend(green, value, other)
                 _blend(red, value, other)
-        if grey:
+        if gray:
             for i in range(stop - start):
                 blue[i] = _BLUE * blue[i] + _GREEN * green[i] + _RED * red[i]
             _round(blue, planes[0, start:stop])
@@ -557,37 +563,38 @@ def _adjust(planes, steps, grey):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def adjust_colours(planes, steps, grey):  # type: ignore[no-untyped-def]
-    """Colour jitter and grey in place, (3, pixels): rounded at its end and before a contrast, which needs a mean.
+def adjust_colors(planes, steps, gray):  # type: ignore[no-untyped-def]
+    """Apply the color jitter and gray to planes (3, pixels) in place.
 
-    ``steps`` (k, 2) are numbers of operations and their factors or shifts. With ``grey`` only the first plane counts
-    afterwards.
+    Values are rounded at the end, and before a contrast, which needs a mean. ``steps`` (k, 2) holds the number of each
+    operation and its factor or shift. With ``gray`` only the first plane is valid afterward.
     """
     start = 0
     for k in range(1, len(steps)):
         if steps[k, 0] == CONTRAST:
             _adjust(planes, steps[start:k], False)
             start = k
-    if len(steps) or grey:
-        _adjust(planes, steps[start:], grey)
+    if len(steps) or gray:
+        _adjust(planes, steps[start:], gray)
 
 
 _PIXELS, _PLANES = types.Array(types.uint8, 2, 'C'), types.Array(types.uint8, 3, 'C')
-_IMAGE = types.Array(types.uint8, 3, 'C', readonly=True)  # or writable: Pillow's arrays and memory maps are not
+# This type takes writable arrays, too. Arrays from Pillow and memory maps are read-only.
+_IMAGE = types.Array(types.uint8, 3, 'C', readonly=True)
 _NUMBERS = types.Array(types.int64, 1, 'C')
 _WEIGHTS = types.Tuple((_NUMBERS, _NUMBERS, types.Array(types.int16, 2, 'C'), types.int64))
 _SIGNATURES = {
     resize_weights: _WEIGHTS(types.int64, types.int64, types.boolean),
     resized_crop: types.void(_IMAGE, *[types.int64] * 4, _WEIGHTS, _WEIGHTS, types.boolean, _PLANES),
     blur: types.void(_PLANES, types.Array(types.float32, 1, 'C')),
-    adjust_colours: types.void(_PIXELS, types.Array(types.float32, 2, 'C'), types.boolean),
+    adjust_colors: types.void(_PIXELS, types.Array(types.float32, 2, 'C'), types.boolean),
 }
 
 
 def compile_kernels() -> None:
-    """Compile the kernels, or load them from the disk, unless this process has them; forked ones inherit them.
+    """Compile the kernels, or load them from the disk, unless this process has them. Forked processes inherit them.
 
-    Afterwards other types of arguments are errors: nothing compiles in the middle of an epoch.
+    Arguments of other types are errors from then on, so that nothing compiles in the middle of an epoch.
     """
     for kernel, signature in _SIGNATURES.items():
         if not kernel.signatures:

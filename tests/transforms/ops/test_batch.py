@@ -1,11 +1,11 @@
-"""Batched augmentations equal torchvision's, image by image, on given parameters."""
+"""Batched augmentations equal torchvision's, image by image, with the same parameters."""
 
 import pytest
 import torch
 import torchvision.transforms.functional as TF
 from torchvision.transforms import RandomResizedCrop
 
-from lewel_plugins.transforms import batched as T
+from lewel_plugins.transforms.ops import batch as T
 
 pytestmark = pytest.mark.core
 N, SIZE = 12, 32
@@ -34,14 +34,14 @@ def test_jitter_is_torchvisions(x, ours, theirs, low, high):
     torch.testing.assert_close(ours(x, parameter), _each(theirs, x, parameter), atol=5e-6, rtol=0)
 
 
-def test_hue_of_greys_and_primaries():
-    grey = torch.full((1, 3, 2, 2), 0.3)
-    torch.testing.assert_close(T.adjust_hue(grey, torch.tensor([0.4])), grey)
+def test_hue_of_grays_and_primaries():
+    gray = torch.full((1, 3, 2, 2), 0.3)
+    torch.testing.assert_close(T.adjust_hue(gray, torch.tensor([0.4])), gray)
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     torch.testing.assert_close(T.adjust_hue(red, torch.tensor([1 / 3])), red.roll(1, 1))
 
 
-def test_grey_is_torchvisions(x):
+def test_gray_is_torchvisions(x):
     torch.testing.assert_close(T.rgb_to_grayscale(x), TF.rgb_to_grayscale(x))
 
 
