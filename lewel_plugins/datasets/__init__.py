@@ -1,4 +1,3 @@
-from .fashion_mnist_10k import FashionMNIST10k
 from .image_tree import ImageTree
 from .imagenet_subset import ImageNetSubset
 from .inaturalist import INaturalist
@@ -9,7 +8,6 @@ from .stl10 import STL10
 
 __all__ = [
     'STL10',
-    'FashionMNIST10k',
     'INaturalist',
     'ImageNetSubset',
     'ImageTree',

@@ -10,19 +10,19 @@ EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 @DATASETS.register_module()
 class ImageTree(BaseDataset):
-    """All images of a local folder and of the folders in it, without labels.
+    """All images of a local folder and its subfolders, without labels.
 
-    Files count by their extension (``.jpg .jpeg .png .webp .bmp .tif .tiff``, upper or lower case) and come in the
-    order of their paths. Hidden files and folders are skipped. Links are followed; a folder that several links lead
-    to, or that contains itself through one, is read once.
+    Images are recognized by their extension (``.jpg .jpeg .png .webp .bmp .tif .tiff``, upper or lower case) and sorted
+    by path. Hidden files and folders are skipped. Links are followed. A folder that several links lead to, or that
+    contains itself through a link, is read once.
 
     Args:
         data_root: The folder.
         pipeline: Transforms, starting from ``img_path``.
-        lazy_init: Whether to leave the search to ``full_init``.
+        lazy_init: Whether to postpone the search until ``full_init``.
 
     Raises:
-        FileNotFoundError: If the folder does not exist or holds no image.
+        FileNotFoundError: If the folder does not exist or contains no image.
     """
 
     METAINFO: dict = {}
@@ -31,17 +31,17 @@ class ImageTree(BaseDataset):
         super().__init__(data_root=data_root, pipeline=list(pipeline), lazy_init=lazy_init)
 
     def load_data_list(self) -> list[dict]:
-        """Search the folder: one ``dict(img_path=...)`` an image."""
+        """Search the folder and return one ``dict(img_path=...)`` per image."""
         if not os.path.isdir(self.data_root):
             raise FileNotFoundError(f'data_root {self.data_root!r} is not a folder')
         paths = list_images(self.data_root)
         if not paths:
-            raise FileNotFoundError(f'no images under {self.data_root!r}; these count: {" ".join(EXTENSIONS)}')
+            raise FileNotFoundError(f'no images under {self.data_root!r}; extensions of images: {" ".join(EXTENSIONS)}')
         return [{'img_path': path} for path in paths]
 
 
 def list_images(folder: str) -> list[str]:
-    """Paths of all images in a folder and in the folders in it, sorted; none if there is no such folder."""
+    """Return the sorted paths of all images in a folder and its subfolders, none if the folder does not exist."""
     return sorted(_find_images(folder, set())) if os.path.isdir(folder) else []
 
 

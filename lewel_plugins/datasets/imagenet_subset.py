@@ -10,20 +10,21 @@ from .image_tree import list_images
 
 @DATASETS.register_module()
 class ImageNetSubset(BaseDataset):
-    """Some classes of ImageNet, such as ImageNet-100, in a folder of all of ImageNet or of only these.
+    """Some classes of ImageNet, such as ImageNet-100, from a folder of all classes or of these only.
 
-    Two layouts are read: ``{split}/{wnid}/*``, and for a flat ``val/`` mmpretrain's ``meta/val.txt`` (a file name and a
-    class index a line; the indices count the sorted folders of ``train/``).
+    Two layouts are supported: ``{split}/{wnid}/*``, and for a flat ``val/`` the file ``meta/val.txt`` of mmpretrain,
+    with a file name and a class index per line. Indices refer to the sorted folders of ``train/``.
 
     Args:
         data_root: ImageNet's folder.
         split: ``train`` or ``val``.
-        classes_file: Text file with one WordNet id a line; ``#`` starts a comment. Labels count its sorted ids.
+        classes_file: Text file with one WordNet id per line. ``#`` starts a comment. Labels are positions among the
+            sorted ids.
         pipeline: Transforms, starting from ``img_path``.
 
     Raises:
-        ValueError: If ``split`` is neither, or the list of classes is empty or has doubles.
-        FileNotFoundError: If a class has no images; it names the classes.
+        ValueError: If ``split`` is neither, or the list of classes is empty or contains duplicates.
+        FileNotFoundError: If a class has no images. The message names the classes.
     """
 
     METAINFO: dict = {}
@@ -36,19 +37,19 @@ class ImageNetSubset(BaseDataset):
         super().__init__(data_root=data_root, pipeline=list(pipeline), metainfo={'classes': self.wnids})
 
     def load_data_list(self) -> list[dict]:
-        """One ``dict(img_path=..., gt_label=...)`` an image."""
+        """Return one ``dict(img_path=..., gt_label=...)`` per image."""
         root = Path(self.data_root)
         if any((root / self.split / wnid).is_dir() for wnid in self.wnids):
-            found = {wnid: list_images(str(root / self.split / wnid)) for wnid in self.wnids}
+            paths = {wnid: list_images(str(root / self.split / wnid)) for wnid in self.wnids}
         else:
-            found = self._read_flat(root)
-        missing = [wnid for wnid in self.wnids if not found[wnid]]
+            paths = self._read_flat(root)
+        missing = [wnid for wnid in self.wnids if not paths[wnid]]
         if missing:
             raise FileNotFoundError(
                 f'{len(missing)} of {len(self.wnids)} classes have no images in {root / self.split}: '
                 f'{", ".join(missing[:10])}'
             )
-        return [{'img_path': path, 'gt_label': label} for label, wnid in enumerate(self.wnids) for path in found[wnid]]
+        return [{'img_path': path, 'gt_label': label} for label, wnid in enumerate(self.wnids) for path in paths[wnid]]
 
     def _read_flat(self, root: Path) -> dict[str, list[str]]:
         annotations = root / 'meta' / f'{self.split}.txt'
@@ -58,17 +59,17 @@ class ImageNetSubset(BaseDataset):
                 f'and there is no {annotations}'
             )
         all_wnids = sorted(folder.name for folder in (root / 'train').iterdir() if folder.is_dir())
-        found: dict[str, list[str]] = {wnid: [] for wnid in self.wnids}
+        paths: dict[str, list[str]] = {wnid: [] for wnid in self.wnids}
         for line in annotations.read_text().splitlines():
             name, index = line.rsplit(maxsplit=1)
             if int(index) >= len(all_wnids):
                 raise ValueError(
-                    f'{annotations} counts all classes of ImageNet, but train/ has only {len(all_wnids)} folders: '
-                    f'sort {self.split}/ into one folder a class'
+                    f'{annotations} refers to all classes of ImageNet, but train/ has only {len(all_wnids)} folders: '
+                    f'sort {self.split}/ into one folder per class'
                 )
-            if all_wnids[int(index)] in found:
-                found[all_wnids[int(index)]].append(str(root / self.split / name))
-        return found
+            if all_wnids[int(index)] in paths:
+                paths[all_wnids[int(index)]].append(str(root / self.split / name))
+        return paths
 
 
 def _read_wnids(path: str) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from lewel_plugins.registry import DATASETS
 
 @DATASETS.register_module()
 class INaturalist(BaseDataset):
-    """iNaturalist's classification data (Van Horn et al. 2018) from its own json files.
+    """iNaturalist's classification data (Van Horn et al. 2018) from its original json files.
 
     Args:
-        data_root: Folder that the json's file names count from.
+        data_root: Folder that the file names in the json are relative to.
         ann_file: ``train2018.json`` or ``val2018.json``, in ``data_root``: ``images`` with ``id`` and ``file_name``,
             ``annotations`` with ``image_id`` and ``category_id``, ``categories`` with ``id`` and ``name``.
         pipeline: Transforms, starting from ``img_path``.
@@ -28,7 +28,7 @@ class INaturalist(BaseDataset):
         super().__init__(data_root=data_root, ann_file=ann_file, pipeline=list(pipeline))
 
     def load_data_list(self) -> list[dict]:
-        """One ``dict(img_path=..., gt_label=...)`` an image; labels count the sorted category ids."""
+        """Return one ``dict(img_path=..., gt_label=...)`` per image. Labels are positions of sorted category ids."""
         content = json.loads(Path(self.ann_file).read_text(encoding='utf-8'))
         categories = sorted(content['categories'], key=lambda category: category['id'])
         label_of = {category['id']: label for label, category in enumerate(categories)}

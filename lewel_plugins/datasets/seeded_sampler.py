@@ -14,17 +14,17 @@ from .pretrain_dataset import PretrainDataset, SampleId
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(Sampler):
-    """Indices as a pure function of (seed, epoch, rank, world size), and with each the seed of its views.
+    """Yield indices as a pure function of (seed, epoch, rank, world size), each with the seed of its views.
 
-    Every epoch is a permutation of the dataset, dealt out to the ranks in turn. Its tail is filled up from its
-    start, so that all ranks get as many. For a :class:`PretrainDataset` the items are :class:`SampleId`,
-    otherwise plain indices; where one wraps several datasets, it must be the outermost wrapper.
+    Every epoch is a permutation of the dataset, dealt out to the ranks in turn. Samples from the start of the
+    permutation pad its end, so that all ranks get the same number. For a :class:`PretrainDataset` the items are
+    :class:`SampleId`, otherwise plain indices. A :class:`PretrainDataset` among several wrappers must be the outermost.
 
     Args:
         dataset: The dataset, or mmengine's slice of it.
-        seed: Run seed, the same on all ranks; drawn and shared by default.
+        seed: Run seed, the same on all ranks. By default it is drawn and shared.
         shuffle: Whether to permute.
-        infinite: Whether an iteration goes on with the next epoch, for ``IterBasedTrainLoop``.
+        infinite: Whether an iteration continues with the next epoch, for ``IterBasedTrainLoop``.
 
     Raises:
         ValueError: If the dataset is empty.
@@ -40,23 +40,23 @@ class SeededSampler(Sampler):
         self.epoch = 0
         self.size = len(dataset)
         self.num_samples = -(-self.size // self.world_size)
-        # mmengine's slice (`num_batch_per_epoch`) hands each index on to what it wraps.
+        # mmengine's slice (`num_batch_per_epoch`) passes each index on to the dataset that it wraps.
         self.with_seeds = isinstance(getattr(dataset, '_dataset', dataset), PretrainDataset)
         self._skipped = 0
 
     def __len__(self) -> int:
-        """Samples of one whole epoch on this rank."""
+        """Return the number of samples in one whole epoch on this rank."""
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch at which the next iteration starts."""
+        """Set the epoch at which the next iteration starts."""
         self.epoch = epoch
 
     def skip(self, num_samples: int) -> None:
-        """Start the next iteration, and only that one, ``num_samples`` of this rank's samples into the epoch.
+        """Skip this rank's first ``num_samples`` samples of the epoch in the next iteration, and only in that one.
 
         Raises:
-            ValueError: If it is negative, or past the epoch while ``infinite`` is off.
+            ValueError: If the number is negative, or larger than the epoch while ``infinite`` is off.
         """
         if num_samples < 0:
             raise ValueError(f'num_samples must not be negative, got {num_samples}')
@@ -83,7 +83,7 @@ class SeededSampler(Sampler):
             yield SampleId(index, derive_seed(self.seed, epoch, index)) if self.with_seeds else index
 
     def _indices(self, epoch: int) -> np.ndarray:
-        """This rank's part of an epoch's permutation, (num_samples,)."""
+        """Return this rank's part of an epoch's permutation, (num_samples,)."""
         order: np.ndarray = np.arange(self.size)
         if self.shuffle:
             order = np.random.default_rng(derive_seed(self.seed, epoch)).permutation(self.size)

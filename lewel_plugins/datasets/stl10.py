@@ -14,8 +14,8 @@ _BYTES = 3 * 96 * 96
 class STL10(BaseDataset):
     """STL-10 (Coates, Ng and Lee, 2011) from its binary files.
 
-    Images are read one by one, so that the 100,000 unlabelled ones take no memory. Each is given to the pipeline
-    as ``img``, (96, 96, 3) uint8 RGB, with ``gt_label`` 0 to 9 where there is one.
+    Images are read one by one, so that the 100,000 unlabeled ones take no memory. The pipeline gets each as ``img``,
+    (96, 96, 3) uint8 RGB, and where there are labels with its ``gt_label``, 0 to 9.
 
     Args:
         data_root: Folder with ``{train,test,unlabeled}_X.bin`` and ``{train,test}_y.bin``.
@@ -23,7 +23,7 @@ class STL10(BaseDataset):
         pipeline: Transforms, starting from ``img``.
 
     Raises:
-        ValueError: If ``split`` is none of these, or a file's size does not fit.
+        ValueError: If ``split`` is none of these, or the size of a file is wrong.
         FileNotFoundError: If a file is missing.
     """
 
@@ -36,11 +36,11 @@ class STL10(BaseDataset):
         super().__init__(data_root=data_root, pipeline=list(pipeline))
 
     def load_data_list(self) -> list[dict]:
-        """One ``dict(row=...)`` an image, with ``gt_label`` where the split has labels."""
+        """Return one ``dict(row=...)`` per image, with ``gt_label`` where the split has labels."""
         self._images = self._find('X')
         count, rest = divmod(os.path.getsize(self._images), _BYTES)
         if rest or not count:
-            raise ValueError(f'{self._images} is no list of 96x96 colour images: its size is no multiple of {_BYTES}')
+            raise ValueError(f'{self._images} does not hold color images of 96x96: its size is no multiple of {_BYTES}')
         if self.split == 'unlabeled':
             return [{'row': row} for row in range(count)]
         labels = np.fromfile(self._find('y'), np.uint8)
@@ -49,7 +49,7 @@ class STL10(BaseDataset):
         return [{'row': row, 'gt_label': int(label) - 1} for row, label in enumerate(labels)]
 
     def get_data_info(self, idx: int) -> dict:
-        """Annotation of an image, and the image."""
+        """Return the annotation of an image together with the image."""
         info = super().get_data_info(idx)
         raw = np.fromfile(self._images, np.uint8, count=_BYTES, offset=info['row'] * _BYTES)
         info['img'] = np.ascontiguousarray(raw.reshape(_SHAPE).transpose(2, 1, 0))  # stored column by column

@@ -90,7 +90,7 @@ class MakeViews(BaseTransform):
 
 
 def _prepare_process() -> None:
-    """Once per process that makes views: load the kernels, and stop OpenCV's threads and, in workers, torch's."""
+    """Once per process that makes views: load the kernels, and stop the threads of OpenCV and, in workers, of torch."""
     global _prepared_process
     if _prepared_process != os.getpid():
         _prepared_process = os.getpid()

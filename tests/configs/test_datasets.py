@@ -13,8 +13,7 @@ from mmpretrain.utils import register_all_modules
 from PIL import Image
 from helpers.tiny_data import GARMENTS, ROOT, make_cifar, make_imagenet, make_stl10, trust_cifar, write_image
 
-from lewel_plugins.datasets.garment_scenes.files import make_scenes
-from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 
 pytestmark = pytest.mark.core
 RECIPES = sorted(

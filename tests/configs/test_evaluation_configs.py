@@ -20,8 +20,7 @@ from helpers.toy_classifier import write_checkpoint
 
 from lewel_plugins.comparison.run import plan_runs
 from lewel_plugins.comparison.spec import load_comparison
-from lewel_plugins.datasets.garment_scenes.files import make_scenes
-from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 from lewel_plugins.evaluation.linear_probe import check_fast
 
 pytestmark = pytest.mark.core

@@ -5,7 +5,7 @@ from PIL import Image
 
 @pytest.fixture
 def image_folder(tmp_path):
-    """Twelve noisy PNGs of 40x48 pixels in two folders."""
+    """Write twelve noisy PNGs of 40x48 pixels to two folders."""
     rng = np.random.default_rng(0)
     for i in range(12):
         path = tmp_path / 'images' / 'ab'[i % 2] / f'{i:02d}.png'

@@ -11,7 +11,7 @@ SIZES = (40, 20, 3)
 
 
 class Listed(BaseDataset):
-    """Images of three classes, 40, 20 and 3 of them; with paths or without."""
+    """Images of three classes, 40, 20 and 3 of them, with or without paths."""
 
     METAINFO = dict(classes=('a', 'b', 'c'))
 
@@ -42,9 +42,9 @@ def test_draws_the_same_share_of_every_class_once_and_for_all(tmp_path, paths):
     assert path.stat().st_mtime_ns == before
     other = LabelledSplit(Listed(paths), str(tmp_path / 'other.txt'), fraction=0.1, seed=6)
     assert other.indices != split.indices
-    for asked in (dict(fraction=0.2, seed=5), dict(fraction=0.1, seed=6)):
+    for settings in (dict(fraction=0.2, seed=5), dict(fraction=0.1, seed=6)):
         with pytest.raises(ValueError, match=r'drawn with other settings \(fraction 0.1, seed 5, of 63 images\)'):
-            LabelledSplit(Listed(paths), str(path), **asked)
+            LabelledSplit(Listed(paths), str(path), **settings)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -85,7 +85,7 @@ def test_file_names_alone_as_in_simclrs_lists(tmp_path):
 
 def test_errors_name_the_entries(tmp_path):
     path = tmp_path / 'list.txt'
-    with pytest.raises(FileNotFoundError, match='no fraction says how to draw it'):
+    with pytest.raises(FileNotFoundError, match='does not exist; set fraction to draw it'):
         LabelledSplit(Listed(), str(path))
     for fraction in (0, 1.5):
         with pytest.raises(ValueError, match=rf'fraction must be in \(0, 1\], got {fraction}'):

@@ -11,13 +11,13 @@ def test_images_are_upright_and_labels_count_from_zero(tmp_path):
     images.transpose(0, 3, 2, 1).tofile(tmp_path / 'test_X.bin')  # the file has channel, column, row
     images.transpose(0, 3, 2, 1).tofile(tmp_path / 'unlabeled_X.bin')
     np.array([1, 10, 3], np.uint8).tofile(tmp_path / 'test_y.bin')
-    labelled, unlabelled = STL10(str(tmp_path), 'test'), STL10(str(tmp_path), 'unlabeled')
-    assert len(labelled) == len(unlabelled) == 3
+    labeled, unlabeled = STL10(str(tmp_path), 'test'), STL10(str(tmp_path), 'unlabeled')
+    assert len(labeled) == len(unlabeled) == 3
     for i in range(3):
-        assert np.array_equal(labelled.get_data_info(i)['img'], images[i])
-        assert np.array_equal(unlabelled.get_data_info(i)['img'], images[i])
-        assert 'gt_label' not in unlabelled.get_data_info(i)
-    assert [labelled.get_data_info(i)['gt_label'] for i in range(3)] == [0, 9, 2]
+        assert np.array_equal(labeled.get_data_info(i)['img'], images[i])
+        assert np.array_equal(unlabeled.get_data_info(i)['img'], images[i])
+        assert 'gt_label' not in unlabeled.get_data_info(i)
+    assert [labeled.get_data_info(i)['gt_label'] for i in range(3)] == [0, 9, 2]
 
 
 def test_errors_name_what_is_wrong(tmp_path):

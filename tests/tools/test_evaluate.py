@@ -8,8 +8,7 @@ import pytest
 import torch
 from helpers.tool_runs import ROOT, run
 
-from lewel_plugins.datasets.garment_scenes.files import make_scenes
-from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 
 pytest.importorskip('sklearn')
 LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'

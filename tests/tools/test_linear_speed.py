@@ -7,8 +7,7 @@ import sys
 from helpers.tiny_data import GARMENTS, ROOT
 from helpers.toy_classifier import write_checkpoint
 
-from lewel_plugins.datasets.garment_scenes.files import make_scenes
-from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 
 TOOL = ROOT / 'tools' / 'measurements' / 'linear_speed.py'
 CONFIG = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'

@@ -26,4 +26,4 @@ def test_makes_reuses_and_refuses(tmp_path):
     other = run(*arguments, '--clutter', 1)
     assert other.returncode == 1
     last = other.stderr.splitlines()[-1]  # an older libpng warns about a photograph first
-    assert last.startswith('error: ') and 'clutter (0.2 there, 1.0 asked for)' in last
+    assert last.startswith('error: ') and 'clutter (0.2 there, 1.0 requested)' in last

@@ -11,8 +11,7 @@ from helpers.tool_runs import ROOT, run
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from lewel_plugins.datasets.garment_scenes.files import make_scenes
-from lewel_plugins.datasets.garment_scenes.scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 
 TOOL = str(ROOT / 'tools' / 'transfer.py')
 BENCHMARKS = ROOT / 'configs' / 'benchmarks'

@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from lewel_plugins.datasets.garment_scenes.files import make_scenes
-from lewel_plugins.datasets.garment_scenes.scenes import KINDS, SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
+from lewel_plugins.datasets.garment_scenes.scene_config import KINDS
+from lewel_plugins.running.provenance import cores
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {
@@ -21,7 +22,7 @@ DEFAULTS = {
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--kind', choices=KINDS, default='single', help='one garment a scene, or one to four')
+    parser.add_argument('--kind', choices=KINDS, default='single', help='one garment per scene, or one to four')
     parser.add_argument('--out', type=Path, help='folder to make (default: data/garment_scenes[_multi])')
     parser.add_argument('--size', type=int, help='side of the images in pixels (default: 32, multi 128)')
     parser.add_argument('--num-train', type=int, help='training scenes (default: 8000, multi 2000)')
@@ -31,14 +32,14 @@ def parse_args() -> argparse.Namespace:
         type=float,
         nargs=2,
         metavar=('MIN', 'MAX'),
-        help="garment's longer side over the image's (default: 0.7 1.0, multi 0.25 0.6)",
+        help='longer side of a garment over the side of the image (default: 0.7 1.0, multi 0.25 0.6)',
     )
     parser.add_argument(
         '--clutter', type=float, help='contrast of the photographs, 0 black to 1 (default: 0.2, multi 0.5)'
     )
-    parser.add_argument('--seed', type=int, help='seed of everything that is drawn (default: 0)')
+    parser.add_argument('--seed', type=int, help='seed of all random draws (default: 0)')
     parser.add_argument('--quality', type=int, help='JPEG quality (default: 95)')
-    parser.add_argument('--workers', type=int, default=0, help='processes (default: one a core)')
+    parser.add_argument('--workers', type=int, default=0, help='processes (default: one per core)')
     parser.add_argument(
         '--garments', type=Path, default=ROOT / 'data/fashion_mnist', help="folder with Fashion-MNIST's t10k files"
     )
@@ -53,11 +54,11 @@ def main() -> None:
     start = time.monotonic()
     try:
         config = SceneConfig(**{**values, 'scale': tuple(values['scale'])})
-        made = make_scenes(config, args.garments, out, args.workers)
+        is_new = make_scenes(config, args.garments, out, args.workers or cores())
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f'error: {error}')
     total = config.num_train + config.num_val
-    if made:
+    if is_new:
         print(f'{total} scenes written to {out} in {time.monotonic() - start:.1f} s')
     else:
         print(f'{out} already holds these {total} scenes, nothing to do')

@@ -30,7 +30,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from lewel_plugins.datasets import ImageTree, PretrainDataset
-from lewel_plugins.datasets.garment_scenes.scenes import load_photographs
+from lewel_plugins.datasets.garment_scenes.sources import load_photographs
 from lewel_plugins.datasets.pretrain_dataset import SampleId
 from lewel_plugins.running import provenance
 from lewel_plugins.transforms import ViewScheme

@@ -13,8 +13,8 @@ def resized_crop(image: np.ndarray, box: Sequence[int], size: int, interpolation
     """Do :func:`image.resized_crop` by torch."""
     left, top, w, h = box
     crop = np.ascontiguousarray(image[top : top + h, left : left + w])
-    # torch's 8-bit kernel is fast only if torch recognizes the batch as channels_last, which it does not with a new
-    # axis of numpy's, whose stride is 0.
+    # torch's 8-bit kernel is fast only if torch recognizes the batch as channels_last. It does not if numpy adds the
+    # new axis, whose stride is then 0.
     batch = torch.from_numpy(crop).unsqueeze(0).permute(0, 3, 1, 2)
     out = F.interpolate(batch, size=(size, size), mode=interpolation, align_corners=False, antialias=True)[0]
     return (out.flip(2) if flip else out).contiguous().numpy()

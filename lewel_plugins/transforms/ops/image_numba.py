@@ -285,7 +285,7 @@ def _transpose_tile(typing_context, source, stride, out, out_stride):  # type: i
 
 # Crop and resize
 
-_MAX_FRACTION_BITS = 22  # of a weight, reached if all weights are small enough
+_MAX_FRACTION_BITS = 22  # bound on the fraction bits of a weight, reached if all weights are small
 
 
 @_inner

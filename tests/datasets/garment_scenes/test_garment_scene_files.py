@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lewel_plugins.datasets.garment_scenes.files import encode_rle, make_scenes, voc_palette
-from lewel_plugins.datasets.garment_scenes.scenes import CLASSES, SceneConfig
+from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes, voc
+from lewel_plugins.datasets.garment_scenes.coco import encode_rle
+from lewel_plugins.datasets.garment_scenes.sources import CLASSES
 
 pytestmark = pytest.mark.core
 GARMENTS = Path(__file__).parents[3] / 'data' / 'fashion_mnist'
@@ -57,28 +58,28 @@ def test_run_lengths_come_back(fill):
 
 
 def test_palette_is_vocs():
-    assert voc_palette()[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
-    assert voc_palette()[[15, 255]].tolist() == [[192, 128, 128], [224, 224, 192]]
+    assert voc.palette()[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    assert voc.palette()[[15, 255]].tolist() == [[192, 128, 128], [224, 224, 192]]
 
 
-def test_multi_says_the_same_in_coco_and_voc(tmp_path):
+def test_multi_is_the_same_in_coco_and_voc(tmp_path):
     make_scenes(MULTI, GARMENTS, tmp_path / 'out', 1)
-    voc = tmp_path / 'out' / 'VOC2007'
+    voc_root = tmp_path / 'out' / 'VOC2007'
     for split, count in (('train', 12), ('val', 6)):
         coco = json.loads((tmp_path / 'out' / 'annotations' / f'instances_{split}.json').read_text())
-        names = (voc / 'ImageSets' / 'Main' / f'{split}.txt').read_text().split()
-        assert (voc / 'ImageSets' / 'Segmentation' / f'{split}.txt').read_text().split() == names
+        names = (voc_root / 'ImageSets' / 'Main' / f'{split}.txt').read_text().split()
+        assert (voc_root / 'ImageSets' / 'Segmentation' / f'{split}.txt').read_text().split() == names
         assert len(names) == len(coco['images']) == count
         category = {item['id']: item['name'] for item in coco['categories']}
         for name, image in zip(names, coco['images']):
             assert image['file_name'] == f'{name}.jpg'
-            with Image.open(voc / 'JPEGImages' / image['file_name']) as opened:
+            with Image.open(voc_root / 'JPEGImages' / image['file_name']) as opened:
                 assert opened.size == (image['width'], image['height'])
-            with Image.open(voc / 'SegmentationClass' / f'{name}.png') as opened:
+            with Image.open(voc_root / 'SegmentationClass' / f'{name}.png') as opened:
                 assert opened.mode == 'P'
                 classes = np.asarray(opened)
             items = [item for item in coco['annotations'] if item['image_id'] == image['id']]
-            objects = ET.parse(voc / 'Annotations' / f'{name}.xml').findall('object')
+            objects = ET.parse(voc_root / 'Annotations' / f'{name}.xml').findall('object')
             assert len(items) == len(objects) >= 1
             seen = np.zeros_like(classes)
             for item, element in zip(items, objects):
@@ -99,7 +100,7 @@ def test_second_run_reuses_and_others_are_refused(tmp_path):
     out = tmp_path / 'out'
     assert make_scenes(SINGLE, GARMENTS, out, 1)
     assert not make_scenes(SINGLE, GARMENTS, out, 1)
-    with pytest.raises(FileExistsError, match=r'seed \(0 there, 1 asked for\)'):
+    with pytest.raises(FileExistsError, match=r'seed \(0 there, 1 requested\)'):
         make_scenes(SceneConfig(num_train=30, num_val=10, seed=1), GARMENTS, out, 1)
     (out / 'meta.json').unlink()
     with pytest.raises(FileExistsError, match='no meta.json'):
@@ -116,5 +117,5 @@ def test_a_run_that_stops_leaves_nothing(tmp_path, monkeypatch):
 def test_missing_garments(tmp_path):
     with pytest.raises(FileNotFoundError, match='t10k-images'):
         make_scenes(SINGLE, tmp_path, tmp_path / 'out', 1)
-    with pytest.raises(ValueError, match='got -1'):
-        make_scenes(SINGLE, GARMENTS, tmp_path / 'out', -1)
+    with pytest.raises(ValueError, match='workers must be at least 1, got 0'):
+        make_scenes(SINGLE, GARMENTS, tmp_path / 'out', 0)

@@ -3,13 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lewel_plugins.datasets.garment_scenes.scenes import (
-    MIN_VISIBLE,
-    SceneConfig,
-    SceneRenderer,
-    load_garments,
-    load_photographs,
-)
+from lewel_plugins.datasets.garment_scenes import SceneConfig
+from lewel_plugins.datasets.garment_scenes.scene_renderer import MIN_VISIBLE, SceneRenderer
+from lewel_plugins.datasets.garment_scenes.sources import load_garments, load_photographs
 
 pytestmark = pytest.mark.core
 ROOT = Path(__file__).parents[3] / 'data' / 'fashion_mnist'
@@ -60,7 +56,7 @@ def test_scale_is_the_longer_side_over_the_frame(garments, photographs):
     renderer = SceneRenderer(config, *garments, photographs)
     for index in range(10):
         rows, columns = np.nonzero(renderer.render('train', index).masks[0])
-        # A rotation by up to 20 degrees stretches a square's bounding box by 1.28.
+        # A rotation by up to 20 degrees stretches the bounding box of a square by 1.28.
         assert 35 < max(np.ptp(rows), np.ptp(columns)) + 1 < 50 * 1.3
 
 

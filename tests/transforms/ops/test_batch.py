@@ -1,4 +1,4 @@
-"""Batched augmentations equal torchvision's, image by image, with the same parameters."""
+"""Batched augmentations equal those of torchvision, image by image, with the same parameters."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Operations on 8-bit images are within 1/255 of torchvision's with the same parameters."""
+"""Operations on 8-bit images are within 1/255 of those of torchvision, with the same parameters."""
 
 import subprocess
 import sys
