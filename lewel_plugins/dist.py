@@ -1,16 +1,16 @@
 """Collectives between ranks: differentiable gather and sum, ShuffleBN's shuffle, averaging and gathering of buffers.
 
-All are identities in a single process, work on gloo and NCCL, and need the same shapes on every rank.
+All are identities in a single process, work on gloo and NCCL, and require the same shapes on every rank.
 
 Gradients follow one convention: every rank back-propagates its own loss L_r and DDP averages the parameter
-gradients, so that the optimizer sees the gradient of mean_r L_r *through all ranks' tensors*. (mmpretrain's
-``GatherLayer`` drops the other ranks' share and yields 1/W of it.)
+gradients, so that the optimizer gets the gradient of mean_r L_r *through the tensors of all ranks*. (mmpretrain's
+``GatherLayer`` drops the share of the other ranks and yields 1/W of this gradient.)
 
-A ``start_…`` begins to send and returns at once; what it returns waits, when called, and gives the result. Every rank
-starts and calls them in the same order.
+A function ``start_…`` begins a transfer and returns immediately. It returns a function that waits for the transfer and
+returns the result. Every rank must start transfers, and call the returned functions, in the same order.
 
-``torch.compile`` leaves them out of its graphs: sums in them lose their gradient without a word (seen in
-torch 2.11).
+All collectives are excluded from the graphs of ``torch.compile``, in which sums silently lose their gradient (observed
+in torch 2.11).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ from torch._utils import _unflatten_dense_tensors
 
 
 def world_size() -> int:
-    """Number of ranks; 1 without a process group."""
+    """Return the number of ranks, 1 without a process group."""
     return torch_dist.get_world_size() if torch_dist.is_available() and torch_dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's rank; 0 without a process group."""
+    """Return the rank of this process, 0 without a process group."""
     return torch_dist.get_rank() if torch_dist.is_available() and torch_dist.is_initialized() else 0
 
 
@@ -60,7 +60,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        # gloo has no reduce_scatter in the torch versions supported.
+        # gloo has no reduce_scatter in the supported versions of torch.
         grad = grad.contiguous().clone()
         torch_dist.all_reduce(grad)
         return grad.narrow(0, rank() * ctx.rows, ctx.rows), None
@@ -93,29 +93,29 @@ class _AllReduceSumToOneLoss(torch.autograd.Function):
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """Rows of all ranks in rank order, differentiable.
+    """Return the rows of all ranks in rank order, differentiable.
 
     Args:
         x: (N, …), the same shape on every rank.
 
     Returns:
-        (WN, …). Its gradient reaches every rank's x, summed over ranks.
+        (WN, …). Its gradient, summed over ranks, reaches x on every rank.
     """
     return start_gather(x)()
 
 
 def start_gather(x: Tensor) -> Callable[[], Tensor]:
-    """:func:`all_gather`, started now and waited for later."""
+    """Start :func:`all_gather` and return a function that completes it."""
     return _start_gather(x) if world_size() > 1 else lambda: x
 
 
 def in_batch_order(x: Tensor) -> Tensor:
-    """Rows of all ranks from rank order to the order of one process.
+    """Reorder the rows of all ranks from rank order to the order of a single process.
 
     ``SeededSampler`` deals images out in turn: row i of rank r is row iW + r of the global batch.
 
     Args:
-        x: As :func:`all_gather` returns it, (WN, …).
+        x: Result of :func:`all_gather`, (WN, …).
 
     Returns:
         (NW, …).
@@ -124,12 +124,12 @@ def in_batch_order(x: Tensor) -> Tensor:
 
 
 def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
-    """Sum over ranks, differentiable (the gradient is summed over ranks too).
+    """Sum over ranks, differentiable. The gradient is summed over ranks, too.
 
     Args:
         x: Any shape, the same on every rank.
-        same_loss: Every rank computes the same from the sum. Its gradient is then the same on every rank, and W times
-            one of them is their sum: backward needs no communication.
+        same_loss: Whether every rank computes the same loss from the sum. Its gradient is then the same on every rank,
+            so that the sum over ranks is W times one of them and backward needs no communication.
     """
     return _all_reduce_sum(x, same_loss) if world_size() > 1 else x
 
@@ -140,14 +140,14 @@ def _all_reduce_sum(x: Tensor, same_loss: bool) -> Tensor:
 
 
 def gather(x: Tensor) -> list[Tensor]:
-    """The tensors of all ranks in rank order on rank 0, an empty list on the others; not differentiable.
+    """Return the tensors of all ranks in rank order on rank 0, an empty list on the others. Not differentiable.
 
     Args:
         x: Any shape and type, the same on every rank.
     """
     if world_size() == 1 or not x.numel():
         return [x] * world_size() if rank() == 0 else []
-    # As bytes: gloo knows few types, and any bits will do.
+    # Tensors travel as bytes, because gloo supports few types.
     flat = x.detach().contiguous().flatten().view(torch.uint8)
     parts = [torch.empty_like(flat) for _ in range(world_size())] if rank() == 0 else []
     torch_dist.gather(flat, parts or None)
@@ -155,16 +155,16 @@ def gather(x: Tensor) -> list[Tensor]:
 
 
 def average_(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors by their mean over ranks, in place, in one all-reduce.
+    """Replace tensors with their mean over ranks, in place and in one all-reduce.
 
     Args:
-        tensors: Floating tensors of one dtype and device, e.g. all running statistics of a network.
+        tensors: Floating-point tensors of one dtype and device, e.g. all running statistics of a network.
     """
     start_average(tensors)()
 
 
 def start_average(tensors: Sequence[Tensor]) -> Callable[[], None]:
-    """:func:`average_`, started now; the tensors change when it is waited for."""
+    """Start :func:`average_` and return a function that completes it; only then do the tensors change."""
     if world_size() == 1 or not tensors:
         return lambda: None
     flat = torch.cat([x.flatten() for x in tensors])  # always a copy
@@ -180,14 +180,14 @@ def start_average(tensors: Sequence[Tensor]) -> Callable[[], None]:
 
 @torch.compiler.disable
 def _start_exchange(x: Tensor) -> Callable[[], Tensor]:
-    """Send a part of x to every rank and receive one from each; an involution for x's on all ranks.
+    """Start to send a part of x to every rank and to receive one from each. A second exchange undoes the first.
 
-    Rank r sends ``parts[(r + j) % W]`` rows to rank j, where ``parts`` is the near-equal split of N rows. That
-    is symmetric in r and j, so every rank keeps N rows and a second exchange undoes the first.
+    Rank r sends ``parts[(r + j) % W]`` rows to rank j, where ``parts`` is the near-equal split of N rows. This number
+    is symmetric in r and j, so that every rank keeps N rows and the exchange is its own inverse.
     """
     if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         receive_last = _start_exchange(x.permute(0, 2, 3, 1))
-        return lambda: receive_last().permute(0, 3, 1, 2)  # stays channels_last
+        return lambda: receive_last().permute(0, 3, 1, 2)  # keeps channels_last
     W, r, N = world_size(), rank(), x.shape[0]
     parts = [(N + i) // W for i in range(W)]
     sizes = [parts[(r + j) % W] for j in range(W)]
@@ -205,15 +205,16 @@ def _start_exchange(x: Tensor) -> Callable[[], Tensor]:
 def start_batch_shuffle(x: Tensor) -> Callable[[], tuple[Tensor, Tensor | None]]:
     """Start to shuffle a batch over ranks. MoCo, Sec. 3.3 (ShuffleBN).
 
-    Each rank permutes its batch and exchanges 1/W of it with every other rank: BN of the key encoder then sees
-    a random mixture of all ranks' images. Only images that change rank travel; the permutation is the rank's own,
-    so nothing has to be agreed on.
+    Each rank permutes its batch and exchanges 1/W of it with every other rank, so that BN of the key encoder sees a
+    random mixture of the images of all ranks. Only images that change rank travel. Every rank draws its own
+    permutation, so that ranks need not agree on one.
 
     Args:
         x: (N, …), the same shape on every rank.
 
     Returns:
-        What waits for the shuffled batch (N, …) and returns it, with what :func:`batch_unshuffle` needs.
+        A function that waits for the transfer and returns the shuffled batch (N, …) and the order that
+        :func:`batch_unshuffle` needs.
     """
     if world_size() == 1:
         return lambda: (x, None)
@@ -223,11 +224,11 @@ def start_batch_shuffle(x: Tensor) -> Callable[[], tuple[Tensor, Tensor | None]]
 
 
 def batch_unshuffle(y: Tensor, order: Tensor | None) -> Tensor:
-    """Undo :func:`batch_shuffle` on what was computed from the shuffled batch.
+    """Undo the shuffle of :func:`start_batch_shuffle` on results that were computed from the shuffled batch.
 
     Args:
         y: (N, …).
-        order: As :func:`start_batch_shuffle` gave it.
+        order: The order that came with the shuffled batch.
     """
     if order is None:
         return y

@@ -1,4 +1,4 @@
-"""Seeds derived from numbers, and code that runs under a seed of its own."""
+"""Seeds derived from numbers, and code that runs under a separate seed."""
 
 import random
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _NUMPY_SOURCE = np.random.MT19937()
 def derive_seed(*values: int) -> int:
     """Hash integers, such as (run seed, epoch, index), to a seed in [0, 2**63).
 
-    The order counts, and close numbers give unrelated seeds. Each value goes through a round of SplitMix64
+    The order matters, and close numbers give unrelated seeds. Each value goes through one round of SplitMix64
     (Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014).
     """
     state = 0
@@ -28,10 +28,10 @@ def derive_seed(*values: int) -> int:
 
 
 def seed_generators(seed: int) -> None:
-    """Seed this process's generators of ``random``, numpy and torch (the CPU's) with one 63-bit number."""
+    """Seed the generators of ``random``, numpy and torch (on the CPU) in this process with one 63-bit number."""
     random.seed(seed)
-    np.random.seed((seed ^ seed >> 32) & 0xFFFFFFFF)  # it takes 32 bits
-    # torch.manual_seed would visit every accelerator too, which costs more than all of the rest.
+    np.random.seed((seed ^ seed >> 32) & 0xFFFFFFFF)  # numpy accepts 32 bits
+    # torch.manual_seed would also visit every accelerator, which costs more than everything else here.
     torch.default_generator.manual_seed(seed)
 
 
@@ -40,7 +40,7 @@ _shared_generators: dict[torch.device, torch.Generator] = {}
 
 
 def seed_shared_generator(seed: int) -> None:
-    """Seed :func:`shared_generator` on all devices; the same seed on all ranks."""
+    """Seed :func:`shared_generator` on all devices. The seed must be the same on all ranks."""
     global _shared_seed
     _shared_seed = seed
     for generator in _shared_generators.values():
@@ -48,9 +48,9 @@ def seed_shared_generator(seed: int) -> None:
 
 
 def shared_generator(device: torch.device) -> torch.Generator:
-    """A generator on ``device`` for draws that all ranks make alike, while torch's own differ between ranks.
+    """Return a generator on ``device`` whose draws are the same on all ranks, unlike those of torch's generator.
 
-    ``ReproducibilityHook`` seeds it for every iteration from the run's seed. Without the hook it goes on from 0.
+    ``ReproducibilityHook`` seeds it in every iteration from the run's seed. Without the hook its seed is 0.
     """
     if device not in _shared_generators:
         _shared_generators[device] = torch.Generator(device).manual_seed(_shared_seed)
@@ -59,18 +59,18 @@ def shared_generator(device: torch.device) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Run a block under :func:`seed_generators`, and put the generators back as they were.
+    """Run a block under :func:`seed_generators`, and restore the generators afterward.
 
-    In a DataLoader's worker they are left as they are: nothing there draws from them outside such blocks. Blocks
-    cannot be nested.
+    In a worker of a DataLoader the generators are not restored, because nothing draws from them outside such blocks.
+    Blocks cannot be nested.
     """
     if get_worker_info() is not None:
         seed_generators(seed)
         yield
         return
     python_state, torch_state = random.getstate(), torch.default_generator.get_state()
-    # numpy takes 60 us to copy its state out and as much to copy it in, so another source is put in its place
-    # (numpy's cached second normal variate is lost).
+    # Copying numpy's state takes 60 us in each direction, so another bit generator is swapped in. (The second normal
+    # variate that numpy caches is lost.)
     numpy_source = np.random.get_bit_generator()  # type: ignore[attr-defined]
     np.random.set_bit_generator(_NUMPY_SOURCE)  # type: ignore[attr-defined]
     seed_generators(seed)

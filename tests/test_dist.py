@@ -1,4 +1,4 @@
-"""Collectives on 2 and 4 gloo ranks, in value and gradient, against one process that holds all rows."""
+"""Values and gradients of collectives on 2 and 4 gloo ranks equal those of one process that holds all rows."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def rows_of(rank: int, rows: int = ROWS) -> Tensor:
 
 
 def loss_of(rank: int, everything: Tensor) -> Tensor:
-    """Another function of all ranks' rows on every rank."""
+    """Apply a different function to the rows of all ranks on every rank."""
     weights = torch.cos(torch.arange(everything.numel(), dtype=everything.dtype) * (rank + 1))
     return (everything.flatten().sin() * weights).sum()
 
@@ -77,9 +77,9 @@ def check_all(rank: int) -> dict:
     out['shuffle'] = {}
     for size in SHUFFLED_SIZES:
         x = torch.stack([torch.full((2, 3), float(100 * rank + i)) for i in range(size)])
-        first, second = dist.start_batch_shuffle(x), dist.start_batch_shuffle(x)  # both on their way at once
+        first, second = dist.start_batch_shuffle(x), dist.start_batch_shuffle(x)  # both transfers overlap
         (shuffled, order), (again, _) = first(), second()
-        y = shuffled[:, 0] * 2 + 1  # another shape comes back
+        y = shuffled[:, 0] * 2 + 1  # the returned shape is different
         out['shuffle'][size] = dict(x=x, shuffled=shuffled, again=again, back=dist.batch_unshuffle(y, order))
     torch.manual_seed(rank)
     images = torch.arange(8 * 3 * 4 * 4.0).view(8, 3, 4, 4) + 1000 * rank
@@ -98,13 +98,16 @@ def combine(name: str, parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if name == 'gather' else torch.stack(parts).sum(0)
 
 
-def test_ranks_know_themselves(ranks):
+def test_rank_and_world_size(ranks):
     assert [(r['rank'], r['world_size']) for r in ranks] == [(i, len(ranks)) for i in range(len(ranks))]
 
 
 def differences(ranks: list[dict], name: str) -> dict[str, float]:
-    """Largest over ranks from one process that holds all rows: of the value, of the gradient in the rows, and of the
-    gradient in a parameter behind the collective after DDP's averaging, which is that of the mean loss."""
+    """Return the largest differences over ranks from one process that holds all rows.
+
+    The differences are those of the value, of the gradient in the rows, and of the gradient in a parameter behind the
+    collective after DDP has averaged it, which is the gradient of the mean loss.
+    """
     leaves = [rows_of(r).requires_grad_() for r in range(len(ranks))]
     everything = combine(name, leaves)
     gradients = torch.autograd.grad(sum(loss_of(r, everything) for r in range(len(ranks))), leaves)
@@ -167,7 +170,7 @@ def test_average_in_place(ranks):
         assert all(torch.equal(a, b) for a, b in zip(result['average'], ranks[0]['average']))
 
 
-def test_what_is_waited_for_later_is_the_same(ranks):
+def test_a_completed_start_is_the_same(ranks):
     for r, result in enumerate(ranks):
         started = result['started']
         assert torch.equal(started['value'], result['gather']['value'])
@@ -195,7 +198,7 @@ def test_shuffled_batches_are_an_even_mixture_of_all_ranks(ranks, size):
         assert set(counts.tolist()) <= {size // len(ranks), -(-size // len(ranks))}
 
 
-def test_every_shuffle_is_another_one_and_each_ranks_own(ranks):
+def test_every_shuffle_and_every_rank_has_another_order(ranks):
     cases = [result['shuffle'][8] for result in ranks]
     assert all(not torch.equal(case['shuffled'], case['again']) for case in cases)
     stayed = [(case['shuffled'][:, 0, 0] % 100).tolist() for case in cases]

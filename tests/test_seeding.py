@@ -18,7 +18,7 @@ def test_first_round_is_splitmix64():
     assert derive_seed(0) == 0xE220A8397B1DCDAF >> 1
 
 
-def test_seeds_of_neighbours_are_unrelated():
+def test_seeds_of_neighbors_are_unrelated():
     seeds = [derive_seed(a, b, c) for a in range(5) for b in range(20) for c in range(100)]
     assert len(set(seeds)) == len(seeds)
     assert derive_seed(1, 2) != derive_seed(2, 1)
@@ -37,7 +37,7 @@ def test_same_seed_same_draws():
     assert all(a != b for a, b in zip(draw(), first))
 
 
-def test_seeded_puts_the_generators_back():
+def test_seeded_restores_the_generators():
     seed_generators(7)
     draw()
     expected_after = None
@@ -62,7 +62,7 @@ def test_seeded_is_a_function_of_the_seed():
     assert draws[0] == draws[1]
 
 
-def test_the_shared_generator_goes_its_own_way():
+def test_the_shared_generator_is_independent():
     device, draws = torch.device('cpu'), []
     for other in (0, 1):
         torch.manual_seed(other)
