@@ -14,7 +14,7 @@ from lewel_plugins.running.setup import load_config
 from lewel_plugins.visualization.confusion_matrix import confusion_matrix, draw_confusion_matrix
 from lewel_plugins.visualization.embedding_map import map_embeddings
 from lewel_plugins.visualization.images import to_rgb
-from lewel_plugins.visualization.neighbours import Neighbours, draw_neighbours
+from lewel_plugins.visualization.neighbors import Neighbors, draw_neighbors
 
 from .extraction import extract_features, plain_loader
 from .feature_metric import FeatureSet
@@ -124,7 +124,7 @@ class FrozenEvaluation:
         for i, cosines, indices in zip(queries, similarity.tolist(), neighbors.tolist()):
             images = torch.stack([self._loaders['bank'].dataset[index]['inputs'] for index in indices])
             lines.append(
-                Neighbours(
+                Neighbors(
                     to_rgb(self._loaders['query'].dataset[i]['inputs'][None], self._model)[0],
                     self._classes[int(self._query.label[i])],
                     to_rgb(images, self._model),
@@ -132,4 +132,4 @@ class FrozenEvaluation:
                     cosines,
                 )
             )
-        return draw_neighbours(lines, f'{self.name}: validation images and their nearest training images, with cosines')
+        return draw_neighbors(lines, f'{self.name}: validation images and their nearest training images, with cosines')

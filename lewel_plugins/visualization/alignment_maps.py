@@ -1,28 +1,29 @@
-"""LEWEL's alignment maps: which to show, how to draw them, and how much of them falls on an object."""
+"""LEWEL's alignment maps: which to show, how to draw them, and what share of their mass falls on an object."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 
 def mass_on_object(maps: Tensor, masks: Tensor) -> Tensor:
-    """Share of each map's mass that falls on the object.
+    """Return the share of each map's mass that falls on the object.
 
-    The mask is averaged down to the maps' grid, so a cell counts by the share of it that the object covers: a
-    uniform map gives the object's share of the area (exactly where H divides H0 and W divides W0).
+    The mask is averaged down to the grid of the maps, so that a cell counts by the share of it that the object covers.
+    A uniform map therefore gives the object's share of the area (exactly if H divides H0 and W divides W0).
 
     Args:
-        maps: Alignment maps, (N, d, H, W), non-negative; need not sum to one.
+        maps: Alignment maps, (N, d, H, W), non-negative. They need not sum to one.
         masks: Object masks, (N, H0, W0) in [0, 1] or bool, H0 ≥ H and W0 ≥ W.
 
     Returns:
         Shares, (N, d) in [0, 1].
 
     Raises:
-        ValueError: The shapes do not go together.
+        ValueError: If the shapes do not match.
     """
     if maps.ndim != 4 or masks.ndim != 3 or len(maps) != len(masks):
         raise ValueError(
@@ -35,40 +36,43 @@ def mass_on_object(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def held_out_best(shares: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The best map's share, on images that had no say in which map is best.
+    """Return the share of the best map, measured on images that did not select it.
 
-    The images are split in two random halves. The map with the highest mean on one half is read on the other,
-    and the other way round.
+    The images are split into two random halves. The map with the highest mean on one half is measured on the other,
+    and vice versa.
 
     Args:
-        shares: (N, d) from :func:`mass_on_object`, N ≥ 2.
+        shares: Result of :func:`mass_on_object`, (N, d) with N ≥ 2.
         seed: Seed of the split.
 
     Returns:
-        The share of the chosen map for every image, (N,); and the two chosen maps, (2,) int64.
+        The share of the selected map for every image, (N,), and the two selected maps, (2,) int64.
+
+    Raises:
+        ValueError: If there are fewer than two images.
     """
     if len(shares) < 2:
-        raise ValueError(f'the best map is chosen on one half of the images and read on the other, got {len(shares)}')
+        raise ValueError(f'one half of the images selects a map and the other measures it, got {len(shares)} images')
     halves = torch.randperm(len(shares), generator=torch.Generator().manual_seed(seed)).tensor_split(2)
-    read, chosen = shares.new_empty(len(shares)), []
-    for choose_on, read_on in (halves, halves[::-1]):
-        best = shares[choose_on].mean(0).argmax()
-        read[read_on] = shares[read_on, best]
-        chosen.append(best)
-    return read, torch.stack(chosen)
+    measured, selected = shares.new_empty(len(shares)), []
+    for half, other in (halves, halves[::-1]):
+        best = shares[half].mean(0).argmax()
+        measured[other] = shares[other, best]
+        selected.append(best)
+    return measured, torch.stack(selected)
 
 
 def pick_maps(maps: Tensor, count: int, max_correlation: float = 0.8) -> list[int]:
-    """Maps worth looking at: the most peaked over the images, leaving out those that look like one already picked.
+    """Pick the maps that are most peaked over the images, leaving out those that look like one already picked.
 
     Args:
         maps: Alignment maps of the images shown, (N, d, H, W).
-        count: How many; at most d.
-        max_correlation: Over positions and images, above which two maps look alike. If too few differ, the
-            alike fill up.
+        count: Number of maps, at most d.
+        max_correlation: Correlation over positions and images above which two maps look alike. If too few maps differ,
+            those that look alike complete the list.
 
     Returns:
-        Their indices, most peaked first.
+        Indices of the maps, the most peaked first.
     """
     flat = maps.flatten(2)
     flat = (flat - flat.mean(2, keepdim=True)).transpose(0, 1).flatten(1)  # (d, NL)
@@ -84,16 +88,16 @@ def pick_maps(maps: Tensor, count: int, max_correlation: float = 0.8) -> list[in
 def draw_alignment_maps(
     images: Tensor, maps: Tensor, indices: Sequence[int], masks: Tensor | None = None, title: str = ''
 ) -> Figure:
-    """Draw maps over images: a row an image, a column a map.
+    """Draw maps over images, with one row per image and one column per map.
 
-    Brightness is the weight over that of a uniform map, H·W·W_k. Every column has its own scale, whose ends stand
-    above it: 1.00 everywhere is a uniform map.
+    The brightness is the weight relative to a uniform map, H·W·W_k. Every column has its own scale, whose limits are in
+    the title of the column. A uniform map is 1.00 everywhere.
 
     Args:
         images: RGB in [0, 1], (N, 3, H0, W0).
         maps: Alignment maps, (N, d, H, W).
-        indices: Which maps, in the order of the columns.
-        masks: Object masks, (N, H0, W0); drawn as outlines.
+        indices: Which maps to draw, in the order of the columns.
+        masks: Object masks, (N, H0, W0), drawn as outlines.
         title: Title of the figure.
     """
     size = images.shape[2:]
@@ -103,22 +107,28 @@ def draw_alignment_maps(
     height = 1.45 * rows * size[0] / size[1] + 1.1
     figure = Figure(figsize=(1.45 * columns + 0.2, height), layout='constrained', dpi=120)
     axes = figure.subplots(rows, columns, squeeze=False)
-    for column, index in enumerate(['image', *indices]):
-        if column:
-            low, high = heat[:, column - 1].amin().item(), heat[:, column - 1].amax().item()
-        for row, axis in enumerate(axes[:, column]):
-            axis.set_xticks([])
-            axis.set_yticks([])
-            image = images[row].permute(1, 2, 0).numpy()
-            if column == 0:
-                axis.imshow(image, interpolation='nearest')
-            else:
-                axis.imshow(image.mean(2), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
-                # At least 1 % of contrast, so that a uniform map is not blown up to noise.
-                spread = dict(vmin=low, vmax=max(high, low + 0.01))
-                axis.imshow(heat[row, column - 1].numpy(), cmap='inferno', alpha=0.6, **spread)
-            if masks is not None:
-                axis.contour(masks[row].float().numpy(), [0.5], colors='cyan', linewidths=0.8)
-        axes[0, column].set_title(f'map {index}\n{low:.2f} to {high:.2f}' if column else 'image', fontsize=10)
+    for axis, image in zip(axes[:, 0], images):
+        axis.imshow(image.permute(1, 2, 0).numpy(), interpolation='nearest')
+    axes[0, 0].set_title('image', fontsize=10)
+    for column, index in enumerate(indices):
+        low, high = _draw_heat(axes[:, 1 + column], images, heat[:, column])
+        axes[0, 1 + column].set_title(f'map {index}\n{low:.2f} to {high:.2f}', fontsize=10)
+    for line, mask in zip(axes, [None] * rows if masks is None else masks):
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+            if mask is not None:
+                axis.contour(mask.float().numpy(), [0.5], colors='cyan', linewidths=0.8)
     figure.suptitle(f'{title}\nbrightness: weight over uniform'.strip(), fontsize=11)
     return figure
+
+
+def _draw_heat(axes: Iterable[Axes], images: Tensor, heat: Tensor) -> tuple[float, float]:
+    """Draw one map over gray images, and return the limits of its scale."""
+    low, high = heat.amin().item(), heat.amax().item()
+    # The scale spans at least 1 % of the weight, so that noise in a uniform map stays invisible.
+    top = max(high, low + 0.01)
+    for axis, image, values in zip(axes, images, heat):
+        gray = image.permute(1, 2, 0).numpy().mean(2)
+        axis.imshow(gray, cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+        axis.imshow(values.numpy(), cmap='inferno', alpha=0.6, vmin=low, vmax=top)
+    return low, high

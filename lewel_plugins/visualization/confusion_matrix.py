@@ -1,4 +1,4 @@
-"""Confusion matrix of a classifier, as a picture."""
+"""Confusion matrix of a classifier, as numbers and as a figure."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ _MAX_NAMED = 40
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
-    """How many images of each class (rows) were taken for each class (columns), (C, C) int64.
+    """Count the images of each class (rows) by predicted class (columns), (C, C) int64.
 
     Args:
         labels: True classes, (N,) int64.
-        predictions: Predicted ones, (N,) int64.
-        num_classes: C.
+        predictions: Predicted classes, (N,) int64.
+        num_classes: Number of classes C.
     """
     return (labels * num_classes + predictions).bincount(minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def draw_confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = '') -> Figure:
-    """Draw the share of each class's images that was taken for each class; numbers and names up to 40 classes.
+    """Draw the share of each class by predicted class, with numbers and names for up to 40 classes.
 
     Args:
-        counts: As :func:`confusion_matrix` gives it, (C, C).
-        classes: Names, C of them.
+        counts: Result of :func:`confusion_matrix`, (C, C).
+        classes: Names of the classes, C of them.
         title: Title of the figure.
     """
     percent = 100 * counts.double() / counts.sum(1, keepdim=True).clamp_min(1)

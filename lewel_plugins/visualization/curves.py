@@ -1,8 +1,9 @@
 """Training curves from the scalars that mmengine's visualizer writes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 Curve = tuple[list[int], list[float]]
 
-# Title, and what a scalar's name must be (``…*``: start with) to stand in the panel.
+# Title of each panel, and names of its scalars. A name that ends in `*` matches all names that begin like it.
 PANELS = (
     ('Loss', ('loss*',)),
     ('k-NN accuracy, %', ('knn/*',)),
@@ -35,7 +36,7 @@ _NAMES = {
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
 }
-# Hooks measure these now and then, and mmengine repeats the last value in between.
+# Hooks measure these occasionally, and mmengine repeats the last value in between.
 _RARE = (
     'std',
     'rank_me',
@@ -48,47 +49,58 @@ _STYLES = ('-', '--', ':', '-.')
 
 
 def read_curves(work_dir: str | Path) -> dict[str, Curve]:
-    """Curves of a run, over all its starts.
+    """Read the curves of a run, over all its starts.
 
-    mmengine writes ``<start>/vis_data/scalars.json``, a line a record, and counts validations in epochs by default:
-    a validation is put at the last training iteration before it, and what is measured now and then where it was logged,
-    up to a log interval later. Where a resumed run has repeated iterations, the later start counts.
+    mmengine writes ``<start>/vis_data/scalars.json`` with one record per line, and counts validations in epochs by
+    default. This function puts a validation at the last training iteration before it, and a value that a hook measures
+    occasionally at the iteration that logged it, up to one log interval late. If a resumed run repeats iterations, the
+    later start replaces the earlier one.
 
     Args:
-        work_dir: The run's folder.
+        work_dir: Folder of the run.
 
     Returns:
-        For every scalar, its iterations in rising order and its values.
+        Iterations in ascending order and values, by name of the scalar.
 
     Raises:
-        FileNotFoundError: There are no scalars in the folder.
+        FileNotFoundError: If the folder contains no scalars.
     """
     files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not files:
         raise FileNotFoundError(f'no <start>/vis_data/scalars.json in {str(work_dir)!r}: is it the work dir of a run?')
     points: dict[str, dict[int, float]] = {}
     for file in files:
-        iteration, latest, repeated = 0, dict[str, float](), dict[str, int]()
-        for number, line in enumerate(file.read_text(encoding='utf-8').splitlines()):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # a kill in the middle of a line
-            is_training = 'iter' in record or 'lr' in record
-            iteration = int(record['step']) if is_training else max(iteration, int(record.get('step', 0)))
-            if is_training and number == 0:
-                _drop_from(points, iteration)
-            for name, value in record.items():
-                if not isinstance(value, (int, float)):
-                    continue
-                if name in _RARE and latest.get(name) == value:
-                    repeated[name] = iteration
-                else:
-                    points.setdefault(name, {})[iteration] = latest[name] = value
-                    repeated.pop(name, None)
-        for name, last in repeated.items():  # so that a value that changes no more is drawn to the end
-            points[name][last] = latest[name]
+        _add_start(points, _read_records(file))
     return {name: (sorted(p), [p[i] for i in sorted(p)]) for name, p in points.items()}
+
+
+def _read_records(file: Path) -> Iterator[dict[str, Any]]:
+    for line in file.read_text(encoding='utf-8').splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the process was killed while it wrote this line
+        yield record
+
+
+def _add_start(points: dict[str, dict[int, float]], records: Iterable[dict[str, Any]]) -> None:
+    """Add the scalars of one start to ``points``, the values of each scalar by iteration."""
+    iteration, latest, repeated = 0, dict[str, float](), dict[str, int]()
+    for number, record in enumerate(records):
+        is_training = 'iter' in record or 'lr' in record
+        iteration = int(record['step']) if is_training else max(iteration, int(record.get('step', 0)))
+        if is_training and number == 0:
+            _drop_from(points, iteration)
+        for name, value in record.items():
+            if not isinstance(value, (int, float)):
+                continue
+            if name in _RARE and latest.get(name) == value:
+                repeated[name] = iteration
+            else:
+                points.setdefault(name, {})[iteration] = latest[name] = value
+                repeated.pop(name, None)
+    for name, last in repeated.items():  # a value that stops changing is drawn to the end
+        points[name][last] = latest[name]
 
 
 def _drop_from(points: dict[str, dict[int, float]], iteration: int) -> None:
@@ -98,26 +110,26 @@ def _drop_from(points: dict[str, dict[int, float]], iteration: int) -> None:
 
 
 def draw_curves(runs: dict[str, dict[str, Curve]], levels: dict[str, float] | None = None, columns: int = 4) -> Figure:
-    """Draw the curves of one or several runs, a panel a quantity; panels without data are left out.
+    """Draw the curves of one or several runs, with one panel per quantity. Panels without data are left out.
 
     Args:
-        runs: For every run's label, its curves as :func:`read_curves` gives them. One colour a run; if there are
-            several, only the total loss of each.
-        levels: Labelled horizontal lines in the k-NN panel, e.g. of raw pixels.
-        columns: Panels side by side.
+        runs: Result of :func:`read_curves` for every run, by label. With several runs, each has one color, and only
+            the total loss is drawn.
+        levels: Horizontal lines in the k-NN panel by label, e.g. the accuracy of raw pixels.
+        columns: Maximum number of panels per row.
 
     Raises:
-        ValueError: There is nothing to draw.
+        ValueError: If there is nothing to draw.
     """
-    panels = [(title, wanted) for title, wanted in PANELS if any(_select(c, wanted) for c in runs.values())]
+    panels = [(title, patterns) for title, patterns in PANELS if any(_select(c, patterns) for c in runs.values())]
     if not panels:
         raise ValueError(f'none of the runs {", ".join(runs)} has a curve to draw')
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.3 * (len(runs) > 1)), layout='constrained', dpi=120)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-    for axis, (title, wanted) in zip(axes, panels):
-        _draw_panel(axis, title, wanted, runs, (levels or {}) if title.startswith('k-NN') else {})
+    for axis, (title, patterns) in zip(axes, panels):
+        _draw_panel(axis, title, patterns, runs, (levels or {}) if title.startswith('k-NN') else {})
     for axis in axes[len(panels) :]:
         axis.remove()
     if len(runs) > 1:
@@ -127,25 +139,15 @@ def draw_curves(runs: dict[str, dict[str, Curve]], levels: dict[str, float] | No
 
 
 def _draw_panel(
-    axis: Axes, title: str, wanted: Sequence[str], runs: dict[str, dict[str, Curve]], levels: dict[str, float]
+    axis: Axes, title: str, patterns: Sequence[str], runs: dict[str, dict[str, Curve]], levels: dict[str, float]
 ) -> None:
-    several = len(runs) > 1
-    names = list(dict.fromkeys(name for curves in runs.values() for name in _select(curves, wanted)))
-    if several and 'loss' in names:
-        names = ['loss']
-    for i, curves in enumerate(runs.values()):
+    names = list(dict.fromkeys(name for curves in runs.values() for name in _select(curves, patterns)))
+    if len(runs) == 1:
+        (curves,) = runs.values()
         for j, name in enumerate(names):
-            if name in curves:
-                color, style = (f'C{i % 10}', _STYLES[j % 4]) if several else (f'C{j % 10}', '-')
-                # A single point, as of a run that was validated once, is invisible as a line.
-                marker = 'o' if len(curves[name][0]) < 15 else ''
-                label = None if several else _label(name)
-                axis.plot(
-                    *curves[name], color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.3, label=label
-                )
-    if several and len(names) > 1:
-        for j, name in enumerate(names):
-            axis.plot([], [], color='0.3', linestyle=_STYLES[j % 4], label=_label(name))
+            _draw_curve(axis, curves[name], f'C{j % 10}', label=_label(name))
+    else:
+        _draw_runs(axis, ['loss'] if 'loss' in names else names, runs)
     for j, (label, value) in enumerate(levels.items()):
         axis.axhline(value, color='0.45', linestyle=_STYLES[1 + j % 3], linewidth=1.2, label=f'{label} {value:.1f}')
     if title.startswith('Spectrum'):
@@ -155,13 +157,31 @@ def _draw_panel(
     axis.tick_params(labelsize=8, labelbottom=True)
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(alpha=0.3)
-    if len(names) > 1 or levels or (not several and names[0] in _NAMES):
+    labels = axis.get_legend_handles_labels()[1]
+    if len(labels) > 1 or levels or (len(runs) == 1 and names[0] in _NAMES):
         axis.legend(fontsize=8, framealpha=0.7)
 
 
-def _select(curves: Iterable[str], wanted: Sequence[str]) -> list[str]:
-    stars = tuple(w[:-1] for w in wanted if w.endswith('*'))
-    return [name for name in curves if name in wanted or (stars and name.startswith(stars))]
+def _draw_runs(axis: Axes, names: Sequence[str], runs: dict[str, dict[str, Curve]]) -> None:
+    """Draw the curves of several runs, with one color per run and one line style per scalar."""
+    for i, curves in enumerate(runs.values()):
+        for j, name in enumerate(names):
+            if name in curves:
+                _draw_curve(axis, curves[name], f'C{i % 10}', _STYLES[j % 4])
+    if len(names) > 1:
+        for j, name in enumerate(names):
+            axis.plot([], [], color='0.3', linestyle=_STYLES[j % 4], label=_label(name))
+
+
+def _draw_curve(axis: Axes, curve: Curve, color: str, style: str = '-', label: str | None = None) -> None:
+    # The line of a single point, as of a run with one validation, is invisible without markers.
+    marker = 'o' if len(curve[0]) < 15 else ''
+    axis.plot(*curve, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.3, label=label)
+
+
+def _select(curves: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith('*'))
+    return [name for name in curves if name in patterns or (prefixes and name.startswith(prefixes))]
 
 
 def _label(name: str) -> str:

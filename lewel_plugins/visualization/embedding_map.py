@@ -1,4 +1,4 @@
-"""Two-dimensional maps of embeddings, coloured by class."""
+"""Two-dimensional maps of embeddings, colored by class."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ _MAX_LEGEND = 20
 
 
 def pca(x: Tensor, dimensions: int = 2) -> tuple[Tensor, Tensor]:
-    """Principal components of unit features.
+    """Return the principal components of unit features.
 
     Args:
         x: Features, (N, d), N ≥ 2 and d at least ``dimensions``.
         dimensions: Number of components.
 
     Returns:
-        Coordinates, (N, dimensions), and each component's share of the variance, (dimensions,). Signs are fixed: the
-        largest loading of a component is positive.
+        Coordinates, (N, dimensions), and each component's share of the variance, (dimensions,). The sign of a
+        component is such that its largest loading is positive.
 
     Raises:
-        ValueError: Too few features or dimensions.
+        ValueError: If there are too few features or dimensions.
     """
     if len(x) < 2 or x.shape[1] < dimensions:
         raise ValueError(f'x must be (N, d) with N of at least 2 and d of at least {dimensions}, got {tuple(x.shape)}')
@@ -42,17 +42,17 @@ def pca(x: Tensor, dimensions: int = 2) -> tuple[Tensor, Tensor]:
 
 
 def tsne(x: Tensor, seed: int = 0) -> Tensor:
-    """t-SNE of unit features by scikit-learn, with its defaults, from the principal components.
+    """Return t-SNE of unit features by scikit-learn with its defaults, initialized by the principal components.
 
     Args:
         x: Features, (N, d), N ≥ 4.
-        seed: Of scikit-learn's generator.
+        seed: Seed of scikit-learn's generator.
 
     Returns:
         Coordinates, (N, 2).
 
     Raises:
-        ModuleNotFoundError: scikit-learn is not installed.
+        ModuleNotFoundError: If scikit-learn is not installed.
     """
     from sklearn.manifold import TSNE
 
@@ -64,17 +64,17 @@ def tsne(x: Tensor, seed: int = 0) -> Tensor:
 def map_embeddings(
     x: Tensor, labels: Tensor, classes: Sequence[str], title: str = '', with_tsne: bool = False
 ) -> tuple[Figure, dict]:
-    """PCA of embeddings, and t-SNE if asked for, with the spectrum of their covariance.
+    """Draw PCA of embeddings, t-SNE if requested, and the spectrum of their covariance.
 
     Args:
         x: Embeddings, (N, d).
-        labels: Class of each, (N,); −1 where there is none.
-        classes: Names of the classes; numbers stand for them where there are too few.
+        labels: Class of each embedding, (N,), −1 where there is none.
+        classes: Names of the classes, replaced by numbers if there are too few.
         title: Title of the figure.
-        with_tsne: Whether to draw t-SNE beside PCA; needs scikit-learn.
+        with_tsne: Whether to draw t-SNE beside PCA, which requires scikit-learn.
 
     Returns:
-        The figure, and its numbers: ``images``, ``dimensions``, ``rank_me``, ``uniformity``, ``pca_shares``,
+        The figure and its numbers: ``images``, ``dimensions``, ``rank_me``, ``uniformity``, ``pca_shares`` and
         ``spectrum``.
     """
     count = int(labels.max()) + 1 if len(labels) else 0
@@ -101,10 +101,10 @@ def draw_embedding_map(
     """Draw maps of the same images side by side, and the spectrum of their covariance.
 
     Args:
-        maps: Coordinates, (N, 2), by the panel's title.
-        labels: Class of each image, (N,); −1 is drawn in grey.
+        maps: Coordinates, (N, 2), by title of the panel.
+        labels: Class of each image, (N,). Images of class −1 are gray.
         classes: Names of the classes.
-        spectrum: As :func:`lewel_plugins.functional.covariance_spectrum` gives it, (d,).
+        spectrum: Spectrum of the covariance, (d,).
         title: Title of the figure.
     """
     figure = Figure(figsize=(4.6 * len(maps) + 5.6, 4.6), layout='constrained', dpi=120)
@@ -116,19 +116,23 @@ def draw_embedding_map(
     if 0 < len(classes) <= _MAX_LEGEND:
         handles = [axes[0].plot([], [], 'o', color=color, label=name)[0] for name, color in zip(classes, colors)]
         figure.legend(handles=handles, loc='outside right center', fontsize=9, frameon=False)
-    axes[-1].plot(range(1, len(spectrum) + 1), spectrum.tolist(), linewidth=1.5)
-    axes[-1].axhline(1, color='0.45', linestyle='--', linewidth=1, label='spread evenly')
-    positive = spectrum[spectrum > 0]
-    if len(positive):  # none where all embeddings are one point
-        axes[-1].set_yscale('log')
-        # What is below is rounding.
-        axes[-1].set_ylim(bottom=max(1e-6 * float(positive.max()), float(positive.min()) / 2))
-    axes[-1].set_title('Singular values of the covariance, × d', fontsize=11)
-    axes[-1].set_xlabel('rank', fontsize=9)
-    axes[-1].grid(alpha=0.3)
-    axes[-1].legend(fontsize=8)
+    _draw_spectrum(axes[-1], spectrum)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _draw_spectrum(axis: Axes, spectrum: Tensor) -> None:
+    axis.plot(range(1, len(spectrum) + 1), spectrum.tolist(), linewidth=1.5)
+    axis.axhline(1, color='0.45', linestyle='--', linewidth=1, label='spread evenly')
+    positive = spectrum[spectrum > 0]
+    if len(positive):  # there is none if all embeddings are the same point
+        axis.set_yscale('log')
+        # Smaller values are rounding errors.
+        axis.set_ylim(bottom=max(1e-6 * float(positive.max()), float(positive.min()) / 2))
+    axis.set_title('Singular values of the covariance, × d', fontsize=11)
+    axis.set_xlabel('rank', fontsize=9)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
 
 
 def _colors(count: int) -> list:
@@ -138,7 +142,7 @@ def _colors(count: int) -> list:
 
 
 def _scatter(axis: Axes, points: Tensor, labels: Tensor, colors: list) -> None:
-    # In one call and a fixed random order, so that no class lies on top of the others.
+    # All points are drawn in one call and in a fixed random order, so that no class covers the others.
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
     shown = [colors[label] if label >= 0 else (0.6, 0.6, 0.6, 1.0) for label in labels[order].tolist()]
     size = max(2.0, min(20.0, 12000 / len(points)))

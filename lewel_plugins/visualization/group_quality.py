@@ -1,4 +1,4 @@
-"""Class entropy of groups of images, and images of some groups, as pictures."""
+"""Class entropy of groups of images, and sheets with images of some groups."""
 
 from collections.abc import Mapping, Sequence
 from math import log
@@ -14,22 +14,22 @@ _STYLES = ('-', ':', '-.')
 
 
 def shuffled_entropy(assignment: Tensor, labels: Tensor, num_groups: int, seed: int = 0) -> Tensor:
-    """Entropies (l,) of groups of the same sizes whose images are drawn at random: what the sizes alone give."""
+    """Return the entropies (l,) of groups of the same sizes with random images, which the sizes alone determine."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return group_entropy(assignment, labels[order], num_groups)
 
 
 def pick_groups(entropy: Tensor, sizes: Tensor, count: int, min_size: int) -> tuple[list[int], list[int]]:
-    """The purest and the most mixed groups of at least ``min_size`` images; of equal ones, the largest.
+    """Pick the purest and the most mixed groups of at least ``min_size`` images, the larger ones first if equal.
 
     Args:
         entropy: Entropy of each group, (l,).
-        sizes: Images of each, (l,) int64.
-        count: How many of each kind at most; together no more than there are.
-        min_size: Fewest images.
+        sizes: Number of images per group, (l,) int64.
+        count: Maximum number of groups of each kind. No group is of both kinds.
+        min_size: Minimum number of images.
 
     Returns:
-        Purest, from the purest on, and most mixed, from the most mixed on.
+        The purest groups, starting with the purest, and the most mixed groups, starting with the most mixed.
     """
     entropies, images = entropy.tolist(), sizes.tolist()
     large = [k for k in range(len(images)) if images[k] >= max(1, min_size)]
@@ -39,7 +39,7 @@ def pick_groups(entropy: Tensor, sizes: Tensor, count: int, min_size: int) -> tu
 
 
 def density(values: np.ndarray, at: np.ndarray, top: float) -> np.ndarray:
-    """Gaussian density estimate on [0, top], reflected at its ends so that it sums to one there."""
+    """Return a Gaussian density estimate on [0, top], reflected at both ends so that it integrates to one."""
     spread = min(values.std(), np.subtract(*np.percentile(values, [75, 25])) / 1.34) or values.std()
     width = max(0.9 * spread * len(values) ** -0.2, 0.01 * top)  # Silverman's rule
     copies = np.concatenate([values, -values, 2 * top - values])
@@ -48,13 +48,13 @@ def density(values: np.ndarray, at: np.ndarray, top: float) -> np.ndarray:
 
 
 def draw_entropy_density(entropies: Mapping[str, Tensor], references: Mapping[str, Tensor], num_classes: int) -> Figure:
-    """Density of the groups over their class entropy, a colour a set of groups. SMoG, Fig. 5.
+    """Draw the density of groups over their class entropy, with one color per set of groups. SMoG, Fig. 5.
 
     Args:
-        entropies: Entropy of each group by title, (l,), NaN for empty groups, which are left out.
-        references: The same with shuffled labels, by the same titles: thin and dashed. A narrow one may leave the axes,
-            which are as high as the groups' own curves need.
-        num_classes: Number of classes C; the entropy is at most log C.
+        entropies: Entropy of each group, (l,), by title. Empty groups have NaN and are left out.
+        references: The same with shuffled labels, drawn thin and dashed. A narrow curve may exceed the axes, whose
+            height depends on ``entropies`` only.
+        num_classes: Number of classes C. The entropy is at most log C.
     """
     top = log(max(2, num_classes))
     at = np.linspace(0, top, 300)
@@ -69,7 +69,7 @@ def draw_entropy_density(entropies: Mapping[str, Tensor], references: Mapping[st
         axis.plot(at, curve, _STYLES[i // 10 % len(_STYLES)], color=f'C{i % 10}', label=label)
         axis.plot(at, density(shuffled, at, top), '--', color=f'C{i % 10}', linewidth=0.8, label='_')
     axis.set_xlim(0, top)
-    axis.set_ylim(0, 1.5 * highest)  # room for the legend
+    axis.set_ylim(0, 1.5 * highest)  # leaves room for the legend
     axis.set_xlabel(f'entropy of the classes in a group, nats (log {num_classes} = {top:.2f})')
     axis.set_ylabel('density of groups')
     axis.legend(frameon=False, title='solid: the groups; dashed: of their sizes, labels shuffled', fontsize='small')
@@ -77,11 +77,11 @@ def draw_entropy_density(entropies: Mapping[str, Tensor], references: Mapping[st
 
 
 def draw_contact_sheet(rows: Sequence[tuple[str, Tensor]], columns: int, title: str = '') -> Figure:
-    """Images of groups, a row a group.
+    """Draw images of groups, with one row per group.
 
     Args:
-        rows: Text and images of each group, RGB in [0, 1], (n, 3, H, W), n ≤ ``columns``.
-        columns: Images in a row.
+        rows: Text and images of each group, RGB in [0, 1], (n, 3, H, W) with n ≤ ``columns``.
+        columns: Number of images per row.
         title: Title of the figure.
     """
     figure = Figure(figsize=(0.8 * columns + 2.6, 0.85 * len(rows) + 0.5), layout='constrained', dpi=120)

@@ -1,13 +1,14 @@
-"""Images of a pipeline as they are looked at."""
+"""Images of a pipeline, prepared for display."""
 
 from mmengine.model import BaseModel
 from torch import Tensor
 
 
 def to_rgb(images: Tensor, model: BaseModel) -> Tensor:
-    """Images (N, 3, H, W) as they come out of the pipeline of ``model`` to RGB in [0, 1]."""
+    """Convert images (N, 3, H, W) from the pipeline of ``model`` to RGB in [0, 1]."""
     preprocessor = model.data_preprocessor
-    swap = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'to_rgb', False))  # of a classifier
+    # The preprocessor of mmpretrain's classifiers has `to_rgb` instead of `_channel_conversion`.
+    swap = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'to_rgb', False))
     images = images.flip(1) if swap else images
     if not images.is_floating_point():
         return images.float() / 255

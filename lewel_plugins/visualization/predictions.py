@@ -1,4 +1,4 @@
-"""What a detector or a segmenter says about images, beside what is true."""
+"""Predictions of a detector or a segmenter beside the ground truth, as a figure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,41 +11,46 @@ from matplotlib.patches import Rectangle
 
 
 def draw_predictions(samples: Sequence[dict[str, Any]], classes: Sequence[str]) -> Figure:
-    """A sheet of images, the truth above and the prediction below.
+    """Draw images in columns, with the truth above and the prediction below.
 
     Args:
-        samples: For every image ``image``, (H, W, 3) uint8 RGB, and ``truth`` and ``prediction``: a map of classes
-            (H, W), or a dict with ``boxes`` (n, 4) as x1, y1, x2, y2 in pixels, ``labels`` (n,), and where they are
-            known ``scores`` (n,) and ``masks`` (n, H, W).
-        classes: Their names, in the order of the labels.
+        samples: One dict per image, with ``image``, (H, W, 3) uint8 RGB, ``truth`` and ``prediction``. The last two are
+            a map of classes (H, W), or a dict with ``boxes`` (n, 4) as x1, y1, x2, y2 in pixels, ``labels`` (n,), and
+            optionally ``scores`` (n,) and ``masks`` (n, H, W).
+        classes: Names of the classes, in the order of the labels.
 
     Raises:
-        ValueError: There are no samples.
+        ValueError: If there are no samples.
     """
     if not samples:
         raise ValueError('draw_predictions needs at least one sample')
     colors = colormaps['tab20'](np.arange(len(classes)) % 20)[:, :3]
     figure = Figure(figsize=(2.2 * len(samples), 4.9), layout='constrained', dpi=110)
     axes = figure.subplots(2, len(samples), squeeze=False)
-    for column, sample in zip(axes.T, samples):
-        for axis, name in zip(column, ('truth', 'prediction')):
-            if isinstance(sample[name], dict):
-                axis.imshow(sample['image'], interpolation='nearest')
-                _draw_instances(axis, sample[name], classes, colors)
-            else:  # on grey, so that the colours are those of the classes
-                axis.imshow(sample['image'].mean(-1), cmap='gray', vmin=0, vmax=255, interpolation='nearest')
-                _draw_map(axis, sample[name], colors)
-            axis.set(xticks=[], yticks=[])
-    for axis, name in zip(axes[:, 0], ('truth', 'prediction')):
-        axis.set_ylabel(name)
+    for line, name in zip(axes, ('truth', 'prediction')):
+        for axis, sample in zip(line, samples):
+            _draw_sample(axis, sample['image'], sample[name], classes, colors)
+        line[0].set_ylabel(name)
     if not isinstance(samples[0]['truth'], dict):
         handles = [Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in zip(classes, colors)]
         figure.legend(handles=handles, loc='outside lower center', ncols=6, frameon=False, fontsize='small')
     return figure
 
 
+def _draw_sample(
+    axis: Axes, image: np.ndarray, objects: np.ndarray | dict[str, Any], classes: Sequence[str], colors: np.ndarray
+) -> None:
+    if isinstance(objects, dict):
+        axis.imshow(image, interpolation='nearest')
+        _draw_instances(axis, objects, classes, colors)
+    else:  # the image is gray, so that the colors are those of the classes
+        axis.imshow(image.mean(-1), cmap='gray', vmin=0, vmax=255, interpolation='nearest')
+        _draw_map(axis, objects, colors)
+    axis.set(xticks=[], yticks=[])
+
+
 def _draw_map(axis: Axes, labels: np.ndarray, colors: np.ndarray) -> None:
-    known = labels < len(colors)  # 255 is unlabelled
+    known = labels < len(colors)  # 255 means unlabeled
     overlay = np.zeros((*labels.shape, 4))
     overlay[known, :3] = colors[labels[known]]
     overlay[..., 3] = 0.65 * (known & (labels > 0))

@@ -13,18 +13,17 @@ _COLUMNS = 6
 
 
 def draw_projectors(curves: dict[str, Curve]) -> Figure:
-    """Curves of every projector, and the M × M mean cosines at up to six times from the first to the last.
+    """Draw curves of every projector, and the M × M mean cosines at up to six times from first to last.
 
     Args:
-        curves: As :func:`~lewel_plugins.visualization.curves.read_curves` gives them, of a run with
-            ``MPCLReweightHook``.
+        curves: Result of :func:`~lewel_plugins.visualization.curves.read_curves` for a run with ``MPCLReweightHook``.
 
     Raises:
-        ValueError: There are no projectors in the curves.
+        ValueError: If the curves contain no projectors.
     """
     num = sum(name.startswith('projector/accuracy_') for name in curves)
     if not num:
-        raise ValueError('no projector/accuracy_1 among the scalars: was the run with MPCLReweightHook?')
+        raise ValueError('no projector/accuracy_1 among the scalars: did the run have an MPCLReweightHook?')
     steps = curves['projector/accuracy_1'][0]
     shown = [steps[i] for i in dict.fromkeys(np.linspace(0, len(steps) - 1, _COLUMNS).round().astype(int))]
     figure = Figure(figsize=(13, 6.4 if num > 1 else 3.4), layout='constrained', dpi=120)
@@ -40,7 +39,7 @@ def draw_projectors(curves: dict[str, Curve]) -> Figure:
 
 
 def cosine_matrix(curves: dict[str, Curve], num: int, step: int) -> np.ndarray:
-    """Mean cosines between ``num`` projectors at an iteration, (M, M), ones on the diagonal."""
+    """Return the mean cosines between ``num`` projectors at an iteration, (M, M), with ones on the diagonal."""
     matrix = np.eye(num)
     for name, (steps, values) in curves.items():
         match = re.fullmatch(r'projector/cosine_(\d+)_(\d+)', name)
@@ -53,7 +52,7 @@ def cosine_matrix(curves: dict[str, Curve], num: int, step: int) -> np.ndarray:
 def _draw_curves(axis: Axes, title: str, curves: dict[str, Curve], names: list[str]) -> None:
     for name in names:
         steps, values = curves[f'projector/{name}']
-        # A single point, as after one epoch, is invisible as a line.
+        # The line of a single point, as after one epoch, is invisible without markers.
         marker = 'o' if len(steps) < 15 else ''
         label = name.partition('_')[2].replace('_', ', ')
         axis.plot(steps, values, marker=marker, markersize=3, linewidth=1.3, label=label)
@@ -72,7 +71,7 @@ def _draw_matrices(figure: SubFigure, matrices: list[tuple[int, np.ndarray]]) ->
     limit = max(float(np.abs(off_diagonal).max()), 1e-3)
     for axis, (step, matrix) in zip(axes, matrices):
         num = len(matrix)
-        # The diagonal is 1 by definition and would hide the rest.
+        # The diagonal is 1 by definition and would dominate the colors.
         image = axis.imshow(np.where(np.eye(num), np.nan, matrix), cmap='RdBu_r', vmin=-limit, vmax=limit)
         axis.set_title(f'iteration {step}', fontsize=9)
         axis.set_xticks(range(num), range(1, num + 1), fontsize=8)

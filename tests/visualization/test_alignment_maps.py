@@ -30,7 +30,7 @@ def test_uniform_maps_give_the_area_and_a_map_on_the_object_gives_one():
     torch.testing.assert_close(mass_on_object(maps, masks), torch.tensor([[8 / 64, 1, 0]] * 2))
 
 
-def test_mass_needs_shapes_that_go_together():
+def test_mass_needs_shapes_that_match():
     with pytest.raises(ValueError, match=r'got \(2, 3, 4, 4\) and \(1, 8, 8\)'):
         mass_on_object(torch.ones(2, 3, 4, 4), torch.ones(1, 8, 8))
     with pytest.raises(ValueError, match=r'masks \(2, 8\) are coarser than the maps \(4, 4\)'):
@@ -38,19 +38,19 @@ def test_mass_needs_shapes_that_go_together():
 
 
 def test_the_best_map_of_noise_is_no_better_than_the_mean():
-    """Chosen and read on the same images, the best of 200 noise maps would stand out."""
+    """If the same images selected and measured it, the best of 200 noise maps would stand out."""
     shares = torch.rand(100, 200, generator=torch.Generator().manual_seed(0))
-    read, chosen = held_out_best(shares)
+    measured, selected = held_out_best(shares)
     assert shares.mean(0).max() > 0.56
-    assert abs(read.mean() - 0.5) < 0.05
-    assert chosen[0] != chosen[1]
+    assert abs(measured.mean() - 0.5) < 0.05
+    assert selected[0] != selected[1]
 
 
-def test_the_best_map_is_found_and_read_on_all_images():
+def test_the_best_map_is_selected_and_measured_on_all_images():
     shares = torch.rand(31, 6, generator=torch.Generator().manual_seed(0)) * 0.2
     shares[:, 4] += 0.5
-    read, chosen = held_out_best(shares)
-    assert chosen.tolist() == [4, 4] and torch.equal(read, shares[:, 4])
+    measured, selected = held_out_best(shares)
+    assert selected.tolist() == [4, 4] and torch.equal(measured, shares[:, 4])
     with pytest.raises(ValueError, match='got 1'):
         held_out_best(shares[:1])
 
@@ -59,14 +59,14 @@ def test_picked_maps_are_peaked_and_differ():
     flat = torch.full((2, 5, 4, 4), 1 / 16)
     maps = flat.clone()
     maps[:, 3, 0, 0] += 0.5
-    maps[:, 1, 0, 0] += 0.4  # as map 3, a little weaker
+    maps[:, 1, 0, 0] += 0.4  # like map 3, but a little weaker
     maps[:, 2, 2, 1] += 0.3
     assert pick_maps(maps, 2) == [3, 2]
     assert pick_maps(maps, 3)[:2] == [3, 2]
     assert sorted(pick_maps(maps, 9)) == [0, 1, 2, 3, 4]
 
 
-def test_figure_has_a_panel_a_map(tmp_path):
+def test_figure_has_one_panel_per_map(tmp_path):
     maps = torch.rand(3, 8, 4, 4).flatten(2).softmax(2).view(3, 8, 4, 4)
     masks = torch.zeros(3, 16, 16)
     masks[:, 4:12, 4:12] = 1

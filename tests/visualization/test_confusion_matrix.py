@@ -10,7 +10,7 @@ def test_counts_true_classes_in_rows():
 
 
 def test_figure_shows_shares_of_the_class():
-    counts = torch.tensor([[1, 0, 2], [0, 4, 0], [0, 0, 0]])  # nothing of the last class
+    counts = torch.tensor([[1, 0, 2], [0, 4, 0], [0, 0, 0]])  # the last class has no images
     axis, _ = draw_confusion_matrix(counts, ['a', 'b', 'c'], 'title').axes
     shown = {tuple(map(int, text.get_position())): text.get_text() for text in axis.texts}
     assert shown == {(0, 0): '33', (2, 0): '67', (1, 1): '100'}

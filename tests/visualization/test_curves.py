@@ -18,7 +18,7 @@ def _train(step, **values):
 
 
 def test_validations_stand_at_their_iteration(tmp_path):
-    """mmengine counts them in epochs by default, in iterations with log_metric_by_epoch=False."""
+    """mmengine counts validations in epochs by default, in iterations with log_metric_by_epoch=False."""
     by_epoch = [
         _train(10, loss=1.0),
         {'knn/top1': 50.0, 'step': 1},
@@ -34,7 +34,7 @@ def test_validations_stand_at_their_iteration(tmp_path):
 
 def test_a_resumed_run_is_one_curve(tmp_path):
     first = [_train(1, loss=3.0), _train(2, loss=2.0), _train(3, loss=9.0), {'knn/top1': 1.0, 'step': 3}]
-    _write(tmp_path, '20260101_000000', first, tail='{"lr": 0.1, "lo')  # killed while it wrote
+    _write(tmp_path, '20260101_000000', first, tail='{"lr": 0.1, "lo')  # killed in the middle of a line
     _write(tmp_path, '20260101_000100', [_train(3, loss=1.0), _train(4, loss=0.5)])
     curves = read_curves(tmp_path)
     assert curves['loss'] == ([1, 2, 3, 4], [3.0, 2.0, 1.0, 0.5])
@@ -66,7 +66,7 @@ def test_figure_holds_the_data():
     assert [list(line.get_ydata()) for line in both.axes[0].lines if len(line.get_ydata())] == [[2.0, 1.0]] * 2
 
 
-def test_spectra_are_logarithmic_and_labelled():
+def test_spectra_are_logarithmic_and_labeled():
     curves = {f'spectrum_{share}': ([1, 2], [2.0, 1.0 / (1 + share)]) for share in (0, 25, 50, 75)}
     (axis,) = draw_curves({'run': curves}).axes
     assert axis.get_title() == 'Spectrum of the embeddings, × d' and axis.get_yscale() == 'log'

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.core
 
 
 def clusters(count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three directions of a space of 8 with a little noise."""
+    """Return noisy copies of three directions in 8 dimensions, and which direction each is."""
     labels = torch.arange(count) % 3
     noise = torch.randn(count, 8, generator=torch.Generator().manual_seed(0))
     return torch.eye(8)[labels] + 0.05 * noise, labels
@@ -47,18 +47,18 @@ def test_a_collapse_to_one_point_is_drawn():
     assert numbers['spectrum'] == [0.0] * 8 and numbers['uniformity'] == pytest.approx(0)
 
 
-def test_figure_holds_every_image_in_the_colour_of_its_class():
+def test_figure_holds_every_image_in_the_color_of_its_class():
     x, labels = clusters()
     points, _ = pca(x)
     labels[0] = -1
     figure = draw_embedding_map({'PCA': points}, labels, ['a', 'b', 'c'], covariance_spectrum(x))
     scatter, spectrum = figure.axes
-    (drawn,) = scatter.collections
+    (markers,) = scatter.collections
     colors: dict[int, set] = {}
-    for place, color in zip(drawn.get_offsets(), drawn.get_facecolors()):
+    for place, color in zip(markers.get_offsets(), markers.get_facecolors()):
         image = (points - torch.from_numpy(place.data)).abs().sum(1).argmin()
         colors.setdefault(int(labels[image]), set()).add(tuple(color))
-    assert len(drawn.get_offsets()) == 30
+    assert len(markers.get_offsets()) == 30
     assert [len(colors[label]) for label in (-1, 0, 1, 2)] == [1, 1, 1, 1]
     assert len(set.union(*colors.values())) == 4
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['a', 'b', 'c']

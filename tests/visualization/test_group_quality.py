@@ -17,8 +17,8 @@ def test_picks_the_ends_of_large_groups():
     entropy = torch.tensor([0.5, 0.0, float('nan'), 2.0, 1.0, 0.0, 0.1])
     sizes = torch.tensor([10, 2, 0, 20, 9, 8, 7])
     assert pick_groups(entropy, sizes, 2, 7) == ([5, 6], [3, 4])
-    assert pick_groups(entropy, sizes, 5, 7) == ([5, 6, 0], [3, 4])  # none in both
-    assert pick_groups(entropy, sizes, 1, 1) == ([5], [3])  # of two pure ones, the larger
+    assert pick_groups(entropy, sizes, 5, 7) == ([5, 6, 0], [3, 4])  # no group is in both lists
+    assert pick_groups(entropy, sizes, 1, 1) == ([5], [3])  # the larger of two pure groups
     assert pick_groups(entropy, sizes, 2, 100) == ([], [])
 
 
@@ -34,7 +34,7 @@ def test_shuffled_labels_are_more_mixed_than_pure_groups_of_the_same_sizes():
     assert (reference[:4] > 1.2).all() and reference[4].isnan()
 
 
-def test_figures_show_what_they_are_given():
+def test_figures_show_their_data():
     entropies = dict(a=torch.tensor([0.1, float('nan'), 1.0]), b=torch.tensor([0.5, 0.6, 0.7]))
     references = dict(a=torch.tensor([1.0, float('nan'), 2.0]), b=torch.tensor([2.2, 2.2, 2.3]))
     axis = draw_entropy_density(entropies, references, 10).axes[0]

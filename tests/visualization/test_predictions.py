@@ -8,9 +8,9 @@ def test_a_row_of_truth_and_a_row_of_predictions():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     truth = dict(boxes=np.array([[2.0, 3.0, 10.0, 12.0]]), labels=np.array([1]), masks=np.zeros((1, 20, 30), bool))
-    found = dict(boxes=np.zeros((0, 4)), labels=np.zeros(0, int), scores=np.zeros(0))
+    nothing = dict(boxes=np.zeros((0, 4)), labels=np.zeros(0, int), scores=np.zeros(0))
     scored = dict(boxes=truth['boxes'], labels=np.array([0]), scores=np.array([0.75]))
-    samples = [dict(image=image, truth=truth, prediction=found), dict(image=image, truth=truth, prediction=scored)]
+    samples = [dict(image=image, truth=truth, prediction=nothing), dict(image=image, truth=truth, prediction=scored)]
     figure = draw_predictions(samples, ['shirt', 'bag'])
     texts = [[text.get_text() for text in axis.texts] for axis in figure.axes]
     assert texts == [['bag'], ['bag'], [], ['shirt 0.75']]
@@ -19,7 +19,7 @@ def test_a_row_of_truth_and_a_row_of_predictions():
     assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (1.5, 2.5, 8, 9)
 
 
-def test_maps_of_classes_have_a_legend_and_leave_background_and_unlabelled_clear():
+def test_maps_of_classes_have_a_legend_and_leave_background_and_unlabeled_clear():
     image = np.zeros((4, 4, 3), np.uint8)
     labels = np.array([[0, 1, 2, 255]] * 4)
     figure = draw_predictions([dict(image=image, truth=labels, prediction=labels)], ['background', 'shirt', 'bag'])

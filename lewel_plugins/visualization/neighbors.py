@@ -1,4 +1,4 @@
-"""Images with their nearest neighbours, as a picture."""
+"""Images with their nearest neighbors, as a figure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,15 +10,15 @@ from torch import Tensor
 _RIGHT, _WRONG = '#2a7f3f', '#c03028'
 
 
-class Neighbours(NamedTuple):
-    """An image and its nearest ones, nearest first.
+class Neighbors(NamedTuple):
+    """An image and its nearest neighbors, nearest first.
 
     Attributes:
         image: RGB in [0, 1], (3, H, W).
-        label: Its class.
-        images: Its neighbours, (k, 3, H, W).
-        labels: Their classes, k of them.
-        similarity: Their cosines, k of them.
+        label: Class of the image.
+        images: Neighbors, (k, 3, H, W).
+        labels: Classes of the neighbors, k of them.
+        similarity: Cosines of the neighbors with the image, k of them.
     """
 
     image: Tensor
@@ -28,8 +28,8 @@ class Neighbours(NamedTuple):
     similarity: Sequence[float]
 
 
-def draw_neighbours(rows: Sequence[Neighbours], title: str = '') -> Figure:
-    """Draw a row an image: the image, then its neighbours, framed green where the class is the image's, else red."""
+def draw_neighbors(rows: Sequence[Neighbors], title: str = '') -> Figure:
+    """Draw one row per image: the image, then its neighbors, framed green if they share its class and red if not."""
     columns = 1 + max(len(row.images) for row in rows)
     figure = Figure(figsize=(1.05 * columns, 1.25 * len(rows) + 0.5), layout='constrained', dpi=120)
     axes = figure.subplots(len(rows), columns, squeeze=False)
