@@ -31,7 +31,7 @@ rows = [
     dict(name='AdamW at 1e-3', options={**budget, **adamw}),
     dict(name='clutter 0.5', options={**budget, **cluttered}),
     dict(name='raw pixels', command=knn, select='raw pixels', per_seed=False),
-    dict(name='random initialisation', command=knn, select='random initialisation'),
+    dict(name='random initialisation', command=knn, select='random initialization'),
     dict(name='raw pixels, clutter 0.5', options=cluttered, command=knn, select='raw pixels', per_seed=False),
 ]
 seeds = [0, 1]

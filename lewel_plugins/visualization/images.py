@@ -1,7 +1,13 @@
-"""Images of a pipeline, prepared for display."""
+"""Images for display: which to show, and how to turn the output of a pipeline into RGB."""
 
 from mmengine.model import BaseModel
 from torch import Tensor
+
+
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return at most ``count`` indices that are spread evenly over [0, total)."""
+    count = min(count, total)
+    return [i * total // count for i in range(count)]
 
 
 def to_rgb(images: Tensor, model: BaseModel) -> Tensor:

@@ -16,12 +16,12 @@ def test_writes_accuracies_that_the_curves_show(tmp_path):
         out = tmp_path / name / 'baseline_knn.json'
         done = run(sys.executable, BASELINE, config, '--seeds', '0', '1', '--out', str(out), cwd=tmp_path)
         assert done.returncode == 0, done.stdout[-4000:]
-        assert '| raw pixels | ' in done.stdout and '| random initialisation | ' in done.stdout
+        assert '| raw pixels | ' in done.stdout and '| random initialization | ' in done.stdout
         results.append(json.loads(out.read_text()))
     assert results[0] == results[1]
-    # The toy images are noise on one of four colours: pixels give the label away, one seed is not like another.
+    # The toy images are noise on one of four colors: pixels give the label away, one seed is not like another.
     assert results[0]['raw pixels'] == {'knn/top1': [100.0]}
-    first, second = results[0]['random initialisation']['knn/top1']
+    first, second = results[0]['random initialization']['knn/top1']
     assert 0 <= first < 100 and first != second
 
     scalars = tmp_path / 'a' / '20260101' / 'vis_data' / 'scalars.json'

@@ -1,8 +1,8 @@
 """Alignment and uniformity of a checkpoint: ``python tools/analysis/alignment_uniformity.py CONFIG CHECKPOINT``.
 
-Wang and Isola's measures on two training views of each validation image: of the backbone's pooled features, and of
-what the model's neck makes of them (the mean over the projectors, where there are several). MSBReg's Table 12; MPCL's
-Table I has 1 − alignment and −uniformity.
+Computes the measures of Wang and Isola on two training views of each validation image, for the pooled features of the
+backbone and for the embeddings of the neck (averaged over projectors if there are several). Table 12 of MSBReg contains
+them. Table I of MPCL contains 1 − alignment and −uniformity.
 """
 
 import argparse
@@ -19,19 +19,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins import functional as LF
-from lewel_plugins.checkpoints import build_model, read_tensors
 from lewel_plugins.errors import SetupError
 from lewel_plugins.models.features import pooled
-from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.model_files import load_model
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Alignment and uniformity of a checkpoint, on training views.')
     parser.add_argument('config', help='config of a pretraining')
     parser.add_argument('checkpoint', help='checkpoint of the whole model')
-    parser.add_argument('--images', type=int, default=2000, help='validation images, at most (2000)')
-    parser.add_argument('--seed', type=int, default=0, help='of the views (0)')
+    parser.add_argument('--images', type=int, default=2000, help='maximum number of validation images (2000)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the views (0)')
     parser.add_argument('--out', type=Path, help='json file to write')
     add_config_options(parser)
     args = parser.parse_args()
@@ -41,17 +40,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def view_loader(cfg: Config, images: int) -> DataLoader:
-    """At most ``images`` validation images, spread over the whole set, under the training pipeline."""
+    """Return a loader of at most ``images`` validation images, spread over the set, with the training pipeline."""
     if not cfg.get('val_dataloader'):
-        raise SetupError('the config has no val_dataloader, whose images would be measured')
+        raise SetupError('the config has no val_dataloader, which provides the images')
     settings = cfg.val_dataloader.dataset.to_dict()
     train = cfg.train_dataloader.dataset.to_dict()
     settings['pipeline'] = train.get('dataset', train)['pipeline']  # PretrainDataset wraps a dataset
     dataset = DATASETS.build(settings)
-    # In place: classic mmengine's get_subset copies with a memo that all calls share, and ids are used again.
+    # get_subset of classic mmengine copies with a memo that all calls share although ids recur, so select in place.
     dataset.get_subset_(list(range(0, len(dataset), -(-len(dataset) // images))))
     if len(dataset) < 2:
-        raise SetupError(f'uniformity is over pairs of images, and there are only {len(dataset)}')
+        raise SetupError(f'uniformity needs at least 2 images, got {len(dataset)}')
     collate = cfg.train_dataloader.get('collate_fn', dict(type='default_collate'))
     loader = dict(
         dataset=dataset,
@@ -64,30 +63,30 @@ def view_loader(cfg: Config, images: int) -> DataLoader:
 
 @torch.no_grad()
 def embed(model: BaseModel, loader: DataLoader) -> dict[str, list[Tensor]]:
-    """Of two views, the features (N, D) and the embeddings (M, N, d)."""
-    found: dict[str, list[list[Tensor]]] = dict(backbone=[[], []], neck=[[], []])
+    """Return the features (N, D) and the embeddings (M, N, d) of two views."""
+    rows: dict[str, list[list[Tensor]]] = dict(backbone=[[], []], neck=[[], []])
     for data_batch in loader:
         inputs = model.data_preprocessor(data_batch, True)['inputs']
         if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-            raise SetupError('alignment is between two views, and the training pipeline makes only one')
+            raise SetupError('alignment needs two views, but the training pipeline makes only one')
         for view, x in enumerate(inputs[:2]):
             features = model.backbone(x)
             z = model.neck(features)
             z = z[0] if isinstance(z, (list, tuple)) else z
-            found['backbone'][view].append(pooled(features))
-            found['neck'][view].append((z if z.ndim == 3 else z[None]).float())
-    backbone = [torch.cat(view) for view in found['backbone']]
-    return dict(backbone=backbone, neck=[torch.cat(view, 1) for view in found['neck']])
+            rows['backbone'][view].append(pooled(features))
+            rows['neck'][view].append((z if z.ndim == 3 else z[None]).float())
+    backbone = [torch.cat(view) for view in rows['backbone']]
+    return dict(backbone=backbone, neck=[torch.cat(view, 1) for view in rows['neck']])
 
 
 def measure(x: Tensor, y: Tensor) -> dict[str, float]:
-    """Alignment of two views, and uniformity of both, averaged."""
+    """Return the alignment of two views, and their mean uniformity."""
     uniformity = (LF.uniformity(x) + LF.uniformity(y)) / 2
     return dict(alignment=float(LF.alignment(x, y)), uniformity=float(uniformity))
 
 
 def summarize(embedded: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
-    """Measures of the backbone and of the neck; of several projectors also the mean cosine between them."""
+    """Measure the backbone and the neck. With several projectors, add the mean cosine between them."""
     x, y = embedded['neck']
     tasks = [measure(*pair) for pair in zip(x, y)]
     neck = {name: sum(task[name] for task in tasks) / len(tasks) for name in tasks[0]}
@@ -98,15 +97,14 @@ def summarize(embedded: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     args = parse_args()
-    cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
-    model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint).to(get_device())
+    model, cfg = load_model(args.checkpoint, args.config, options=args.cfg_options)
+    model.to(get_device())
     if getattr(model, 'neck', None) is None:
-        raise SetupError(f'{type(model).__name__} has no neck, whose embeddings would be measured')
+        raise SetupError(f'{type(model).__name__} has no neck, which provides the embeddings')
     set_random_seed(args.seed)
     embedded = embed(model, view_loader(cfg, args.images))
     if not all(x.isfinite().all() for views in embedded.values() for x in views):
-        raise SetupError(f'the embeddings of {args.checkpoint} hold NaN or infinite entries')
+        raise SetupError(f'the embeddings of {args.checkpoint} contain NaN or infinite values')
     result = summarize(embedded)
     for name, values in result.items():
         print(f'{name}: ' + ', '.join(f'{key} {value:.4f}' for key, value in values.items()))

@@ -1,8 +1,8 @@
 """Class entropy of SMoG's groups: ``group_quality.py CHECKPOINT [CHECKPOINT ...] --out FOLDER``.
 
-Assigns the labelled images of the config's bank (or query set) to the checkpoint's groups and writes the density of
-the groups over their entropy (the paper's Fig. 5), a contact sheet of the purest and the most mixed groups, and the
-numbers. Groups of the same sizes with shuffled labels show what their sizes alone give.
+Assigns the labeled images of the config's bank (or query set) to the checkpoint's groups. Writes the density of the
+groups over their entropy (Fig. 5 of the paper), a sheet of images from the purest and the most mixed groups, and the
+numbers. Groups of the same sizes with shuffled labels show the effect of the sizes alone.
 """
 
 import argparse
@@ -13,30 +13,28 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from lewel_plugins import functional as LF
-from lewel_plugins.checkpoints import build_model, config_of, read_tensors
 from lewel_plugins.errors import SetupError
-from lewel_plugins.evaluation.feature_loop import labels_and_indices
+from lewel_plugins.evaluation.collect import collect
 from lewel_plugins.models import SMoG
 from lewel_plugins.models.features import preprocessed_images
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.model_files import load_model
 from lewel_plugins.visualization.group_quality import (
     draw_contact_sheet,
     draw_entropy_density,
     pick_groups,
     shuffled_entropy,
 )
-from lewel_plugins.visualization.images import to_rgb
+from lewel_plugins.visualization.images import evenly_spaced, to_rgb
 
 
 class Grouping(NamedTuple):
-    """A checkpoint's model, the images it was looked at with, and their groups, (N,)."""
+    """A checkpoint's model, a data set, and the groups and labels of its images, (N,) each."""
 
     model: SMoG
     dataset: Dataset
@@ -46,12 +44,14 @@ class Grouping(NamedTuple):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Class entropy of SMoG's groups, and images of some.")
-    parser.add_argument('checkpoints', nargs='+', help='of SMoG; their configs are in them')
+    parser.add_argument('checkpoints', nargs='+', help='checkpoints of SMoG, which contain their configs')
     parser.add_argument('--names', nargs='+', help="titles in the figure (default: the checkpoints' folders)")
     parser.add_argument('--split', choices=('bank', 'query'), default='bank', help='images to assign (bank)')
     parser.add_argument('--out', type=Path, default=Path('group_quality'), help='folder to write (group_quality)')
-    parser.add_argument('--rows', type=int, default=6, help='purest and most mixed groups shown, each (6)')
-    parser.add_argument('--columns', type=int, default=10, help='images of a group shown, and fewest that it has (10)')
+    parser.add_argument('--rows', type=int, default=6, help='number of purest groups shown, and of most mixed ones (6)')
+    parser.add_argument(
+        '--columns', type=int, default=10, help='images shown per group, and minimum size of a group (10)'
+    )
     add_config_options(parser)
     args = parser.parse_args()
     if args.rows < 1 or args.columns < 1:
@@ -65,43 +65,36 @@ def parse_args() -> argparse.Namespace:
 
 
 def loader_of(cfg: Config, split: str) -> dict[str, Any]:
-    """The config's labelled images."""
+    """Return the loader of the config's labeled images."""
     loader = cfg.get('val_dataloader') if split == 'query' else (cfg.get('val_cfg') or {}).get('bank_dataloader')
     if not loader:
         raise SetupError(f'the config has no {split} images: it needs val_dataloader and val_cfg.bank_dataloader')
     return {**loader, 'persistent_workers': False}
 
 
-@torch.no_grad()
 def read_groups(path: str, args: argparse.Namespace) -> Grouping:
     """Assign every image of the split to a group of the checkpoint."""
-    checkpoint = read_tensors(path)
-    cfg = config_of(checkpoint, path, 'val_dataloader', 'val_cfg')
-    cfg.merge_from_dict(args.cfg_options)
-    loader = loader_of(cfg, args.split)
-    if 'data_preprocessor' in cfg:
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model: BaseModel = build_model(cfg, checkpoint, path)
+    model, cfg = load_model(path, builds=['val_dataloader', 'val_cfg'], options=args.cfg_options)
     if not isinstance(model, SMoG):
-        raise SetupError(f'{path} is of {type(model).__name__}: only SMoG has groups')
+        raise SetupError(f'{path} is a {type(model).__name__}: only SMoG has groups')
     model.to(get_device())
-    built = Runner.build_dataloader(loader, seed=0)
-    assignment, labels, indices = [], list[int](), list[int]()
-    for batch in track(built, f'groups of {path}', total=len(built)):
+
+    def assign(batch: dict) -> Tensor:
         z = model.neck(model.backbone(preprocessed_images(model, batch)))
-        assignment.append(LF.assign_groups(z, model.head.groups.rows).cpu())
-        found = labels_and_indices(batch['data_samples'])
-        labels += found[0]
-        indices += found[1]
-    if min(labels) < 0:
-        raise SetupError(f'{labels.count(-1)} of {len(labels)} images have no label: there is no entropy of classes')
-    if indices != list(range(len(indices))):
-        raise SetupError(f'the {args.split} loader must give the images in their order: shuffle=False')
-    return Grouping(model, built.dataset, torch.cat(assignment), torch.tensor(labels))
+        return LF.assign_groups(z, model.head.groups.rows).cpu()
+
+    loader = Runner.build_dataloader(loader_of(cfg, args.split), seed=0)
+    images = collect(loader, assign, f'groups of {path}')
+    count = int((images.labels < 0).sum())
+    if count:
+        raise SetupError(f'{count} of {len(images.labels)} images have no label, which the entropy of classes needs')
+    if not images.indices.equal(torch.arange(len(images.indices))):
+        raise SetupError(f'the {args.split} loader must yield the images in order: shuffle=False')
+    return Grouping(model, loader.dataset, images.values, images.labels)
 
 
 def summary(entropy: Tensor, sizes: Tensor, reference: Tensor) -> dict[str, float]:
-    """What the entropies come to."""
+    """Summarize the entropies of the groups, and those with shuffled labels."""
     used = sizes > 0
     weights = sizes[used].double() / sizes.sum()
     return dict(
@@ -116,24 +109,36 @@ def summary(entropy: Tensor, sizes: Tensor, reference: Tensor) -> dict[str, floa
 
 
 def class_shares(labels: Tensor, names: list[str]) -> str:
-    """The three most frequent classes and their shares."""
+    """Return the three most frequent classes and their shares."""
     counts = labels.bincount()
     top = counts.argsort(descending=True, stable=True)[:3].tolist()
     return '\n'.join(f'{names[k]} {100 * counts[k].item() / len(labels):.0f} %' for k in top if counts[k])
 
 
 def contact_sheet_rows(grouping: Grouping, entropy: Tensor, groups: list[int], columns: int) -> list:
-    """A text and images of each group, spread evenly over its images."""
+    """Return a text and images of each group, spread evenly over its images."""
     names = list(getattr(grouping.dataset, 'metainfo', {}).get('classes') or [])
     names = names or [str(k) for k in range(int(grouping.labels.max()) + 1)]
     rows = []
     for k in groups:
         members = (grouping.assignment == k).nonzero().flatten()
-        shown = [members[i * len(members) // columns] for i in range(columns)]
-        images = torch.stack([grouping.dataset[int(i)]['inputs'] for i in shown])
+        shown = members[evenly_spaced(len(members), columns)].tolist()
+        images = torch.stack([grouping.dataset[i]['inputs'] for i in shown])
         text = f'{len(members)} images, entropy {entropy[k]:.2f}\n{class_shares(grouping.labels[members], names)}'
         rows.append((text, to_rgb(images, grouping.model)))
     return rows
+
+
+def draw_sheet(name: str, grouping: Grouping, entropy: Tensor, args: argparse.Namespace) -> None:
+    """Write a sheet of the purest and the most mixed groups."""
+    sizes = grouping.assignment.bincount(minlength=len(entropy))
+    purest, mixed = pick_groups(entropy, sizes, args.rows, args.columns)
+    if not purest:
+        print(f'{name}: no group has {args.columns} images, so there is no sheet; try fewer --columns')
+        return
+    rows = contact_sheet_rows(grouping, entropy, purest + mixed, args.columns)
+    title = f'{name}: the {len(purest)} purest groups and, below, the {len(mixed)} most mixed (entropy in nats)'
+    draw_contact_sheet(rows, args.columns, title).savefig(args.out / f'groups_{name}.png')
 
 
 def main() -> None:
@@ -144,31 +149,21 @@ def main() -> None:
     print('|---' * 6 + '|')
     for path, name in zip(args.checkpoints, args.names):
         grouping = read_groups(path, args)
-        l = grouping.model.head.groups.num_groups  # noqa: E741
-        entropy = LF.group_entropy(grouping.assignment, grouping.labels, l)
-        reference = shuffled_entropy(grouping.assignment, grouping.labels, l)
-        sizes = grouping.assignment.bincount(minlength=l)
-        numbers = summary(entropy, sizes, reference)
+        num_groups = grouping.model.head.groups.num_groups
+        entropy = LF.group_entropy(grouping.assignment, grouping.labels, num_groups)
+        reference = shuffled_entropy(grouping.assignment, grouping.labels, num_groups)
+        numbers = summary(entropy, grouping.assignment.bincount(minlength=num_groups), reference)
         results[name] = dict(checkpoint=str(path), **numbers)
         entropies[name], references[name] = entropy, reference
         num_classes = max(num_classes, int(grouping.labels.max()) + 1)
         columns = ('entropy', 'entropy_shuffled', 'entropy_by_image', 'entropy_by_image_shuffled')
         cells = [f'{100 * numbers["share_used"]:.0f}', *(f'{numbers[column]:.3f}' for column in columns)]
         print(f'| {name} | {" | ".join(cells)} |')
-        purest, mixed = pick_groups(entropy, sizes, args.rows, args.columns)
-        if not purest:
-            print(f'{name}: no group has {args.columns} images, so there is no contact sheet; fewer --columns?')
-            continue
-        sheet = draw_contact_sheet(
-            contact_sheet_rows(grouping, entropy, purest + mixed, args.columns),
-            args.columns,
-            f'{name}: the {len(purest)} purest groups and, below, the {len(mixed)} most mixed (entropy in nats)',
-        )
-        sheet.savefig(args.out / f'groups_{name}.png')
+        draw_sheet(name, grouping, entropy, args)
     draw_entropy_density(entropies, references, num_classes).savefig(args.out / 'entropy.png')
-    described = dict(split=args.split, num_classes=num_classes, results=results)
-    (args.out / 'group_quality.json').write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
-    print(f'Pictures and numbers written to {args.out}')
+    content = dict(split=args.split, num_classes=num_classes, results=results)
+    (args.out / 'group_quality.json').write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    print(f'Figures and numbers written to {args.out}')
 
 
 if __name__ == '__main__':

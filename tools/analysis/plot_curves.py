@@ -8,16 +8,16 @@ from lewel_plugins.visualization.curves import draw_curves, read_curves
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Draw the training curves of one or several runs as one picture.')
+    parser = argparse.ArgumentParser(description='Draw the training curves of one or several runs as one figure.')
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='folder of a run')
-    parser.add_argument('--out', type=Path, default=Path('curves.png'), help='picture to write (default: curves.png)')
+    parser.add_argument('--out', type=Path, default=Path('curves.png'), help='figure to write (default: curves.png)')
     parser.add_argument('--labels', nargs='+', help="names of the runs in the legend (default: the folders' names)")
     parser.add_argument(
         '--baselines',
         type=Path,
         metavar='JSON',
-        help='what tools/analysis/baseline_knn.py wrote: raw pixels and random initialisation as horizontal lines '
-        '(default: baseline_knn.json in the first WORK_DIR, if there is one)',
+        help='file of tools/analysis/baseline_knn.py, whose accuracies of raw pixels and of random initialization '
+        'become horizontal lines (default: baseline_knn.json in the first WORK_DIR, if there is one)',
     )
     args = parser.parse_args()
     if args.labels and len(args.labels) != len(args.work_dirs):
@@ -26,13 +26,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_levels(path: Path) -> dict[str, float]:
-    """Raw-pixel and random k-NN accuracy from a file of ``baseline_knn.py``, in percent."""
-    results = json.loads(path.read_text(encoding='utf-8'))
+    """Return the k-NN accuracies in a file of ``baseline_knn.py``, in percent, by what they were measured on."""
     levels = {}
-    for row in ('raw pixels', 'random initialisation'):
-        for metric, values in results[row].items():
-            k = metric.partition('_k')[2]
-            levels[f'{row}, k = {k}' if k else row] = sum(values) / len(values)
+    for row, metrics in json.loads(path.read_text(encoding='utf-8')).items():
+        if not isinstance(metrics, dict):
+            continue
+        for metric, values in metrics.items():
+            if isinstance(values, list):
+                k = metric.partition('_k')[2]
+                levels[f'{row}, k = {k}' if k else row] = sum(values) / len(values)
     return levels
 
 

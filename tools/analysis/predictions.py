@@ -18,6 +18,7 @@ from lewel_plugins.checkpoints import build_model, read_tensors
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.visualization.images import evenly_spaced
 from lewel_plugins.visualization.predictions import draw_predictions
 
 
@@ -25,9 +26,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of mmdet or mmseg')
     parser.add_argument('checkpoint', help="checkpoint of the config's model")
-    parser.add_argument('--out', type=Path, default=Path('predictions.png'), help='picture to write')
-    parser.add_argument('--images', type=int, default=8, metavar='N', help='how many, spread over the set (default: 8)')
-    parser.add_argument('--min-score', type=float, default=0.3, help='weaker detections are left out (default: 0.3)')
+    parser.add_argument('--out', type=Path, default=Path('predictions.png'), help='figure to write')
+    parser.add_argument(
+        '--images', type=int, default=8, metavar='N', help='images, spread evenly over the set (default: 8)'
+    )
+    parser.add_argument('--min-score', type=float, default=0.3, help='minimum score of a detection (default: 0.3)')
     add_config_options(parser)
     args = parser.parse_args()
     if args.images < 1:
@@ -36,34 +39,34 @@ def parse_args() -> argparse.Namespace:
 
 
 def array(value: Any) -> np.ndarray:
-    """Tensors, and mmdet's boxes and masks, as an array."""
+    """Convert a tensor, or boxes or masks of mmdet, to an array."""
     if hasattr(value, 'to_ndarray'):
         return value.to_ndarray()
     return getattr(value, 'tensor', value).detach().cpu().numpy()
 
 
-def instances(found: Any, min_score: float = 0.0) -> dict[str, Any]:
-    """Boxes, labels, scores and masks of mmdet's ``InstanceData``."""
-    kept: np.ndarray = np.ones(len(found.labels), bool)
-    if 'scores' in found:
-        kept = array(found.scores) >= min_score
-    entries = dict(boxes=array(found.bboxes)[kept], labels=array(found.labels)[kept])
+def instances(data: Any, min_score: float = 0.0) -> dict[str, Any]:
+    """Return boxes, labels, scores and masks of an ``InstanceData`` of mmdet."""
+    is_strong: np.ndarray = np.ones(len(data.labels), bool)
+    if 'scores' in data:
+        is_strong = array(data.scores) >= min_score
+    entries = dict(boxes=array(data.bboxes)[is_strong], labels=array(data.labels)[is_strong])
     for name in ('scores', 'masks'):
-        if name in found:
-            entries[name] = array(found[name])[kept]
+        if name in data:
+            entries[name] = array(data[name])[is_strong]
     return entries
 
 
 def to_sample(data: dict[str, Any], result: Any, min_score: float) -> dict[str, Any]:
-    """An entry for :func:`draw_predictions` of a dataset's item and the model's answer to it."""
+    """Return an entry for :func:`draw_predictions` from an item of a dataset and the result of the model."""
     image = data['inputs'].numpy()[::-1].transpose(1, 2, 0)  # OpenMMLab's order is BGR
-    # Predictions are in pixels of the file, and so is the truth of a test pipeline.
+    # Predictions, and the truth of a test pipeline, refer to pixels of the file.
     height, width = result.ori_shape[:2]
     rows = np.arange(height) * image.shape[0] // height
     columns = np.arange(width) * image.shape[1] // width
     image = image[rows][:, columns]
     if 'pred_sem_seg' in result:
-        truth, prediction = (array(found.data)[0] for found in (result.gt_sem_seg, result.pred_sem_seg))
+        truth, prediction = (array(pixels.data)[0] for pixels in (result.gt_sem_seg, result.pred_sem_seg))
         return dict(image=image, truth=truth, prediction=prediction)
     return dict(
         image=image,
@@ -82,13 +85,12 @@ def main() -> None:
     __import__(f'{cfg.default_scope}.utils', fromlist=['register_all_modules']).register_all_modules()
     model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint)
     dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
-    count = min(args.images, len(dataset))
-    items = [dataset[i * len(dataset) // count] for i in range(count)]
+    items = [dataset[i] for i in evenly_spaced(len(dataset), args.images)]
     results = model.test_step(pseudo_collate(copy.deepcopy(items)))
     samples = [to_sample(item, result, args.min_score) for item, result in zip(items, results)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw_predictions(samples, dataset.metainfo['classes']).savefig(args.out)
-    print(f'{count} images drawn to {args.out}')
+    print(f'{len(items)} images drawn to {args.out}')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Speed of finished or running trainings, from their logs: ``python tools/analysis/throughput.py WORK_DIR ...``.
 
-mmengine logs means over the last 50 iterations; printed are the medians of those, the first one aside. ``data`` is the
-share of a step in which the network waited for its images.
+mmengine logs means over the last 50 iterations. The tool prints the medians of these means, without the first one. The
+column ``data`` is the share of a step in which the network waited for its images.
 """
 
 import argparse
@@ -18,17 +18,17 @@ from lewel_plugins.visualization.curves import read_curves
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Speed of trainings, from their logs.')
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='folder of a run')
-    parser.add_argument('--ranks', type=int, default=1, help='processes that each run had (1)')
-    parser.add_argument('--out', type=Path, help='json file to write, too')
+    parser.add_argument('--ranks', type=int, default=1, help='number of processes of each run (1)')
+    parser.add_argument('--out', type=Path, help='json file to write')
     return parser.parse_args()
 
 
 def read_run(work_dir: Path, ranks: int) -> dict[str, Any]:
-    """Figures of a run.
+    """Return the figures of a run.
 
     Raises:
-        FileNotFoundError: No log, or no config.
-        ValueError: No step has been logged yet.
+        FileNotFoundError: If there is no log or no config.
+        ValueError: If no step has been logged yet.
     """
     curves = read_curves(work_dir)
     configs = sorted(work_dir.glob('*.py'))
@@ -38,10 +38,10 @@ def read_run(work_dir: Path, ranks: int) -> dict[str, Any]:
         raise ValueError(f'no step is logged in {str(work_dir)!r} yet')
     step, data = (median(curves[name][1][1:] or curves[name][1]) for name in ('time', 'data_time'))
     batch = Config.fromfile(str(configs[0])).train_dataloader.batch_size * ranks
-    found = dict(run=str(work_dir), batch=batch, step=step, images_per_second=batch / step, data_share=data / step)
-    if 'memory' in curves:  # of a GPU
-        found['memory_mb'] = max(curves['memory'][1])
-    return found
+    row = dict(run=str(work_dir), batch=batch, step=step, images_per_second=batch / step, data_share=data / step)
+    if 'memory' in curves:  # only runs on a GPU log it
+        row['memory_mb'] = max(curves['memory'][1])
+    return row
 
 
 def main() -> None:
