@@ -1,4 +1,3 @@
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from lewel_plugins.registry import DATASETS
+from lewel_plugins.running.files import write_text
 from lewel_plugins.seeding import derive_seed
 
 from .dataset_wrapper import DatasetWrapper
@@ -48,7 +48,9 @@ class LabelledSplit(DatasetWrapper):
         if not path.exists():
             if fraction is None:
                 raise FileNotFoundError(f'{path} does not exist; set fraction to draw it')
-            _write(path, [header, *(names[i] for i in draw_balanced(labels, fraction, seed))])
+            # Ranks that start at the same time draw the same list, and each puts a complete file in place.
+            lines = [header, *(names[i] for i in draw_balanced(labels, fraction, seed))]
+            write_text(path, '\n'.join(lines) + '\n')
         self.indices = _read(path, names, header if fraction is not None else None)
 
     def _names_and_labels(self) -> tuple[list[str], list[int]]:
@@ -88,14 +90,6 @@ def draw_balanced(labels: Sequence[int], fraction: float, seed: int) -> list[int
         members = np.flatnonzero(classes == label)
         indices.append(rng.permutation(members)[: max(1, round(fraction * len(members)))])
     return np.sort(np.concatenate(indices)).tolist()
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    # Ranks that start at the same time draw the same list, and each puts a complete file in place.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    unfinished.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    os.replace(unfinished, path)
 
 
 def _read(path: Path, names: Sequence[str], header: str | None) -> list[int]:

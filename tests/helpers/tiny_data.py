@@ -1,4 +1,4 @@
-"""A few images of every data set that the configs name, in folders as the configs expect them."""
+"""A few images of every data set that the configs name, in the folders that the configs expect."""
 
 import json
 import pickle
@@ -12,7 +12,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 GARMENTS = ROOT / 'data' / 'fashion_mnist'
 SIZE = (60, 80)
-# Boxes x1, y1, x2, y2 in an image of that size; the classes are VOC's and COCO's.
+# Boxes x1, y1, x2, y2 in an image of that size. The classes exist in VOC and COCO.
 OBJECTS = {'cat': (4, 6, 40, 50), 'person': (36, 10, 76, 56)}
 
 
@@ -27,7 +27,7 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 
 def write_map(path: Path, classes: tuple[int, int]) -> None:
-    """A map of classes: the objects on class 0, a border of 255."""
+    """Write a map of classes, with the objects on class 0 and a border of 255."""
     labels = np.zeros(SIZE, np.uint8)
     for value, (x1, y1, x2, y2) in zip(classes, OBJECTS.values()):
         labels[y1:y2, x1:x2] = value
@@ -37,7 +37,7 @@ def write_map(path: Path, classes: tuple[int, int]) -> None:
 
 
 def make_imagenet(root: Path, rng: np.random.Generator) -> None:
-    """Two images of each of ImageNet-100's classes in train/, one in val/; mmpretrain's lists name 8 of them."""
+    """Write two images per class of ImageNet-100 to train/ and one to val/. Lists for mmpretrain name 8 of them."""
     listing = ROOT / 'configs' / '_base_' / 'datasets' / 'imagenet100.txt'
     wnids = [line for line in listing.read_text().split('\n') if line.startswith('n')]
     for split, count in (('train', 2), ('val', 1)):
@@ -60,7 +60,7 @@ def make_cifar(root: Path, name: str, rng: np.random.Generator) -> None:
 
 
 def trust_cifar(monkeypatch: Any) -> None:
-    """Let mmpretrain take files without the checksums of the real ones."""
+    """Make mmpretrain accept files without the checksums of the real ones."""
     from mmpretrain.datasets import CIFAR10
 
     monkeypatch.setattr(CIFAR10, '_check_integrity', lambda self: True)
@@ -96,7 +96,7 @@ def make_places205(root: Path, rng: np.random.Generator) -> None:
 
 
 def make_voc(root: Path, rng: np.random.Generator) -> None:
-    """VOC2007 and VOC2012: two images a list, boxes, and maps of classes with SegmentationClassAug's."""
+    """Write VOC2007 and VOC2012: two images per list, boxes, and maps of classes, also in SegmentationClassAug."""
     lists = {
         2007: dict(Main=('trainval', 'test')),
         2012: dict(Main=('trainval',), Segmentation=('train', 'aug', 'val')),
@@ -134,7 +134,7 @@ def _write_voc_boxes(path: Path, name: str) -> None:
 
 
 def make_coco(root: Path, rng: np.random.Generator) -> None:
-    """Two images of train2017 and of val2017, with boxes and polygons, and all 80 categories."""
+    """Write two images each of train2017 and val2017, with boxes and polygons, and all 80 categories."""
     from mmdet.datasets import CocoDataset
 
     names = CocoDataset.METAINFO['classes']

@@ -16,7 +16,7 @@ NECK = dict(type='lewel_plugins.LEWELNeck', in_channels=64, hid_channels=16, out
 
 
 def _lewel(folder) -> tuple[Config, str]:
-    """An untrained LEWEL_B on the toy backbone; returns its config and a checkpoint that holds it."""
+    """Write a checkpoint of an untrained LEWEL_B on the toy backbone; return its config and its path."""
     toy = toy_config('')
     config = Config(
         dict(
@@ -40,7 +40,7 @@ def _lewel(folder) -> tuple[Config, str]:
         )
     )
     torch.manual_seed(0)
-    init_default_scope('mmpretrain')  # another test may have left mmseg's
+    init_default_scope('mmpretrain')  # another test may have left the scope of mmseg
     model = MODELS.build(config.model, default_args=dict())
     path = folder / 'lewel.pth'
     torch.save(dict(meta=dict(cfg=config.pretty_text), state_dict=model.state_dict()), path)
@@ -48,7 +48,7 @@ def _lewel(folder) -> tuple[Config, str]:
 
 
 def _images(folder) -> None:
-    """12 images of 64 px, the left quarter of each an object."""
+    """Write 12 images of 64 px, with an object in the left quarter of each."""
     rng = np.random.default_rng(0)
     for i in range(12):
         name = f'{"ab"[i % 2]}/{i:02d}'
@@ -79,7 +79,7 @@ def test_draws_and_measures(tmp_path):
     assert 0 < result['maps']['learned']['mean']['mean'] < 1
     assert 'Object: 25.00' in done.stdout and '| learned | ' in done.stdout
 
-    # With a config file, without masks, chosen maps.
+    # The config comes from a file, there are no masks, and the maps are chosen.
     config.dump(tmp_path / 'config.py')
     out = tmp_path / 'chosen.png'
     files = str(tmp_path / 'config.py'), checkpoint, '--maps', '3', '0'

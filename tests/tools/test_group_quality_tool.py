@@ -15,7 +15,7 @@ START = f'import runpy, sys, helpers.toy_runner; sys.argv = sys.argv[1:]; runpy.
 
 
 def write_checkpoint(path) -> None:
-    """An untrained SMoG on the toy images."""
+    """Write a checkpoint of an untrained SMoG for the toy images."""
     toy = toy_config('')
     toy.model = dict(
         type='lewel_plugins.SMoG',

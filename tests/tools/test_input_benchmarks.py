@@ -1,4 +1,4 @@
-"""Small versions of the benchmarks of the input path."""
+"""Small versions of the measurements of the input path."""
 
 import sys
 from pathlib import Path
@@ -31,15 +31,15 @@ def test_kolmogorov_smirnov(shift, is_found):
 
 
 def test_views_are_distributed_as_torchvisions(folder):
-    """Fewer and smaller views than the benchmark's; a scheme of other strengths is told apart."""
+    """Compare fewer and smaller views than the measurement. A scheme of other strengths is detected."""
     paths = [str(path) for path in sorted(folder.glob('*.jpg'))]
     views = [dict(size=64, crop_scale=(0.08, 1.0), interpolation='bicubic', blur=0.5, solarize=0.2)]
     input_equivalence.seed(0)
     reference = input_equivalence.measure(input_equivalence.make_torchvisions(paths, views, 150))
 
     def differing(make, views):
-        found = input_equivalence.measure(make(paths, views, 150))
-        pairs = zip(input_equivalence.STATISTICS, reference, found)
+        values = input_equivalence.measure(make(paths, views, 150))
+        pairs = zip(input_equivalence.STATISTICS, reference, values)
         return input_equivalence.differs({n: input_equivalence.kolmogorov_smirnov(a, b) for n, a, b in pairs})
 
     assert reference.shape == (7, 600)

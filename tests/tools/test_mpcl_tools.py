@@ -22,7 +22,7 @@ MEASURES = str(ROOT / 'tools' / 'analysis' / 'alignment_uniformity.py')
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory) -> Path:
-    """A folder with ``run/``, and ``config.py`` that has validation images."""
+    """Return a folder with ``run/``, and with a ``config.py`` that has validation images."""
     folder = tmp_path_factory.mktemp('trained')
     pretraining.write_images(folder)
     task = Run('mpcl_moco', views='device')
@@ -58,13 +58,13 @@ def test_measures_a_checkpoint(trained, tool, monkeypatch):
         tool.main()
         return json.loads(out.read_text())
 
-    found = measure()
-    assert found == measure()  # seeded views
-    assert found != measure('--seed', '1')
-    assert found != measure('--images', '11')
-    assert found['backbone'].keys() == {'alignment', 'uniformity'}
-    assert found['neck'].keys() == {'alignment', 'uniformity', 'projector_cosine'}
-    for values in found.values():
+    measures = measure()
+    assert measures == measure()  # seeded views
+    assert measures != measure('--seed', '1')
+    assert measures != measure('--images', '11')
+    assert measures['backbone'].keys() == {'alignment', 'uniformity'}
+    assert measures['neck'].keys() == {'alignment', 'uniformity', 'projector_cosine'}
+    for values in measures.values():
         assert 0 < values['alignment'] < 4 and -8 < values['uniformity'] < 0
     with pytest.raises(SystemExit):
         measure('--images', '1')
@@ -72,12 +72,12 @@ def test_measures_a_checkpoint(trained, tool, monkeypatch):
 
 def test_summary_is_the_mean_over_projectors_and_views(tool):
     x, y = (torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    found = tool.summarize(dict(backbone=[x[0], y[0]], neck=[x, y]))
-    assert found['backbone']['alignment'] == pytest.approx(LF.alignment(x[0], y[0]).item())
-    assert found['backbone']['uniformity'] == pytest.approx((LF.uniformity(x[0]) + LF.uniformity(y[0])).item() / 2)
-    assert found['neck']['alignment'] == pytest.approx(sum(LF.alignment(a, b).item() for a, b in zip(x, y)) / 3)
+    measures = tool.summarize(dict(backbone=[x[0], y[0]], neck=[x, y]))
+    assert measures['backbone']['alignment'] == pytest.approx(LF.alignment(x[0], y[0]).item())
+    assert measures['backbone']['uniformity'] == pytest.approx((LF.uniformity(x[0]) + LF.uniformity(y[0])).item() / 2)
+    assert measures['neck']['alignment'] == pytest.approx(sum(LF.alignment(a, b).item() for a, b in zip(x, y)) / 3)
     cosine = (LF.projector_regularization(x) + LF.projector_regularization(y)).item() / 2
-    assert found['neck']['projector_cosine'] == pytest.approx(cosine)
+    assert measures['neck']['projector_cosine'] == pytest.approx(cosine)
 
 
 def test_a_missing_checkpoint_is_named(trained):

@@ -1,4 +1,4 @@
-"""Items of mmdet's and mmseg's data sets as samples of the picture: image, truth and prediction in one size."""
+"""Items of data sets of mmdet and mmseg become samples with image, truth and prediction of the same size."""
 
 import importlib.util
 
@@ -13,7 +13,7 @@ spec.loader.exec_module(predictions)
 
 
 def item() -> dict:
-    """An image of 30 × 40 pixels in a file, resized to 51 × 68: the right half is red, the lower half blue."""
+    """Return an image of 30 × 40 pixels, resized to 51 × 68. The right half is red, the lower half blue."""
     image = torch.zeros(3, 51, 68, dtype=torch.uint8)
     image[2, :, 34:] = 200  # BGR
     image[0, 26:] = 100

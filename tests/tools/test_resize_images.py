@@ -28,7 +28,7 @@ def make_image(path: Path, width: int, height: int, **options) -> Image.Image:
     return image
 
 
-def test_resizes_goes_on_and_names_what_is_broken(tmp_path):
+def test_resizes_continues_and_names_broken_files(tmp_path):
     source, target = tmp_path / 'my images', tmp_path / 'small'
     wide = make_image(source / 'train' / 'a' / 'wide.JPEG', 90, 60, quality=95)
     exif = Image.Exif()
@@ -53,17 +53,17 @@ def test_resizes_goes_on_and_names_what_is_broken(tmp_path):
     for name in ('val/small.jpg', 'classes.txt'):
         assert (target / name).read_bytes() == (source / name).read_bytes()
 
-    # A stopped run leaves nothing half-written behind, only files that are missing.
+    # A stopped run leaves no half-written files, only missing ones.
     (target / 'val' / 'small.jpg').unlink()
-    kept = target / 'train' / 'b' / 'high.png'
-    changed = kept.stat().st_mtime_ns
+    unchanged = target / 'train' / 'b' / 'high.png'
+    modified = unchanged.stat().st_mtime_ns
     (source / 'val' / 'cut.jpg').write_bytes((source / 'val' / 'small.jpg').read_bytes()[:300])
     again = run(*arguments)
     assert again.returncode == 1 and again.stderr.startswith('error: 1 files are broken')
     assert (target / 'broken_images.txt').read_text().startswith(f'{Path("val", "cut.jpg")}: the JPEG is truncated')
     assert (target / 'val' / 'small.jpg').is_file() and not (target / 'val' / 'cut.jpg').exists()
-    assert kept.stat().st_mtime_ns == changed
-    assert not list(target.rglob('*.part'))
+    assert unchanged.stat().st_mtime_ns == modified
+    assert not list(target.rglob('*.partial'))
 
     other = run(source, target, '--size', 20)
     assert other.returncode == 1 and "'size': 30" in other.stderr and 'choose another folder' in other.stderr
@@ -84,18 +84,18 @@ def test_loops_hidden_files_what_was_killed_and_single_files(tmp_path):
     (source / 'a' / 'loop').symlink_to(source, target_is_directory=True)
     make_image(source / 'a' / '._one.jpg', 9, 9)
     (source / 'a' / 'gone.txt').symlink_to(source / 'nothing')
-    high = Image.new('L', (40, 70000))  # more than a JPEG can have
+    high = Image.new('L', (40, 70000))  # higher than a JPEG can be
     high.save(source / 'a' / 'two.png')
     (source / 'a' / 'two.png').rename(source / 'a' / 'two.jpg')
     (target / 'a').mkdir(parents=True)
     settings = dict(source=str(source.resolve()), size=39, quality=92)
     (target / 'resize_images.json').write_text(json.dumps(settings))
-    (target / 'a' / '.one.jpg.123.part').touch()
+    (target / 'a' / '.one.jpg.123.partial').touch()
 
     done = run(source, target, '--size', 39)
     assert done.returncode == 1 and '3/3' in done.stdout and 'error: 2 files are broken' in done.stderr, done.stderr
-    gone, two = (target / 'broken_images.txt').read_text().splitlines()
-    assert gone.startswith(f'{Path("a", "gone.txt")}: ') and two.startswith(f'{Path("a", "two.jpg")}: ')
+    missing, two = (target / 'broken_images.txt').read_text().splitlines()
+    assert missing.startswith(f'{Path("a", "gone.txt")}: ') and two.startswith(f'{Path("a", "two.jpg")}: ')
     assert sorted(path.name for path in (target / 'a').iterdir()) == ['one.jpg']
 
 

@@ -21,7 +21,7 @@ def work_dir(tmp_path):
 
 
 def test_throughput(work_dir):
-    """The first record, with what starting takes, does not count."""
+    """The first record, which includes the start, does not count."""
     out = work_dir / 'speed.json'
     done = run(sys.executable, str(TOOL), str(work_dir), '--ranks', '2', '--out', str(out), cwd=ROOT)
     assert done.returncode == 0, done.stdout

@@ -2,11 +2,11 @@
 
 python tools/data/resize_images.py data/imagenet data/imagenet_400px        # then set data_root to the copy
 
-The tree stays as it is: folders, file names and all files that are no images, such as lists of classes. An image is
-resized by Pillow's anti-aliased bicubic filter and written as JPEG, upright and in RGB (a PNG and others stay of their
-kind); one that is small enough is copied byte by byte. Every new file is decoded again before it takes its name. A run
-that was stopped goes on where it was. Links are followed, each folder once; hidden files are left out. Images and other
-files that cannot be copied are listed in broken_images.txt and make the exit code 1.
+The copy has the same folders, file names and other files, such as lists of classes. An image is resized by Pillow's
+anti-aliased bicubic filter and written as JPEG, upright and in RGB. (PNGs and others keep their format.) An image that
+is small enough is copied byte by byte. Every new file is decoded again before it gets its name. A run that was
+stopped continues where it was. Links are followed, each folder once. Hidden files are left out. Images and other files
+that cannot be copied are listed in broken_images.txt, and the exit code is then 1.
 """
 
 import argparse
@@ -21,13 +21,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 from mmengine.utils import ProgressBar
 from PIL import Image
 
 from lewel_plugins.datasets.image_tree import EXTENSIONS
+from lewel_plugins.running.files import leftovers, replacing, write_bytes, write_json, write_text
 from lewel_plugins.running.provenance import cores
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
 from lewel_plugins.transforms.decode import decode_bgr, naming_broken_image
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('target', type=Path, help='folder to make or to complete')
     parser.add_argument('--size', type=int, default=400, help='shorter side in pixels (400)')
     parser.add_argument('--quality', type=int, default=92, help='JPEG quality, 1 to 100 (92)')
-    parser.add_argument('--workers', type=int, default=cores(), help='processes (one a core)')
+    parser.add_argument('--workers', type=int, default=cores(), help='processes (one per core)')
     args = parser.parse_args()
     if not args.source.is_dir():
         parser.error(f'{args.source} is not a folder')
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     if args.target.exists() and not args.target.is_dir():
         parser.error(f'{args.target} is not a folder')
     if source == target or source in target.parents or target in source.parents:
-        parser.error(f'{args.target} must lie outside of {args.source}, and the other way round')
+        parser.error(f'{args.target} must lie outside {args.source}, and vice versa')
     if args.size < 1 or args.workers < 1 or not 1 <= args.quality <= 100:
         parser.error(
             f'size and workers must be positive, quality 1 to 100: {args.size}, {args.workers}, {args.quality}'
@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_files(folder: Path) -> Iterator[Path]:
-    """All files below a folder that are not hidden, relative to it; links are followed, each folder once."""
+    """Yield all files below a folder that are not hidden, relative to it. Links are followed, each folder once."""
     visited = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(root)
@@ -72,20 +72,6 @@ def find_files(folder: Path) -> Iterator[Path]:
                 yield Path(root, name).relative_to(folder)
 
 
-def write(path: Path, content: BinaryIO) -> None:
-    """Write a whole file or none: under another name first, forced to the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with open(part, 'wb') as file:
-            shutil.copyfileobj(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def encode(image: Image.Image, suffix: str, quality: int) -> bytes:
     buffer = io.BytesIO()
     file_format = Image.registered_extensions()[suffix.lower()]
@@ -94,8 +80,8 @@ def encode(image: Image.Image, suffix: str, quality: int) -> bytes:
 
 
 def resized(source: Path, size: int, quality: int) -> bytes:
-    """What the copy of an image holds. Raises BrokenImageError."""
-    bgr = LoadRGB()(dict(img_path=str(source)))['img']  # also finds files that are cut off
+    """Return the content of the copy of an image. Raises BrokenImageError."""
+    bgr = LoadRGB()(dict(img_path=str(source)))['img']  # also detects truncated files
     height, width = bgr.shape[:2]
     if min(height, width) <= size:
         return source.read_bytes()
@@ -106,39 +92,67 @@ def resized(source: Path, size: int, quality: int) -> bytes:
 
 
 def copy(name: Path, source: Path, target: Path, size: int, quality: int) -> str:
-    """Make one file's copy, unless it is there; what is wrong with the file, or nothing."""
+    """Copy one file unless the copy exists. Returns what is wrong with the file, or an empty string."""
     goal = target / name
     if goal.exists():
         return ''
-    content: BinaryIO
     try:
         if name.suffix.lower() in EXTENSIONS:
             data = resized(source / name, size, quality)
             with naming_broken_image(str(name)):
                 decode_bgr(data)
-            content = io.BytesIO(data)
-        else:
-            content = open(source / name, 'rb')  # noqa: SIM115  (an archive may be larger than the memory)
+            write_bytes(goal, data)
+        else:  # an archive may be larger than the memory
+            with open(source / name, 'rb') as content, replacing(goal) as part, open(part, 'wb') as file:
+                shutil.copyfileobj(content, file)
     except BrokenImageError as error:
         return f'{name}: {error.reason}'
-    except (OSError, ValueError) as error:  # it cannot be read, or is too long for its kind of file
+    except (OSError, ValueError) as error:  # the file cannot be read, or is too large for its format
         return f'{name}: {error}'
-    with content:
-        write(goal, content)
     return ''
 
 
 def claim(target: Path, settings: dict) -> None:
-    """Note the settings in the folder; one that was made with others, or by someone else, is left alone."""
+    """Record the settings in the target folder. Exit if it has other settings or belongs to something else."""
     path = target / SETTINGS
     if path.is_file():
-        found = json.loads(path.read_text())
-        if found != settings:
-            sys.exit(f'error: {target} was made with {found}, not with {settings}: choose another folder')
+        existing = json.loads(path.read_text())
+        if existing != settings:
+            sys.exit(f'error: {target} was made with {existing}, not with {settings}: choose another folder')
     elif target.exists() and any(target.iterdir()):
-        sys.exit(f'error: {target} is not empty and holds no {SETTINGS} of an earlier run')
+        sys.exit(f'error: {target} is not empty and has no {SETTINGS} of an earlier run')
     else:
-        write(path, io.BytesIO(json.dumps(settings).encode()))
+        write_json(path, settings)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the partial files of a run that was killed."""
+    for folder, _, _ in os.walk(target):
+        for file in leftovers(folder, '.'):
+            if file.name.startswith('.'):  # a visible one is a copy
+                file.unlink()
+
+
+def copy_all(names: list[Path], args: argparse.Namespace) -> list[str]:
+    """Copy files in parallel. Returns what is wrong with those that cannot be copied."""
+    task = partial(copy, source=args.source, target=args.target, size=args.size, quality=args.quality)
+    problems = []
+    bar = ProgressBar(len(names))
+    with ProcessPoolExecutor(args.workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        try:
+            for problem in pool.map(task, names, chunksize=8):
+                if problem:
+                    problems.append(problem)
+                bar.update()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+        except BrokenProcessPool:
+            sys.exit(
+                f'\nerror: a worker was killed, perhaps for lack of memory: run again with fewer --workers than '
+                f'{args.workers}; files that are copied stay'
+            )
+    return problems
 
 
 def main() -> None:
@@ -148,31 +162,14 @@ def main() -> None:
     if not names:
         sys.exit(f'error: no files in {args.source}')
     claim(args.target, dict(source=str(args.source.resolve()), size=args.size, quality=args.quality))
-    for part in args.target.rglob('.*.part'):
-        part.unlink()  # of a run that was killed
-    task = partial(copy, source=args.source, target=args.target, size=args.size, quality=args.quality)
-    broken = []
-    bar = ProgressBar(len(names))
-    with ProcessPoolExecutor(args.workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        try:
-            for problem in pool.map(task, names, chunksize=8):
-                if problem:
-                    broken.append(problem)
-                bar.update()
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
-        except BrokenProcessPool:
-            sys.exit(
-                f'\nerror: a worker was killed, perhaps for lack of memory: run again with fewer --workers than '
-                f'{args.workers}; what is done stays done'
-            )
+    remove_leftovers(args.target)
+    problems = copy_all(names, args)
     listing = args.target / LISTING
     listing.unlink(missing_ok=True)
-    print(f'\n{len(names) - len(broken)} files in {args.target} after {time.monotonic() - start:.0f} s')
-    if broken:
-        write(listing, io.BytesIO('\n'.join([*sorted(broken), '']).encode()))
-        sys.exit(f'error: {len(broken)} files are broken and left out, see {listing}')
+    print(f'\n{len(names) - len(problems)} files in {args.target} after {time.monotonic() - start:.0f} s')
+    if problems:
+        write_text(listing, '\n'.join([*sorted(problems), '']))
+        sys.exit(f'error: {len(problems)} files are broken and left out, see {listing}')
 
 
 if __name__ == '__main__':

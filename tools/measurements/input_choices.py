@@ -1,10 +1,10 @@
-"""What the input path is made of: each operation by the libraries that have it, and by what we chose.
+"""Which library makes which operation of the input path fastest, and how much the results differ.
 
-One thread; the ways of an operation alternate image by image, and the median processor time of an image is reported.
-``largest difference``, of 255, is that from the first way of the operation, torchvision's definition, where parameters
-can be given: on Pillow images, or, as Pillow's hue has 8 bits, on float tensors for the jitter. The last two operations
-are batches of 32 views, a time an image, with draws of their own for every image. Libraries that are missing are left
-out; ``pip install simplejpeg PyTurboJPEG albumentations kornia`` for all.
+Every operation runs in one thread. Its ways alternate image by image, and the table shows the median processor time per
+image. ``largest difference``, of 255, is that from the first way of the operation, torchvision's definition, on Pillow
+images. For the jitter it is that on float tensors, because Pillow's hue has 8 bits. There is none where parameters
+cannot be set. The last two operations process batches of 32 views, with separate draws and a time per image. Libraries
+that are missing are left out. ``pip install simplejpeg PyTurboJPEG albumentations kornia`` installs all of them.
 
 python tools/measurements/input_choices.py --out docs/results/input_choices.json
 """
@@ -26,14 +26,13 @@ import torch
 import torchvision
 from input_speed import schemes, write_photographs
 from PIL import Image
-from step_time import report
+from steps.report import Report
 from torch import Tensor
 from torchvision.transforms import functional as TF
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF2
 
 from lewel_plugins.models import BatchViews
-from lewel_plugins.running import provenance
 from lewel_plugins.transforms import ViewScheme
 from lewel_plugins.transforms.decode import decode_bgr
 from lewel_plugins.transforms.ops import batch as batch_ops
@@ -42,18 +41,18 @@ from lewel_plugins.transforms.ops import image as image_ops
 SIZE = 224
 JITTER = (('brightness', 1.2), ('contrast', 0.8), ('saturation', 1.1), ('hue', 0.05))
 SIGMA = 1.0
-TAPS = 23  # BYOL's at 224 px
+TAPS = 23  # length of BYOL's kernel at 224 px
 BATCH = 32
 
 
 class Way(NamedTuple):
-    """How one library does an operation."""
+    """How one library performs an operation."""
 
     prepare: Callable[[Any], Any]
-    """What it works on, from the operation's input; not timed."""
+    """Converts the input of the operation for the library; not timed."""
     run: Callable[[Any], Any]
     read: Callable[[Any], np.ndarray] | None = None
-    """RGB (H, W, 3) uint8 from the result; None where it cannot be compared."""
+    """Converts the result to RGB (H, W, 3) uint8; None where results cannot be compared."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -96,7 +95,7 @@ def to_bgr(rgb: np.ndarray) -> np.ndarray:
 
 
 def in_place(function: Callable[[np.ndarray], None]) -> Callable[[np.ndarray], np.ndarray]:
-    """For what changes its argument: on a copy, which is timed with it."""
+    """Apply a function that changes its argument to a copy, which is timed, too."""
 
     def run(planes: np.ndarray) -> np.ndarray:
         planes = planes.copy()
@@ -107,7 +106,7 @@ def in_place(function: Callable[[np.ndarray], None]) -> Callable[[np.ndarray], n
 
 
 def decoders() -> dict[str, Way]:
-    """JPEG files' contents to arrays."""
+    """Decode the contents of JPEG files to arrays."""
 
     def pillow(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
@@ -126,13 +125,13 @@ def decoders() -> dict[str, Way]:
     if simplejpeg := optional('simplejpeg'):
         ways['simplejpeg (libjpeg-turbo)'] = Way(bytes, lambda data: simplejpeg.decode_jpeg(data, 'BGR'), from_bgr)
     if turbojpeg := optional('turbojpeg'):
-        with contextlib.suppress(RuntimeError):  # it needs the system's library
+        with contextlib.suppress(RuntimeError):  # PyTurboJPEG needs a library of the system
             ways['PyTurboJPEG'] = Way(bytes, turbojpeg.TurboJPEG().decode, from_bgr)
     return ways
 
 
 def crops(box: tuple[int, int, int, int]) -> dict[str, Way]:
-    """A random box of a decoded image to 224 × 224, bilinear."""
+    """Cut out a random box of a decoded image and resize it to 224 × 224, bilinearly."""
     left, top, w, h = box
     where = (top, left, h, w, [SIZE, SIZE])
 
@@ -149,7 +148,7 @@ def crops(box: tuple[int, int, int, int]) -> dict[str, Way]:
 
 
 def jitters() -> dict[str, Way]:
-    """Brightness, contrast, saturation and hue of a crop."""
+    """Adjust brightness, contrast, saturation and hue of a crop."""
 
     def torchvisions(functional: Any) -> Callable:
         def run(x: Any) -> Any:
@@ -169,7 +168,7 @@ def jitters() -> dict[str, Way]:
         'torchvision, tensors': Way(to_tensor, torchvisions(TF2), from_tensor),
     }
     if albumentations := optional('albumentations'):
-        # Its operations come in random order, and its hue is an offset in degrees of OpenCV's.
+        # Its operations run in random order, and its hue is an offset in OpenCV's degrees.
         factors = {name: (value, value) for name, value in JITTER}
         jitter = albumentations.ColorJitter(**factors, p=1)
         ways['albumentations (OpenCV)'] = Way(np.asarray, lambda x: jitter(image=x)['image'])
@@ -177,7 +176,7 @@ def jitters() -> dict[str, Way]:
 
 
 def blurs() -> dict[str, Way]:
-    """A Gaussian blur of a crop; torchvision's on Pillow images goes by tensors."""
+    """Blur a crop with a Gaussian. On Pillow images torchvision converts to tensors."""
     taps = [TAPS, TAPS]
     return {
         'Pillow': Way(Image.fromarray, lambda x: TF.gaussian_blur(x, taps, [SIGMA, SIGMA]), np.asarray),
@@ -192,7 +191,7 @@ def blurs() -> dict[str, Way]:
 
 
 def finishing(scheme: ViewScheme) -> dict[str, Way]:
-    """All that follows a batch's crops at 224 px, on the device."""
+    """Apply all operations that follow the crops of a batch at 224 px, on the device."""
     radius = image_ops.blur_radius(scheme.blur_sigma[1])
     rows = torch.tensor([batch_ops.parameter_row(scheme.draw(SIZE, SIZE), radius) for _ in range(BATCH)])
     single = v2.Compose(
@@ -230,7 +229,7 @@ def kornias(kornia: Any, scheme: ViewScheme, taps: int) -> list[Any]:
 
 
 def small_views(size: int = 32) -> dict[str, Way]:
-    """A whole view of a batch of small images, crop included, on the device."""
+    """Make a whole view of a batch of small images, including the crop, on the device."""
     scheme = ViewScheme(size)
     views = BatchViews(views=[dict(size=size)], mean=[0.0] * 3, std=[1.0] * 3)
     ways = {'ours': Way(torch.Tensor.byte, lambda x: views(dict(inputs=x), True))}
@@ -242,7 +241,10 @@ def small_views(size: int = 32) -> dict[str, Way]:
 
 
 def measure(ways: dict[str, Way], inputs: list[Any], repeats: int, images: int = 1) -> list[dict[str, Any]]:
-    """Median microseconds an image of each way, beside those of ours, and its largest difference from the first."""
+    """Return for each way its median microseconds per image, their ratio to ours, and its largest difference.
+
+    The difference is that from the first way.
+    """
     times: dict[str, list[float]] = {who: [] for who in ways}
     differences: dict[str, list[int]] = {who: [] for who in ways}
     for i in range(repeats + 1):
@@ -252,19 +254,41 @@ def measure(ways: dict[str, Way], inputs: list[Any], repeats: int, images: int =
                 prepared = way.prepare(x)
                 start = time.process_time()
                 result = way.run(prepared)
-                taken = time.process_time() - start
+                duration = time.process_time() - start
                 if i:
-                    times[who].append(taken * 1e6 / images)
+                    times[who].append(duration * 1e6 / images)
                 elif way.read:
-                    found = way.read(result).astype(int)
-                    reference = found if reference is None else reference
-                    differences[who].append(int(np.abs(found - reference).max()))
-    mine = median(next(all_taken for who, all_taken in times.items() if who.startswith('ours')))
+                    pixels = way.read(result).astype(int)
+                    reference = pixels if reference is None else reference
+                    differences[who].append(int(np.abs(pixels - reference).max()))
+    ours = median(next(durations for who, durations in times.items() if who.startswith('ours')))
     rows = []
     for who in ways:
         microseconds, off = median(times[who]), max(differences[who], default=None)
-        rows.append(dict(by=who, microseconds=microseconds, ratio=microseconds / mine, difference=off))
+        rows.append(dict(by=who, microseconds=microseconds, ratio=microseconds / ours, difference=off))
     return rows
+
+
+def operations(images: int) -> dict[str, tuple[dict[str, Way], list[Any], int]]:
+    """Return for each operation its ways, their inputs, and the number of images per input."""
+    byol = ViewScheme(**schemes('BYOL')[0][0])
+    box = byol.draw(375, 500).box
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_photographs(folder, images, quality=90)
+        files = [path.read_bytes() for path in sorted(folder.glob('*.jpg'))]
+    photographs = [from_bgr(decode_bgr(data)) for data in files]
+    views = [from_planes(image_ops.resized_crop(to_bgr(image), box, SIZE, 'bilinear')) for image in photographs]
+    batch = torch.stack([to_tensor(views[i % len(views)]) for i in range(BATCH)]) / 255
+    small = torch.randint(0, 256, (BATCH, 3, 32, 32)).float()
+    return {
+        'decode 500 × 375': (decoders(), files, 1),
+        f'crop {box[2]} × {box[3]} to {SIZE}': (crops(box), photographs, 1),
+        'color jitter': (jitters(), views, 1),
+        f'blur, σ = {SIGMA}': (blurs(), views, 1),
+        f'batch of crops at {SIZE} px': (finishing(byol), [batch], BATCH),
+        'batch of images of 32 px': (small_views(), [small], BATCH),
+    }
 
 
 def main() -> None:
@@ -272,35 +296,16 @@ def main() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     image_ops.prepare()
-    described = provenance.record()
-    byol = ViewScheme(**schemes('BYOL')[0][0])
-    box = byol.draw(375, 500).box
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_photographs(folder, args.images, quality=90)
-        files = [path.read_bytes() for path in sorted(folder.glob('*.jpg'))]
-    photographs = [from_bgr(decode_bgr(data)) for data in files]
-    views = [from_planes(image_ops.resized_crop(to_bgr(image), box, SIZE, 'bilinear')) for image in photographs]
-    batch = torch.stack([to_tensor(views[i % len(views)]) for i in range(BATCH)]) / 255
-    small = torch.randint(0, 256, (BATCH, 3, 32, 32)).float()
-    operations: dict[str, tuple[dict[str, Way], list[Any], int]] = {
-        'decode 500 × 375': (decoders(), files, 1),
-        f'crop {box[2]} × {box[3]} to {SIZE}': (crops(box), photographs, 1),
-        'colour jitter': (jitters(), views, 1),
-        f'blur, σ = {SIGMA}': (blurs(), views, 1),
-        f'batch of crops at {SIZE} px': (finishing(byol), [batch], BATCH),
-        'batch of images of 32 px': (small_views(), [small], BATCH),
-    }
-    lines = ['| operation | by | µs an image | over ours | largest difference |', '|---' * 5 + '|']
-    rows = []
-    for name, (ways, inputs, images) in operations.items():
+    columns = ('operation', 'by', 'µs per image', 'over ours', 'largest difference')
+    report = Report('Operations of the input path, by library', *columns)
+    for name, (ways, inputs, images) in operations(args.images).items():
         for row in measure(ways, inputs, args.repeats, images):
-            rows.append(dict(operation=name, **row))
             off = '–' if row['difference'] is None else row['difference']
-            lines.append(f'| {name} | {row["by"]} | {row["microseconds"]:.0f} | {row["ratio"]:.2f} | {off} |')
-            print(lines[-1], flush=True)
+            report.add(
+                dict(operation=name, **row), name, row['by'], f'{row["microseconds"]:.0f}', f'{row["ratio"]:.2f}', off
+            )
     legend = (__doc__ or '').split('\n\n', 2)[1].replace('``', '`')
-    report(args, 'Operations of the input path, by library', lines, legend, rows, described)
+    report.write(args.out, legend)
 
 
 if __name__ == '__main__':

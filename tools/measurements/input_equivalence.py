@@ -1,12 +1,13 @@
-"""Whether views are distributed as torchvision's: two-sample Kolmogorov-Smirnov tests of what can be seen of a view.
+"""Test whether views are distributed like those of torchvision, by two-sample Kolmogorov-Smirnov tests of statistics.
 
-BYOL's two views by torchvision on Pillow images are compared with LoadViews, with LoadViews and BatchViews
-(`on_device`), and, to show what the tests can see, with torchvision under another seed (nothing should be found) and
-with three slightly different schemes (something should be). Two more columns have references of their own by
-torchvision: views so small, 20 px, that LoadViews decodes the files at 1/2 or 1/4, and BYOL's views of images of 32 px,
-made from the decoded images by BatchViews. Every photograph gives as many views to all. A p-value
-counts if it is below 0.01 over the number of tests of its column (Bonferroni). Colours, brightness, contrast,
-saturation and blur (the mean absolute Laplacian of the luma) are measured on the views; crops by what is drawn.
+The reference consists of BYOL's two views by torchvision on Pillow images. It is compared with LoadViews and with
+LoadViews and BatchViews (`on_device`). As controls of the tests, it is also compared with torchvision under another
+seed, where no difference is expected, and with three slightly different schemes, where one is. Two more columns have
+separate references by torchvision: views of 20 px, so small that LoadViews decodes the files at 1/2 or 1/4, and BYOL's
+views of images of 32 px, which BatchViews makes from decoded images. Every photograph contributes the same number of
+views to each column. A p-value counts as a difference if it is below 0.01 over the number of tests of its column
+(Bonferroni). Colors, brightness, contrast, saturation and blur (the mean absolute Laplacian of the luma) are measured
+on the views, crops on the drawn boxes.
 
 python tools/measurements/input_equivalence.py --out docs/results/input_equivalence.json
 """
@@ -34,24 +35,24 @@ from lewel_plugins.models import BatchViews
 from lewel_plugins.running import provenance
 from lewel_plugins.transforms import LoadRGB, LoadViews, ViewScheme
 
-# Sharp ones: a blur would hide what the decoder does.
+# Sharp views, because a blur would hide effects of the decoder.
 REDUCED = [dict(size=20)]
 SMALL = [dict(size=32, blur=1.0), dict(size=32, blur=0.1, solarize=0.2)]
 STATISTICS = ('red', 'green', 'blue', 'brightness', 'contrast', 'saturation', 'blur')
-CROPS = ('area', 'aspect ratio', 'centre x', 'centre y')
+CROPS = ('area', 'aspect ratio', 'center x', 'center y')
 Views = Iterator[np.ndarray]
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Distributions of views against torchvision.')
-    parser.add_argument('--views', type=int, default=20000, help='of each pipeline (20000)')
-    parser.add_argument('--images', type=int, default=40, help='photographs that they are made of (40)')
+    parser.add_argument('--views', type=int, default=20000, help='views per pipeline (20000)')
+    parser.add_argument('--images', type=int, default=40, help='photographs to make them from (40)')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
 
 def torchvisions(scheme: ViewScheme) -> Callable[[Image.Image], Image.Image]:
-    """The scheme in torchvision's transforms, in the order of the papers."""
+    """Return the scheme as transforms of torchvision, in the order of the papers."""
     jitter = TV.ColorJitter(scheme.brightness, scheme.contrast, scheme.saturation, scheme.hue)
     mode = TV.InterpolationMode(scheme.interpolation)
     return TV.Compose(
@@ -67,12 +68,12 @@ def torchvisions(scheme: ViewScheme) -> Callable[[Image.Image], Image.Image]:
 
 
 def make_torchvisions(paths: list[str], views: list[dict], rounds: int) -> Views:
-    made = [torchvisions(ViewScheme(**view)) for view in views]
+    transforms = [torchvisions(ViewScheme(**view)) for view in views]
     for path in paths:
         with Image.open(path) as file:
             image = file.convert('RGB')
         for _ in range(rounds):
-            yield from (np.asarray(transform(image)) for transform in made)
+            yield from (np.asarray(transform(image)) for transform in transforms)
 
 
 def make_ours(paths: list[str], views: list[dict], rounds: int) -> Views:
@@ -101,7 +102,7 @@ def make_on_batches(paths: list[str], views: list[dict], rounds: int) -> Views:
 
 
 def write_small(paths: list[str], folder: Path) -> list[str]:
-    """The photographs' middle, 32 × 32, without loss."""
+    """Write the middle of each photograph as a PNG of 32 × 32 pixels."""
     load, names = LoadRGB(), []
     for path in paths:
         image = load(dict(img_path=path))['img']
@@ -113,16 +114,16 @@ def write_small(paths: list[str], folder: Path) -> list[str]:
 
 
 def statistics(view: np.ndarray) -> list[float]:
-    """:data:`STATISTICS` of an RGB image of 8 bits."""
+    """Return :data:`STATISTICS` of an 8-bit RGB image."""
     view = np.ascontiguousarray(view)
     luma = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
     mean, deviation = cv2.meanStdDev(luma)
     red, green, blue = cv2.split(view)
     high, low = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     laplacian = cv2.Laplacian(luma, cv2.CV_16S)
-    colours = cv2.mean(view)[:3]
+    colors = cv2.mean(view)[:3]
     blur = np.abs(laplacian).mean()
-    return [*colours, mean[0, 0], deviation[0, 0], cv2.mean(cv2.subtract(high, low))[0], float(blur)]
+    return [*colors, mean[0, 0], deviation[0, 0], cv2.mean(cv2.subtract(high, low))[0], float(blur)]
 
 
 def seed(value: int) -> None:
@@ -131,16 +132,16 @@ def seed(value: int) -> None:
 
 
 def measure(views: Views) -> np.ndarray:
-    """(number of statistics, number of views)."""
+    """Return all statistics, (number of statistics, number of views)."""
     return np.array([statistics(view) for view in views]).T
 
 
 def draw_crops(count: int, height: int = 375, width: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """:data:`CROPS` of boxes, torchvision's and ours, (4, count) each."""
+    """Return :data:`CROPS` of boxes by torchvision and by us, (4, count) each."""
     image, scheme = torch.empty(3, height, width), ViewScheme(224, crop_scale=(0.08, 1.0))
-    drawn = [TV.RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
+    theirs_drawn = [TV.RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
     boxes = (
-        np.array([(left, top, w, h) for top, left, h, w in drawn], float),
+        np.array([(left, top, w, h) for top, left, h, w in theirs_drawn], float),
         np.array([scheme.draw(height, width).box for _ in range(count)], float),
     )
     theirs, ours = (np.stack([w * h, w / h, left + w / 2, top + h / 2]) for left, top, w, h in (box.T for box in boxes))
@@ -148,20 +149,20 @@ def draw_crops(count: int, height: int = 375, width: int = 500) -> tuple[np.ndar
 
 
 def kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Largest distance of two samples' distribution functions, and its asymptotic p-value."""
+    """Return the largest distance between the distribution functions of two samples, and its asymptotic p-value."""
     a, b = np.sort(a), np.sort(b)
     both = np.concatenate([a, b])
     distances = np.searchsorted(a, both, 'right') / len(a) - np.searchsorted(b, both, 'right') / len(b)
     distance = float(np.abs(distances).max())
     scaled = distance * np.sqrt(len(a) * len(b) / (len(a) + len(b)))
     if scaled < 0.2:
-        return distance, 1.0  # the series needs many terms there and is 1 to twelve digits
+        return distance, 1.0  # the series would need many terms, and is 1 to twelve digits
     k = np.arange(1, 101)
     return distance, float(np.clip(2 * ((-1.0) ** (k - 1) * np.exp(-2 * k**2 * scaled**2)).sum(), 0, 1))
 
 
 def compare(paths: list[str], count: int) -> dict[str, dict[str, tuple[float, float]]]:
-    """For each column the distance and the p-value of each statistic, all against torchvision."""
+    """Return the distance and the p-value of each statistic for each column, compared with torchvision."""
     views, _ = schemes('BYOL')
     rounds = -(-count // (len(views) * len(paths)))
     seed(0)
@@ -187,8 +188,8 @@ def compare(paths: list[str], count: int) -> dict[str, dict[str, tuple[float, fl
             seed(0)
             reference = measure(own_references[name]())
         seed(1 + i)
-        found = measure(make())
-        results[name] = {s: kolmogorov_smirnov(a, b) for s, a, b in zip(STATISTICS, reference, found)}
+        values = measure(make())
+        results[name] = {s: kolmogorov_smirnov(a, b) for s, a, b in zip(STATISTICS, reference, values)}
         print(name, '\n', *(f'   {s}: D {d:.4f}, p {p:.3g}\n' for s, (d, p) in results[name].items()), flush=True)
     seed(0)
     crops = zip(CROPS, *draw_crops(count))
@@ -197,19 +198,19 @@ def compare(paths: list[str], count: int) -> dict[str, dict[str, tuple[float, fl
 
 
 def differs(column: dict[str, tuple[float, float]]) -> list[str]:
-    """Statistics whose p-value counts."""
+    """Return the statistics whose p-value counts as a difference."""
     return [name for name, (_, p) in column.items() if p < 0.01 / len(column)]
 
 
-def markdown(results: dict, count: int, described: dict) -> str:
-    lines = ['# Views against torchvision', '', f'{count} views of each. D, and p in brackets, of every test.', '']
+def markdown(results: dict, count: int, origin: dict) -> str:
+    lines = ['# Views against torchvision', '', f'{count} views per column. D, and p in brackets, of every test.', '']
     lines += ['| | ' + ' | '.join(results) + ' |', '|---' * (len(results) + 1) + '|']
     for name in (*STATISTICS, *CROPS):
         cells = [f'{c[name][0]:.4f} ({c[name][1]:.2g})' if name in c else '' for c in results.values()]
         lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
     lines.append('| **found** | ' + ' | '.join(', '.join(differs(c)) or 'nothing' for c in results.values()) + ' |')
     lines += ['', ' '.join(__doc__.split('\n\n')[1].split())]
-    return '\n'.join([*lines, '', *(f'- {key}: {value}' for key, value in described.items())]) + '\n'
+    return '\n'.join([*lines, '', *(f'- {key}: {value}' for key, value in origin.items())]) + '\n'
 
 
 def main() -> None:
@@ -219,12 +220,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_photographs(Path(scratch), args.images, quality=90)
         results = compare([str(path) for path in sorted(Path(scratch).glob('*.jpg'))], args.views)
-    described = dict(provenance.record(), seeds='0 for torchvision, 1 to 8 for the columns')
-    text = markdown(results, args.views, described)
+    origin = dict(provenance.record(), seeds='0 for torchvision, 1 to 8 for the columns')
+    text = markdown(results, args.views, origin)
     print(text)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(**described, views=args.views, results=results), indent=2) + '\n')
+        args.out.write_text(json.dumps(dict(**origin, views=args.views, results=results), indent=2) + '\n')
         args.out.with_suffix('.md').write_text(text)
 
 

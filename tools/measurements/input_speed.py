@@ -1,10 +1,10 @@
-"""Views a second and core from JPEG files of 500 × 375: ours, mmpretrain's pipelines, lightly's transforms, a floor.
+"""Views per second and core from JPEG files of 500 × 375: ours, mmpretrain's pipelines, lightly's transforms, a floor.
 
-The floor is what cannot be left out: OpenCV decodes the file once and makes the same number of random resized crops,
-bilinear and without anti-aliasing, with nothing after them. All run on the same files, each in a DataLoader's worker of
-one thread, in alternation, and the processor time of its items is counted; the median over the rounds is reported.
-``--workers`` adds the rates of whole DataLoaders, on the wall. mmpretrain's and lightly's rows are left out where the
-package is missing.
+The floor is the work that every pipeline must do: OpenCV decodes the file once and makes the same number of random
+resized crops, bilinear and without anti-aliasing, with no further operation. All pipelines run on the same files, each
+in a worker of a DataLoader with one thread, in alternation. The table shows the median over rounds of the views per
+processor time. ``--workers`` adds the rates of whole DataLoaders in wall-clock time. Rows of mmpretrain and lightly are
+left out where the package is missing.
 
 python tools/measurements/input_speed.py --out docs/results/input_speed.json
 """
@@ -48,9 +48,9 @@ RIVALS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Views a second and core, ours and others.')
+    parser = argparse.ArgumentParser(description='Views per second and core, ours and others.')
     parser.add_argument('--schemes', nargs='+', default=list(RIVALS), choices=list(RIVALS), help='rows (all)')
-    parser.add_argument('--images', type=int, default=40, help='files, each once a round (40)')
+    parser.add_argument('--images', type=int, default=40, help='files, each read once per round (40)')
     parser.add_argument('--repeats', type=int, default=5, help='rounds, after one warm-up (5)')
     parser.add_argument('--quality', type=int, default=90, help='JPEG quality (90)')
     parser.add_argument('--workers', type=int, nargs='*', default=[], help='numbers of workers to run DataLoaders with')
@@ -59,7 +59,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def write_photographs(folder: Path, count: int, quality: int) -> float:
-    """Cut ``count`` JPEGs out of the photographs that scikit-image and scikit-learn ship; their mean size in kB."""
+    """Cut ``count`` JPEGs out of photographs of scikit-image and scikit-learn, and return their mean size in kB."""
     photographs = [image for image in load_photographs().values() if min(image.shape[:2]) >= HEIGHT]
     rng = np.random.default_rng(0)
     sizes = []
@@ -77,7 +77,7 @@ def write_photographs(folder: Path, count: int, quality: int) -> float:
 
 
 def schemes(name: str) -> tuple[list[dict], list[int]]:
-    """The recipes' views, and how many of each."""
+    """Return the views of the recipes, and the number of each."""
     if name == 'BYOL':
         return Config.fromfile(VIEWS / 'byol_224px_crop008.py').views, [1, 1]
     if name == 'MoCo v2':
@@ -103,7 +103,7 @@ def mmpretrains_dataset(folder: Path, name: str) -> PretrainDataset | None:
 
 
 class Lightlys(torch.utils.data.Dataset):
-    """Files through a transform of lightly's, which takes and gives what torchvision's do."""
+    """Files through a transform of lightly, which maps Pillow images to tensors like those of torchvision."""
 
     def __init__(self, folder: Path, transform: Callable) -> None:
         self.paths, self.transform = sorted(folder.glob('*.jpg')), transform
@@ -146,18 +146,18 @@ class Floor(torch.utils.data.Dataset):
 
 
 def datasets(folder: Path, name: str) -> dict[str, Any]:
-    found = {
+    candidates = {
         'ours': our_dataset(folder, name, on_device=False),
         'ours, crops only': our_dataset(folder, name, on_device=True),
         'mmpretrain': mmpretrains_dataset(folder, name),
         'lightly': lightlys_dataset(folder, name),
         'floor': Floor(folder, name),
     }
-    return {who: dataset for who, dataset in found.items() if dataset is not None}
+    return {who: dataset for who, dataset in candidates.items() if dataset is not None}
 
 
 class Rounds(torch.utils.data.Sampler):
-    """The files once, with seeds of their own in every round."""
+    """Every file once, with new seeds in every round."""
 
     def __init__(self, length: int) -> None:
         self.length, self.first_seed = length, 0
@@ -172,7 +172,7 @@ class Rounds(torch.utils.data.Sampler):
 
 
 class Timed(torch.utils.data.Dataset):
-    """Processor seconds that a dataset takes for its items."""
+    """Processor seconds that a dataset needs for its items."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -184,7 +184,7 @@ class Timed(torch.utils.data.Dataset):
 
 
 def measure(folder: Path, name: str, repeats: int) -> dict[str, float]:
-    """Views a second of each, the median of alternating rounds."""
+    """Return the views per second of each dataset, the median of alternating rounds."""
     loaders: dict[str, DataLoader] = {
         who: DataLoader(
             Timed(dataset), batch_size=None, sampler=Rounds(len(dataset)), num_workers=1, persistent_workers=True
@@ -197,7 +197,7 @@ def measure(folder: Path, name: str, repeats: int) -> dict[str, float]:
 
 
 class Repeated(torch.utils.data.Dataset):
-    """A dataset, several times over: short runs would measure how workers start."""
+    """A dataset, repeated several times, because short runs would measure how workers start."""
 
     def __init__(self, dataset: Any, length: int) -> None:
         self.dataset, self.length = dataset, length
@@ -211,7 +211,7 @@ class Repeated(torch.utils.data.Dataset):
 
 
 def rate_with_workers(dataset: Any, workers: int, views: int) -> float:
-    """Views a second on the wall of a DataLoader in its second epoch."""
+    """Return the views per second in wall-clock time of a DataLoader in its second epoch."""
     loader: DataLoader = DataLoader(
         Repeated(dataset, 32 * 4 * workers),
         batch_size=32,
@@ -235,7 +235,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         size = write_photographs(folder, args.images, args.quality)
-        files = f'{args.images} JPEGs of {WIDTH} × {HEIGHT}, quality {args.quality}, {size:.0f} kB in the mean'
+        files = f'{args.images} JPEGs of {WIDTH} × {HEIGHT}, quality {args.quality}, {size:.0f} kB on average'
         for name in args.schemes:
             rates = measure(folder, name, args.repeats)
             ratios = {
@@ -268,11 +268,11 @@ def row(result: dict) -> str:
 
 def markdown(results: list[dict], workers: list[int], described: dict) -> str:
     heads = ['views', *WHO, 'ours / mmpretrain', 'ours / lightly', 'ours / floor']
-    lines = ['# Input: views a second and core', '', '| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|']
+    lines = ['# Input: views per second and core', '', '| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|']
     lines += [row(result) for result in results]
     lines += ['', __doc__.split('\n\n')[1].replace('\n', ' ').replace('``', '`')]
     if workers:
-        lines += ['', '## DataLoaders, views a second on the wall', '']
+        lines += ['', '## DataLoaders, views per second in wall-clock time', '']
         lines += ['| views | | ' + ' | '.join(map(str, workers)) + ' |', '|---' * (len(workers) + 2) + '|']
         for result in results:
             for who, rates in result['with_workers'].items():
