@@ -17,9 +17,9 @@ FLOORS = (  # top to bottom
     ('comparison',),
     ('models', 'datasets', 'running'),
     ('transforms', 'visualization', 'checkpoints', 'optim'),
-    ('functional', 'dist', 'seeding', 'registry', 'errors', 'version'),
+    ('functional', 'dist', 'seeding', 'files', 'registry', 'errors', 'version'),
 )
-LOOSE_MODULES = {'__init__', 'version', 'registry', 'errors', 'dist', 'seeding'}
+LOOSE_MODULES = {'__init__', 'version', 'registry', 'errors', 'dist', 'seeding', 'files'}
 
 
 def imported_names(path: Path, package: Path) -> set[str]:

@@ -15,9 +15,9 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.random_checkpoint import write_random_checkpoint
 from lewel_plugins.evaluation.suite import Suite
 from lewel_plugins.evaluation.suite_report import write_suite_report
+from lewel_plugins.files import write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
-from lewel_plugins.running.files import write_json
 
 TOOLS = Path(__file__).resolve().parent
 

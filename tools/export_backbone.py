@@ -35,8 +35,8 @@ from lewel_plugins.checkpoints import (
 from lewel_plugins.checkpoints.formats import find_format
 from lewel_plugins.checkpoints.formats.check import compare_features, random_images
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import file_digest, replacing
 from lewel_plugins.running import setup
-from lewel_plugins.running.files import file_digest, replacing
 from lewel_plugins.version import __version__
 
 LIBRARIES = ('openmmlab', 'torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors')

@@ -24,7 +24,7 @@ from lewel_plugins.checkpoints import build_backbone
 from lewel_plugins.checkpoints.formats import find_format, resnet, swin, vit
 from lewel_plugins.checkpoints.formats.check import compare_features
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running.files import replacing
+from lewel_plugins.files import replacing
 from lewel_plugins.version import __version__
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}

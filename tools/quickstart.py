@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running.files import write_text
+from lewel_plugins.files import write_text
 from lewel_plugins.running.jobs import Job
 from lewel_plugins.running.work_dir import last_checkpoint
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import transfer
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
-from lewel_plugins.running.files import write_json, write_text
 from lewel_plugins.running.jobs import Job
 from lewel_plugins.running.setup import enable_auto_scale_lr, load_config
 from lewel_plugins.running.training_job import claim_training

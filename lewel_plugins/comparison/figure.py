@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lewel_plugins.running.files import replacing
+from lewel_plugins.files import replacing
 
 from .spec import Metric
 from .table import Results, RowResult

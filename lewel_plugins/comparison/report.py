@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import provenance
-from lewel_plugins.running.files import write_json, write_text
 
 from .figure import draw_curves
 from .progress import duration

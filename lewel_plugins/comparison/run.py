@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import read_json, write_json, write_text
 from lewel_plugins.running.commands import fill_placeholders
-from lewel_plugins.running.files import read_json, write_json, write_text
 from lewel_plugins.running.jobs import Job, digest
 from lewel_plugins.running.work_dir import last_checkpoint
 from lewel_plugins.visualization.curves import Curve, read_curves

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running.files import read_json
+from lewel_plugins.files import read_json
 from lewel_plugins.running.jobs import Job
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from lewel_plugins.files import write_text
 from lewel_plugins.registry import DATASETS
-from lewel_plugins.running.files import write_text
 from lewel_plugins.seeding import derive_seed
 
 from .dataset_wrapper import DatasetWrapper

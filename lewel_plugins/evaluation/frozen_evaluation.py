@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
-from lewel_plugins.running.files import replacing
+from lewel_plugins.files import replacing
 from lewel_plugins.running.setup import load_config
 from lewel_plugins.visualization.confusion_matrix import confusion_matrix, draw_confusion_matrix
 from lewel_plugins.visualization.embedding_map import map_embeddings

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 
 from lewel_plugins.checkpoints import model_config
-from lewel_plugins.running.files import replacing
+from lewel_plugins.files import replacing
 from lewel_plugins.running.setup import load_config
 
 

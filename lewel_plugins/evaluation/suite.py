@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import file_digest, read_json
 from lewel_plugins.running.commands import fill_placeholders
-from lewel_plugins.running.files import file_digest, read_json
 from lewel_plugins.running.jobs import Job, digest
 from lewel_plugins.running.setup import load_config
 

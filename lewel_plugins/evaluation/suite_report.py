@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.comparison.run import flatten
-from lewel_plugins.running.files import write_json, write_text
+from lewel_plugins.files import write_json, write_text
 
 from .suite import option_text
 

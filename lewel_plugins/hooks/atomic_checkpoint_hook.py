@@ -7,8 +7,8 @@ from mmengine.hooks import CheckpointHook
 from torch import Tensor
 
 from lewel_plugins import dist
+from lewel_plugins.files import leftovers, write_bytes, write_text
 from lewel_plugins.registry import HOOKS
-from lewel_plugins.running.files import leftovers, write_bytes, write_text
 from lewel_plugins.running.work_dir import LAST_CHECKPOINT
 
 

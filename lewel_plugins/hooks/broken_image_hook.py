@@ -5,8 +5,8 @@ from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
+from lewel_plugins.files import write_text
 from lewel_plugins.registry import HOOKS
-from lewel_plugins.running.files import write_text
 
 _KEY = 'broken_images'
 

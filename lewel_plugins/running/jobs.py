@@ -6,7 +6,7 @@ mechanism:
 - A job has *inputs*, a dict of json values that names all that shapes its result, such as the digest of a checkpoint,
   a seed and the text of a config.
 - A job has one *note*, a json file beside its results: ``{"inputs": …, "about": …, "result": …}``. The note is written
-  in one step (:mod:`lewel_plugins.running.files`). It has a ``result``, which may be null, exactly when the job is
+  in one step (:mod:`lewel_plugins.files`). It has a ``result``, which may be null, exactly when the job is
   done. ``about`` holds further facts for the reader, such as the path of the checkpoint, which are not compared.
 - A job is done if its note has a result and the same inputs. A caller that keeps results from different inputs in
   different folders just runs the job again otherwise (``Job.is_done`` and ``Job.finish``: the steps of a comparison,
@@ -29,8 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-
-from .files import read_json, write_json
+from lewel_plugins.files import read_json, write_json
 
 Changes = dict[str, tuple[Any, Any]]
 Describe = Callable[[Changes, Mapping[str, Any]], list[str]]

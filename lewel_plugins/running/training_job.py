@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.config import Config
 
 from lewel_plugins.checkpoints import local_file
+from lewel_plugins.files import file_digest
 
-from .files import file_digest
 from .jobs import Changes, Job
 from .work_dir import LAST_CHECKPOINT
 

@@ -8,8 +8,7 @@ import torch
 from mmengine.config import Config
 
 from lewel_plugins.checkpoints import local_file, normalization, read_pretrained
-
-from .files import file_digest, replacing
+from lewel_plugins.files import file_digest, replacing
 
 RANDOM = 'random'
 PREFIX = 'backbone.'

@@ -23,9 +23,9 @@ from lewel_plugins.datasets.labelled_split import is_given_list
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
+from lewel_plugins.files import file_digest, write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
-from lewel_plugins.running.files import file_digest, write_json
 from lewel_plugins.running.training_job import claim_training
 
 

@@ -27,7 +27,7 @@ from mmengine.utils import ProgressBar
 from PIL import Image
 
 from lewel_plugins.datasets.image_tree import EXTENSIONS
-from lewel_plugins.running.files import leftovers, replacing, write_bytes, write_json, write_text
+from lewel_plugins.files import leftovers, replacing, write_bytes, write_json, write_text
 from lewel_plugins.running.provenance import cores
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
 from lewel_plugins.transforms.decode import decode_bgr, naming_broken_image

@@ -15,10 +15,10 @@ import torch
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from lewel_plugins import functional as LF
+from lewel_plugins.files import write_text
 from lewel_plugins.models import BatchViews, KeyQueue, LEWELNeck
 from lewel_plugins.optim import LARS
 from lewel_plugins.running import provenance
-from lewel_plugins.running.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'

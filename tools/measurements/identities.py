@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from lewel_plugins.files import write_text
 from lewel_plugins.running import provenance
-from lewel_plugins.running.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 for folder in ('', 'models/algorithms', 'models/necks'):

@@ -18,9 +18,9 @@ from mmengine.registry import init_default_scope
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import LinearResult, base_batch_size, build_classifier, linear_probe
+from lewel_plugins.files import file_digest, write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
-from lewel_plugins.running.files import file_digest, write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,9 +21,9 @@ from mmengine.registry import MODELS, init_default_scope
 from steps.clock import alternate
 from torch import Tensor
 
+from lewel_plugins.files import write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
-from lewel_plugins.running.files import write_json
 
 try:
     from steps import lightly_methods  # noqa: F401  (registers LightlySMoG)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import provenance
-from lewel_plugins.running.files import write_json, write_text
 
 
 class Report:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lewel_plugins.running import files
+from lewel_plugins import files
 
 pytestmark = pytest.mark.core
 
