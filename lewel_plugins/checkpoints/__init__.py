@@ -3,6 +3,7 @@
 from .compare import StateDifference, compare_states
 from .configs import DEFAULT_SCOPE, backbone_config, config_of, model_config, normalization
 from .loading import build_backbone, build_model, check_normalization, check_weights, load_backbone
+from .older_version import refuse_older
 from .reading import local_file, read_checkpoint, read_pretrained, read_tensors
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     'read_checkpoint',
     'read_pretrained',
     'read_tensors',
+    'refuse_older',
 ]

@@ -26,7 +26,7 @@ def config_of(checkpoint: dict[str, Any], path: str | Path, *builds: str) -> Con
         SetupError: There is no config, it holds anything but plain values, or an entry to build has a type that is in
             no registry.
     """
-    cfg = _read_config(checkpoint, path)
+    cfg = read_config(checkpoint, path)
     scope = cfg.get('default_scope') or DEFAULT_SCOPE
     check_scope(scope, path)
     for name in ('model', 'data_preprocessor', *builds):
@@ -34,7 +34,7 @@ def config_of(checkpoint: dict[str, Any], path: str | Path, *builds: str) -> Con
     return cfg
 
 
-def _read_config(checkpoint: dict[str, Any], path: str | Path) -> Config:
+def read_config(checkpoint: dict[str, Any], path: str | Path) -> Config:
     """Parse the text that mmengine writes into the config that ``Config.fromstring`` returns, without running it."""
     text = checkpoint.get('meta', {}).get('cfg')
     if not isinstance(text, str):
@@ -83,7 +83,7 @@ def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
         return None
     preprocessor = meta.get('data_preprocessor')
     if isinstance(meta.get('cfg'), str):
-        cfg = _read_config(checkpoint, 'the checkpoint')  # nothing is built from it, so types may be unknown
+        cfg = read_config(checkpoint, 'the checkpoint')  # nothing is built from it, so types may be unknown
         preprocessor = model_config(cfg).get('data_preprocessor') if 'model' in cfg else None
     if not preprocessor or not preprocessor.get('mean') or not preprocessor.get('std'):
         return None
@@ -100,7 +100,7 @@ def backbone_config(checkpoint: dict[str, Any], path: str | Path) -> dict[str, A
     if isinstance(exported, dict):
         backbone = copy.deepcopy(exported)
     else:
-        model = _read_config(checkpoint, path).get('model') or {}
+        model = read_config(checkpoint, path).get('model') or {}
         if 'backbone' not in model:
             raise SetupError(f'the config in {path} describes a model without a backbone: {model.get("type")}')
         backbone = copy.deepcopy(dict(model['backbone']))

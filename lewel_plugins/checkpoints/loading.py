@@ -17,6 +17,7 @@ from lewel_plugins.errors import SetupError
 
 from .compare import compare_states
 from .configs import model_config, normalization
+from .older_version import refuse_older
 from .reading import read_checkpoint, read_pretrained
 
 
@@ -31,6 +32,7 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
     Raises:
         SetupError: The weights do not fit the model.
     """
+    refuse_older(checkpoint, path)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(model_config(cfg))
     try:

@@ -15,10 +15,10 @@ _ALLOWED = {
 }
 
 
-class _Inert:
+class Placeholder:
     """Stands in for an object of a class that is not allowed: it accepts everything and does nothing."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> '_Inert':
+    def __new__(cls, *args: object, **kwargs: object) -> 'Placeholder':
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
@@ -45,7 +45,7 @@ class TensorUnpickler(pickle.Unpickler):
             return getattr(torch, name)
         if module in ('torch', 'torch.storage') and name.endswith('Storage'):
             return super().find_class(module, name)
-        return _Inert
+        return Placeholder
 
 
 # The parts of a pickle module that torch.load uses.

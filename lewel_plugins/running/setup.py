@@ -19,7 +19,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed, nn
 
-from lewel_plugins.checkpoints import read_checkpoint
+from lewel_plugins.checkpoints import read_checkpoint, refuse_older
 from lewel_plugins.errors import SetupError
 
 from .work_dir import find_last_checkpoint
@@ -167,6 +167,7 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
         _print(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
         return None
     checkpoint = read_checkpoint(path)
+    refuse_older(checkpoint, path)
     missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
     if missing:
         raise SetupError(

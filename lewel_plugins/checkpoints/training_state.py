@@ -1,0 +1,88 @@
+"""Read all that a run needs to be resumed from a checkpoint, without running code of the file."""
+
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from mmengine.logging import HistoryBuffer
+
+from lewel_plugins.errors import SetupError
+
+from .unpickling import Placeholder, TensorUnpickler
+
+# Types of data that mmengine and torch keep in a checkpoint besides tensors. None of them runs anything when it is
+# unpickled.
+_BUILTINS = ('bytearray', 'complex', 'dict', 'float', 'frozenset', 'int', 'list', 'range', 'set', 'slice')
+_ALLOWED = {
+    ('_codecs', 'encode'),  # bytes, in pickles of protocol 2
+    ('collections', 'defaultdict'),
+    ('collections', 'deque'),
+    ('mmengine.logging.history_buffer', 'HistoryBuffer'),
+    ('numpy', 'dtype'),
+    ('numpy', 'ndarray'),
+    *((f'numpy.{core}.multiarray', name) for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
+    *((module, name) for module in ('builtins', '__builtin__') for name in _BUILTINS),
+}
+
+
+_GETATTR = (('builtins', 'getattr'), ('__builtin__', 'getattr'))
+_STATISTICS = ('min', 'max', 'current', 'mean')
+
+
+class _Refused(Exception):
+    """The file names a type that is not allowed."""
+
+
+def _statistic(owner: Any, name: str) -> Any:
+    """Return a method of HistoryBuffer, in place of ``getattr``, by which every pickled buffer names four of them."""
+    if owner is not HistoryBuffer or name not in _STATISTICS:
+        raise _Refused('getattr')
+    return getattr(owner, name)
+
+
+class TrainingStateUnpickler(TensorUnpickler):
+    """Unpickles tensors, logged values, NumPy's arrays and scalars, and containers; refuses any other object."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return an allowed class or function."""
+        if (module, name) in _GETATTR:
+            return _statistic
+        if (module, name) in _ALLOWED:
+            return pickle.Unpickler.find_class(self, module, name)
+        known = super().find_class(module, name)
+        if known is Placeholder:
+            raise _Refused(f'{module}.{name}')
+        return known
+
+
+_TRAINING_STATE = SimpleNamespace(
+    __name__='training_state',
+    Unpickler=TrainingStateUnpickler,
+    load=lambda file, **options: TrainingStateUnpickler(file, **options).load(),
+)
+
+
+def read_training_state(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU with all that mmengine resumes from.
+
+    In contrast to :func:`read_tensors`, which replaces other objects than tensors, the result can be written again.
+
+    Raises:
+        SetupError: The file is missing, is no checkpoint with a ``state_dict``, or holds an object of another type.
+    """
+    if not Path(path).is_file():
+        raise SetupError(f'checkpoint {str(path)!r} does not exist')
+    try:
+        checkpoint = torch.load(str(path), map_location='cpu', pickle_module=_TRAINING_STATE, weights_only=False)
+    except _Refused as error:
+        raise SetupError(
+            f'{path} holds an object of the type {error}, which no training of this package writes. It was not '
+            'unpickled, because that could run code'
+        ) from None
+    except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
+        raise SetupError(f'{path} cannot be read, it is damaged or no checkpoint: {error}') from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), dict):
+        raise SetupError(f'{path} is no checkpoint of a training: it has no state_dict')
+    return checkpoint
