@@ -61,6 +61,15 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + '\n')
 
 
+def write_checkpoint(path: str | Path, content: Any) -> None:
+    """Write a file by ``torch.save``, see :func:`replacing`; equal contents make equal files, wherever they are."""
+    import torch  # here, because tools that only write text should start fast
+
+    # Into an open file, because torch puts the name of a file that it opens itself, and so of the partial one, into it.
+    with replacing(path) as partial, partial.open('wb') as file:
+        torch.save(content, file)
+
+
 def leftovers(folder: str | Path, ending: str) -> list[Path]:
     """Return the partial files that killed writers of files with this ending have left in a folder.
 

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+import torch
 
 from lewel_plugins import files
 
@@ -27,6 +28,14 @@ def test_text_and_json_are_read_back(tmp_path):
     assert files.read_json(tmp_path / 'a.json') == dict(a=[1, None])
     (tmp_path / 'bad.json').write_text('{')
     assert files.read_json(tmp_path / 'bad.json') is None and files.read_json(tmp_path / 'none.json') is None
+
+
+def test_equal_checkpoints_are_equal_files(tmp_path):
+    content = dict(meta=dict(seed=1), state_dict=dict(a=torch.arange(3)))
+    for name in ('a.pth', 'b.pth'):
+        files.write_checkpoint(tmp_path / name, content)
+    assert (tmp_path / 'a.pth').read_bytes() == (tmp_path / 'b.pth').read_bytes()
+    assert torch.equal(torch.load(tmp_path / 'a.pth', weights_only=True)['state_dict']['a'], torch.arange(3))
 
 
 def test_an_error_while_writing_keeps_the_old_file(tmp_path):

@@ -35,7 +35,7 @@ from lewel_plugins.checkpoints import (
 from lewel_plugins.checkpoints.formats import find_format
 from lewel_plugins.checkpoints.formats.check import compare_features, random_images
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import file_digest, replacing
+from lewel_plugins.files import file_digest, replacing, write_checkpoint
 from lewel_plugins.running import setup
 from lewel_plugins.version import __version__
 
@@ -103,11 +103,11 @@ def write(file: Path, library: str, tensors: dict[str, Tensor], meta: dict[str, 
         save_file(tensors, file, metadata={name: json.dumps(value) for name, value in meta.items()})
     elif library == 'detectron2':
         # With matching_heuristics, its checkpointer matches res2.… with backbone.bottom_up.res2.…
-        torch.save(dict(model=tensors, matching_heuristics=True, __author__='lewel_plugins'), file)
+        write_checkpoint(file, dict(model=tensors, matching_heuristics=True, __author__='lewel_plugins'))
     elif library in ('openmmlab', 'mmdet'):
-        torch.save(dict(meta=meta, state_dict=tensors), file)
+        write_checkpoint(file, dict(meta=meta, state_dict=tensors))
     else:
-        torch.save(tensors, file)
+        write_checkpoint(file, tensors)
 
 
 def read(file: Path, library: str) -> dict[str, Tensor]:

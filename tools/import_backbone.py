@@ -24,7 +24,7 @@ from lewel_plugins.checkpoints import build_backbone
 from lewel_plugins.checkpoints.formats import find_format, resnet, swin, vit
 from lewel_plugins.checkpoints.formats.check import compare_features
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import replacing
+from lewel_plugins.files import write_checkpoint
 from lewel_plugins.version import __version__
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}
@@ -124,8 +124,7 @@ def main() -> None:
         source=args.weights.name,
         lewel_plugins_version=__version__,
     )
-    with replacing(args.out) as partial:
-        torch.save(dict(meta=meta, state_dict=state), partial)
+    write_checkpoint(args.out, dict(meta=meta, state_dict=state))
     print(f'{len(state)} tensors of {args.library} as {settings["type"]} written to {args.out}')
     print(f'Both networks compute the same features on a batch: the largest difference is {difference:.3g}.')
     if preprocessor:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 
 from lewel_plugins.checkpoints import model_config
-from lewel_plugins.files import replacing
+from lewel_plugins.files import write_checkpoint
 from lewel_plugins.running.setup import load_config
 
 
@@ -29,6 +28,5 @@ def write_random_checkpoint(config: str, seed: int, out: Path) -> Path:
     model.init_weights()
     path = out / f'random_seed{seed}.pth'
     state = {f'backbone.{name}': tensor for name, tensor in model.backbone.state_dict().items()}
-    with replacing(path) as partial:
-        torch.save(dict(meta=dict(cfg=cfg.pretty_text, seed=seed), state_dict=state), partial)
+    write_checkpoint(path, dict(meta=dict(cfg=cfg.pretty_text, seed=seed), state_dict=state))
     return path

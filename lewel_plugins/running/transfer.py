@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from lewel_plugins.checkpoints import local_file, normalization, read_pretrained
-from lewel_plugins.files import file_digest, replacing
+from lewel_plugins.files import file_digest, write_checkpoint
 
 RANDOM = 'random'
 PREFIX = 'backbone.'
@@ -47,8 +47,7 @@ def set_checkpoint(cfg: Config, backbone: dict[str, Any] | None, file: Path) -> 
     """
     init: dict[str, Any] | None = None
     if backbone is not None:
-        with replacing(file) as partial:
-            torch.save(backbone, partial)
+        write_checkpoint(file, backbone)
         init = dict(type='Pretrained', checkpoint=str(file.resolve()), prefix=PREFIX)
     for hook in cfg.get('custom_hooks', []):
         if backbone is None and hook.type == 'lewel_plugins.StrictPretrainedHook':
