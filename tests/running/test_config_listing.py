@@ -94,7 +94,7 @@ def test_a_part_has_its_values_only():
     [
         ('modle', "the config has no 'modle'. Did you mean model?"),
         ('model.nek', "model has no 'nek'. Did you mean neck?"),
-        ('model.beta.x', 'model.beta is 0.5, which has no keys; name model.beta itself'),
+        ('model.head.beta.x', 'model.head.beta is 0.5, which has no keys; name model.head.beta itself'),
     ],
 )
 def test_unknown_part_is_refused(key, message):
