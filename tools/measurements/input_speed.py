@@ -37,6 +37,7 @@ from lewel_plugins.transforms import ViewScheme
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = ROOT / 'configs' / '_base_' / 'views'
+MSBREG = ROOT / 'configs' / 'msbreg' / 'msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py'
 WIDTH, HEIGHT = 500, 375
 # Scheme: mmpretrain's dataset config, lightly's transform.
 RIVALS = {
@@ -82,7 +83,7 @@ def schemes(name: str) -> tuple[list[dict], list[int]]:
         return Config.fromfile(VIEWS / 'byol_224px_crop008.py').views, [1, 1]
     if name == 'MoCo v2':
         return Config.fromfile(VIEWS / 'mocov2_224px.py').views, [1, 1]
-    view = Config.fromfile(VIEWS / 'msbreg_224px.py').view
+    view = Config.fromfile(MSBREG).view
     if name == 'MSBReg, 4 views':
         return [view], [4]
     return [dict(view, size=size, crop_scale=area) for size, area in ((224, (0.14, 1.0)), (96, (0.05, 0.14)))], [2, 6]
