@@ -127,6 +127,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         model.update(tiny.arguments(TYPES[run.method].split('.')[1], **settings))
     epochs = run.loop == 'epoch'
     length = -(-run.images // GLOBAL_BATCH)
+    cfg.pop('optim_wrapper')  # bfloat16, which a CPU does not train in
     cfg.update(
         model=model,
         work_dir=str(work_dir),
