@@ -28,11 +28,12 @@ def test_time_over_necessary_passes(tmp_path):
     assert '| SMoG, 30,000 groups | 18 | 32 | 4 |' in (tmp_path / 'results.md').read_text(encoding='utf-8')
 
 
-def test_projectors(tmp_path):
-    options = ['--methods', 'MoCo v2', '--projectors', '1', '2', '--setting', '18:32:4', '--repeats', '1']
-    rows = results(tmp_path, 'step.py', 'projectors', *options)['rows']
+@pytest.mark.parametrize('method', ['MoCo v2', 'MoCo v3', 'Barlow Twins'])
+def test_projectors(tmp_path, method):
+    options = ['--projectors', '1', '2', '--setting', '18:32:4', '--repeats', '1', '--barlow-width', '64']
+    rows = results(tmp_path, 'step.py', 'projectors', '--methods', method, *options)['rows']
     assert [row['projectors'] for row in rows] == ['mmpretrain', 1, 2]
-    assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'], rel=1e-4)
+    assert rows[2]['gflops'] > rows[1]['gflops'] == pytest.approx(rows[0]['gflops'], rel=2e-3)
     assert [row.get('rest') for row in rows[:2]] == [None, 0]
 
 

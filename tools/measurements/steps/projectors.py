@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,13 +24,23 @@ from . import options
 from .clock import Function, alternate
 from .memory import saved_bytes, state_bytes
 from .passes import full_step
-from .recipes import CONFIGS, build_model, load_recipe, prepare, random_views, set_depth
+from .recipes import CONFIGS, build_model, load_recipe, prepare, random_views
 from .report import Report
 
+# Our recipe, and one of mmpretrain's method, whose widths and backbone are then those of ours.
 METHODS = {
-    'MoCo v2': ('mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py', 'mocov2_resnet50.py'),
-    'MoCo v3': ('mpcl/mpcl-mocov3_resnet50_8xb512-lars-coslr-300e_in1k.py', 'mocov3_resnet50.py'),
-    'Barlow Twins': ('mpcl/mpcl-barlowtwins_resnet50_8xb256-lars-coslr-300e_in1k.py', 'barlowtwins_resnet50.py'),
+    'MoCo v2': (
+        'mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+        'baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    ),
+    'MoCo v3': (
+        'mpcl/mpcl-mocov3_resnet50_8xb512-lars-coslr-300e_in1k.py',
+        'baselines/mocov3_resnet10_1xb64-24e_garment-scenes.py',
+    ),
+    'Barlow Twins': (
+        'mpcl/mpcl-barlowtwins_resnet50_8xb256-lars-coslr-300e_in1k.py',
+        'baselines/barlowtwins_resnet10_1xb64-24e_garment-scenes.py',
+    ),
 }
 COLUMNS = (
     'method',
@@ -131,21 +141,33 @@ def _add_rest(rows: list[dict[str, Any]]) -> None:
 
 def build(method: str, num: int | None, depth: int, barlow_width: int, device: str) -> tuple[Any, OptimWrapper]:
     """Return the recipe's model with ``num`` projectors, or mmpretrain's own, and its optim wrapper in float32."""
-    recipe, base = METHODS[method]
-    cfg = load_recipe(recipe, depth)
+    cfg = load_recipe(METHODS[method][0], depth)
+    if method == 'Barlow Twins':
+        cfg.model.neck.update(hid_channels=barlow_width, out_channels=barlow_width)
     if num is None:
-        cfg.model = Config.fromfile(str(CONFIGS / '_base_' / 'models' / base)).model
-        set_depth(cfg, depth)
+        cfg.model = _mmpretrains(method, cfg.model)
         # They name parameters of MPCL's models.
         cfg.optim_wrapper.get('paramwise_cfg', {}).pop('custom_keys', None)
     else:
         cfg.model.neck.num_projectors = num
-    if method == 'Barlow Twins':
-        cfg.model.neck.update(hid_channels=barlow_width, out_channels=barlow_width)
-        if num is None:
-            cfg.model.head.in_channels = barlow_width
     model = build_model(cfg, device)
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
+
+
+def _mmpretrains(method: str, ours: ConfigDict) -> ConfigDict:
+    """Return the config of mmpretrain's method, with the backbone, widths and temperature of our model."""
+    model = Config.fromfile(str(CONFIGS / METHODS[method][1])).model
+    model.backbone = ours.backbone
+    width = ours.neck.out_channels
+    model.neck.update(in_channels=ours.neck.in_channels, hid_channels=ours.neck.hid_channels, out_channels=width)
+    if 'predictor' in model.head:
+        hidden, temperature = ours.head.predictor.hid_channels, ours.head.temperature
+        model.head.predictor.update(in_channels=width, hid_channels=hidden, out_channels=width)
+        model.head.update(temperature=temperature)
+        model.head.loss.loss_weight = 2 * temperature
+    if 'in_channels' in model.head:
+        model.head.in_channels = width
+    return model
 
 
 def heads_alone(model: Any, batch: int) -> Function:

@@ -44,7 +44,8 @@ def load_recipe(path: str, depth: int, options: dict[str, Any] | None = None, bf
     """
     cfg = Config.fromfile(str(CONFIGS / path))
     cfg.merge_from_dict(options or {})
-    set_depth(cfg, depth)
+    cfg.model.backbone.depth = depth
+    cfg.model.neck.in_channels = 512 if depth < 50 else 2048
     cfg.optim_wrapper.type = 'OptimWrapper'
     for key in ('dtype', 'loss_scale'):
         cfg.optim_wrapper.pop(key, None)
@@ -52,12 +53,6 @@ def load_recipe(path: str, depth: int, options: dict[str, Any] | None = None, bf
         cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
     cfg.optim_wrapper.optimizer.lr = 1e-3  # keeps the weights finite on random images
     return cfg
-
-
-def set_depth(cfg: Config, depth: int) -> None:
-    """Put a ResNet of this depth into a recipe."""
-    cfg.model.backbone.depth = depth
-    cfg.model.neck.in_channels = 512 if depth < 50 else 2048
 
 
 def build_model(cfg: Config, device: str) -> Any:
