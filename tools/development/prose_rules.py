@@ -29,7 +29,7 @@ NOT_COUNTED = (
 UNIT = (
     rf'an? (?:(?!second\b)(?:{UNITS})'
     r'|second(?= ?[.,;:)|¶]| (?:and|or|on|of|per|for|from|in|with|beside|by|at|is|as)\b))'
-    r'\b(?! (?!is\b|was\b|has\b|as\b|always\b)[a-z]+s\b)'
+    r"\b(?!'s)(?! (?!is\b|was\b|has\b|as\b|always\b)[a-z]+s\b)"
 )
 MEASURED = (
     'bytes|calls|crops|dimensions|epochs|FLOPs|GB|GFLOPs|GiB|hours|images|iterations|KB|keys|losses|MB|MiB|'
@@ -42,7 +42,7 @@ AFTER_BARE_POSSESSIVE = (
 PEOPLE = 'authors?|caller|he|one|people|readers?|reviewers?|she|they|users?|we|who|you'
 SPEAKERS = (  # what says something in English as well
     rf'{PEOPLE}|abstract|app|appendix|article|caption|comments?|docs?|docstrings?|documentation|footnote|license|page|'
-    r'papers?|readme|secs?|section|tables?|text'
+    r'papers?|readme|rows?|secs?|section|tables?|text'
 )
 PARTICIPLES = 'asked|drawn|found|given|gone|held|kept|made|noted|said|taken|told'
 ISE = (
@@ -124,6 +124,7 @@ RULES = (
             'a second pass over a batch',
             'times the step of a run',
             'the time a step takes',
+            "On a CPU a step's time",
         ),
     ),
     Rule(
@@ -235,7 +236,7 @@ RULES = (
             rf'|(?:(?<![a-z])|re|epi)cent(?:re[ds]?|ring){END}'
             rf'|(?<![a-z])(?:kilo|milli|centi)?(?:met|lit|fib)res?{END}'
             rf'|(?:(?<![a-z])|re)analys(?:e|ed|er|ing){END}'
-            rf'|(?:cancel|channel|fuel|label|level|model|signal|total|travel|tunnel)l(?:ed|ing|er|ers){END}'
+            rf'|(?:cancel|channel|fuel|label|level|model|signal|total|travel|tunnel)l(?:ed|ing|er|ers){END}(?!_?split)'
             rf'|licence|defence|artefact|sceptic|whilst|(?<![a-z])(?:learnt|spelt|fulfil|enrol|ageing|practised){END})'
         ),
         remedy='American spelling: normalize, color, gray, behavior, center, label',
@@ -255,6 +256,7 @@ RULES = (
             'otherwise precise exercises',
             'fiber bundles',
             'concentrated',
+            'LabelledSplit',  # registered: configs of users name it
         ),
         kinds=PROSE | NAMES,
     ),
