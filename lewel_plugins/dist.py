@@ -1,16 +1,16 @@
 """Collectives between ranks: differentiable gather and sum, ShuffleBN's shuffle, averaging and gathering of buffers.
 
-All are identities in a single process, work on gloo and NCCL, and require the same shapes on every rank.
+In a single process each is the identity. All work with gloo and NCCL, and require the same shapes on every rank.
 
 Gradients follow one convention: every rank back-propagates its own loss L_r and DDP averages the parameter
 gradients, so that the optimizer gets the gradient of mean_r L_r *through the tensors of all ranks*. (mmpretrain's
 ``GatherLayer`` drops the share of the other ranks and yields 1/W of this gradient.)
 
-A function ``start_…`` begins a transfer and returns immediately. It returns a function that waits for the transfer and
-returns the result. Every rank must start transfers, and call the returned functions, in the same order.
+A function named ``start_…`` begins a transfer and returns immediately, with a function that waits for the transfer and
+returns its result. Every rank must start the transfers, and call the returned functions, in the same order.
 
-All collectives are excluded from the graphs of ``torch.compile``, in which sums silently lose their gradient (observed
-in torch 2.11).
+All collectives are excluded from the graphs of ``torch.compile``, in which sums would silently lose their gradient
+(observed with torch 2.11).
 """
 
 from collections.abc import Callable, Sequence
@@ -93,13 +93,13 @@ class _AllReduceSumToOneLoss(torch.autograd.Function):
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """Return the rows of all ranks in rank order, differentiable.
+    """Gather the rows of all ranks in rank order, with gradients.
 
     Args:
         x: (N, …), the same shape on every rank.
 
     Returns:
-        (WN, …). Its gradient, summed over ranks, reaches x on every rank.
+        (WN, …). The gradient of x is that of its own rows here, summed over the losses of all ranks.
     """
     return start_gather(x)()
 
@@ -124,12 +124,12 @@ def in_batch_order(x: Tensor) -> Tensor:
 
 
 def all_reduce_sum(x: Tensor, same_loss: bool = False) -> Tensor:
-    """Sum over ranks, differentiable. The gradient is summed over ranks, too.
+    """Sum a tensor over ranks, with gradients, which are summed over ranks as well.
 
     Args:
         x: Any shape, the same on every rank.
-        same_loss: Whether every rank computes the same loss from the sum. Its gradient is then the same on every rank,
-            so that the sum over ranks is W times one of them and backward needs no communication.
+        same_loss: Whether every rank computes the same loss from the sum. The gradient is then the same on every rank,
+            so its sum over ranks is W times that of one rank, and the backward pass needs no communication.
     """
     return _all_reduce_sum(x, same_loss) if world_size() > 1 else x
 
@@ -140,7 +140,7 @@ def _all_reduce_sum(x: Tensor, same_loss: bool) -> Tensor:
 
 
 def gather(x: Tensor) -> list[Tensor]:
-    """Return the tensors of all ranks in rank order on rank 0, an empty list on the others. Not differentiable.
+    """Gather the tensors of all ranks on rank 0, in rank order; other ranks get an empty list. Not differentiable.
 
     Args:
         x: Any shape and type, the same on every rank.
@@ -164,7 +164,7 @@ def average_(tensors: Sequence[Tensor]) -> None:
 
 
 def start_average(tensors: Sequence[Tensor]) -> Callable[[], None]:
-    """Start :func:`average_` and return a function that completes it; only then do the tensors change."""
+    """Start :func:`average_` and return a function that completes it; the tensors change when it is called."""
     if world_size() == 1 or not tensors:
         return lambda: None
     flat = torch.cat([x.flatten() for x in tensors])  # always a copy
@@ -180,10 +180,10 @@ def start_average(tensors: Sequence[Tensor]) -> Callable[[], None]:
 
 @torch.compiler.disable
 def _start_exchange(x: Tensor) -> Callable[[], Tensor]:
-    """Start to send a part of x to every rank and to receive one from each. A second exchange undoes the first.
+    """Start sending a part of x to every rank and receiving a part from each. A second exchange undoes the first.
 
     Rank r sends ``parts[(r + j) % W]`` rows to rank j, where ``parts`` is the near-equal split of N rows. This number
-    is symmetric in r and j, so that every rank keeps N rows and the exchange is its own inverse.
+    is symmetric in r and j, so every rank ends up with N rows, and the exchange is its own inverse.
     """
     if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         receive_last = _start_exchange(x.permute(0, 2, 3, 1))
@@ -203,14 +203,14 @@ def _start_exchange(x: Tensor) -> Callable[[], Tensor]:
 
 
 def start_batch_shuffle(x: Tensor) -> Callable[[], tuple[Tensor, Tensor | None]]:
-    """Start to shuffle a batch over ranks. MoCo, Sec. 3.3 (ShuffleBN).
+    """Start shuffling a batch across ranks. MoCo, Sec. 3.3 (ShuffleBN).
 
     Each rank permutes its batch and exchanges 1/W of it with every other rank, so that BN of the key encoder sees a
     random mixture of the images of all ranks. Only images that change rank travel. Every rank draws its own
     permutation, so that ranks need not agree on one.
 
     Args:
-        x: (N, …), the same shape on every rank.
+        x: Batch, (N, …), the same shape on every rank.
 
     Returns:
         A function that waits for the transfer and returns the shuffled batch (N, …) and the order that
@@ -227,7 +227,7 @@ def batch_unshuffle(y: Tensor, order: Tensor | None) -> Tensor:
     """Undo the shuffle of :func:`start_batch_shuffle` on results that were computed from the shuffled batch.
 
     Args:
-        y: (N, …).
+        y: Results, (N, …).
         order: The order that came with the shuffled batch.
     """
     if order is None:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whenever the process is killed."""
+"""Write files such that a kill at any moment leaves a whole file or none."""
 
 import hashlib
 import json
@@ -13,16 +13,16 @@ _PARTIAL = '.partial'
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Write a file in one step: give a path to write to, and rename it to ``path`` when the block ends.
+    """Write a file in one step: yield a temporary path to write to, and rename it to ``path`` when the block ends.
 
     A kill, a full disk or a power cut leaves either the old file or the new one. If the block raises, the old file
-    stays, and what was written is removed.
+    stays and the temporary one is removed.
 
     Args:
         path: File to write or replace. Its folder is created if it is missing.
 
     Yields:
-        Path in the same folder to write to. A kill leaves it behind, for :func:`leftovers`.
+        The temporary path, in the same folder. After a kill the file remains there, and :func:`leftovers` lists it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,18 +62,18 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_checkpoint(path: str | Path, content: Any) -> None:
-    """Write a file by ``torch.save``, see :func:`replacing`; equal contents make equal files, wherever they are."""
+    """Write a file with ``torch.save``, see :func:`replacing`. Equal contents give equal bytes under any file name."""
     import torch  # here, because tools that only write text should start fast
 
-    # Into an open file, because torch puts the name of a file that it opens itself, and so of the partial one, into it.
+    # torch gets an open file, because it stores the name of a file that it opens itself: here the temporary name.
     with replacing(path) as partial, partial.open('wb') as file:
         torch.save(content, file)
 
 
 def leftovers(folder: str | Path, ending: str) -> list[Path]:
-    """Return the partial files that killed writers of files with this ending have left in a folder.
+    """Return the partial files that killed writers of files with this ending have left behind in a folder.
 
-    A partial file of a writer that is still running is among them.
+    The list includes partial files of writers that are still running.
     """
     return sorted(Path(folder).glob(f'*{ending}*{_PARTIAL}'))
 

@@ -1,8 +1,8 @@
-"""Child registries of mmengine's, scope ``lewel_plugins``.
+"""Registries with the scope ``lewel_plugins``, children of mmengine's registries.
 
-Types are written with the scope as prefix (``lewel_plugins.LEWELB``), and build under any runner whose
-default scope is ``mmpretrain``. mmengine swallows every error raised while it imports this file, so it
-imports mmengine and nothing else.
+Configs write types with the scope as prefix (``lewel_plugins.LEWELB``). Such types build under any runner whose default
+scope is ``mmpretrain``. mmengine swallows every error raised while it imports this file, so this file imports nothing
+but mmengine.
 """
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS

@@ -1,4 +1,4 @@
-"""Seeds derived from numbers, and code that runs under a separate seed."""
+"""Derive seeds from numbers, and run code under a seed of its own."""
 
 import random
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def seed_shared_generator(seed: int) -> None:
 
 
 def shared_generator(device: torch.device) -> torch.Generator:
-    """Return a generator on ``device`` whose draws are the same on all ranks, unlike those of torch's generator.
+    """Return a generator on ``device`` whose draws, unlike those of torch's generator, are the same on all ranks.
 
     ``ReproducibilityHook`` seeds it in every iteration from the run's seed. Without the hook its seed is 0.
     """
@@ -69,8 +69,8 @@ def seeded(seed: int) -> Iterator[None]:
         yield
         return
     python_state, torch_state = random.getstate(), torch.default_generator.get_state()
-    # Copying numpy's state takes 60 us in each direction, so another bit generator is swapped in. (The second normal
-    # variate that numpy caches is lost.)
+    # Copying numpy's state takes 60 us in each direction, so another bit generator is swapped in. (The cached second
+    # normal variate is lost.)
     numpy_source = np.random.get_bit_generator()  # type: ignore[attr-defined]
     np.random.set_bit_generator(_NUMPY_SOURCE)  # type: ignore[attr-defined]
     seed_generators(seed)

@@ -1,4 +1,4 @@
-"""The one comparison of two state dicts: a network's own, and a checkpoint's."""
+"""Compare the state dict of a network with that of a checkpoint."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ def compare_states(
 
     Args:
         network: The network's tensors by name.
-        checkpoint: The checkpoint's tensors by name; anything that is no tensor counts as one of another shape.
+        checkpoint: The checkpoint's tensors by name; anything but a tensor counts as a tensor of another shape.
         optional: Whether a tensor of the network may be missing in the checkpoint, by its name.
         values: Whether to compare values as well, bit for bit, in the network's type and on its device.
     """

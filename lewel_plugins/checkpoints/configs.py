@@ -47,7 +47,7 @@ def read_config(checkpoint: dict[str, Any], path: str | Path) -> Config:
             values[statement.targets[0].id] = _value(statement.value)
         return Config(values)
     except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise SetupError(f'{path} holds a config that is more than plain values, and is not run: {error}') from None
+        raise SetupError(f'{path} holds a config with more than plain values, which is not run: {error}') from None
 
 
 def _value(node: ast.expr) -> Any:

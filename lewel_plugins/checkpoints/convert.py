@@ -56,16 +56,16 @@ def _convert_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _optimizes_all_parameters(cfg: Config) -> bool:
-    """Return whether the optimizer has frozen parameters, too: mmengine's default constructor without options."""
+    """Return whether the optimizer has frozen parameters, too: mmengine's default constructor without options has."""
     wrapper = cfg.get('optim_wrapper') or {}
     constructor = str(wrapper.get('constructor') or 'DefaultOptimWrapperConstructor')
     return constructor.endswith('DefaultOptimWrapperConstructor') and not wrapper.get('paramwise_cfg')
 
 
 def _convert_optimizer(optimizer: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Renumber the parameters of an optimizer that has those of the teacher, too.
+    """Renumber the parameters of an optimizer that also has those of the teacher.
 
-    Their order was online backbone and neck, teacher, head. Now the head comes before the teacher.
+    Their order was: online backbone and neck, teacher, head. Now the head comes before the teacher.
     """
     head = sum(present_name(name).startswith('head.') and _is_parameter(name) for name in state)
     total = sum(len(group['params']) for group in optimizer['param_groups'])
@@ -80,7 +80,7 @@ def _convert_optimizer(optimizer: dict[str, Any], state: dict[str, Any]) -> dict
 
 
 def _is_parameter(name: str) -> bool:
-    """Return whether a tensor of an older algorithm's own, not of its backbone or neck, is a parameter."""
+    """Return whether a tensor is a parameter that an older algorithm had outside its backbone and neck."""
     return name.partition('.')[0] in ('q', 's', 'predictor') and not name.endswith(_BN_BUFFERS)
 
 
@@ -88,12 +88,12 @@ def _check(converted: dict[str, Any], path: str) -> str:
     """Load a converted checkpoint into the model of its config, and return a sentence with the result.
 
     Raises:
-        SetupError: The model cannot be built, or its tensors are others.
+        SetupError: The model cannot be built, or its tensors differ.
     """
     try:
         cfg = config_of(converted, path)
     except SetupError as error:  # no config, or types of the user's own
-        return f'Not loaded for a check: {error}'
+        return f'Not loaded as a check: {error}'
     try:
         build_model(cfg, converted, path)
     except SetupError:
@@ -125,7 +125,7 @@ def main() -> None:
     result = _check(converted, args.old)
     with replacing(args.new) as partial:
         torch.save(converted, partial)
-    print(f'{args.new} is {args.old} in the present version. {result}')
+    print(f'{args.new} holds {args.old}, converted to the present version. {result}')
 
 
 if __name__ == '__main__':

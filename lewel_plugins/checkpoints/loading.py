@@ -101,7 +101,7 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
 def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.Module) -> None:
     """Check that a model normalizes its images as the training of a checkpoint did.
 
-    If the checkpoint does not record the means and standard deviations, that is logged.
+    If the checkpoint does not record the means and standard deviations, a warning is logged.
 
     Args:
         checkpoint: The checkpoint.

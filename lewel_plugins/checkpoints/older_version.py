@@ -1,4 +1,4 @@
-"""The version before heads: what its checkpoints call tensors and settings, and what they are called now.
+"""The version before heads: names of tensors and settings in its checkpoints, and their present names.
 
 In that version, which ends with commit d72400e, predictors, groups and loss settings belonged to the algorithm. Now
 they belong to its head.
@@ -17,7 +17,7 @@ from .configs import read_config
 _MODULES = ('q', 's', 'predictor', 'balance', 'singular_value_loss', 'brownian_loss')
 _GROUP_BUFFERS = dict(groups='rows', beta='beta', iteration='steps', members='members', recent='recent')
 
-# For each algorithm its head, and the arguments that were the algorithm's.
+# For each algorithm: its head, and the arguments that moved there from the algorithm.
 _HEADS: dict[str, tuple[str, tuple[str, ...]]] = dict(
     LEWELB=('LEWELPredictHead', ('hid_channels', 'beta')),
     LEWELM=('LEWELContrastHead', ('beta', 'temperature')),
@@ -43,7 +43,7 @@ def is_older(checkpoint: dict[str, Any]) -> bool:
     """Return whether a checkpoint was written by the version before heads.
 
     The config in the checkpoint decides. Without one the names of the tensors do, if there is a teacher or a balance
-    of this package among them: another package's ``predictor`` is none of ours.
+    of this package among them, because other packages have a ``predictor``, too.
     """
     try:
         return _is_older_model(read_config(checkpoint, 'the checkpoint').get('model'))
@@ -63,7 +63,7 @@ def refuse_older(checkpoint: dict[str, Any], path: str | Path) -> None:
 
 
 def present_config(cfg: Config) -> Config:
-    """Return the config of an older run with its settings where they are now."""
+    """Return the config of an older run with its settings in their present places."""
     cfg = Config(cfg.to_dict())
     model = cfg.model
     name = _class_name(model)
@@ -76,7 +76,7 @@ def present_config(cfg: Config) -> Config:
     if _class_name(model.neck) == 'MultiProjectorNeck' and (mlp := _pop(model.neck, _MLP)):
         model.neck.mlp = mlp
     pretrained = model.pop('pretrained', None)
-    if pretrained is not None and model.get('init_cfg') is None:  # what mmpretrain made of it
+    if pretrained is not None and model.get('init_cfg') is None:  # as mmpretrain did with it
         model.init_cfg = dict(type='Pretrained', checkpoint=pretrained)
     for hook in [*(cfg.get('custom_hooks') or []), *(cfg.get('default_hooks') or {}).values()]:
         if hook and _class_name(hook) == 'RegularizerHook':

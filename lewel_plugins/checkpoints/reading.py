@@ -31,7 +31,7 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     """
     checkpoint = _read_inert(path)
     if not isinstance(checkpoint.get('state_dict'), dict):
-        raise SetupError(f'{path} is no checkpoint of a training: it has no state_dict')
+        raise SetupError(f'{path} is not a checkpoint of a training: it has no state_dict')
     return checkpoint
 
 
@@ -46,7 +46,7 @@ def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any
         The checkpoint, and its tensors under the prefix, named without it.
 
     Raises:
-        SetupError: The file is missing or no checkpoint, or has no tensor under the prefix.
+        SetupError: The file is missing or not a checkpoint, or has no tensor under the prefix.
     """
     checkpoint = _read_inert(local_file(path))
     state = checkpoint.get('state_dict', checkpoint)
@@ -62,12 +62,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a trusted checkpoint on the CPU. Unlike the other functions, this runs code that the file names.
 
     Raises:
-        SetupError: The file is missing or no checkpoint.
+        SetupError: The file is missing or not a checkpoint.
     """
     # Memory-mapped, so that a caller who needs only keys and shapes does not read the tensors of a large checkpoint.
     checkpoint = _load(path, weights_only=False, mmap=zipfile.is_zipfile(path))
     if not isinstance(checkpoint, dict):
-        raise SetupError(f'{path} is no checkpoint: it holds a {type(checkpoint).__name__}, not a dict')
+        raise SetupError(f'{path} is not a checkpoint: it holds a {type(checkpoint).__name__}, not a dict')
     return checkpoint
 
 
@@ -82,7 +82,7 @@ def _load(path: str | Path, **options: Any) -> Any:
     try:
         return torch.load(str(path), map_location='cpu', **options)
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
-        raise SetupError(f'{path} cannot be read, it is damaged or no checkpoint: {error}') from error
+        raise SetupError(f'{path} cannot be read, it is damaged or not a checkpoint: {error}') from error
 
 
 def local_file(path: str) -> Path:
@@ -105,7 +105,7 @@ def local_file(path: str) -> Path:
             raise SetupError(f'checkpoint {path!r} does not exist')
         return Path(path)
     if not path.startswith(('http://', 'https://')):
-        raise SetupError(f'{path} cannot be read from there: download it, and give the file')
+        raise SetupError(f'{path} cannot be read from this kind of address: download it, and name the file')
     return _download(path)
 
 

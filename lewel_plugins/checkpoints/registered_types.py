@@ -46,9 +46,9 @@ def check_types(tree: Any, scope: str, path: str | Path) -> None:
         if isinstance(name, str) and name not in _OPS and not _is_registered(name, scope):
             raise SetupError(
                 f'the config in {path} has the type {name!r}, which is in no registry. Modules that a checkpoint names '
-                'are not imported; the custom_imports of a config file are, where the tool takes one'
+                'are not imported; those in custom_imports of a config file are, if the tool accepts a config'
             )
-        if tree.get('trust_remote_code'):  # of mmpretrain's wrappers for Hugging Face
+        if tree.get('trust_remote_code'):  # an option of mmpretrain's wrappers for Hugging Face
             raise SetupError(f'the config in {path} has trust_remote_code=True, so nothing is built from it')
         tree = list(tree.values())
     for item in tree if isinstance(tree, (list, tuple)) else ():

@@ -67,10 +67,10 @@ _TRAINING_STATE = SimpleNamespace(
 def read_training_state(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU with all that mmengine resumes from.
 
-    In contrast to :func:`read_tensors`, which replaces other objects than tensors, the result can be written again.
+    The result can be written again, unlike that of :func:`read_tensors`, which replaces objects other than tensors.
 
     Raises:
-        SetupError: The file is missing, is no checkpoint with a ``state_dict``, or holds an object of another type.
+        SetupError: The file is missing, is not a checkpoint with a ``state_dict``, or holds an object of another type.
     """
     if not Path(path).is_file():
         raise SetupError(f'checkpoint {str(path)!r} does not exist')
@@ -82,7 +82,7 @@ def read_training_state(path: str | Path) -> dict[str, Any]:
             'unpickled, because that could run code'
         ) from None
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
-        raise SetupError(f'{path} cannot be read, it is damaged or no checkpoint: {error}') from error
+        raise SetupError(f'{path} cannot be read, it is damaged or not a checkpoint: {error}') from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), dict):
-        raise SetupError(f'{path} is no checkpoint of a training: it has no state_dict')
+        raise SetupError(f'{path} is not a checkpoint of a training: it has no state_dict')
     return checkpoint

@@ -18,7 +18,7 @@ _BAR = 20  # characters of a progress bar
 
 
 def time_left(jobs: Sequence[ScheduledRun], slots: int) -> float | None:
-    """Estimate the seconds until all runs are over; None while the length of no training is known.
+    """Estimate the seconds until all runs are over; None until the length of any training is known.
 
     A waiting run is assumed to last as long as the finished runs of its row, or else as the average training.
     """
@@ -38,7 +38,7 @@ def time_left(jobs: Sequence[ScheduledRun], slots: int) -> float | None:
 
 
 def _lengths(jobs: Sequence[ScheduledRun]) -> dict[str, float]:
-    """Seconds of a training, as far as they are known: row → mean over its runs."""
+    """Return the seconds per training, where they are known: row → mean over its runs."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
         if job.run.row.command:
@@ -94,7 +94,7 @@ class PlainDisplay:
         print(f'[{time.strftime("%H:%M:%S")}] {text}', flush=True)
 
     def update(self, jobs: Sequence[ScheduledRun]) -> None:
-        """Print the progress, if the last time is long enough ago."""
+        """Print the progress if ``every`` seconds have passed since it was last printed."""
         if time.monotonic() - self._last < self.every:
             return
         self._last = time.monotonic()
@@ -113,7 +113,7 @@ class LiveDisplay:
     def __init__(self, slots: int, console: Console) -> None:
         self.slots = slots
         self.console = console
-        # Without a refresh thread, because this process forks the subprocesses.
+        # There is no refresh thread, because this process forks the subprocesses.
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> 'LiveDisplay':
@@ -128,7 +128,7 @@ class LiveDisplay:
         self.console.print(f'[{time.strftime("%H:%M:%S")}] {text}', markup=False, highlight=False)
 
     def update(self, jobs: Sequence[ScheduledRun]) -> None:
-        """Draw the table anew."""
+        """Redraw the table."""
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for job in jobs:
             if job.status != 'running':

@@ -53,7 +53,7 @@ def draw_curves(results: Results, path: Path) -> bool:
     for axis in axes[len(panels) :]:
         axis.remove()
     _draw_legend(figure, axes[: len(panels)], width)
-    seeds = max(len(row.curves) for row in results.rows)  # those that have run
+    seeds = max(len(row.curves) for row in results.rows)  # the seeds that have run
     suffix = f' (mean and range of {seeds} seeds)' if seeds > 1 else ' (one seed)'
     figure.suptitle(textwrap.fill(results.title + suffix, int(width / _LETTER)), fontsize='medium')
     with replacing(path) as partial:

@@ -104,7 +104,7 @@ def _commits(sessions: Iterable[list[dict]]) -> str:
 
 
 def _public_path(path: Path) -> str:
-    """Path from the repository's root, or the name of a file outside, because results name no machine's folders."""
+    """Return the path from the repository's root, or a name, because results must not name folders of a machine."""
     resolved = Path(os.path.abspath(path))
     return str(resolved.relative_to(provenance.ROOT)) if resolved.is_relative_to(provenance.ROOT) else resolved.name
 

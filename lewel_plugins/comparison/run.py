@@ -168,7 +168,7 @@ class Run:
 def plan_runs(
     comparison: Comparison, seeds: Sequence[int], work_dir: Path, train_script: Path, others: Path | None = None
 ) -> list[Run]:
-    """Return all runs of a comparison: all rows with the first seed, all rows with the second, ...
+    """Return all runs of a comparison: all rows with the first seed, then all rows with the second, ...
 
     Args:
         comparison: The comparison.

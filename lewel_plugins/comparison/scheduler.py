@@ -112,14 +112,14 @@ class _Active:
 
 
 class Scheduler:
-    """Runs what is not done, some at a time; a failure does not stop the others.
+    """Runs the runs that are not done, several at a time; a failure does not stop the others.
 
     Args:
         runs: The runs, in order.
-        slots: Environment variables for each of the runs that go at the same time.
+        slots: Environment variables for each of the runs at the same time.
         session: Returns what to record at every start of a run, such as the commit.
         display: Where to report the progress.
-        poll: Seconds between looks at the subprocesses.
+        poll: Seconds between checks of the subprocesses.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Scheduler:
         self._active: list[_Active] = []
 
     def run(self) -> list[ScheduledRun]:
-        """Run them all. However this ends, it leaves no subprocess behind."""
+        """Run all runs. However this ends, it leaves no subprocess behind."""
         try:
             while True:
                 self._fill()
@@ -147,7 +147,7 @@ class Scheduler:
                 self.display.update(self.jobs)
                 time.sleep(self.poll)
                 for active in list(self._active):
-                    self._look(active)
+                    self._check(active)
         finally:
             for active in self._active:
                 active.end()
@@ -181,7 +181,7 @@ class Scheduler:
             self._fail(active.job, str(error))
             self._release(active)
 
-    def _look(self, active: _Active) -> None:
+    def _check(self, active: _Active) -> None:
         assert active.process is not None
         code = active.process.poll()
         if code is None:

@@ -54,7 +54,7 @@ class Row:
         command: If given, this is run instead of a training.
         select: Entry of the command's json, names joined by ``/``, that holds the metrics; all of it by default.
         per_seed: False if the seed makes no difference. The row then runs once and is compared with every seed.
-        baseline: Row to compare this one with; the comparison's by default.
+        baseline: Row to compare this one with; by default the baseline of the comparison.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Post:
     """A command that runs after every training and writes a json file with further metrics.
 
     Args:
-        name: Name of its log and its json file in the run's folder.
+        name: Name of the log and the json file of the command, in the folder of the run.
         command: Command line with placeholders, see :class:`lewel_plugins.comparison.run.Run`.
         rows: Rows to run it for; all trained ones if empty.
     """
@@ -98,11 +98,12 @@ class Comparison:
 def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Comparison:
     """Read a comparison file.
 
-    Its paths are relative to it, as in ``_base_``. Its ``options`` apply to every row; a row's own take precedence.
+    Paths in the file are relative to it, as in ``_base_``. Its ``options`` apply to every row; options of a row take
+    precedence.
 
     Args:
         path: The file, in mmengine's config syntax.
-        cfg_options: Overrides of every row's config, which take precedence over the row's own.
+        cfg_options: Overrides of every row's config, which take precedence over the options of the row.
 
     Raises:
         SetupError: Names the entry that is wrong and what is accepted.
@@ -158,7 +159,7 @@ def _post(entry: dict) -> Post:
 
 
 def _words(command: str | Sequence[str]) -> tuple[str, ...]:
-    """Split a command line into words. Placeholders are filled in later, so that their spaces split nothing."""
+    """Split a command line into words. Placeholders are filled in later, so that spaces in values split no words."""
     return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
 
 

@@ -1,7 +1,7 @@
 from .image_tree import ImageTree
 from .imagenet_subset import ImageNetSubset
 from .inaturalist import INaturalist
-from .labelled_split import LabelledSplit
+from .labeled_split import LabeledSplit
 from .pretrain_dataset import PretrainDataset, SampleId
 from .seeded_sampler import SeededSampler
 from .stl10 import STL10
@@ -11,7 +11,7 @@ __all__ = [
     'INaturalist',
     'ImageNetSubset',
     'ImageTree',
-    'LabelledSplit',
+    'LabeledSplit',
     'PretrainDataset',
     'SampleId',
     'SeededSampler',

@@ -40,7 +40,9 @@ class STL10(BaseDataset):
         self._images = self._find('X')
         count, rest = divmod(os.path.getsize(self._images), _BYTES)
         if rest or not count:
-            raise ValueError(f'{self._images} does not hold color images of 96x96: its size is no multiple of {_BYTES}')
+            raise ValueError(
+                f'{self._images} does not hold color images of 96x96: its size is not a multiple of {_BYTES}'
+            )
         if self.split == 'unlabeled':
             return [{'row': row} for row in range(count)]
         labels = np.fromfile(self._find('y'), np.uint8)

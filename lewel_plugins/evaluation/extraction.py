@@ -18,8 +18,8 @@ def plain_loader(loader: dict, pipeline: list | None = None) -> DataLoader:
     """Build the loader of a config in the order of its dataset, without the settings for training.
 
     Args:
-        loader: Config of a loader. From a ``PretrainDataset``, the wrapped dataset is read.
-        pipeline: Transforms to use instead of the dataset's, such as those of the validation.
+        loader: Config of a loader. In place of a ``PretrainDataset``, the dataset that it wraps is read.
+        pipeline: Transforms that replace those of the dataset, such as the transforms of the validation.
     """
     config = dict(loader)
     dataset = config['dataset']
@@ -49,7 +49,7 @@ def _with_pipeline(dataset: dict, pipeline: list) -> dict:
 def extract_features(model: BaseModel, loader: DataLoader, title: str, labeled: bool = True) -> FeatureSet:
     """Extract the pooled backbone features of every image, on the device.
 
-    They take N · D · 4 bytes: 10.5 GB for ImageNet's training images and ResNet-50.
+    The features take N · D · 4 bytes: 10.5 GB for ImageNet's training images and ResNet-50.
 
     Args:
         model: Model with a ``backbone``; it is moved to the device and switched to eval mode.

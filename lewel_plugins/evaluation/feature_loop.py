@@ -45,7 +45,7 @@ class FeatureRows:
 
 
 def count_non_finite(features: Tensor) -> Tensor:
-    """Count the rows with NaN or infinite entries, (); in parts, because the test makes copies."""
+    """Count the rows with NaN or infinite entries, (). The tensor is tested in parts, because the test copies it."""
     return torch.stack([(~part.isfinite().all(1)).sum() for part in features.split(1 << 14)]).sum()
 
 
@@ -75,7 +75,7 @@ def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
     if int(keep.sum()) != size or bool((indices < 0).any()):
         raise ValueError(
             f'the {split} dataset has {size} images but {int(keep.sum())} different `sample_idx`: on several ranks, '
-            'every sample needs its own in its metainfo (keep sample_idx in the meta_keys of PackInputs)'
+            'every sample needs an index of its own in its metainfo (keep sample_idx in the meta_keys of PackInputs)'
         )
     keep = keep[rows == dist.rank()]
     return FeatureSet(*(x[keep] for x in features))
@@ -88,7 +88,7 @@ def _check_finite(features: FeatureSet, split: str) -> None:
 
 
 class _FeatureLoop:
-    """Common part of the two loops, to be mixed into mmengine's."""
+    """Mixin with the common part of the two loops."""
 
     runner: Runner
     dataloader: DataLoader

@@ -28,7 +28,7 @@ class FrozenEvaluation:
     """k-NN, linear evaluation and pictures of a checkpoint's frozen features, which are extracted once.
 
     Args:
-        suite: A suite, of which this reads ``linear`` (the config of the linear evaluation), ``lrs`` and ``knn``.
+        suite: A suite with the entries ``linear`` (the config of the linear evaluation), ``lrs`` and ``knn``.
         checkpoint: The checkpoint.
         seed: Seed of the linear classifier's weights and of the order of its images.
         out: Folder of the pictures.
@@ -78,7 +78,7 @@ class FrozenEvaluation:
         return linear_probe(self.cfg, self._model.head, self._bank, self._query, self.suite.lrs, self.seed)
 
     def _knn(self) -> dict[str, Any]:
-        """Accuracy for every number of neighbors that the bank has."""
+        """Return the accuracy for each number of neighbors, up to the size of the bank."""
         k = [each for each in self.suite.knn.k if each <= len(self._bank.feat)]
         predictions = knn_classes(
             self._query.feat, self._bank.feat, self._bank.label, len(self._classes), k, self.suite.knn.temperature
@@ -87,7 +87,7 @@ class FrozenEvaluation:
         return {f'top1_k{each}': 100 * hit for each, hit in zip(k, hits.tolist())}
 
     def _linear(self) -> dict[str, Any]:
-        """Accuracy with the first learning rate, and with each."""
+        """Return the accuracy with the first learning rate, and that with each."""
         dropped = dropped_steps(self.cfg)
         if dropped:
             steps = ', '.join(dropped)
@@ -102,7 +102,7 @@ class FrozenEvaluation:
         counts = confusion_matrix(self._query.label.cpu(), result.predictions.cpu(), len(self._classes))
         title = f'{self.name}, linear evaluation: {result.top1:.1f} %'
         self._save(draw_confusion_matrix(counts, self._classes, title), 'confusion.png')
-        self._save(self._draw_neighbors(rows=10, columns=10), 'neighbours.png')
+        self._save(self._draw_neighbors(rows=10, columns=10), 'neighbors.png')
         x, labels = self._query.feat.cpu(), self._query.label.cpu()
         rows = torch.arange(0, len(x), max(1, len(x) // _MAP_IMAGES))
         figure, numbers = map_embeddings(x[rows], labels[rows], self._classes, f'backbone of {self.name}', True)
@@ -114,7 +114,7 @@ class FrozenEvaluation:
             figure.savefig(partial, format='png')
 
     def _draw_neighbors(self, rows: int, columns: int) -> Any:
-        # Spread over the validation set, which is in the order of the classes.
+        # The queries are spread over the validation set, because its images are sorted by class.
         count = len(self._query.feat)
         queries = [(2 * i + 1) * count // (2 * rows) for i in range(min(rows, count))]
         similarity, neighbors = nearest(

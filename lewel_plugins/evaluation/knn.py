@@ -71,7 +71,7 @@ def knn_vote(similarity: Tensor, labels: Tensor, num_classes: int, temperature: 
     if temperature is None:
         weights = torch.ones_like(similarity)
     else:
-        # Relative to the nearest neighbor, which has the same winner and no overflow at small τ.
+        # Relative to the nearest neighbor: the winner is the same, and a small τ causes no overflow.
         weights = ((similarity - similarity.amax(1, keepdim=True)) / temperature).exp()
     return weights.new_zeros(len(labels), num_classes).scatter_add_(1, labels, weights).argmax(1)
 

@@ -63,7 +63,7 @@ class KNNMetric(FeatureMetric):
         return dict(zip(self.names.values(), percent.tolist()))
 
     def _search(self, queries: Tensor, bank: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Similarities and positions of each query's nearest neighbors in the whole bank, (Q, max k)."""
+        """Return similarities and positions of each query's nearest neighbors in the whole bank, (Q, max k)."""
         keys = None
         for part, part_position in self._bank_parts(bank, position):
             keys = merge_neighbors(keys, queries, part, part_position, max(self.names), self.chunk)

@@ -48,12 +48,12 @@ def build_classifier(cfg: Config, seed: int) -> Any:
 
 
 def base_batch_size(cfg: Config) -> int:
-    """Return the images per step over all processes: ``base_batch_size`` if the config has it, else the loader's."""
+    """Return the number of images per step on all processes: ``base_batch_size``, or else the loader's batch size."""
     return (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or cfg.train_dataloader.batch_size
 
 
 def dropped_steps(cfg: Config) -> list[str]:
-    """Return the processing of training images that features extracted once leave out.
+    """Return the processing of training images that features extracted once cannot have.
 
     These are the types of the transforms that the validation's pipeline lacks, and of a data preprocessor that makes
     random views.
@@ -61,8 +61,8 @@ def dropped_steps(cfg: Config) -> list[str]:
     dataset = cfg.train_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
-    kept = cfg.val_dataloader.dataset.get('pipeline') or []
-    steps = [step.type for step in dataset.get('pipeline') or [] if step not in kept]
+    validation_steps = cfg.val_dataloader.dataset.get('pipeline') or []
+    steps = [step.type for step in dataset.get('pipeline') or [] if step not in validation_steps]
     preprocessor = model_config(cfg).get('data_preprocessor') or {}
     return [*steps, preprocessor['type']] if preprocessor.get('views') else steps
 

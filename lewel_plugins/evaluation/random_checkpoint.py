@@ -1,4 +1,4 @@
-"""Backbones at random initialization, which evaluations compare with."""
+"""Backbones with random weights, as a baseline of evaluations."""
 
 from pathlib import Path
 

@@ -112,7 +112,7 @@ class Suite:
         return self._digests[name]
 
     def _folder(self, name: str) -> Path:
-        """Folder for the files of a command: other inputs have another one, because commands go on from their files."""
+        """Return the folder of a command's files. It depends on the inputs, because commands go on from their files."""
         return self.out / f'{name}-{self._digest(name)[:10]}'
 
     def _run_command(self, name: str) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def file_contents(command: str, configs: Path) -> list[str]:
         if file != word and file.endswith('.py'):
             try:
                 contents.append(load_config(file).pretty_text)
-            except Exception:  # it inherits from a package that is not installed, which the command will report
+            except Exception:  # a base is in a package that is not installed, which the command will report
                 print(f'{file} cannot be read here', flush=True)
     return contents
 

@@ -45,7 +45,7 @@ def suite_markdown(record: dict[str, Any], pictures: Sequence[Path]) -> str:
 
 
 def _cell(measure: str, value: float) -> str:
-    """Percent with two digits, fractions with three; COCO's −1 means that there was nothing to measure."""
+    """Format percent with two digits and fractions with three. −1 in COCO means that there was nothing to measure."""
     if measure.startswith('coco/') and value < 0:
         return '–'
     return f'{value:.2f}' if abs(value) >= 1 else f'{value:.3f}'

@@ -19,7 +19,7 @@ POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 
 def voc_targets(dataset: Any) -> np.ndarray:
-    """Return the targets of mmpretrain's ``VOC``, (N, C) int8: 1 shown, 0 absent, −1 only shown as difficult."""
+    """Return the targets of mmpretrain's ``VOC``, (N, C) int8: 1 shown, 0 absent, −1 shown only as difficult."""
     targets = np.zeros((len(dataset), len(dataset.metainfo['classes'])), np.int8)
     for row in range(len(dataset)):
         info = dataset.get_data_info(row)
@@ -75,7 +75,7 @@ def train_svm(x: np.ndarray, positive: np.ndarray, cost: float, seed: int = 0) -
 def choose_cost(x: np.ndarray, positive: np.ndarray, costs: Sequence[float], folds: int, seed: int = 0) -> float:
     """Return the cost with the best mean average precision in a stratified cross-validation; of equals, the lowest.
 
-    A single positive, or a single negative, cannot be validated. Then return the middle cost, or the lower of the two.
+    With a single positive or negative there is no validation: return the middle cost, or the lower middle one.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -93,7 +93,7 @@ def choose_cost(x: np.ndarray, positive: np.ndarray, costs: Sequence[float], fol
 
 
 def few_shots(targets: np.ndarray, shots: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draw the rows to train each class with: ``shots`` positives and (C − 1) times as many negatives, if there are."""
+    """Draw the rows to train each class with: ``shots`` positives and (C − 1) times as many negatives at most."""
     rows = []
     for column in targets.T:
         positives, negatives = np.flatnonzero(column == POSITIVE), np.flatnonzero(column == NEGATIVE)
@@ -124,14 +124,15 @@ class SVMBenchmark:
         for number, column in enumerate(self.y.T):
             if not {POSITIVE, NEGATIVE} <= set(column.tolist()):
                 raise ValueError(
-                    f'class {number} is shown by {int((column == POSITIVE).sum())} of {len(column)} images'
+                    f'class {number} is shown by {int((column == POSITIVE).sum())} of {len(column)} images: an SVM '
+                    'needs images with and without the class'
                 )
 
     def full(self, costs: Sequence[float], folds: int) -> dict[str, Any]:
         """Train with all images, with one cost per class from a cross-validation.
 
         Returns:
-            ``map`` by VOC07's rule and ``map_area`` by scikit-learn's, percent; ``ap`` and ``cost`` per class.
+            ``map`` by the rule of VOC07, ``map_area`` by that of scikit-learn, percent; ``ap`` and ``cost`` per class.
         """
         chosen_costs, rows = [], []
         for column in track(self.y.T, 'SVMs, all images', total=self.y.shape[1]):

@@ -1,8 +1,8 @@
-"""The papers' equations, and measures of a representation, as pure functions: one file per paper.
+"""The equations of the papers, and measures of a representation, as pure functions: one file per paper.
 
-These functions are what trains. Inputs are raw (not normalized), and results are averaged over everything they average
-over. No function communicates between ranks; all are differentiable in every floating argument. float16 and bfloat16
-arguments are computed in float32, also under autocast; float32 and float64 keep their dtype.
+Training calls these functions themselves. Inputs are raw (not normalized), and losses are means, not sums, over the
+images. No function communicates between ranks; all are differentiable in every floating-point argument. float16 and
+bfloat16 arguments are widened to float32, also under autocast; float32 and float64 arguments keep their dtype.
 
 Shape letters: N images, D backbone channels, L = HW positions, d channels of the global embedding and number of maps,
 h channel groups, K = d/h aligned embeddings per image, c channels of each, Q queue length, l groups of images, M

@@ -1,28 +1,28 @@
-"""autograd.Functions behind the equations: they compute a loss and its gradient in one pass.
+"""The ``autograd.Function`` classes behind the equations, which compute a loss and its gradient in one pass.
 
-Each computes the gradient in the forward pass, while the similarities are at hand, and keeps nothing else. So the
-queue or the groups may change before the backward pass. Second derivatives are refused.
+Each computes the gradient in the forward pass, while the similarities are in memory, and saves only the gradient. So
+the queue or the groups may change before the backward pass. Second derivatives raise an error.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Numbers in one block of the queue, keys or similarities: what fits in a CPU's cache, and 256 MiB of float32 on a GPU.
+# Most entries in a block, of keys or of similarities: what fits in a CPU's cache, and 256 MiB of float32 on a GPU.
 _BLOCK, _BLOCK_DEVICE = 2**19, 2**26
 
 
 class QueueInfoNCE(torch.autograd.Function):
     """InfoNCE of unit queries (…, N, d) and keys (…, N, d) against a queue (…, d, Q) of unit columns, and its accuracy.
 
-    The queue is read in blocks, with a running maximum: no (N, Q) tensor is made.
+    The queue is read in blocks, with a running maximum, so that no (N, Q) tensor exists.
     """
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, queue: Tensor, tau: float) -> tuple[Tensor, Tensor]:
         positive = (q * k).sum(-1) / tau  # (…, N)
         queries = q / tau
-        # Relative to the largest similarity so far: the sum of exponentials, and the sum of the keys weighted by them.
+        # Sum of the exponentials, and of the keys weighted by them, both relative to the largest similarity so far.
         top = torch.full_like(positive, float('-inf'))
         total, weighted = torch.zeros_like(positive), torch.zeros_like(q)
         blocks = _blocks(positive, queue)
@@ -43,7 +43,7 @@ class QueueInfoNCE(torch.autograd.Function):
             weights = (rest * q / scale).mT  # (…, d, N)
             grad_queue = torch.cat([weights @ (queries @ keys - log_sum[..., None]).exp() for keys in blocks], -1)
         ctx.save_for_backward(rest * (weighted / total[..., None] - k) / scale, grad_k, grad_queue)
-        accuracy = (positive > top).to(positive.dtype).mean(-1)  # as ranked_first
+        accuracy = (positive > top).to(positive.dtype).mean(-1)  # the same rule as in ranked_first
         ctx.mark_non_differentiable(accuracy)
         return -F.logsigmoid(positive - log_sum).mean(-1), accuracy
 
@@ -55,21 +55,21 @@ class QueueInfoNCE(torch.autograd.Function):
 
 
 def _refuse_second_derivative(name: str) -> None:
-    # With create_graph=True autograd would take the stored gradient for a constant, and go on.
+    # With create_graph=True, autograd would treat the saved gradient as a constant and return a wrong derivative.
     if torch.is_grad_enabled():
         raise RuntimeError(f'{name} has no second derivative: its gradient is computed in the forward pass')
 
 
 def _blocks(positive: Tensor, queue: Tensor) -> tuple[Tensor, ...]:
-    numbers = _BLOCK if queue.device.type == 'cpu' else _BLOCK_DEVICE
-    columns = max(positive.numel(), queue[..., 0].numel())  # columns of similarities, and of keys
-    return queue.split(max(numbers // columns, 1), -1)
+    entries = _BLOCK if queue.device.type == 'cpu' else _BLOCK_DEVICE
+    column = max(positive.numel(), queue[..., 0].numel())  # entries per column of the similarities, or of the keys
+    return queue.split(max(entries // column, 1), -1)
 
 
 class GroupContrast(torch.autograd.Function):
-    """Cross-entropy of p (N, d) against groups (l, d), both unit rows, of which the rows ``places`` have a gradient.
+    """Cross-entropy of unit rows p (N, d) against unit groups (l, d), of which those at ``places`` have a gradient.
 
-    ``moved`` (R, d) are those rows, a group ``counts`` (R,) times. The similarities (N, l) are not kept.
+    ``moved`` (R, d) holds the latter, each ``counts`` (R,) times. The similarities (N, l) are not saved.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Contrastive tasks, one or M at a time: InfoNCE with a queue or a batch, its accuracy, and Barlow Twins."""
+"""Contrastive losses, for one projector or for M at once: InfoNCE with a queue or a batch, and Barlow Twins."""
 
 from collections.abc import Callable
 
@@ -21,15 +21,15 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool =
     in blocks; no (N, Q) similarities are kept, and the queue may change before the backward pass.
 
     Args:
-        q: Queries, (N, d), or (M, N, d) of M projectors.
+        q: Queries, (N, d), or (M, N, d) for M projectors.
         k: Their positive keys, (N, d) or (M, N, d).
         queue: Negative keys as columns, (d, Q) or (M, d, Q).
         tau: Temperature τ.
-        unit_queue: Whether the columns of the queue are unit vectors already. Normalizing a long queue at every step
+        unit_queue: Whether the columns of the queue are unit vectors already. Normalizing a long queue in every step
             would take longer than the comparison.
 
     Returns:
-        Loss, (), or (M,).
+        Loss, () or (M,).
 
     Raises:
         ValueError: The shapes do not fit, or τ is not positive.
@@ -45,7 +45,7 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool =
 def info_nce_and_accuracy(
     q: Tensor, k: Tensor, queue: Tensor, tau: float, unit_queue: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """:func:`info_nce` and the accuracy of its task, from one pass over the queue. MPCL, Eq. 1 and acc of Eq. 3.
+    """Compute :func:`info_nce` and its accuracy in one pass over the queue. MPCL, Eq. 1 and acc of Eq. 3.
 
     Args:
         q: Queries, (…, N, d).
@@ -55,8 +55,8 @@ def info_nce_and_accuracy(
         unit_queue: Whether the columns of the queue are unit vectors already.
 
     Returns:
-        Loss, and share of the queries whose positive is more similar than every negative (see :func:`ranked_first`),
-        (…) each.
+        Loss, (…), and the share of the queries whose positive is more similar than every negative, (…), as in
+        :func:`ranked_first`.
     """
     check_same_shape('q', q, 'k', k)
     check_temperature(tau)
@@ -88,9 +88,12 @@ def batch_similarities(q: Tensor, keys: Tensor, tau: float, first: int = 0) -> S
     check_temperature(tau)
     N, total = q.shape[-2], keys.shape[-2]
     if (*q.shape[:-2], q.shape[-1]) != (*keys.shape[:-2], keys.shape[-1]) or not 0 <= first <= total - N:
-        raise ValueError(f'q is {tuple(q.shape)} with its keys from row {first} on, but keys is {tuple(keys.shape)}')
+        raise ValueError(
+            f'keys must be (…, WN, d) with the positives of q from row {first} on, got q {tuple(q.shape)} and keys '
+            f'{tuple(keys.shape)}'
+        )
     if total < 2:
-        raise ValueError(f'the negatives are other images of the batch: it must hold at least 2, got {total}')
+        raise ValueError(f'the negatives are the other images of the batch, which must hold at least 2, got {total}')
     logits = F.normalize(q, dim=-1) @ F.normalize(keys, dim=-1).mT / tau
     positive = logits.diagonal(first, -2, -1)
     columns = torch.arange(total, device=q.device)
@@ -109,7 +112,7 @@ def nce(positive: Tensor, negatives: Tensor) -> Tensor:
     Returns:
         Loss, (…).
     """
-    # −log(e^p / (e^p + e^n)) = −log σ(p − n): no (N, 1 + Q) concatenation.
+    # −log(e^p / (e^p + e^n)) = −log σ(p − n) needs no concatenation to (N, 1 + Q).
     return -F.logsigmoid(positive - negatives.logsumexp(-1)).mean(-1)
 
 
@@ -117,7 +120,7 @@ def nce(positive: Tensor, negatives: Tensor) -> Tensor:
 def ranked_first(positive: Tensor, negatives: Tensor) -> Tensor:
     """Share of the queries whose positive is more similar than every negative: acc of MPCL, Eq. 3.
 
-    A tie is a miss, so a collapsed projector has accuracy 0. There is no gradient.
+    A tie is a miss, so a collapsed projector has accuracy 0. The result has no gradient.
 
     Args:
         positive: Similarities with the positives, (…, N).
@@ -137,12 +140,12 @@ def _identity(x: Tensor) -> Tensor:
 def standardize(
     x: Tensor, ranks: int = 1, sum_over_ranks: Callable[[Tensor], Tensor] = _identity, eps: float = 1e-5
 ) -> Tensor:
-    """Zero mean and unit variance of each channel over the batch. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
+    """Give each channel zero mean and unit variance over the batch. Zbontar et al. 2021 (Barlow Twins), Eq. 2.
 
     Args:
         x: Embeddings, (…, N, d).
         ranks: Number of ranks W, with N rows on each.
-        sum_over_ranks: Differentiable sum of a tensor over the ranks; by default that of one process.
+        sum_over_ranks: Differentiable sum of a tensor over the ranks; by default the identity, for one process.
         eps: Added to the variance (with divisor WN), as batch norm does.
 
     Returns:
@@ -150,7 +153,7 @@ def standardize(
     """
     count = ranks * x.shape[-2]
     centered = x - sum_over_ranks(x.sum(-2, keepdim=True)) / count
-    variance = sum_over_ranks(centered.square().sum(-2, keepdim=True)) / count  # around the mean: no cancellation
+    variance = sum_over_ranks(centered.square().sum(-2, keepdim=True)) / count  # around the mean, without cancellation
     return centered * (variance + eps).rsqrt()
 
 
@@ -165,13 +168,13 @@ def barlow_twins(
 ) -> Tensor:
     """Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij² with C = xᵀy / N. Zbontar et al. 2021 (Barlow Twins), Eqs. 1 and 2.
 
-    The (d, d) matrix C, with d of some thousands, is never made: ‖xᵀy‖² = ⟨xxᵀ, yyᵀ⟩, and those are (N, N).
+    The (d, d) matrix C, where d is several thousand, is never computed: ‖xᵀy‖² = ⟨xxᵀ, yyᵀ⟩ has (N, N) factors.
 
     Args:
         x: Standardized embeddings of one view, (…, N, d).
-        y: Those of the other view, (…, N, d).
+        y: Standardized embeddings of the other view, (…, N, d).
         redundancy_weight: λ.
-        x_all: x of all W ranks, (…, WN, d), in any order, without gradient. None: there is one rank.
+        x_all: x of all W ranks, (…, WN, d), in any order, without gradient; None for one rank.
         y_all: y of all ranks, in the same order.
         sum_over_ranks: Differentiable sum of a tensor over the ranks; the loss is then the same on each.
 
@@ -187,6 +190,6 @@ def barlow_twins(
     diagonal = sum_over_ranks((x * y).sum(-2) / count)  # (…, d)
     # This rank's rows of both Gram matrices, (…, N, WN).
     own = ((x @ x_all.mT) * (y @ y_all.mT)).sum((-2, -1)) / count**2
-    # An embedding is in a row and in a column of a Gram matrix, with equal gradients: twice that of the rows.
+    # An embedding is in a row and in a column of each Gram matrix, with equal gradients: the rows count twice.
     squares = sum_over_ranks(2 * own - own.detach())
     return (1 - diagonal).square().sum(-1) + redundancy_weight * (squares - diagonal.square().sum(-1))

@@ -10,7 +10,7 @@ from ._precision import full_precision
 
 @full_precision
 def alignment_maps(heat: Tensor, scale: float = 1.0) -> Tensor:
-    """Alignment maps from heat maps. LEWEL, Sec. 3.2.
+    """Turn heat maps into alignment maps. LEWEL, Sec. 3.2.
 
     Each position's d heat values are divided by their L2 norm, then each map is a softmax over positions.
 
@@ -30,7 +30,7 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
     Aligned representation k takes channel group g of f under map kh + g (both counted from 0).
 
     Args:
-        f: Features F, (N, D, L). A transposed (N, L, D) tensor, as of a channels_last map, is not copied.
+        f: Features F, (N, D, L). A transposed (N, L, D) tensor, such as that of a channels_last map, is not copied.
         maps: Alignment maps W, (N, d, L).
         num_groups: Number of channel groups h; divides D and d.
 
@@ -42,7 +42,9 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
     """
     (N, D, L), (N_maps, d, L_maps), h = f.shape, maps.shape, num_groups
     if (N_maps, L_maps) != (N, L):
-        raise ValueError(f'f is (N, D, L) = {tuple(f.shape)} but maps is (N, d, L) = {tuple(maps.shape)}')
+        raise ValueError(
+            f'f (N, D, L) and maps (N, d, L) must agree in N and L, got {tuple(f.shape)} and {tuple(maps.shape)}'
+        )
     if h < 1 or D % h or d % h:
         raise ValueError(f'num_groups must divide D = {D} and d = {d}, got {h}')
     f_groups = f.reshape(N, h, D // h, L)
@@ -54,8 +56,8 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
 def aligned_info_nce(q: Tensor, k: Tensor, tau: float) -> Tensor:
     """InfoNCE on aligned embeddings. LEWEL, Eq. 4 as used for L_a.
 
-    The positive of q[n, i] is k[n, i]; its negatives are all (N − 1)K keys of the *other* images. The same
-    image's other keys are neither positive nor negative. The batch is the local one, as in the paper.
+    The positive of q[n, i] is k[n, i]; its negatives are all (N − 1)K keys of the *other* images. The other
+    keys of the same image are neither positive nor negative. The batch is that of one rank, as in the paper.
 
     Args:
         q: Aligned embeddings of one view, (N, K, c).
@@ -72,7 +74,7 @@ def aligned_info_nce(q: Tensor, k: Tensor, tau: float) -> Tensor:
     check_temperature(tau)
     N, K, _ = q.shape
     if N < 2:
-        raise ValueError(f'the negatives are other images of the batch: it must hold at least 2, got {N}')
+        raise ValueError(f'the negatives are the other images of the batch, which must hold at least 2, got {N}')
     q, k = F.normalize(q, dim=2), F.normalize(k, dim=2)
     positive = (q * k).sum(2) / tau  # (N, K)
     logits = (q.flatten(0, 1) @ k.flatten(0, 1).T / tau).view(N, K, N, K)
@@ -85,11 +87,11 @@ def aligned_info_nce(q: Tensor, k: Tensor, tau: float) -> Tensor:
 def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
     """Squared distance of unit vectors, 2 − 2 cos(p, z). LEWEL, Eq. 5; Grill et al. 2020 (BYOL), Eq. 2.
 
-    The caller stops the gradient on z.
+    The caller must stop the gradient on z.
 
     Args:
         p: Predictions, (N, d), or any (…, d).
-        z: Targets, same shape.
+        z: Targets, of the same shape.
 
     Returns:
         Loss, (), mean over all but the last dimension.

@@ -52,7 +52,7 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
     """
     _check_features(x, least=2)
     x = F.normalize(x, dim=1)
-    # ‖x_i − x_j‖² = 2 − 2⟨x_i, x_j⟩. Not by pdist, whose backward pass takes N²d numbers on a GPU.
+    # ‖x_i − x_j‖² = 2 − 2⟨x_i, x_j⟩. The backward pass of pdist would need N²d numbers on a GPU.
     exponents = (2 * t * (x @ x.mT - 1)).masked_fill(
         torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu(), -math.inf
     )
@@ -69,7 +69,7 @@ def rank_me(x: Tensor) -> Tensor:
         x: Features, (N, d).
 
     Returns:
-        A scalar in [1, min(N, d)], up to the 1e-7.
+        A scalar in [1, min(N, d)], apart from the effect of the 1e-7.
 
     Raises:
         ValueError: x is not (N, d).
@@ -82,9 +82,9 @@ def rank_me(x: Tensor) -> Tensor:
 
 @full_precision
 def covariance_spectrum(x: Tensor) -> Tensor:
-    """Singular values of the covariance of unit features, times d. MSBReg, Eq. 7's σ, on the unit sphere.
+    """Singular values of the covariance of unit features, times d. The σ of MSBReg, Eq. 7, on the unit sphere.
 
-    Features spread evenly over the sphere have 1 everywhere; a collapse of dimensions shows as zeros at the end.
+    Features spread evenly over the sphere have 1 everywhere; collapsed dimensions have zeros at the end.
 
     Args:
         x: Features, (N, d), N ≥ 2.

@@ -10,7 +10,7 @@ from ._precision import full_precision
 
 @full_precision
 def projector_cosines(z: Tensor) -> Tensor:
-    """Cosines between the embeddings of one image by M projectors: Z of MPCL, Sec. III-B.
+    """Cosines between the M embeddings of each image, one per projector: Z of MPCL, Sec. III-B.
 
     Args:
         z: Embeddings, (M, N, d).
@@ -26,11 +26,11 @@ def projector_cosines(z: Tensor) -> Tensor:
 def projector_regularization(z: Tensor, squared: bool = False) -> Tensor:
     """Projector contrastive regularization (PCR), averaged over the projectors. MPCL, Eq. 2.
 
-    (1/M) Σ_m 1/(M − 1) Σ_{l≠m} cos(z^m_b, z^l_b), mean over the batch. Gradients flow to both. 0 for M = 1.
+    (1/M) Σ_m 1/(M − 1) Σ_{l≠m} cos(z^m_b, z^l_b), mean over the batch. Gradients flow into both. For M = 1 it is 0.
 
     Args:
         z: Embeddings of M projectors, (M, N, d).
-        squared: Whether to square the cosines: orthogonal embeddings, not opposed ones, are then the minimum. Eq. 2
+        squared: Whether to square the cosines, so that orthogonal embeddings are the minimum, not opposed ones. Eq. 2
             has signed cosines.
 
     Returns:
@@ -45,11 +45,11 @@ def projector_regularization(z: Tensor, squared: bool = False) -> Tensor:
 
 @full_precision
 def training_balance(accuracy: Tensor, epsilon: float = 0.5) -> Tensor:
-    """Weights of the projectors' losses from their accuracies: projector training balance (PTB). MPCL, Eq. 3.
+    """Weigh the losses of the projectors by their accuracies: projector training balance (PTB). MPCL, Eq. 3.
 
     Args:
         accuracy: Mean contrastive accuracy of each projector over the last epoch, in [0, 1], (M,).
-        epsilon: Temperature ε; the smaller, the more weight goes to the worst projector.
+        epsilon: Temperature ε; the smaller it is, the more weight goes to the worst projector.
 
     Returns:
         Weights w, (M,), positive with sum 1.
@@ -65,15 +65,15 @@ def projector_terms(
 ) -> tuple[Tensor, Tensor]:
     """The two terms of the total loss: Σ_m w^m L^m and (λ/M) Σ_m PCR^m. MPCL, Eq. 4, as a mean over the batch.
 
-    Eq. 4 read literally has another 1/M before the first sum, although the weights of Eq. 3 sum to one: steps would
-    shrink M-fold. With M = 1 and w = 1 the first term is the loss of the base framework, and the second is 0.
+    Read literally, Eq. 4 has another factor 1/M before the first sum. But the weights of Eq. 3 sum to one already, so
+    steps would shrink M-fold. With M = 1 and w = 1, the first term is the loss of the base framework and the second 0.
 
     Args:
         losses: Contrastive loss L^m of each projector, (M,).
         weights: w, (M,).
         regularization: (1/M) Σ_m PCR^m, (), from :func:`projector_regularization`.
         pcr_weight: λ.
-        literal_eq4: Whether to keep the other 1/M.
+        literal_eq4: Whether to keep this factor 1/M.
 
     Returns:
         Two losses, (); their sum is the total.
@@ -85,9 +85,9 @@ def projector_terms(
 
 @full_precision
 def orthogonalize(weight: Tensor) -> Tensor:
-    """Make M weight matrices, as vectors, orthogonal to each other; each keeps its length. MPCL, Table II, "Orth.".
+    """Make M weight matrices orthogonal to each other as vectors; each keeps its length. MPCL, Table II, "Orth.".
 
-    Gram-Schmidt in their order, by a Cholesky factor of their M × M cosines.
+    This is Gram-Schmidt in the order of the matrices, by a Cholesky factor of their M × M cosines.
 
     Args:
         weight: (M, out, in), linearly independent.
@@ -98,5 +98,5 @@ def orthogonalize(weight: Tensor) -> Tensor:
     vectors = weight.flatten(1)
     lengths = vectors.norm(dim=1, keepdim=True)
     unit = vectors / lengths
-    factor = torch.linalg.cholesky_ex(unit @ unit.T)[0]  # the checked form would wait for the device
+    factor = torch.linalg.cholesky_ex(unit @ unit.T)[0]  # cholesky would wait for the device
     return (torch.linalg.solve_triangular(factor, unit, upper=False) * lengths).view_as(weight)

@@ -17,10 +17,10 @@ def _check_views(name: str, p: Tensor, least: int = 1) -> None:
 
 @full_precision
 def centroid_loss(p: Tensor, z: Tensor, exclude_self: bool = False) -> Tensor:
-    """Squared distance of the unit predictions to the centroid of the unit targets. MSBReg, Eq. 3.
+    """Squared distance from the unit predictions to the centroid of the unit targets. MSBReg, Eq. 3.
 
-    (1/K) Σ_j ‖p̂_j − (1/K) Σ_l ẑ_l‖², mean over the batch. The centroid is not normalized again. The caller stops
-    the gradient on z. Time and memory grow with K, not with the number of pairs.
+    (1/K) Σ_j ‖p̂_j − (1/K) Σ_l ẑ_l‖², mean over the batch. The centroid is not normalized again. The caller must
+    stop the gradient on z. Time and memory grow with K, not with the number of pairs.
 
     Args:
         p: Predictions of the K views, (K, N, d).
@@ -32,7 +32,7 @@ def centroid_loss(p: Tensor, z: Tensor, exclude_self: bool = False) -> Tensor:
         Loss, ().
 
     Raises:
-        ValueError: Shapes differ, or there is no other view to make a centroid of.
+        ValueError: Shapes differ, or ``exclude_self`` leaves no view for the centroid.
     """
     check_same_shape('p', p, 'z', z)
     _check_views('p', p, least=2 if exclude_self else 1)
@@ -53,10 +53,10 @@ def singular_value_loss(
 
     Args:
         p: Predictions of the K views, (K, N, d).
-        normalize: Whether to take unit vectors. Their covariance has trace 1 at most and cannot be the identity; the
-            paper's text has p̂, its equations have p.
+        normalize: Whether to normalize the predictions first. The covariance of unit vectors has trace 1 at most and
+            cannot be the identity; the paper has p̂ in its text and p in its equations.
         sum_over_ranks: Differentiable sum over ranks, ``dist.all_reduce_sum``. n is then the number of images on all
-            ranks, and the loss is the same on each. None: n = N.
+            ranks, and the loss is the same on each. With None, n = N.
 
     Returns:
         Loss, ().
@@ -68,12 +68,12 @@ def singular_value_loss(
     _check_views('p', p)
     K, N, d = p.shape
     if N < 2 and sum_over_ranks is None:
-        raise ValueError(f'a covariance is over at least 2 images, got {N}')
+        raise ValueError(f'a covariance needs at least 2 images, got {N}')
     if normalize:
         p = F.normalize(p, dim=2)
     add = sum_over_ranks or (lambda x: x)
-    # Two passes, first the mean: E pp' − E p E p' would lose a small variance around a large mean. The scatter's
-    # derivative by the mean is zero, so the mean needs no gradient.
+    # The mean takes a pass of its own, because E pp' − E p E p' would lose a small variance around a large mean. The
+    # derivative of the scatter with respect to the mean is zero, so the mean needs no gradient.
     first = add(torch.cat([p.detach().sum(1).flatten(), p.new_full((1,), N)]))
     n, mean = first[-1], first[:-1].view(K, 1, d) / first[-1]
     centered = p - mean
@@ -95,7 +95,7 @@ def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
         Loss, () in [−1, 1].
 
     Raises:
-        ValueError: p is not (K, N, d), or the noise does not go with it.
+        ValueError: p is not (K, N, d), or the shape of the noise does not match.
     """
     _check_views('p', p)
     if noise.shape != p.shape[1:]:
@@ -108,7 +108,7 @@ def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
     """BYOL with multi-crop: every view predicts every large one but itself. MSBReg, Eq. 1 and Sec. 4.4.
 
     Σ_{i ≠ j} ‖p̂_i − ẑ_j‖² over views i and large views j, mean over the batch. The large views come first in p. Two
-    large views alone give BYOL's symmetric loss. Time and memory grow with the number of views, not with the pairs.
+    large views alone give BYOL's symmetric loss. Time and memory grow with the number of views, not of pairs.
 
     Args:
         p: Predictions of all views, (V + L, N, d).
@@ -118,7 +118,7 @@ def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
         Loss, (): a sum over the L(V + L) − L pairs.
 
     Raises:
-        ValueError: The shapes do not go together.
+        ValueError: The shapes do not match.
     """
     _check_views('z', z)
     _check_views('p', p, least=max(2, len(z)))

@@ -12,12 +12,12 @@ from ._precision import full_precision
 
 
 class MovedGroups(NamedTuple):
-    """The groups that a step moves, one entry per feature: a group with n features is there n times.
+    """The groups that a step moves, one entry per feature: a group with n features occurs n times.
 
     Attributes:
-        places: The groups, (R,) int64 in [0, l).
+        places: Indices of the groups, (R,) int64 in [0, l).
         rows: Their unit rows after the move, (R, d); the only part with a gradient.
-        counts: How often each is there, (R,).
+        counts: How often the group of each entry occurs, (R,).
     """
 
     places: Tensor
@@ -33,7 +33,9 @@ def _check_groups(z: Tensor, groups: Tensor, name: str = 'z') -> None:
 @torch.no_grad()
 @full_precision
 def assign_groups(z: Tensor, groups: Tensor, unit_groups: bool = False) -> Tensor:
-    """Group of highest cosine similarity to each feature. SMoG, Eq. 4, whose argmin is a misprint for the closest.
+    """Assign each feature to the group with the highest cosine similarity. SMoG, Eq. 4.
+
+    The paper's argmin is a misprint: the closest group is meant.
 
     Args:
         z: Features, (N, d).
@@ -49,12 +51,12 @@ def assign_groups(z: Tensor, groups: Tensor, unit_groups: bool = False) -> Tenso
     _check_groups(z, groups)
     if not unit_groups:
         groups = F.normalize(groups, dim=1)
-    return (z @ groups.T).argmax(1)  # the length of z changes nothing
+    return (z @ groups.T).argmax(1)  # the length of z does not matter
 
 
 @full_precision
 def group_sums(z: Tensor, assignment: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-    """Sum and number of the unit features assigned to each group, in one segment-sum. SMoG, Eq. 4, before the mean.
+    """Sum and count the unit features assigned to each group, in one segment-sum. SMoG, Eq. 4, before the mean.
 
     Args:
         z: Features, (N, d).
@@ -75,7 +77,7 @@ def group_sums(z: Tensor, assignment: Tensor, num_groups: int) -> tuple[Tensor, 
 
 
 def _renumber(assignment: Tensor) -> Tensor:
-    """Numbers 0, 1, … for the groups that occur, (N,), without waiting for the device to count them."""
+    """Renumber the groups that occur to 0, 1, …, (N,), without waiting for the device to count them."""
     ascending, order = assignment.sort()
     changes = (ascending.diff(prepend=ascending[:1]) != 0).cumsum(0)
     return torch.empty_like(assignment).scatter_(0, order, changes)
@@ -93,10 +95,10 @@ def update_groups(
 def update_groups(
     groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Tensor, moved_only: bool = False
 ) -> Tensor | MovedGroups:
-    """Synchronous momentum grouping: the groups after a step. SMoG, Eq. 4, with the normalization that it omits.
+    """Move the groups by synchronous momentum grouping. SMoG, Eq. 4, with the normalization that it omits.
 
     g_k ← normalize(β g_k + (1 − β) mean of the unit features assigned to k). Groups without features stay as they are.
-    Training takes ``moved_only``: at most N groups move, and neither time nor memory then grows with l.
+    Training sets ``moved_only``: at most N groups move, so that neither time nor memory grows with l.
 
     Args:
         groups: Group features G, (l, d); unit rows for ``moved_only``.
@@ -106,7 +108,7 @@ def update_groups(
         moved_only: Return the rows that move instead of all.
 
     Returns:
-        Groups, (l, d), unit rows, differentiable in z; or :class:`MovedGroups`, whose rows are.
+        All groups as unit rows, (l, d), or :class:`MovedGroups`; the rows are differentiable in z.
 
     Raises:
         ValueError: The shapes do not fit, or β is a number outside [0, 1].
@@ -125,10 +127,10 @@ def update_groups(
     sums, counts = group_sums(z, slots, len(z))
     sums, counts = sums[slots], counts[slots]
     share = ((1 - momentum) / counts[:, None]).to(sums.dtype)
-    rows = F.normalize(torch.addcmul(momentum * groups[assignment], share, sums), dim=1)  # equal for one group
+    rows = F.normalize(torch.addcmul(momentum * groups[assignment], share, sums), dim=1)  # equal within a group
     if moved_only:
         return MovedGroups(assignment, rows, counts)
-    # Features of one group have the same row: each adds its share of the way there.
+    # The features of a group all have its new row, so each adds an equal share of the group's move.
     return groups.index_add(0, assignment, (rows - groups[assignment]) / counts[:, None])
 
 
@@ -138,16 +140,18 @@ def group_contrast(
 ) -> Tensor:
     """Cross-entropy of the cosines to all groups against the assigned one. SMoG, Eq. 3.
 
-    −log( e^{cos(p, g_c)/τ} / Σ_j e^{cos(p, g_j)/τ} ), mean over the batch. The gradient is computed at once:
-    neither the similarities (N, l) nor a copy of the groups is kept. The groups may change before the backward pass.
+    −log( e^{cos(p, g_c)/τ} / Σ_j e^{cos(p, g_j)/τ} ), mean over the batch. The gradient is computed in the forward
+    pass, so that neither the similarities (N, l) nor a copy of the groups is kept, and the groups may change before the
+    backward pass.
 
     Args:
         p: Predictions, (N, d).
         groups: Group features G after this step's update, (l, d).
         assignment: Group c of each image, from the other view, (N,) int64.
         tau: Temperature τ.
-        moved: The rows of the groups that have a gradient, as :func:`update_groups` returns them. ``groups`` must then
-            be unit rows that hold them, and has no gradient of its own. None: every group has a gradient.
+        moved: The groups that have a gradient, as :func:`update_groups` returns them. ``groups`` must then consist of
+            unit rows, those of the moved groups included, and gets no gradient itself. With None, every group has a
+            gradient.
 
     Returns:
         Loss, ().

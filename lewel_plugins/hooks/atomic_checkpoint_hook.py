@@ -67,7 +67,7 @@ class AtomicCheckpointHook(CheckpointHook):
     rank_state: list[dict] | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Hand the saved states of the ranks to the model."""
+        """Pass the saved states of the ranks to the model."""
         model = dist.unwrap_model(runner.model)
         if 'rank_state' in checkpoint and hasattr(model, 'load_rank_state'):
             model.load_rank_state(checkpoint['rank_state'])

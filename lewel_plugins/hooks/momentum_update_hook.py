@@ -7,11 +7,11 @@ from lewel_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class MomentumUpdateHook(Hook):
-    """Call the model once per optimizer step, by a post-step hook on the optimizer itself, to update its teacher.
+    """Call the model after every optimizer step, by a hook on the optimizer itself, to update its teacher.
 
-    With gradient accumulation the optimizer steps once for several iterations, and a gradient scaler skips the
-    steps of overflows: the teacher follows the optimizer, not the iterations. It does nothing for models
-    without ``after_optimizer_step``, as those of mmpretrain are.
+    So the teacher follows the optimizer, not the iterations: with gradient accumulation the optimizer steps once in
+    several iterations, and a gradient scaler skips steps that overflow. The hook does nothing for models without
+    ``after_optimizer_step``, such as those of mmpretrain.
     """
 
     def before_train(self, runner) -> None:
@@ -21,7 +21,7 @@ class MomentumUpdateHook(Hook):
             return
         model.before_training()
 
-        @torch.compiler.disable  # it would be compiled anew for every number of an iteration
+        @torch.compiler.disable  # it would be recompiled in every iteration
         def update(*_) -> None:
             model.after_optimizer_step((runner.iter + 1) / runner.max_iters)
 

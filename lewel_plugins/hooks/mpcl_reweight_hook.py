@@ -15,13 +15,13 @@ class MPCLReweightHook(Hook):
     batches and all ranks; in the first epoch they are equal. Between epochs nothing is read from the device.
     Weights and the sums of an unfinished epoch are in the model's checkpoint.
 
-    It also logs, each time, to the visualizer's backends (``scalars.json``): ``projector/accuracy_m`` of the epoch,
+    It then logs these scalars to the visualizer's backends (``scalars.json``): ``projector/accuracy_m`` of the epoch,
     ``projector/weight_m`` for the next epoch, ``projector/cosine_m_l``, the mean cosine between the embeddings of
     projectors m and l, and ``projector/cosine``, the mean over the pairs. ``tools/analysis/projectors.py`` draws them.
 
     Args:
         epsilon: Temperature ε of Eq. 3; None only logs and leaves the weights equal (PTB off).
-        interval: Iterations between two settings, instead of an epoch; required with an iteration-based loop.
+        interval: Iterations between two updates, instead of an epoch; required with an iteration-based loop.
 
     Raises:
         ValueError: An argument is out of range, the model has no projectors to weigh, or an iteration-based loop has no
@@ -38,7 +38,7 @@ class MPCLReweightHook(Hook):
         self.epsilon, self.interval = epsilon, interval
 
     def before_train(self, runner: Runner) -> None:
-        """Check that the model has projectors to weigh, and compute how often."""
+        """Check that the model has projectors to weigh, and compute the interval."""
         self._balance(runner)
         if self.interval is not None:
             self._every = self.interval

@@ -76,5 +76,5 @@ class NonFiniteHook(Hook):
         rescue = f'The last good checkpoint is {good}.' if good else 'No checkpoint has been written yet.'
         raise FloatingPointError(
             f'{what} (rank {runner.rank}; {rates}). {rescue} Try a lower learning rate, a longer warm-up or gradient '
-            'clipping; with fp16, bfloat16.'
+            'clipping, and bfloat16 instead of fp16.'
         )

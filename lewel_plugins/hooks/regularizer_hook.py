@@ -12,23 +12,23 @@ from lewel_plugins.registry import HOOKS, MODELS
 class RegularizerHook(Hook):
     """Add losses on an online embedding to any method, without changing the method. MSBReg, Sec. 4 and Table 8.
 
-    It reads a module of the model by torch's forward hooks, and adds to the losses that the model returns. The outputs
-    of the module that have a gradient in one iteration become embeddings (K, N, d), N the images of the batch. An
-    output is (N, d) of one view, (KN, d) of views one after another, or (M, N, d) of M projectors, which count as
-    views; of a sequence, the first element is taken.
+    Forward hooks of torch read the outputs of a module, and add losses to those that the model returns. All outputs of
+    an iteration that have a gradient form the embeddings (K, N, d), where N is the number of images in the batch. An
+    output may be (N, d) for one view, (KN, d) for views one after another, or (M, N, d) for M projectors, which count
+    as views. If it is a sequence, its first element counts.
 
-    The module is the predictor of a method that has one, else its neck: ``head.predictor`` of mmpretrain's BYOL,
-    ``head.q`` of LEWELB. The head of MSBReg has the two losses already. A method whose loss is a sum over two
-    directions, such as BYOL, is twice MSBReg's mean over views: double the weights there to keep the ratio.
+    Name the predictor if the method has one, otherwise the neck: ``head.predictor`` for mmpretrain's BYOL, ``head.q``
+    for LEWELB. The head of MSBReg has the two losses already. The loss of a method that sums over two directions, such
+    as BYOL, is twice MSBReg's mean over views; double the weights there to keep the ratio.
 
     Args:
         module: Dotted name of the module, as in the model's ``named_modules``.
-        regularizers: Configs of losses, e.g. ``dict(type='lewel_plugins.SingularValueLoss', weight=4e-3)``: modules
-            from (K, N, d) to (), with a ``name``; their losses are logged as ``loss_<name>``.
+        regularizers: Configs of losses, e.g. ``dict(type='lewel_plugins.SingularValueLoss', weight=4e-3)``. They map
+            (K, N, d) to () and have a ``name``; their losses are logged as ``loss_<name>``.
 
     Raises:
-        ValueError: No regularizer, or two of one kind; or in training, the model has no such module, does not call it,
-            has a loss of that name, or the output has another shape.
+        ValueError: There is no regularizer, or two have the same name. In training: the model has no such module, does
+            not call it, or has a loss of that name, or an output has another shape.
     """
 
     def __init__(self, module: str, regularizers: Sequence[dict]) -> None:
@@ -51,7 +51,7 @@ class RegularizerHook(Hook):
         self.detach()
 
     def attach(self, model: nn.Module) -> None:
-        """Read the module of ``model`` until :meth:`detach`."""
+        """Add the losses to those of ``model`` until :meth:`detach`."""
         names = [name for name, _ in model.named_modules()]
         if self.module not in names[1:]:
             children = ', '.join(name for name in names[1:] if name.count('.') < 2)
@@ -94,5 +94,5 @@ class RegularizerHook(Hook):
             fits = p.shape[0] % N == 0 if p.dim() == 2 else p.dim() == 3 and p.shape[1] == N
             if not fits or p.shape[-1] != captured[0].shape[-1]:
                 shapes = ', '.join(str(tuple(p.shape)) for p in captured)
-                raise ValueError(f'{self.module} must give (N, d), (KN, d) or (M, N, d) with N = {N}, got {shapes}')
+                raise ValueError(f'{self.module} must return (N, d), (KN, d) or (M, N, d) with N = {N}, got {shapes}')
         return torch.cat([p.reshape(-1, N, p.shape[-1]) for p in captured])  # (K, N, d)

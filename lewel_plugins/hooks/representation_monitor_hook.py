@@ -18,7 +18,7 @@ class CollapseError(RuntimeError):
 
 
 def scaled_std(x: Tensor) -> Tensor:
-    """Std of unit features over the batch, mean over dimensions, times sqrt(d). SimSiam, Sec. 4.1.
+    """Standard deviation of unit features over the batch, averaged over dimensions, times sqrt(d). SimSiam, Sec. 4.1.
 
     Args:
         x: Features, (N, d).
@@ -34,11 +34,12 @@ def scaled_std(x: Tensor) -> Tensor:
 class RepresentationMonitorHook(Hook):
     """Log the spread of the embeddings in training, and detect a collapse.
 
-    Every ``interval`` iterations it reads the output of the online ``model.neck`` and logs, as ``train/…`` through the
-    message hub, the measures below. They are of the first output, (N, d), for at most two views and 2048 images of all
-    ranks; for M projectors, (M, N, d), of their unit embeddings side by side, (N, Md).
+    Every ``interval`` iterations it reads the output of the online ``model.neck`` and logs the measures below, as
+    ``train/…`` through the message hub. They are computed from the first output, (N, d), for at most two views and 2048
+    images of all ranks. Of M projectors, (M, N, d), the unit embeddings side by side, (N, Md), are measured.
 
-    - ``std``: of the unit embeddings times sqrt(d), 1 = spread evenly, 0 = collapsed; mean over the views;
+    - ``std``: standard deviation of the unit embeddings times sqrt(d), mean over the views; 1 = spread evenly, 0 =
+      collapsed;
     - ``rank_me``: effective rank in [1, min(N, d)], mean over the views;
     - ``spectrum_0``, ``_25``, ``_50``, ``_75``: singular values of the covariance of the unit embeddings times d, the
       largest and those that 25, 50 and 75 % of the others exceed, mean over the views; 1 = spread evenly;
@@ -46,19 +47,19 @@ class RepresentationMonitorHook(Hook):
     - ``alignment``: mean squared distance between the first two views, if there are two;
     - ``teacher_momentum``: 1 − α, if the model has a ``teacher``.
 
-    It changes nothing in training. ``std`` and ``rank_me`` are compared with the bounds, and so are those of the
-    backbone where a ``RepresentationMetric`` validates them. After ``patience`` checks in a row below a bound it warns,
-    or stops training before anything more is saved.
+    The training itself stays the same. ``std`` and ``rank_me`` are compared with the bounds, as are those of the
+    backbone if a ``RepresentationMetric`` measures them in validation. After ``patience`` checks in a row below a
+    bound, the hook warns, or stops training before anything more is saved.
 
-    The bounds are far from both sides. From random initialization, the lowest of BYOL, MoCo v2, LEWEL_B and LEWEL_M
-    (ResNet-10, -18, -50, BN in the head or not) is std 0.11 and rank 4.8, at MoCo v2's first iterations. LEWEL_B
-    without predictor and teacher, which has nothing against a collapse, falls below std 0.03 and rank 2 within 30
-    iterations, and to 0.012 and 1.5 within 125.
+    The bounds are far from the values on both sides. From random initialization, the lowest values of BYOL, MoCo v2,
+    LEWEL_B and LEWEL_M (ResNet-10, -18, -50, BN in the head or not) are std 0.11 and rank 4.8, in the first iterations
+    of MoCo v2. LEWEL_B without predictor and teacher, where nothing prevents a collapse, falls below std 0.03 and rank
+    2 within 30 iterations, and to 0.012 and 1.5 within 125.
 
     Args:
         interval: Iterations between checks.
-        min_std: Bound of ``std``.
-        min_rank: Bound of ``rank_me``, which the size of the batch bounds from above.
+        min_std: Lower bound of ``std``.
+        min_rank: Lower bound of ``rank_me``, which cannot exceed the size of the batch.
         patience: Number of checks in a row below a bound that count as a collapse.
         stop: Raise :class:`CollapseError` instead of warning.
 
@@ -97,18 +98,18 @@ class RepresentationMonitorHook(Hook):
         if not isinstance(neck, nn.Module):
             raise ValueError(f'RepresentationMonitorHook reads model.neck, but {type(self._model(runner))} has none')
         self.after_train(runner)
-        # For the whole training: torch.compile does not see hooks that come later.
+        # The hook stays for the whole training, because torch.compile does not see hooks that are added later.
         self._handle = neck.register_forward_hook(self._capture)
 
     def after_train(self, runner) -> None:
-        """Take the hook off the neck."""
+        """Remove the hook from the neck."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Listen to the neck during an iteration that is measured."""
-        self._captured = []  # a failed iteration may have left some
+        """Capture the output of the neck during an iteration that is measured."""
+        self._captured = []  # a failed iteration may have left outputs
         self._listening = self.every_n_train_iters(runner, self.interval)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -154,7 +155,7 @@ class RepresentationMonitorHook(Hook):
         gathered = [dist.all_gather(z.float()) for z in views[:2]]
         step = -(-len(gathered[0]) // _MAX_SAMPLES)
         z = [view[::step] for view in gathered]
-        if not all(view.isfinite().all() for view in z):  # there are no singular values then
+        if not all(view.isfinite().all() for view in z):  # NaN and infinity have no singular values
             return None
         measures = dict(
             std=torch.stack([scaled_std(view) for view in z]).mean(),
@@ -178,7 +179,7 @@ class RepresentationMonitorHook(Hook):
             f'COLLAPSE: {what} point in nearly one direction: {numbers}, '
             f'for {self._strikes[stage]} checks in a row. '
             'Check that the predictor and the stop-gradient are in place and that the teacher is updated; try a lower '
-            'learning rate, a longer warm-up, a slower teacher (smaller momentum), a larger batch.'
+            'learning rate, a longer warm-up, a slower teacher (smaller momentum) or a larger batch.'
         )
         if self.stop:
             raise CollapseError(message)

@@ -12,10 +12,10 @@ from lewel_plugins.seeding import derive_seed, seed_shared_generator
 
 @HOOKS.register_module()
 class ReproducibilityHook(Hook):
-    """Make randomness a function of (run seed, iteration, rank), and let a resumed epoch go on where it stopped.
+    """Make randomness a function of (run seed, iteration, rank), and continue a resumed epoch where it stopped.
 
     On a resume, mmengine restores the iteration, the optimizer and the schedules, but neither the random number
-    generators nor the position inside an epoch. With this hook neither has to be stored: it seeds the generators anew
+    generators nor the position inside an epoch. With this hook neither has to be stored: it seeds the generators
     before each iteration, and has the sampler, which is a function of (seed, epoch), skip the samples that were
     consumed. Neither validations nor the number of data workers change the result. The hook replaces mmengine's
     ``DistSamplerSeedHook``.
@@ -24,7 +24,7 @@ class ReproducibilityHook(Hook):
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Drop the empty state of a disabled loss scaler (bfloat16), which an enabled one (float16) would refuse."""
+        """Drop the empty state of a disabled loss scaler (bfloat16), which an enabled one (float16) would reject."""
         optimizer = checkpoint.get('optimizer', {})
         if optimizer.get('loss_scaler') == {}:
             del optimizer['loss_scaler']
@@ -32,7 +32,7 @@ class ReproducibilityHook(Hook):
     def before_train(self, runner) -> None:
         """Move Adam's step counts back to the CPU, where torch creates them, after a resume has put them on the device.
 
-        On the device, each step would wait for the count of each parameter.
+        With counts on the device, each step would wait for the device once per parameter.
         """
         optimizer = runner.optim_wrapper.optimizer
         if any(group.get('fused') or group.get('capturable') for group in optimizer.param_groups):
@@ -51,7 +51,8 @@ class ReproducibilityHook(Hook):
             return
         sampler.seed = runner.seed
         sampler.set_epoch(runner.epoch)
-        if isinstance(runner.train_loop, IterBasedTrainLoop):  # it skips by itself, in the classic line by loading
+        # This loop skips the samples by itself; in the classic packages it loads them for that.
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
             return
         done = runner.iter - runner.epoch * len(dataloader)
         if done:

@@ -14,7 +14,7 @@ from lewel_plugins.registry import HOOKS
 from lewel_plugins.seeding import derive_seed
 
 STARTS = ('kmeans', 'random')
-_ROWS_PER_GROUP = 10  # that K-means starts from
+_ROWS_PER_GROUP = 10  # images per group for the first K-means
 
 
 @HOOKS.register_module()
@@ -23,8 +23,9 @@ class SMoGResetHook(Hook):
 
     At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images per
     group or one epoch. Every ``interval`` iterations they become the clusters of the online embeddings since the last
-    reset, and the teacher a copy of the online network; not after the last iteration. It then also logs
-    ``groups_used``, the share of the groups to which an embedding was assigned since the last reset.
+    reset, and the teacher becomes a copy of the online network, except after the last iteration. Every ``interval``
+    iterations the hook also logs ``groups_used``, the share of the groups to which an embedding was assigned since the
+    last reset.
 
     Args:
         interval: Iterations between resets; 300 in the paper.
@@ -33,7 +34,7 @@ class SMoGResetHook(Hook):
         start: ``kmeans`` or ``random`` unit vectors.
 
     Raises:
-        ValueError: An argument is out of range, the model is no SMoG, or K-means would get fewer features than groups.
+        ValueError: An argument is out of range, the model is not SMoG, or K-means would get fewer features than groups.
     """
 
     def __init__(self, interval: int = 300, cluster: bool = True, teacher: bool = True, start: str = 'kmeans') -> None:
@@ -54,8 +55,8 @@ class SMoGResetHook(Hook):
             model.cache.start(self.interval)
             if model.head.groups.count_steps() % self.interval and not model.cache.filled:
                 runner.logger.warning(
-                    'The checkpoint holds no cached features: the next K-means has fewer than without a resume. '
-                    'AtomicCheckpointHook saves them.'
+                    'The checkpoint holds no cached features, so the next K-means has fewer features than without the '
+                    'resume. AtomicCheckpointHook saves them.'
                 )
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -75,14 +76,14 @@ class SMoGResetHook(Hook):
     def _model(runner: Runner) -> SMoG:
         model = dist.unwrap_model(runner.model)
         if not isinstance(model, SMoG):
-            raise ValueError(f'SMoGResetHook is for SMoG, the model is a {type(model).__name__}')
+            raise ValueError(f'SMoGResetHook is for SMoG, but the model is a {type(model).__name__}')
         return model
 
     def _check_window(self, runner: Runner, model: SMoG) -> None:
         batch = (runner.train_dataloader.batch_size or 1) * dist.world_size()
         if self.interval * batch < model.head.groups.num_groups:
             raise ValueError(
-                f'interval = {self.interval} iterations of {batch} images are fewer features than '
+                f'interval = {self.interval} iterations of {batch} images give fewer features than '
                 f'num_groups = {model.head.groups.num_groups}: raise the interval or lower the number of groups'
             )
 
@@ -93,7 +94,7 @@ class SMoGResetHook(Hook):
         cache = FeatureCache(model.neck.out_channels, 'float32').to(model.head.groups.rows.device)
         cache.start(count)
         seed = derive_seed(runner.seed, 0)
-        torch.manual_seed(derive_seed(seed, dist.rank()))  # views that are made on the device differ between ranks
+        torch.manual_seed(derive_seed(seed, dist.rank()))  # so that views made on the device differ between ranks
         model.train()
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for i, data in enumerate(_first_batches(loader, count)):
@@ -114,7 +115,7 @@ class SMoGResetHook(Hook):
 
 
 def _first_batches(loader: DataLoader, count: int) -> Iterator[dict]:
-    """The first batches of an epoch, by a loader of its own: the run's may be in use or keep its workers."""
+    """Yield the first batches of an epoch from a new loader; that of the run may be in use or keep its workers."""
     return islice(
         DataLoader(
             loader.dataset,

@@ -17,10 +17,11 @@ class StrictPretrainedHook(Hook):
 
     If ``init_cfg=dict(type='Pretrained', checkpoint=…, prefix='backbone.')`` does not fit, mmengine only warns, and a
     detector learns something from random weights as well. Before the first iteration, this hook compares each module
-    with such an ``init_cfg`` with its file: the file must hold every tensor of the module with the same values, bit for
-    bit, and the module must have every tensor of the file under the prefix. Modules that share a checkpoint and a
+    that has such an ``init_cfg`` with its file: the file must hold every tensor of the module with the same values, bit
+    for bit, and the module must have every tensor of the file under the prefix. Modules that share a checkpoint and a
     prefix count as one, such as the backbone and the shared head of a ResNet-50-C4 detector. If the checkpoint records
-    the means and standard deviations of its training's images, the model must use the same; otherwise that is logged.
+    the means and standard deviations of its training's images, the model must use the same; if it does not record them,
+    a warning is logged.
 
     A run that is resumed, or that starts from the weights of the whole model (``load_from``), is not checked.
 
@@ -83,7 +84,7 @@ class StrictPretrainedHook(Hook):
         return compare_states(own, theirs, optional=new.__contains__, values=True)
 
     def _is_new(self, key: str) -> bool:
-        # num_batches_tracked affects no forward pass, and files from before torch had it lack it.
+        # num_batches_tracked affects no forward pass, and files of old versions of torch lack it.
         return key.endswith('num_batches_tracked') or key.startswith(tuple(f'{name}.' for name in self.new_layers))
 
 

@@ -10,11 +10,11 @@ DTYPES = dict(bfloat16=torch.bfloat16, float32=torch.float32)
 class FeatureCache(nn.Module):
     """The unit features of the past iterations, for K-means; each rank keeps its own.
 
-    It holds nothing until :meth:`start`. The first batch allocates memory for all iterations; only a larger batch
+    It keeps nothing before :meth:`start`. The first batch allocates memory for all iterations; only a larger batch
     allocates again. Each row has its position among the rows of all ranks, in the order in which one process would
     have seen them (samplers deal out images in turn), so that draws from them do not depend on the number of ranks.
 
-    The rows are not in the ``state_dict``, of which only that of rank 0 is saved: see :meth:`rank_state`.
+    The rows are not in the ``state_dict``, because only that of rank 0 is saved; see :meth:`rank_state`.
 
     Args:
         channels: Channels d of a feature.
@@ -29,21 +29,21 @@ class FeatureCache(nn.Module):
         if dtype not in DTYPES:
             raise ValueError(f'the cache dtype must be one of {tuple(DTYPES)}, got {dtype!r}')
         self.channels, self.dtype = channels, DTYPES[dtype]
-        self.iterations = 0  # to make room for; 0 means off
-        self.filled = 0  # this rank's rows
-        self.total = 0  # all ranks' rows
+        self.iterations = 0  # to allocate memory for; 0 means that nothing is kept
+        self.filled = 0  # number of rows on this rank
+        self.total = 0  # number of rows on all ranks
         self.register_buffer('rows', torch.empty(0, channels, dtype=self.dtype), persistent=False)
         self.register_buffer('positions', torch.empty(0, dtype=torch.long), persistent=False)
 
     def start(self, iterations: int) -> None:
-        """Keep features from now on, of ``iterations`` iterations between two calls of :meth:`clear`."""
+        """Keep features from now on; at most ``iterations`` iterations lie between two calls of :meth:`clear`."""
         self.iterations = iterations
 
     def clear(self) -> None:
-        """Forget all rows; the memory stays."""
+        """Discard all rows, but keep the memory."""
         self.filled = self.total = 0
 
-    @torch.compiler.disable  # it would be compiled anew for every place
+    @torch.compiler.disable  # it would be recompiled for every position
     @torch.no_grad()
     def add(self, z: Tensor) -> None:
         """Keep the features of an iteration.
@@ -64,19 +64,19 @@ class FeatureCache(nn.Module):
         self.total += W * N
 
     def features(self) -> tuple[Tensor, Tensor]:
-        """Rows (n, d) of this rank, and their positions (n,) among those of all ranks."""
+        """Return the rows (n, d) of this rank, and their positions (n,) among those of all ranks."""
         return self.rows[: self.filled], self.positions[: self.filled]
 
     def rank_state(self) -> dict[str, Tensor]:
-        """Return what only this rank has: rows and positions."""
+        """Return the state that differs between ranks: rows and positions."""
         rows, positions = self.features()
         return dict(rows=rows, positions=positions)
 
     def load_rank_state(self, states: list[dict[str, Tensor]]) -> None:
-        """Load this rank's part of what all ranks saved; on another number of ranks it is divided anew.
+        """Load this rank's part of the saved states, divided anew if the number of ranks has changed.
 
         Args:
-            states: :meth:`rank_state` of every rank, in rank order.
+            states: Results of :meth:`rank_state` on all ranks, in rank order.
         """
         rank, ranks = dist.rank(), dist.world_size()
         if len(states) == ranks:

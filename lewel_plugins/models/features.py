@@ -1,4 +1,4 @@
-"""What is measured of a model: pooled backbone features, and the neck's embeddings."""
+"""The outputs of a model that are measured: pooled features of the backbone, and embeddings of the neck."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def preprocessed_images(model: BaseModel, data_batch: dict) -> Tensor:
-    """Images of a batch as the model's data preprocessor makes them outside training.
+    """Return the images of a batch after the model's data preprocessor, as outside training.
 
     Args:
         model: Any OpenMMLab model.
-        data_batch: What the dataloader gave; ``inputs`` is (N, 3, H, W), or a list of N images (3, H, W).
+        data_batch: Batch of a dataloader; ``inputs`` is (N, 3, H, W), or a list of N images (3, H, W).
 
     Returns:
         Images, (N, 3, H, W).
@@ -27,20 +27,20 @@ def preprocessed_images(model: BaseModel, data_batch: dict) -> Tensor:
     inputs = model.data_preprocessor(data_batch, False)['inputs']
     if isinstance(inputs, Sequence):
         if len(inputs) != 1:
-            raise ValueError(f'one view of an image is measured, but the evaluation pipeline makes {len(inputs)}')
+            raise ValueError(f'an evaluation needs one view per image, but the evaluation pipeline makes {len(inputs)}')
         inputs = inputs[0]
     return inputs
 
 
 def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
-    """Features of a batch from the model's backbone.
+    """Return the pooled features of a batch from the model's backbone.
 
     Args:
         model: Model with a ``backbone``, in eval mode.
-        data_batch: As for :func:`preprocessed_images`.
+        data_batch: Batch of a dataloader, see :func:`preprocessed_images`.
 
     Returns:
-        As :func:`pooled`, (N, D) float32.
+        Result of :func:`pooled`, (N, D) float32.
 
     Raises:
         ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
@@ -49,7 +49,7 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
 
 
 def pooled(out: Tensor | Sequence[Tensor]) -> Tensor:
-    """A backbone's last output, averaged over positions if it is a map, (N, D) float32.
+    """Return a backbone's last output, averaged over positions if it is a map, (N, D) float32.
 
     Raises:
         ValueError: It is neither (N, D) nor (N, D, H, W).
@@ -65,7 +65,10 @@ def pooled(out: Tensor | Sequence[Tensor]) -> Tensor:
 
 
 def embeddings(out: Tensor | Sequence[Tensor]) -> Tensor:
-    """A neck's embeddings: its first output, (N, d); of M projectors, (M, N, d), unit embeddings side by side, (N, Md).
+    """Return the embeddings in a neck's output, (N, d).
+
+    Of several outputs, the first counts. An output (M, N, d) of M projectors gives their unit embeddings side by side,
+    (N, Md).
 
     Raises:
         ValueError: The output has another shape.
@@ -74,5 +77,7 @@ def embeddings(out: Tensor | Sequence[Tensor]) -> Tensor:
     if z.ndim == 3:
         z = F.normalize(z.float(), dim=2).transpose(0, 1).flatten(1)
     if z.ndim != 2:
-        raise ValueError(f'embeddings are (N, d), or (M, N, d) of M projectors, but the neck gave {tuple(z.shape)}')
+        raise ValueError(
+            f'embeddings must be (N, d), or (M, N, d) for M projectors, but the neck returned {tuple(z.shape)}'
+        )
     return z

@@ -33,14 +33,14 @@ class KeyQueue(nn.Module):
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
 
     def enqueue(self, k: Tensor) -> None:
-        """Replace the oldest keys by those of all ranks.
+        """Replace the oldest keys with the new ones of all ranks.
 
         Args:
             k: New keys of this rank, (N, d), or (M, N, d) for M queues; need not be normalized. WN may be any number
                 up to Q.
 
         Raises:
-            ValueError: More keys than the queue holds, or another number of queues or channels.
+            ValueError: There are more keys than the queue holds, or the number of queues or channels differs.
         """
         self.start_enqueue(k)()
 
@@ -48,8 +48,8 @@ class KeyQueue(nn.Module):
         """Start the exchange of :meth:`enqueue`; the queue changes when the returned function is called."""
         *queues, channels, length = self.keys.shape
         if (*k.shape[:-2], k.shape[-1]) != (*queues, channels):
-            many = f'{queues[0]} queues hold' if queues else 'the queue holds'
-            raise ValueError(f'{many} keys of {channels} channels, got {tuple(k.shape)}')
+            subject = f'{queues[0]} queues hold' if queues else 'the queue holds'
+            raise ValueError(f'{subject} keys of {channels} channels, got {tuple(k.shape)}')
         count = dist.world_size() * k.shape[-2]
         if count > length:
             raise ValueError(f'a queue of length {length} cannot take {count} keys at once (batch over all ranks)')

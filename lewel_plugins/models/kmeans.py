@@ -1,4 +1,4 @@
-"""Spherical K-means, sharded over ranks, in bounded memory, the same for the same seed."""
+"""Spherical K-means on rows that are spread over ranks, in bounded memory, and reproducible from a seed."""
 
 import heapq
 import time
@@ -12,7 +12,7 @@ from torch import Tensor
 from lewel_plugins import dist
 from lewel_plugins.functional import group_sums
 
-_SIMILARITIES = 1 << 25  # in memory at once: 128 MiB of float32
+_SIMILARITIES = 1 << 25  # number in memory at once: 128 MiB of float32
 _PROGRESS_SECONDS = 10
 
 
@@ -21,9 +21,9 @@ class Clustering(NamedTuple):
 
     Args:
         centroids: Unit rows, (l, d).
-        sizes: Rows of all ranks in each cluster, (l,) int64; 0 only where rows are too alike to be split.
+        sizes: Number of rows of all ranks in each cluster, (l,) int64; 0 only if rows are too alike to be split.
         inertia: Mean squared distance 2 − 2 cos of a row to its centroid, in [0, 4].
-        iterations: Moves of the centroids.
+        iterations: Number of moves of the centroids.
     """
 
     centroids: Tensor
@@ -33,11 +33,12 @@ class Clustering(NamedTuple):
 
 
 def draw_rows(x: Tensor, positions: Tensor, count: int, seed: int) -> Tensor:
-    """Draw distinct rows of all ranks at random; the same on every rank, for any distribution of the rows.
+    """Draw distinct rows of all ranks at random, the same on every rank and for any distribution over ranks.
 
     Args:
         x: This rank's rows, (n, d).
-        positions: Their positions among the T rows of all ranks, (n,) int64, a permutation of 0 … T − 1 in all.
+        positions: Their positions among the T rows of all ranks, (n,) int64; together, those of all ranks are
+            a permutation of 0 … T − 1.
         count: Number of rows.
         seed: Seed of the draw.
 
@@ -71,23 +72,25 @@ def spherical_kmeans(
 ) -> Clustering:
     """Lloyd's K-means on the unit sphere. Dhillon and Modha 2001, Sec. 3.
 
-    A row belongs to the centroid of highest cosine, a centroid is the normalized mean of its rows. Every rank keeps
-    its rows; only sums per centroid travel. An empty cluster gets half of the largest: both start from its centroid,
-    moved apart.
+    A row belongs to the centroid with the highest cosine; a centroid is the normalized mean of its rows. Every rank
+    keeps its rows, and only sums per centroid travel. An empty cluster gets half of the largest one: both start from
+    the centroid of the latter, moved apart.
 
     Args:
         x: This rank's rows, (n, d), of any length and floating dtype; normalized here. n may differ between ranks.
         centroids: Initial centroids, (l, d), float32 or wider, the same on every rank.
         iterations: Maximum number of moves of the centroids.
         tolerance: Stop when a move lowers the inertia by a smaller share.
-        seed: Seed of the directions in which shared clusters are split.
+        seed: Seed of the directions in which clusters are split.
         report: Called with a line of progress at most every 10 seconds.
 
     Returns:
         The clustering; sizes and inertia are those of the centroids returned.
     """
     if x.shape[1] != centroids.shape[1]:
-        raise ValueError(f'x is (n, d) = {tuple(x.shape)}, but centroids are (l, d) = {tuple(centroids.shape)}')
+        raise ValueError(
+            f'x (n, d) and centroids (l, d) must agree in d, got {tuple(x.shape)} and {tuple(centroids.shape)}'
+        )
     centroids = F.normalize(centroids, dim=1)
     generator = torch.Generator().manual_seed(seed)
     previous: float | None = None
@@ -109,7 +112,7 @@ def spherical_kmeans(
 
 
 def _assign(x: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Sums (l, d) and sizes (l,) of the clusters, and the mean squared distance, over all ranks."""
+    """Return the sums (l, d) and sizes (l,) of the clusters, and the mean squared distance, over all ranks."""
     l, d = centroids.shape  # noqa: E741
     sums, sizes = centroids.new_zeros(l, d), torch.zeros(l, dtype=torch.long, device=x.device)
     distance = 0.0
@@ -126,7 +129,10 @@ def _assign(x: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor, float]:
 
 
 def _split_largest(centroids: Tensor, sizes: Tensor, apart: float, generator: torch.Generator) -> None:
-    """Give every empty cluster half of the largest at that moment, in place; each steps ``apart`` from its centroid."""
+    """Give every empty cluster half of the cluster that is then the largest, in place.
+
+    The centroids of both halves are at the distance ``apart`` from the old one, before they are normalized.
+    """
     counts = sizes.tolist()
     heap = [(-count, k) for k, count in enumerate(counts) if count]
     heapq.heapify(heap)

@@ -13,15 +13,15 @@ class MomentumEncoder(nn.Module):
     """The teacher: an exponential moving average of the online backbone and neck.
 
     ξ ← αξ + (1 − α)θ, in one fused call. He et al. 2020 (MoCo), Eq. 2; LEWEL, Sec. 3.1; SMoG, Sec. 3.2; MSBReg,
-    Sec. 3.1. The cosine schedule of α is Grill et al. 2020 (BYOL), Sec. 3.3. Its parameters need no gradient and are in
-    no optimizer.
+    Sec. 3.1. The cosine schedule of α is from Grill et al. 2020 (BYOL), Sec. 3.3. The parameters of the teacher need no
+    gradient and are in no optimizer.
 
     Args:
         backbone: Online backbone; copied.
         neck: Online neck; copied.
         momentum: 1 − α at the start of training, mmengine's convention: 0.02 is the papers' α = 0.98. In [0, 1].
         end_momentum: 1 − α at the end, reached along a cosine; None keeps ``momentum`` throughout.
-        norm: How BN works in the teacher. ``train``: with the statistics of its own batch; parameters alone are
+        norm: How BN works in the teacher. ``train``: with the statistics of its own batch; only parameters are
             averaged. ``eman``: in eval mode; parameters *and* BN's running statistics are averaged (Cai et al. 2021).
 
     Raises:
@@ -53,15 +53,15 @@ class MomentumEncoder(nn.Module):
         self.train(self.training)
 
     def forward(self, x: Tensor):
-        """The neck's output for images x, (N, 3, H, W), without gradient."""
+        """Return the neck's output for images x, (N, 3, H, W), without gradient."""
         with torch.no_grad():
             return self.module(x)
 
     def each_view(self, views: list[Tensor]) -> Tensor:
-        """Embeddings (K, N, d) of K views (N, 3, H, W), without gradient, of a neck that returns one tensor.
+        """Return the embeddings (K, N, d) of K views (N, 3, H, W), without gradient, for a neck with one output.
 
-        One call per view, so that BN has its statistics per view; a single call if BN takes none (``eman``) and all
-        views have one size.
+        The networks are called once per view, so that BN computes its statistics per view. With ``eman`` BN computes
+        none, and a single call suffices for views of one size.
         """
         if self.norm == 'eman' and len({x.shape for x in views}) == 1:
             return self(torch.cat(views)).unflatten(0, (len(views), -1))
@@ -75,14 +75,14 @@ class MomentumEncoder(nn.Module):
         return self
 
     def momentum_at(self, progress: float) -> float:
-        """1 − α after a share ``progress`` ∈ [0, 1] of training."""
+        """Return 1 − α after a share ``progress`` ∈ [0, 1] of training."""
         if self.end_momentum is None:
             return self.base_momentum
         return self.end_momentum + (self.base_momentum - self.end_momentum) * (cos(pi * progress) + 1) / 2
 
     @torch.no_grad()
     def update(self, backbone: nn.Module, neck: nn.Module, progress: float) -> None:
-        """Average the online networks in, once per optimizer step.
+        """Move the teacher toward the online networks, once per optimizer step.
 
         Args:
             backbone: Online backbone.
@@ -103,7 +103,7 @@ class MomentumEncoder(nn.Module):
             mine.copy_(theirs)
 
     def forget_tensors(self) -> None:
-        """Make the next update list its tensors anew, after modules were replaced (SyncBN conversion)."""
+        """Have the next update list the tensors again; for use after modules are replaced (as by SyncBN)."""
         self._pairs = None
 
     def _averaged(self, module: nn.Module) -> list[Tensor]:
@@ -116,6 +116,6 @@ class MomentumEncoder(nn.Module):
 
 
 def running_statistics(module: nn.Module) -> list[Tensor]:
-    """Running means and variances of all BN layers in ``module``."""
+    """Return the running means and variances of all BN layers in ``module``."""
     norms = (m for m in module.modules() if isinstance(m, _BatchNorm))
     return [t for m in norms for t in (m.running_mean, m.running_var) if t is not None]

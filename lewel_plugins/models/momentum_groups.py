@@ -15,8 +15,8 @@ UPDATES = ('momentum', 'random', 'latest', 'average')
 class MomentumGroups(nn.Module):
     """SMoG's groups of images: l unit features that follow the images assigned to them. SMoG, Secs. 3.2 and 3.3.
 
-    They are the same on every rank, and start as random unit vectors of a fixed generator: mmengine's DDP does not
-    broadcast buffers, so ranks could not agree otherwise. ``SMoGResetHook`` starts and resets them by K-means.
+    They are the same on every rank. They start as random unit vectors of a fixed generator, because mmengine's DDP does
+    not broadcast buffers and ranks would differ otherwise. ``SMoGResetHook`` starts and resets them by K-means.
 
     Args:
         channels: Channels d of a group.
@@ -24,9 +24,10 @@ class MomentumGroups(nn.Module):
         beta: Momentum β at the start.
         end_beta: β at the end, reached linearly; None keeps it constant (Table 7a).
         update: How a group follows the features assigned to it (Table 7d). ``momentum``: Eq. 4. ``latest``: it becomes
-            their mean. ``average``: their mean has weight 1/n, where n is the number of features in the group's K-means
-            cluster and of those assigned since, including these. ``random``: random features of the batch become the
-            groups; if there are fewer than l, which the paper leaves open, they replace as many groups at random.
+            their mean. ``average``: their mean has weight 1/n, where n counts the features in the group's K-means
+            cluster and all that were assigned since, the present ones included. ``random``: random features of the
+            batch become the groups; if there are fewer than l, a case that the paper leaves open, they replace as many
+            groups at random.
 
     Raises:
         ValueError: An argument is out of range.
@@ -61,24 +62,24 @@ class MomentumGroups(nn.Module):
         self.register_buffer('rows', F.normalize(start, dim=1))  # G, (l, d)
         self.register_buffer('beta', torch.tensor(beta))  # a tensor, so that a checkpoint has it
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
-        self.register_buffer('members', torch.zeros(num_groups, dtype=torch.long))  # n of `average`
-        self.register_buffer('recent', torch.zeros(num_groups, dtype=torch.long))  # since `pop_share_used`
+        self.register_buffer('members', torch.zeros(num_groups, dtype=torch.long))  # the n of `average`
+        self.register_buffer('recent', torch.zeros(num_groups, dtype=torch.long))  # assignments since `pop_share_used`
         self._steps: int | None = None  # `steps` on the host
 
     def start_gather(self, z: Tensor) -> Callable[[], Tensor]:
-        """Start to gather the features z (N, d) of all ranks; the result is called for them, (WN, d).
+        """Start gathering the features z (N, d) of all ranks, and return a function that returns them, (WN, d).
 
-        They are in the dtype of the groups and in the order of one process.
+        They have the dtype of the groups and the order of one process.
         """
         gathered = dist.start_gather(z.to(self.rows.dtype))
         return lambda: dist.in_batch_order(gathered())
 
     def assign(self, z: Tensor) -> Tensor:
-        """Closest group of each feature z (N, d), (N,) int64. SMoG, Eq. 4."""
+        """Return the closest group of each feature z (N, d), (N,) int64. SMoG, Eq. 4."""
         return LF.assign_groups(z, self.rows, unit_groups=True)
 
     def move(self, z: Tensor, assignment: Tensor) -> LF.MovedGroups:
-        """Move the groups by a step's features of all ranks. SMoG, Eq. 4.
+        """Move the groups by the features of a step on all ranks. SMoG, Eq. 4.
 
         Args:
             z: Features of all ranks, (WN, d), in the order of one process.
@@ -100,13 +101,13 @@ class MomentumGroups(nn.Module):
         return moved
 
     def _momentum(self) -> float | Tensor:
-        """β of Eq. 4: one number, or one per group, (l, 1)."""
+        """Return β of Eq. 4: one number, or one per group, (l, 1)."""
         if self.update == 'average':
             return (1 - 1 / self.members.to(self.rows.dtype))[:, None]
         return 0.0 if self.update == 'latest' else self.beta
 
     def _random_groups(self, z: Tensor, step: int) -> LF.MovedGroups:
-        """Random features in the places of groups, as many as there are of both."""
+        """Put random features in the places of random groups: all features or all groups, whichever are fewer."""
         generator = torch.Generator(z.device).manual_seed(step)
         count = min(self.num_groups, len(z))
         features = torch.randperm(len(z), generator=generator, device=z.device)[:count]
@@ -124,7 +125,7 @@ class MomentumGroups(nn.Module):
 
         Args:
             features: This rank's unit features, (n, d).
-            positions: Their positions among those of all ranks, (n,).
+            positions: Their positions among the features of all ranks, (n,).
             seed: Seed of the features that K-means starts from, the same on every rank.
             report: Called with lines of progress.
 
@@ -138,14 +139,14 @@ class MomentumGroups(nn.Module):
         return result
 
     def pop_share_used(self) -> float:
-        """Share of the groups to which an online feature was assigned since the last call, in [0, 1]."""
+        """Return the share of the groups, in [0, 1], to which an online feature was assigned since the last call."""
         share = float((self.recent > 0).float().mean())
         self.recent.zero_()
         return share
 
-    @torch.compiler.disable  # it would be compiled anew for every number
+    @torch.compiler.disable  # it would be recompiled for every count
     def count_steps(self) -> int:
-        """Number of moves so far, without waiting for the device."""
+        """Return the number of moves so far, without waiting for the device."""
         if self._steps is None:
             self._steps = int(self.steps)
         return self._steps

@@ -15,8 +15,8 @@ class ProjectorBalance(nn.Module):
     Args:
         num_projectors: M.
         pcr_weight: λ, the weight of PCR.
-        squared_pcr: Whether PCR is on squared cosines.
-        literal_eq4: Whether to keep the other 1/M of Eq. 4, see :func:`lewel_plugins.functional.projector_terms`.
+        squared_pcr: Whether PCR uses squared cosines.
+        literal_eq4: Whether to keep another factor 1/M, see :func:`lewel_plugins.functional.projector_terms`.
 
     Raises:
         ValueError: ``pcr_weight`` is negative.
@@ -45,8 +45,8 @@ class ProjectorBalance(nn.Module):
 
         Args:
             losses: Contrastive loss of each projector, (M,).
-            accuracies: Its contrastive accuracy, (M,).
-            z: Embeddings of the online network, (M, N, d), of one view or of several; PCR is their mean.
+            accuracies: Contrastive accuracy of each projector, (M,).
+            z: Embeddings of the online network, (M, N, d), of one view or of several; PCR is averaged over the views.
 
         Returns:
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimizes their sum.
@@ -67,7 +67,7 @@ class ProjectorBalance(nn.Module):
             self.cosines += LF.projector_cosines(view).sum(0) / len(z)
 
     def accumulators(self) -> list[Tensor]:
-        """Return the sums that each rank adds to on its own; a mean over ranks keeps all ratios."""
+        """Return the sums that each rank accumulates on its own; their means over ranks keep all ratios."""
         return [self.images, self.correct, self.cosines]
 
     @torch.no_grad()
@@ -78,7 +78,8 @@ class ProjectorBalance(nn.Module):
             epsilon: ε of Eq. 3; None leaves the weights equal.
 
         Returns:
-            ``accuracy`` (M), the new ``weight`` (M) and ``cosine`` (M × M), as lists: the only wait for the device.
+            ``accuracy`` (M), the new ``weight`` (M) and ``cosine`` (M × M), as lists. Only this waits
+            for the device.
         """
         M = len(self.weights)
         dist.average_(self.accumulators())  # they differ between ranks during gradient accumulation

@@ -24,7 +24,7 @@ class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ``paramwise_cfg`` accepts ``norm_decay_mult`` and ``bias_decay_mult`` (factors of the weight decay; default 1),
     ``adapt_norm_and_bias`` (False excludes norms and biases from LARS's adaptation) and ``custom_keys``, a dict from
     parts of parameter names to ``lr_mult`` and ``decay_mult``. If several keys match, the longest counts. Its
-    ``decay_mult`` replaces the one by type.
+    ``decay_mult`` replaces that of the type.
 
     Raises:
         ValueError: An option is unknown, or a custom key matches no parameter.

@@ -68,5 +68,5 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
 
 
 def set_local_rank(args: argparse.Namespace) -> None:
-    """Set the environment variable that mmengine reads to the local rank, unless the launcher has set it."""
+    """Set ``LOCAL_RANK``, which mmengine reads, to the local rank, unless the launcher has set it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

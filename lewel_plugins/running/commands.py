@@ -10,7 +10,7 @@ _PLACEHOLDER = re.compile(r'\{([a-z_]+)\}')
 
 
 def fill_placeholders(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """Replace each ``{name}`` in the words of a command by its value; the value's spaces split nothing.
+    """Replace each ``{name}`` in the words of a command by its value. Spaces in a value do not split words.
 
     Raises:
         SetupError: A placeholder is unknown. Names the known ones.

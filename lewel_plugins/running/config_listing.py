@@ -1,4 +1,4 @@
-"""A resolved config as text that says where each value comes from."""
+"""A resolved config as text, with the source of each value."""
 
 import difflib
 import keyword
@@ -10,10 +10,10 @@ from lewel_plugins.errors import SetupError
 
 from .config_sources import ConfigSources
 
-_WIDTH = 112  # of a line without its comment, unless a single value is longer
+_WIDTH = 112  # longest line without its comment; a single value may be longer
 _COLUMN = 76  # the rightmost column at which comments are aligned
 _INDENT = '    '
-# What a recipe is about; everything else follows.
+# The keys to list first, because recipes differ in them; all others follow.
 _FIRST = (
     'model',
     'custom_hooks',

@@ -33,8 +33,8 @@ class Source:
         return f'{self.name} (_delete_)' if self.replaces else self.name
 
 
-# A value and all below it come from one source, or the parts of a dict or list have sources of their own; those of
-# parts that are not listed is under None.
+# The source of a value and of all below it; or, by key, the origins of the parts of a dict or list, with the origin of
+# the parts that are not listed under None.
 Origin = Source | dict[Any, Any]
 
 
@@ -93,7 +93,7 @@ def _part(origin: Origin, key: Any) -> Origin:
 
 
 def _overlay(origin: Origin, value: Any, own: Any, source: Source) -> Origin:
-    """Return the origin of a base's ``value``, of origin ``origin``, after ``own`` of ``source`` is merged into it."""
+    """Return the origin of ``value`` after ``own`` from ``source`` is merged into it; ``origin`` is the one before."""
     if not isinstance(own, dict) or not isinstance(value, (dict, list)):
         return source
     if own.get(_DELETE):

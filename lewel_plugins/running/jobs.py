@@ -16,7 +16,7 @@ mechanism:
   the error names what differs (``Job.claim``: fine-tunings, linear evaluations, the quickstart's folder).
 - Only one process works on a folder at a time (``lock``: the runs of a comparison).
 
-A note without ``inputs`` is of an earlier version, which kept them at the top level. It counts as well.
+A note without ``inputs`` is from an earlier version, which kept them at the top level. It counts as well.
 """
 
 import fcntl
@@ -37,7 +37,7 @@ _ADVICE = 'give another --work-dir, or remove the folder to start anew'
 
 
 def digest(*parts: Any) -> str:
-    """Return the SHA-256 of json values as 64 hexadecimal digits; what json does not know counts by its repr."""
+    """Return the SHA-256 of json values as 64 hexadecimal digits; what json cannot represent counts by its repr."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
@@ -84,8 +84,8 @@ class Job:
         Args:
             results: Files and folders that the work goes on from. While none of them exists, and the job is not done,
                 the note is replaced.
-            describe: Puts into words what differs, from a dict of input → (recorded value, value of this job) and from
-                the recorded ``about``.
+            describe: Describes the differences, given a dict of input → (recorded value, value of this job) and the
+                recorded ``about``.
 
         Raises:
             SetupError: The folder holds results from other inputs, which are named, or from inputs that no note names.

@@ -30,13 +30,13 @@ class _ModelFiles(argparse.Action):
 
 
 def add_model_files(parser: argparse.ArgumentParser) -> None:
-    """Add the positional arguments ``[CONFIG] CKPT``; ``args.config`` is None if the checkpoint's config counts."""
+    """Add the positional arguments ``[CONFIG] CKPT``; ``args.config`` is None without a config."""
     parser.add_argument(
         'checkpoint',
         nargs='+',
         action=_ModelFiles,
         metavar='[CONFIG] CKPT',
-        help='checkpoint, after a config if not the one in the checkpoint',
+        help='checkpoint; name a config before it to use that instead of the config in the checkpoint',
     )
 
 

@@ -65,8 +65,8 @@ def load_config(path: str) -> Config:
 def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -> None:
     """Choose the folder of a run.
 
-    The first of these that is set counts: ``work_dir``, the config's own, the folder of the checkpoint to resume from,
-    ``work_dirs/<name of the config>``.
+    The first of these that is set counts: ``work_dir``, ``work_dir`` in the config, the folder of the checkpoint to
+    resume from, ``work_dirs/<name of the config>``.
     """
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -125,8 +125,8 @@ def check_batch(cfg: Config, launcher: str) -> None:
     each = cfg.train_dataloader.batch_size
     if processes * each != base:
         _warn(
-            f'a step has {processes} × {each} = {processes * each} images, the learning rate was set for {base}: '
-            f'start as many processes as make {base}, or add --auto-scale-lr'
+            f'a step has {processes} × {each} = {processes * each} images, but the learning rate was set for {base}: '
+            f'start as many processes as a step of {base} images needs, or add --auto-scale-lr'
         )
 
 
@@ -182,7 +182,7 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
     randomness.seed = seed
     cfg.resume = True
     cfg.load_from = str(path)
-    _print(f'--resume: going on from {path} in {cfg.work_dir}')
+    _print(f'--resume: continuing from {path} in {cfg.work_dir}')
     return str(path)
 
 

@@ -1,4 +1,4 @@
-"""Decoding of image files to BGR arrays, with errors for everything that decoders would silently fill in."""
+"""Decode image files to BGR arrays, with errors for missing data that decoders would silently fill in."""
 
 import io
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class BrokenImageError(Exception):
 
 
 class _UndecodableError(Exception):
-    """What is wrong with the content of a file whose path is not known here."""
+    """Content that cannot be decoded; the path of the file is not known where this is raised."""
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def decode_jpeg(data: bytes, header: JpegHeader, reduction: int = 1) -> np.ndarr
     Args:
         data: Content of the file.
         header: Result of :func:`read_jpeg_header`.
-        reduction: 1, 2, 4 or 8, by which the sides are divided and rounded up. Ignored for four channels.
+        reduction: 1, 2, 4 or 8, by which the sides are divided, rounded up. Ignored for four channels.
     """
     if header.channels == 4:
         return _decode_pillow(data)

@@ -9,7 +9,7 @@ from .load_rgb import LoadRGB
 from .make_views import MakeViews
 from .view_scheme import ViewParameters
 
-# A crop may be decoded at 1/2, 1/4 or 1/8 if it still has this many times as many pixels as the view on each side. With
+# A crop may be decoded at 1/2, 1/4 or 1/8 if it still has this many times the pixels of the view on each side. With
 # a gap of 2, which Pillow's documentation of `reducing_gap` calls very close, the sharpness of 20,000 views differs
 # measurably.
 _GAP = 4
@@ -66,7 +66,7 @@ class LoadViews(LoadRGB):
         reduction = self._reduction(parameters)
         image = decode_jpeg(data, header, reduction)
         if image.shape[:2] != tuple(-(-side // reduction) for side in size):
-            # The decoder reads a damaged EXIF segment in another way than :func:`read_jpeg_header`.
+            # The decoder reads a damaged EXIF segment differently from :func:`read_jpeg_header`.
             image = decode_jpeg(data, header)
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         if reduction > 1:

@@ -90,7 +90,7 @@ class MakeViews(BaseTransform):
 
 
 def _prepare_process() -> None:
-    """Once per process that makes views: load the kernels, and stop the threads of OpenCV and, in workers, of torch."""
+    """Load the kernels and stop the threads of OpenCV and, in workers, of torch; once per process that makes views."""
     global _prepared_process
     if _prepared_process != os.getpid():
         _prepared_process = os.getpid()

@@ -14,13 +14,13 @@ _STYLES = ('-', ':', '-.')
 
 
 def shuffled_entropy(assignment: Tensor, labels: Tensor, num_groups: int, seed: int = 0) -> Tensor:
-    """Return the entropies (l,) of groups of the same sizes with random images, which the sizes alone determine."""
+    """Return the entropies (l,) of groups of the same sizes with random images, as a reference for their classes."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return group_entropy(assignment, labels[order], num_groups)
 
 
 def pick_groups(entropy: Tensor, sizes: Tensor, count: int, min_size: int) -> tuple[list[int], list[int]]:
-    """Pick the purest and the most mixed groups of at least ``min_size`` images, the larger ones first if equal.
+    """Pick the purest and the most mixed groups of at least ``min_size`` images, the larger ones first among equals.
 
     Args:
         entropy: Entropy of each group, (l,).
@@ -72,7 +72,7 @@ def draw_entropy_density(entropies: Mapping[str, Tensor], references: Mapping[st
     axis.set_ylim(0, 1.5 * highest)  # leaves room for the legend
     axis.set_xlabel(f'entropy of the classes in a group, nats (log {num_classes} = {top:.2f})')
     axis.set_ylabel('density of groups')
-    axis.legend(frameon=False, title='solid: the groups; dashed: of their sizes, labels shuffled', fontsize='small')
+    axis.legend(frameon=False, title='solid: the groups; dashed: the same with shuffled labels', fontsize='small')
     return figure
 
 

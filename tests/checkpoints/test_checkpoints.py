@@ -84,10 +84,10 @@ def test_errors_name_the_file(tmp_path):
     (tmp_path / 'text.pth').write_text('hello')
     (tmp_path / 'pickle.pth').write_bytes(pickle.dumps([1]))
     for name in ('text.pth', 'pickle.pth'):
-        with pytest.raises(SetupError, match=f'{name} cannot be read, it is damaged or no checkpoint'):
+        with pytest.raises(SetupError, match=f'{name} cannot be read, it is damaged or not a checkpoint'):
             read_tensors(tmp_path / name)
     torch.save(dict(a=torch.ones(1)), tmp_path / 'bare.pth')
-    with pytest.raises(SetupError, match='bare.pth is no checkpoint of a training: it has no state_dict'):
+    with pytest.raises(SetupError, match='bare.pth is not a checkpoint of a training: it has no state_dict'):
         read_tensors(tmp_path / 'bare.pth')
     with pytest.raises(SetupError, match='x.pth holds no config'):
         config_of(dict(meta={}), 'x.pth')
@@ -163,7 +163,7 @@ def test_a_config_is_read_and_not_run(tmp_path, text):
         lambda: backbone_config(checkpoint, file),
         lambda: normalization(checkpoint),
     ):
-        with pytest.raises(SetupError, match='holds a config that is more than plain values, and is not run'):
+        with pytest.raises(SetupError, match='holds a config with more than plain values, which is not run'):
             read()
     assert not made.exists()
 
@@ -263,7 +263,7 @@ def test_what_is_named_by_address_runs_no_code_either(tmp_path, monkeypatch):
     assert not (tmp_path / 'hacked').exists()
     for address, message in (
         ('torchvision://none', "torchvision has no weights 'none'"),
-        ('open-mmlab://x', 'open-mmlab://x cannot be read from there: download it'),
+        ('open-mmlab://x', 'open-mmlab://x cannot be read from this kind of address: download it'),
     ):
         with pytest.raises(SetupError, match=message):
             read_pretrained(address)

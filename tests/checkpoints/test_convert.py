@@ -297,7 +297,7 @@ def test_types_of_ones_own_are_converted_without_a_check(tmp_path, monkeypatch, 
     checkpoint['meta']['cfg'] = checkpoint['meta']['cfg'].replace('lewel_plugins.ResNet10', 'mine.Backbone')
     torch.save(checkpoint, tmp_path / 'old.pth')
     run_command(monkeypatch, tmp_path / 'old.pth', tmp_path / 'new.pth')
-    assert 'Not loaded for a check' in capsys.readouterr().out
+    assert 'Not loaded as a check' in capsys.readouterr().out
     assert 'head.groups.rows' in read_tensors(tmp_path / 'new.pth')['state_dict']
 
 

@@ -224,9 +224,9 @@ def test_split_has_the_share_that_the_name_says(path):
     dataset = Config.fromfile(str(path)).train_dataloader.dataset.dataset
     percent = int(re.search(r'semi-(\d+)pct', path.stem)[1])
     if percent == 100:
-        assert dataset.type != 'lewel_plugins.LabelledSplit'
+        assert dataset.type != 'lewel_plugins.LabeledSplit'
         return
-    assert dataset.type == 'lewel_plugins.LabelledSplit' and dataset.fraction == percent / 100
+    assert dataset.type == 'lewel_plugins.LabeledSplit' and dataset.fraction == percent / 100
     data = path.stem.rsplit('_', 1)[1]
     assert dataset.split_file == f'data/splits/{data}_{percent}pct_seed0.txt' and dataset.seed == 0
     assert dataset.dataset.type in ('ImageNet', 'CustomDataset')

@@ -26,7 +26,7 @@ def test_errors_name_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'train_X\.bin.*stl10_binary'):
         STL10(str(tmp_path), 'train')
     (tmp_path / 'train_X.bin').write_bytes(b'abc')
-    with pytest.raises(ValueError, match='no multiple of 27648'):
+    with pytest.raises(ValueError, match='not a multiple of 27648'):
         STL10(str(tmp_path), 'train')
     np.zeros((2, 3, 96, 96), np.uint8).tofile(tmp_path / 'train_X.bin')
     np.ones(3, np.uint8).tofile(tmp_path / 'train_y.bin')

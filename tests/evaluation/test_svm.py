@@ -136,5 +136,5 @@ def test_data_that_cannot_be_measured():
     with pytest.raises(ValueError, match='29 training features, but 30 targets'):
         SVMBenchmark((x[1:], y), test)
     y[:, 2] = 0
-    with pytest.raises(ValueError, match='class 2 is shown by 0 of 30 images'):
+    with pytest.raises(ValueError, match='class 2 is shown by 0 of 30 images: an SVM needs images with and without'):
         SVMBenchmark((x, y), test)

@@ -126,7 +126,7 @@ def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match="LEWELB has no module 'predictor' .* head.q, "):
         RegularizerHook('predictor', both()).attach(model)
     RegularizerHook('head.s', both()).attach(model)  # aligned embeddings (N, d/h, c)
-    with pytest.raises(ValueError, match=r's must give .* N = 4, got \(4, 2, 8\), \(4, 2, 8\)'):
+    with pytest.raises(ValueError, match=r's must return .* N = 4, got \(4, 2, 8\), \(4, 2, 8\)'):
         model(tiny.images(), mode='loss')
     unused = Toy('views')
     RegularizerHook('other', both()).attach(unused)

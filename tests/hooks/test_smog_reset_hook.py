@@ -149,5 +149,5 @@ def test_too_few_features_for_the_groups(tmp_path):
 
 
 def test_another_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='SMoGResetHook is for SMoG, the model is a BYOL'):
+    with pytest.raises(ValueError, match='SMoGResetHook is for SMoG, but the model is a BYOL'):
         toy_runner(tmp_path, custom_hooks=[dict(type='lewel_plugins.SMoGResetHook')]).train()

@@ -69,7 +69,7 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     assert first.returncode == 1, first.stdout[-3000:]
     assert 'error: fails failed; run it again to go on' in first.stdout and 'no such data' in first.stdout
     out = folder / 'out'
-    for name in ('confusion', 'neighbours', 'embeddings'):
+    for name in ('confusion', 'neighbors', 'embeddings'):
         assert (out / f'{name}.png').read_bytes().startswith(b'\x89PNG')
     record = json.loads((out / 'evaluation.json').read_text())
     metrics = record['evaluation']
@@ -153,7 +153,7 @@ def test_linear_and_semi_supervised_training(folder):
     arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'given'), '--seed', '1']
     done = run(sys.executable, CLASSIFY, *arguments, *words, 'train_dataloader.batch_size=32', cwd=ROOT)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert 'a step has 1 × 32 = 32 images, the learning rate was set for 64' in done.stdout
+    assert 'a step has 1 × 32 = 32 images, but the learning rate was set for 64' in done.stdout
     assert list(folder.glob('given*.txt')) == [listed_split]
     words += ['train_dataloader.batch_size=32']
     done = run(sys.executable, CLASSIFY, *arguments, '--auto-scale-lr', *words, cwd=ROOT)

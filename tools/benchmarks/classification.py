@@ -19,7 +19,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from lewel_plugins.checkpoints import backbone_config, read_tensors
-from lewel_plugins.datasets.labelled_split import is_given_list
+from lewel_plugins.datasets.labeled_split import is_given_list
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
@@ -68,7 +68,7 @@ def set_seed(cfg: Config, seed: int) -> None:
     """
     cfg.randomness.seed = seed
     dataset = cfg.train_dataloader.dataset.get('dataset', {})
-    is_split = dataset.get('type') == 'lewel_plugins.LabelledSplit' and dataset.get('fraction') is not None
+    is_split = dataset.get('type') == 'lewel_plugins.LabeledSplit' and dataset.get('fraction') is not None
     if is_split and not is_given_list(Path(dataset.split_file)):
         before = f'seed{dataset.get("seed", 0)}'
         name = Path(dataset.split_file).name

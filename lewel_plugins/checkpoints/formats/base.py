@@ -47,13 +47,13 @@ class Format:
 
     def export_state(self, state: State) -> State:
         """Convert the tensors of OpenMMLab's backbone to those of the library's network."""
-        kept = {name: tensor for name, tensor in state.items() if not name.endswith(self.ours_only or ('\0',))}
-        return {self.names.forward(name): tensor for name, tensor in self.to_theirs(kept).items()}
+        weights = {name: tensor for name, tensor in state.items() if not name.endswith(self.ours_only or ('\0',))}
+        return {self.names.forward(name): tensor for name, tensor in self.to_theirs(weights).items()}
 
     def import_state(self, state: State) -> State:
         """Convert the tensors of the library's network to those of OpenMMLab's backbone."""
-        kept = {name: tensor for name, tensor in state.items() if not name.endswith(self.theirs_only or ('\0',))}
-        return self.to_ours({self.names.backward(name): tensor for name, tensor in kept.items()})
+        weights = {name: tensor for name, tensor in state.items() if not name.endswith(self.theirs_only or ('\0',))}
+        return self.to_ours({self.names.backward(name): tensor for name, tensor in weights.items()})
 
     def load_theirs(self, network: nn.Module, state: State) -> None:
         """Load all tensors into the library's network.

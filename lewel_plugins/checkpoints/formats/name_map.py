@@ -8,8 +8,9 @@ class NameMap:
     """Renames tensors between OpenMMLab and another library.
 
     Args:
-        rules: Pairs of templates, OpenMMLab's and the library's, with the placeholders ``{i}`` (a number) and ``{w}``
-            (the rest of the name). The first rule that matches counts; a name that matches none stays the same.
+        rules: Pairs of templates, one for the name in OpenMMLab and one for that in the library, with the placeholders
+            ``{i}`` (a number) and ``{w}`` (the rest of the name). The first rule that matches counts; a name that
+            matches none stays the same.
     """
 
     def __init__(self, rules: Sequence[tuple[str, str]]) -> None:
@@ -17,11 +18,11 @@ class NameMap:
         self._backward = [(_pattern(theirs), ours) for ours, theirs in rules]
 
     def forward(self, name: str) -> str:
-        """Return the library's name for OpenMMLab's."""
+        """Return the name in the library for a name in OpenMMLab."""
         return _rename(name, self._forward)
 
     def backward(self, name: str) -> str:
-        """Return OpenMMLab's name for the library's."""
+        """Return the name in OpenMMLab for a name in the library."""
         return _rename(name, self._backward)
 
 

@@ -57,7 +57,7 @@ def _to_blocks(state: State) -> State:
 
 
 def _from_blocks(state: State) -> State:
-    """The inverse of :func:`_to_blocks`."""
+    """Do the inverse of :func:`_to_blocks`."""
     return {
         name: _reorder(tensor, channels_first=False) if 'downsample' in name else tensor
         for name, tensor in state.items()
@@ -142,7 +142,7 @@ def _mmdet(backbone: Any) -> nn.Module:
 
 
 def _map_of_large(backbone: nn.Module, images: Tensor) -> Tensor:
-    """The last map of enlarged images, because mmdet shifts a map of a single window and mmpretrain does not."""
+    """Return the last map of enlarged images, because mmdet shifts a map of a single window and mmpretrain does not."""
     return last_map(backbone, nn.functional.interpolate(images, scale_factor=2.0))
 
 

@@ -60,7 +60,7 @@ def _square(backbone: Any) -> int:
     height, width = backbone.img_size
     if height != width:
         raise SetupError(
-            f'torchvision has Vision Transformers for square images only, this one is for {height}x{width}'
+            f'torchvision has Vision Transformers for square images only, but this one is for {height}x{width}'
         )
     return height
 

@@ -1,4 +1,4 @@
-"""Writes garment scenes to a folder: a tree of classes (``single``), or COCO and VOC data (``multi``)."""
+"""Write garment scenes to a folder: a tree of classes (``single``), or COCO and VOC data (``multi``)."""
 
 import json
 import multiprocessing
@@ -34,7 +34,7 @@ def make_scenes(config: SceneConfig, garments: str | Path, out: str | Path, work
     Args:
         config: Appearance and number of the scenes.
         garments: Folder with Fashion-MNIST's test files.
-        out: Folder to make.
+        out: Folder to create.
         workers: Number of processes.
 
     Returns:

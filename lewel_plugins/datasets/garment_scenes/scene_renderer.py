@@ -156,8 +156,8 @@ def _tint(rng: np.random.Generator) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255
 
 
-def _shift_hue(image: np.ndarray, degrees: int) -> np.ndarray:
-    """Turn the hue of an RGB uint8 image by ``2 * degrees`` (OpenCV's unit of hue is two degrees)."""
+def _shift_hue(image: np.ndarray, steps: int) -> np.ndarray:
+    """Turn the hue of an RGB uint8 image by ``steps`` of two degrees, OpenCV's unit of hue."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    hsv[..., 0] = (hsv[..., 0].astype(np.int32) + degrees) % 180
+    hsv[..., 0] = (hsv[..., 0].astype(np.int32) + steps) % 180
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)

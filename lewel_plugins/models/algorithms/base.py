@@ -24,15 +24,15 @@ class MomentumPretrainer(BaseSelfSupervisor):
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of the neck.
-        head: Config of the head; it takes its widths from the neck, see :func:`build_head`.
-        momentum: Teacher's 1 − α at the start.
-        end_momentum: Teacher's 1 − α at the end of a cosine; None keeps it constant.
+        head: Config of the head, which gets its widths from the neck; see :func:`build_head`.
+        momentum: 1 − α of the teacher at the start.
+        end_momentum: 1 − α at the end of a cosine schedule; None keeps it constant.
         teacher_norm: ``train`` or ``eman``, see :class:`MomentumEncoder`.
         data_preprocessor: Config; mmpretrain's ``SelfSupDataPreprocessor`` by default.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
 
     Raises:
-        ValueError: The neck's ``in_channels`` is not the width of the backbone (where the backbone has ``feat_dim``).
+        ValueError: The neck's ``in_channels`` is not the width of the backbone (if the backbone has ``feat_dim``).
     """
 
     head: Any
@@ -63,7 +63,7 @@ class MomentumPretrainer(BaseSelfSupervisor):
         self.teacher.copy_from(self.backbone, self.neck)
 
     def before_training(self) -> None:
-        """Prepare for a run; called once before its first iteration, after weights were loaded and modules replaced."""
+        """Prepare for a run; called once before its first iteration, when weights are loaded and modules replaced."""
         self.teacher.forget_tensors()
         self._statistics = None
         if self.teacher.updates.item() == 0:  # fresh, or only backbone weights were loaded
@@ -72,8 +72,8 @@ class MomentumPretrainer(BaseSelfSupervisor):
     def after_optimizer_step(self, progress: float) -> None:
         """Update the teacher; called once after every optimizer step.
 
-        The running statistics of the online BN layers are averaged over ranks first: each rank's batch has moved its
-        own, and the teacher, validation and a checkpoint of rank 0 must be the same for all.
+        The running statistics of the online BN layers are averaged over ranks first. Each rank has updated its own from
+        its batch, but the teacher, validation and the checkpoint of rank 0 must be the same for all ranks.
 
         Args:
             progress: Share of training done after this step, in [0, 1].
@@ -90,14 +90,14 @@ class MomentumPretrainer(BaseSelfSupervisor):
         self._version = None
 
     def views(self, inputs: list[Tensor], count: int, or_more: bool = False) -> list[Tensor]:
-        """Check that a batch has ``count`` views (N, 3, H, W), or more, and that the teacher is being updated."""
+        """Check and return the ``count`` views (N, 3, H, W), or more, of a batch; check that the teacher is updated."""
         views = check_views(self, inputs, count, or_more)
         self._check_teacher_follows()
         return views
 
     def _check_teacher_follows(self) -> None:
         # An optimizer changes parameters in place, and torch counts their versions. Steps without an update of the
-        # teacher mean that MomentumUpdateHook is missing: a teacher frozen at its start learns next to nothing.
+        # teacher mean that MomentumUpdateHook is missing. With a frozen teacher, the network learns next to nothing.
         version = next(self.backbone.parameters())._version
         if self.training and self._version not in (None, version) and not self._warned:
             self._warned = True
@@ -111,9 +111,9 @@ class MomentumPretrainer(BaseSelfSupervisor):
 
 
 def rank_statistics(model: nn.Module) -> list[Tensor]:
-    """Buffers that each rank's batch moves on its own; they are averaged over ranks after every optimizer step.
+    """Return the buffers that each rank updates from its own batch, to be averaged over ranks after every step.
 
-    BN's running statistics of the online networks, and the ``accumulators()`` of every module that has them.
+    They are BN's running statistics in the online networks, and the ``accumulators()`` of every module that has them.
     """
     online = nn.ModuleList([module for name, module in model.named_children() if name != 'teacher'])
     owners: list[Any] = [module for module in online.modules() if hasattr(module, 'accumulators')]
@@ -123,7 +123,7 @@ def rank_statistics(model: nn.Module) -> list[Tensor]:
 def use_channels_last(backbone: nn.Module) -> None:
     """Give the weights the memory layout of the images from ``BatchViews``.
 
-    Then neither convolutions nor DDP, whose buckets have the layout of the weights, convert anything.
+    Then no convolution converts its input, and neither does DDP, whose buckets have the layout of the weights.
     """
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -4,12 +4,12 @@ from lewel_plugins.registry import MODELS
 
 from .base import MomentumPretrainer
 
-LARGE = 2
+LARGE = 2  # number of large views
 
 
 @MODELS.register_module()
 class BYOLMultiCrop(MomentumPretrainer):
-    """BYOL with multi-crop, a baseline of MSBReg: MSBReg, Sec. 4.4.
+    """BYOL with multi-crop, a baseline of the MSBReg paper. MSBReg, Sec. 4.4.
 
     The first two views are large and go through the teacher; the others are small and go through the online network
     alone. Without small views it is BYOL.
@@ -23,9 +23,9 @@ class BYOLMultiCrop(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
         head: Config of a :class:`BYOLMultiCropHead`.
-        momentum: Teacher's 1 − α at the start of a cosine to 0.
+        momentum: 1 − α of the teacher at the start of a cosine schedule to 0.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class BYOLMultiCrop(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Predict the large views' embeddings by the teacher from every other view. MSBReg, Sec. 4.4.
+        """Predict the teacher's embeddings of the large views from every other view. MSBReg, Sec. 4.4.
 
         Args:
             inputs: Two large views (N, 3, H, W), then any number of small ones (N, 3, h, w).

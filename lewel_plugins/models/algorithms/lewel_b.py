@@ -21,12 +21,12 @@ class LEWELB(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`LEWELNeck`.
         head: Config of a :class:`LEWELPredictHead`.
-        momentum: Teacher's 1 − α at the start of a cosine to 0. In the paper 0.02 with ``eman``, and BYOL's 0.004 with
-            SyncBN.
+        momentum: 1 − α of the teacher at the start of a cosine schedule to 0. The paper has 0.02 with ``eman``, and
+            0.004 with SyncBN, as in BYOL.
         teacher_norm: ``eman``: eval mode and averaged BN statistics (100 and 200 epochs). ``train``: the teacher's
             BN uses its own batch (400 epochs, with ``sync_bn='torch'`` in the config).
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LEWELB(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, teacher_norm, data_preprocessor, init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Predict both views' embeddings by the teacher from the online ones of the other view. LEWEL, Eqs. 3 and 5.
+        """Predict the teacher's embeddings of each view from the online ones of the other. LEWEL, Eqs. 3 and 5.
 
         Args:
             inputs: Two views, each (N, 3, H, W).
@@ -52,7 +52,7 @@ class LEWELB(MomentumPretrainer):
             ``loss_global`` (1 − β)L_g and ``loss_aligned`` βL_a; mmengine minimizes their sum.
         """
         x1, x2 = self.views(inputs, 2)
-        # The teacher first: its activations are freed before the online ones, which stay, are computed.
-        target = self.teacher(x1), self.teacher(x2)  # z (N, d) and z_aligned (N, d/h, c) of each, without gradient
+        # The teacher runs first: its activations are freed before the online networks, whose activations stay, run.
+        target = self.teacher(x1), self.teacher(x2)  # z (N, d) and z_aligned (N, d/h, c) per view, without gradient
         online = self.neck(self.backbone(x1)), self.neck(self.backbone(x2))
         return self.head.loss(online, target)

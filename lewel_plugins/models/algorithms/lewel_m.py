@@ -23,10 +23,10 @@ class LEWELM(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`LEWELNeck`.
         head: Config of a :class:`LEWELContrastHead`.
-        queue_len: Keys in the queue of the global loss.
-        momentum: Teacher's 1 − α, constant; 0.001 is the paper's α = 0.999.
+        queue_len: Number of keys in the queue of the global loss.
+        momentum: 1 − α of the teacher, constant; 0.001 is the paper's α = 0.999.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LEWELM(MomentumPretrainer):
         self.queue = KeyQueue(self.neck.out_channels, queue_len)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """View 1 queries view 2, as in MoCo v2. LEWEL, Eqs. 3 and 4.
+        """Contrast view 1 with the keys of view 2, as in MoCo v2. LEWEL, Eqs. 3 and 4.
 
         Args:
             inputs: Query and key view, each (N, 3, H, W).
@@ -63,7 +63,7 @@ class LEWELM(MomentumPretrainer):
 
     @torch.no_grad()
     def _keys(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Teacher's z (N, d) and z_aligned (N, d/h, c) of a shuffled batch; both travel back in one exchange."""
+        """Return the teacher's z (N, d) and z_aligned (N, d/h, c) of a shuffled batch, unshuffled in one exchange."""
         z, a = self.teacher(x)
         both = batch_unshuffle(torch.cat([z, a.flatten(1)], 1), order)
         return both[:, : z.shape[1]], both[:, z.shape[1] :].view_as(a)

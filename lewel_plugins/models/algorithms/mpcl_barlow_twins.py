@@ -16,7 +16,7 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
     """MPCL on Barlow Twins: Zhu and Yu, Retaining Diverse Information in Contrastive Learning through Multiple
     Projectors.
 
-    M projectors, each with a cross-correlation loss, and no teacher. With M = 1 it is Barlow Twins.
+    There are M projectors, each with a cross-correlation loss, and there is no teacher. With M = 1 it is Barlow Twins.
 
     Equations:
         Barlow Twins, Eq. 1: ``barlow_twins`` in functional/contrastive.py.
@@ -32,7 +32,7 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
         neck: Config of a :class:`MultiProjectorNeck`.
         head: Config of an :class:`MPCLBarlowTwinsHead`.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     head: Any
@@ -65,13 +65,13 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
         return self.head.loss(z)
 
     def before_training(self) -> None:
-        """Prepare for a run; called once before its first iteration, after weights were loaded and modules replaced."""
+        """Prepare for a run; called once before its first iteration, when weights are loaded and modules replaced."""
         self._statistics = rank_statistics(self)
 
     def after_optimizer_step(self, progress: float) -> None:
-        """Average over ranks what each rank's batch has moved; called once after every optimizer step.
+        """Average the buffers that each rank has updated from its own batch; called once after every optimizer step.
 
         Args:
-            progress: Unused, there is no teacher.
+            progress: Unused, because there is no teacher.
         """
         dist.average_(self._statistics)

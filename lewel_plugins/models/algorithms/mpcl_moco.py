@@ -12,7 +12,7 @@ from .base import MomentumPretrainer
 class MPCLMoCo(MomentumPretrainer):
     """MPCL on MoCo v2: Zhu and Yu, Retaining Diverse Information in Contrastive Learning through Multiple Projectors.
 
-    M projectors, each with a queue of negatives. With M = 1 it is MoCo v2.
+    There are M projectors, each with a queue of negatives. With M = 1 it is MoCo v2.
 
     Equations:
         MPCL, Eq. 1: ``info_nce_and_accuracy`` in functional/contrastive.py.
@@ -27,10 +27,10 @@ class MPCLMoCo(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
         head: Config of an :class:`MPCLContrastHead`.
-        queue_len: Keys in each queue.
-        momentum: Teacher's 1 − α, constant.
+        queue_len: Number of keys in each queue.
+        momentum: 1 − α of the teacher, constant.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class MPCLMoCo(MomentumPretrainer):
         self.queue = KeyQueue(self.neck.out_channels, queue_len, self.neck.num_projectors)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """View 1 queries view 2, as in MoCo v2. MPCL, Eqs. 1, 2 and 4.
+        """Contrast view 1 with the keys of view 2, as in MoCo v2. MPCL, Eqs. 1, 2 and 4.
 
         Args:
             inputs: Query and key view, each (N, 3, H, W).
@@ -67,6 +67,6 @@ class MPCLMoCo(MomentumPretrainer):
 
     @torch.no_grad()
     def _keys(self, x: Tensor, order: Tensor | None) -> Tensor:
-        """Teacher's z (M, N, d) of a shuffled batch."""
+        """Return the teacher's z (M, N, d) of a shuffled batch, unshuffled."""
         z = self.teacher(x).transpose(0, 1)  # (N, M, d)
         return batch_unshuffle(z, order).transpose(0, 1)

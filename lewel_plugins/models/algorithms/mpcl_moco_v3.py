@@ -11,9 +11,9 @@ from .base import MomentumPretrainer
 class MPCLMoCoV3(MomentumPretrainer):
     """MPCL on MoCo v3: Zhu and Yu, Retaining Diverse Information in Contrastive Learning through Multiple Projectors.
 
-    M projectors, each with a predictor and an InfoNCE over the batch of all ranks. With M = 1 it is MoCo v3. For a
-    transformer the backbone is mmpretrain's ``MoCoV3ViT`` with ``stop_grad_conv1=True``: its patch embedding stays
-    random, and its sin-cos positions are fixed.
+    There are M projectors, each with a predictor and an InfoNCE over the batch of all ranks. With M = 1 it is MoCo v3.
+    For a transformer the backbone is mmpretrain's ``MoCoV3ViT`` with ``stop_grad_conv1=True``: its patch embedding
+    stays random, and its sin-cos positions are fixed.
 
     Equations:
         MoCo v3, Algorithm 1: ``MPCLPredictHead.loss`` in models/heads/mpcl_predict_head.py.
@@ -30,9 +30,9 @@ class MPCLMoCoV3(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`MultiProjectorNeck`.
         head: Config of an :class:`MPCLPredictHead`.
-        momentum: Teacher's 1 − α at the start of a cosine to 0.
+        momentum: 1 − α of the teacher at the start of a cosine schedule to 0.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class MPCLMoCoV3(MomentumPretrainer):
     ) -> None:
         super().__init__(backbone, neck, head, momentum, 0.0, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if isinstance(self.backbone, MoCoV3ViT):
-            # mmpretrain does so only when it draws the weights, after DDP has begun to expect a gradient.
+            # mmpretrain does so only when it initializes the weights, after DDP has begun to expect this gradient.
             self.backbone.pos_embed.requires_grad_(False)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Each view queries the other. MPCL, Eqs. 1, 2 and 4.
+        """Contrast each view with the keys of the other. MPCL, Eqs. 1, 2 and 4.
 
         Args:
             inputs: Two views, each (N, 3, H, W).
@@ -60,8 +60,8 @@ class MPCLMoCoV3(MomentumPretrainer):
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimizes their sum.
         """
         x1, x2 = self.views(inputs, 2)
-        # The teacher first: its activations are freed before the online ones, which stay, are computed. Ranks exchange
-        # its keys, which have no gradient, while the online networks run.
+        # The teacher runs first: its activations are freed before the online networks, whose activations stay, run.
+        # While these run, ranks exchange the teacher's keys, which have no gradient.
         keys = tuple(dist.start_gather(self.teacher(x).transpose(0, 1)) for x in (x1, x2))  # (WN, M, d) each
         z = self.neck(self.backbone(x1)), self.neck(self.backbone(x2))  # (M, N, d)
         return self.head.loss(z, keys)

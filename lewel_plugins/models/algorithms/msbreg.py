@@ -9,9 +9,9 @@ from .base import MomentumPretrainer
 class MSBReg(MomentumPretrainer):
     """BYOL with K views and three forces. Moon et al. 2022, An Embedding-Dynamic Approach to Self-Supervised Learning.
 
-    The pipeline sets the number of views K ≥ 2. Networks are called once per view: batch norm has its statistics per
-    view, as in BYOL, views may differ in size, and time and memory are linear in K. A teacher that needs no statistics
-    (``eman``) is called once.
+    The pipeline sets the number of views K ≥ 2. The networks are called once per view. So batch norm has its statistics
+    per view, as in BYOL, views may differ in size, and time and memory are linear in K. A teacher that needs no
+    statistics (``eman``) is called once.
 
     Equations:
         MSBReg, Eq. 2: ``MSBRegHead.loss`` in models/heads/msbreg_head.py.
@@ -25,10 +25,10 @@ class MSBReg(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
         head: Config of an :class:`MSBRegHead`.
-        momentum: Teacher's 1 − α at the start of a cosine to 0: 0.004, or 0.01 for 100 epochs or less.
+        momentum: 1 − α of the teacher at the start of a cosine schedule to 0: 0.004, or 0.01 for 100 epochs or less.
         teacher_norm: ``train``, as in BYOL, or ``eman``, see :class:`MomentumEncoder`.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class MSBReg(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, teacher_norm, data_preprocessor, init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Draw all views to the centroid of the teacher's embeddings, and regularize them. MSBReg, Eq. 2.
+        """Pull all views toward the centroid of the teacher's embeddings, and regularize them. MSBReg, Eq. 2.
 
         Args:
             inputs: K ≥ 2 views, each (N, 3, H, W).
@@ -54,7 +54,7 @@ class MSBReg(MomentumPretrainer):
             ``loss_centroid`` L_c, ``loss_singular`` λ_s L_s, ``loss_brownian`` λ_b L_b; mmengine minimizes their sum.
         """
         views = self.views(inputs, 2, or_more=True)
-        # The teacher first: its activations are freed before the online ones, which stay, are computed.
+        # The teacher runs first: its activations are freed before the online networks, whose activations stay, run.
         z_t = self.teacher.each_view(views)  # (K, N, d), without gradient
         z = [self.neck(self.backbone(x)) for x in views]  # K times (N, d)
         return self.head.loss(z, z_t)

@@ -9,7 +9,7 @@ from .base import MomentumPretrainer
 
 @MODELS.register_module()
 class SMoG(MomentumPretrainer):
-    """Pang et al. 2022, Unsupervised Visual Representation Learning by Synchronous Momentum Grouping, Sec. 3.
+    """SMoG: Pang et al. 2022, Unsupervised Visual Representation Learning by Synchronous Momentum Grouping, Sec. 3.
 
     The groups are in ``head.groups``. ``SMoGResetHook`` starts them by K-means, and resets them and the teacher during
     training.
@@ -24,12 +24,12 @@ class SMoG(MomentumPretrainer):
         backbone: Config of the backbone, any that mmpretrain can build.
         neck: Config of a :class:`ProjectionNeck`.
         head: Config of an :class:`SMoGHead`.
-        num_views: Views per image. The first two are large; the others, all of one size, are contrasted with the
-            same group as the online one of these (multi-crop, Sec. 3.4).
-        momentum: Teacher's 1 − α, constant; 0.001 is the paper's α = 0.999.
+        num_views: Number of views per image. The first two are large. The others, all of one size, are contrasted with
+            the same group as the large view in the online network (multi-crop, Sec. 3.4).
+        momentum: 1 − α of the teacher, constant; 0.001 is the paper's α = 0.999.
         cache_dtype: Dtype of the features kept for K-means, ``bfloat16`` or ``float32``.
         data_preprocessor: Config of the data preprocessor.
-        init_cfg: As everywhere in mmengine.
+        init_cfg: Initialization, as everywhere in mmengine.
 
     Raises:
         ValueError: An argument is out of range.
@@ -53,9 +53,9 @@ class SMoG(MomentumPretrainer):
         self.cache = FeatureCache(self.neck.out_channels, cache_dtype)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Move the groups by one large view, contrast it with the group of the other. SMoG, Eqs. 3 and 4.
+        """Move the groups by one large view, and contrast it with the group of the other. SMoG, Eqs. 3 and 4.
 
-        One direction; the two large views change roles in every iteration.
+        The loss has one direction; the two large views exchange roles in every iteration.
 
         Args:
             inputs: ``num_views`` views, each (N, 3, H, W).
@@ -73,7 +73,7 @@ class SMoG(MomentumPretrainer):
         z_small = self.neck(self.backbone(torch.cat(small))) if small else None  # (VN, d)
         return self.head.loss(z_a, z_b, z_all(), z_small)
 
-    @torch.compiler.disable  # it would be compiled anew for every number
+    @torch.compiler.disable  # it would be recompiled for every count
     def _change_roles(self, views: list[Tensor]) -> list[Tensor]:
         """Exchange the two large views in every second iteration."""
         return [views[1], views[0], *views[2:]] if self.head.groups.count_steps() % 2 else views
@@ -84,13 +84,13 @@ class SMoG(MomentumPretrainer):
         self.head.groups.set_progress(progress)
 
     def reset_teacher(self) -> None:
-        """f̂_η ← f_θ, BN's statistics included. SMoG, Sec. 3.4."""
+        """Make the teacher equal to the online network, BN's statistics included: f̂_η ← f_θ. SMoG, Sec. 3.4."""
         self.teacher.copy_from(self.backbone, self.neck)
 
     def rank_state(self) -> dict[str, Tensor]:
-        """Return what this rank has and a checkpoint of rank 0 would lack: its cached features."""
+        """Return the cached features of this rank, which the model's state on rank 0 lacks."""
         return self.cache.rank_state()
 
     def load_rank_state(self, states: list[dict[str, Tensor]]) -> None:
-        """Restore what :meth:`rank_state` returned on every rank."""
+        """Restore the results of :meth:`rank_state` on all ranks."""
         self.cache.load_rank_state(states)

@@ -8,21 +8,21 @@ from lewel_plugins.registry import MODELS
 
 @MODELS.register_module()
 class ResNet10(ResNet):
-    """mmpretrain's ResNet with one basic block per stage and a stem for small images: it trains on a laptop in minutes.
+    """mmpretrain's ResNet with one basic block per stage and a stem for small images. It trains on a laptop in minutes.
 
     The stem is a 3 × 3 convolution of stride 2 without pooling: 32 px images keep 16 × 16 positions in the first
     stage, and with the default strides 4 × 4 in the last.
 
     Args:
         base_channels: Width of the first stage; the last has eight times that.
-        strides: Stride of each stage; fewer than four leave out the later stages.
+        strides: Stride of each stage; with fewer than four, there are fewer stages.
         dilations: Dilation of each stage; none by default. A stage with a smaller stride and a larger dilation keeps
             a finer map for segmentation, with the same weights.
         out_indices: Stages whose maps are returned; the last by default.
-        zero_init_residual: Whether residual branches start at zero, mmpretrain's default for its ResNets. With one
-            block per stage that leaves hardly more than the 1 × 1 shortcuts, and a short pretraining learns much less
+        zero_init_residual: Whether residual branches start at zero, as by default in mmpretrain's ResNets. With one
+            block per stage this leaves hardly more than the 1 × 1 shortcuts, and a short pretraining learns much less
             (configs/comparisons/calibration_garment-scenes.py).
-        init_cfg: As everywhere in mmengine, e.g. a ``Pretrained`` checkpoint; None: random weights.
+        init_cfg: Initialization, as everywhere in mmengine, e.g. a ``Pretrained`` checkpoint; None: random weights.
     """
 
     arch_settings = {10: (BasicBlock, (1, 1, 1, 1))}
@@ -36,7 +36,7 @@ class ResNet10(ResNet):
         zero_init_residual: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
-        # None is the initialization of mmpretrain's ResNet, a default argument there.
+        # With None, mmpretrain's ResNet keeps its own initialization, which is a default argument there.
         init = {} if init_cfg is None else dict(init_cfg=init_cfg)
         super().__init__(
             depth=10,
@@ -59,7 +59,7 @@ class ResNet10(ResNet):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Images (N, 3, H, W) → maps of the chosen stages, the last (N, 8·base_channels, H/8, W/8)."""
+        """Map images (N, 3, H, W) to the maps of the chosen stages, the last (N, 8·base_channels, H/8, W/8)."""
         x = self.relu(self.norm1(self.conv1(x)))
         outs = []
         for i, name in enumerate(self.res_layers):

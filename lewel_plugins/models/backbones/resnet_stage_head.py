@@ -11,18 +11,18 @@ from lewel_plugins.registry import MODELS
 class ResNetStageHead(BaseModule):
     """The last stage of a ResNet as the shared head of a detector's RoIs, followed by a normalization.
 
-    In a C4 detector the backbone ends before the last stage, which works on every region. MoCo's transfer protocol
-    (He et al., CVPR 2020, A.2) trains all layers with batch norm and adds one after this stage, because the layers
-    that follow have none. mmdet's ``ResLayer`` has no such norm, and only ResNets of torchvision's widths.
+    In a C4 detector the backbone ends before the last stage, which is applied to every region. MoCo's transfer protocol
+    (He et al., CVPR 2020, A.2) trains all layers with batch norm and adds a batch norm after this stage, because the
+    layers that follow have none. mmdet's ``ResLayer`` has no such norm and supports only torchvision's widths.
 
     The tensors keep the names of the pretraining (``layer4.…``), so that the ``init_cfg=dict(type='Pretrained',
     checkpoint=…, prefix='backbone.')`` of the backbone loads them too.
 
     Args:
-        backbone: Config of the whole ResNet, of mmdet or mmpretrain; ``strides`` and ``dilations`` count for the last
+        backbone: Config of the whole ResNet, of mmdet or mmpretrain; ``strides`` and ``dilations`` affect the last
             stage only.
-        norm_cfg: Normalization after the stage, over its channels; None for none.
-        init_cfg: As everywhere in mmengine; by default that of the ResNet.
+        norm_cfg: Normalization after the stage, over its channels; None for no normalization.
+        init_cfg: Initialization, as everywhere in mmengine; by default that of the ResNet.
     """
 
     def __init__(
@@ -39,6 +39,6 @@ class ResNetStageHead(BaseModule):
         self.norm = None if norm_cfg is None else build_norm_layer(norm_cfg, resnet.feat_dim)[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Regions (R, C, h, w) of the map before the stage → (R, 2C, h/2, w/2), with a stage of stride 2."""
+        """Map regions (R, C, h, w) of the map before the stage to (R, 2C, h/2, w/2), if the stage has stride 2."""
         x = getattr(self, self.stage_name)(x)
         return x if self.norm is None else self.norm(x)

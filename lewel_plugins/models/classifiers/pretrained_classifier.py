@@ -20,18 +20,18 @@ from lewel_plugins.registry import MODELS
 class PretrainedClassifier(ImageClassifier):
     """mmpretrain's classifier on the backbone of a pretraining checkpoint.
 
-    Every tensor of the backbone is loaded, or the construction of the run fails and lists what is missing. It also
-    fails if images are not normalized as in pretraining; where the checkpoint does not record how, that is logged. The
-    head gets the features that k-NN measures: the last output of the backbone, averaged over positions if it is a map,
-    in float32.
+    Either every tensor of the backbone is loaded, or the run fails before it starts and lists what is missing. It also
+    fails if images are not normalized as in pretraining; if the checkpoint does not record how, a warning is logged.
+    The head gets the features that k-NN measures: the last output of the backbone, averaged over positions if it is a
+    map, in float32.
 
     Args:
         checkpoint: Checkpoint of a pretraining, or an export of its backbone; None starts from random weights.
         head: Config of the head; ``in_channels`` is the width of the backbone by default.
-        backbone: Config of the backbone; None: the one in the checkpoint.
-        frozen: Linear evaluation: the backbone has no gradient and stays in eval mode (BN by its running statistics).
-            False trains all of its parameters (only the later ones if it has ``frozen_stages``), including MoCo v3's
-            patch embedding and positions, which are fixed in pretraining.
+        backbone: Config of the backbone; None for the one in the checkpoint.
+        frozen: True for linear evaluation: the backbone has no gradient and stays in eval mode, so that BN uses its
+            running statistics. False trains all of its parameters (only the later ones if it has ``frozen_stages``),
+            including MoCo v3's patch embedding and positions, which are fixed in pretraining.
         data_preprocessor: Config; mmpretrain's ``ClsDataPreprocessor`` by default. One that makes a list of one view
             (``BatchViews``) works as well.
 
@@ -50,7 +50,8 @@ class PretrainedClassifier(ImageClassifier):
     ) -> None:
         if checkpoint == '' or (checkpoint is None and backbone is None):
             raise SetupError(
-                'no checkpoint to evaluate: name one by model.checkpoint, or None and model.backbone for a random one'
+                'no checkpoint to evaluate: name one by model.checkpoint, or set model.checkpoint=None and '
+                'model.backbone for random weights'
             )
         if backbone is None:
             backbone = backbone_config(read_tensors(str(checkpoint)), str(checkpoint))
@@ -63,17 +64,17 @@ class PretrainedClassifier(ImageClassifier):
         )
         self.checkpoint = checkpoint
         self.frozen = frozen
-        self._choose_trained()
+        self._set_requires_grad()
 
     def init_weights(self) -> None:
         """Initialize the head, and load the backbone."""
         super().init_weights()
-        self._choose_trained()  # MoCo v3's ViT stops the gradient of its positions there
+        self._set_requires_grad()  # because MoCo v3's ViT has just stopped the gradient of its positions
         if self.checkpoint is not None:
             load_backbone(self.backbone, self.checkpoint)
             check_normalization(read_pretrained(self.checkpoint)[0], self.checkpoint, self)
 
-    def _choose_trained(self) -> None:
+    def _set_requires_grad(self) -> None:
         if self.frozen or getattr(self.backbone, 'frozen_stages', -1) < 0:
             self.backbone.requires_grad_(not self.frozen)
 
@@ -85,7 +86,7 @@ class PretrainedClassifier(ImageClassifier):
         return self
 
     def extract_feat(self, inputs: Tensor | list[Tensor], stage: str = 'neck') -> tuple[Tensor, ...]:
-        """Features of images.
+        """Return the features of images.
 
         Args:
             inputs: Images (N, 3, H, W), or a list of one view.

@@ -12,7 +12,7 @@ from lewel_plugins.transforms.view_scheme import ViewScheme, check_blur_fits
 
 
 class _View:
-    """A :class:`ViewScheme` on a batch. Crops are bilinear without anti-aliasing, for small images."""
+    """Applies a :class:`ViewScheme` to a batch. Crops are bilinear without anti-aliasing, which suits small images."""
 
     def __init__(self, scheme: ViewScheme) -> None:
         if scheme.interpolation != 'bilinear':
@@ -65,11 +65,11 @@ class _View:
 
 @MODELS.register_module()
 class BatchViews(SelfSupDataPreprocessor):
-    """Make the views of a batch on the device, or finish those of the pipeline, and normalize them.
+    """Make the views of a batch on the device, or finish the views of the pipeline, and normalize them.
 
-    Set ``views`` for small images (32 to 96 px), where a pipeline for each image costs more than the network. The
-    dataset then delivers decoded images (N, 3, H, W) uint8 of one size, and in training every entry of ``views`` makes
-    a view of each image, with separate parameters. Draws come from torch's generator.
+    Set ``views`` for small images (32 to 96 px), whose pipeline would take longer than the network. The dataset then
+    delivers decoded images (N, 3, H, W) uint8 of one size. In training, every entry of ``views`` makes one view of each
+    image, with parameters drawn for each image from torch's generator.
 
     Without ``views``, the pipeline makes the views. It delivers either finished views of :class:`LoadViews`,
     :class:`MakeViews` or mmpretrain's ``MultiView``, or, with ``on_device=True`` in the pipeline, crops together with
@@ -79,7 +79,7 @@ class BatchViews(SelfSupDataPreprocessor):
         views: One dict per view, with the arguments of :class:`ViewScheme`.
         mean: Channel means on the scale 0–255.
         std: Channel standard deviations on the same scale.
-        to_rgb: Whether the dataset delivers BGR.
+        to_rgb: Whether to convert to RGB, because the dataset delivers BGR.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -102,13 +102,13 @@ class BatchViews(SelfSupDataPreprocessor):
 
         Args:
             data: A dict of ``inputs`` and ``data_samples``. With ``views``, ``inputs`` are images (N, 3, H, W) uint8.
-                Without, they are a list of K views (N, 3, size, size) uint8, which ends with parameters (N, K, P) if
-                the views are unfinished.
+                Without ``views``, they are a list of K views (N, 3, size, size) uint8, which ends with parameters
+                (N, K, P) if the views are unfinished.
             training: Whether to make views.
 
         Returns:
-            A dict of ``inputs``, which are a list of K views (N, 3, size, size), or the normalized images if not
-            ``training``, and ``data_samples``.
+            A dict of ``inputs`` and ``data_samples``. ``inputs`` are a list of K views (N, 3, size, size) if
+            ``training``, otherwise the normalized images.
 
         Raises:
             ValueError: If ``inputs`` are images where views are expected, or the reverse.

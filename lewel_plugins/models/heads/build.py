@@ -9,9 +9,9 @@ _WIDTHS = ('aligned_channels', 'num_projectors', 'norm', 'standardize', 'activat
 
 
 def build_head(head: dict, neck: nn.Module) -> Any:
-    """Build a head for a neck, from which it takes its widths.
+    """Build a head with the widths of a neck, so that a recipe states each width once.
 
-    So a recipe states each width once, in the neck. A head that has ``in_channels`` among its arguments gets the neck's
+    A head that has ``in_channels`` among its arguments gets the neck's
     ``out_channels``; one that has ``aligned_channels``, ``num_projectors``, ``norm``, ``standardize`` or ``activation``
     gets the neck's attribute of that name. A value in the head's own config takes precedence.
 

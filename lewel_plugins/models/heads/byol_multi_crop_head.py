@@ -10,13 +10,13 @@ from ..necks.mlp import MLP
 
 @MODELS.register_module()
 class BYOLMultiCropHead(BaseModule):
-    """BYOL's prediction over all ordered pairs of a view and another, large one. MSBReg, Sec. 4.4.
+    """BYOL's prediction over all ordered pairs of a view and another, large view. MSBReg, Sec. 4.4.
 
     Args:
         in_channels: Channels d of an embedding, by default those of the neck.
         hid_channels: Hidden channels of the predictor.
         norm: ``BN`` or ``LN``, by default that of the neck.
-        standardize: Weight standardization, by default that of the neck.
+        standardize: Whether to standardize weights, by default as in the neck.
     """
 
     def __init__(self, in_channels: int, hid_channels: int = 2048, norm: str = 'BN', standardize: bool = False) -> None:

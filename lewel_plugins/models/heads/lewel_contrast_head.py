@@ -9,7 +9,7 @@ from .checks import check_beta, check_temperature
 
 @MODELS.register_module()
 class LEWELContrastHead(BaseModule):
-    """InfoNCE on global and on aligned embeddings, LEWEL_M's comparison. LEWEL, Eqs. 3 and 4.
+    """InfoNCE on global and on aligned embeddings, for LEWEL_M. LEWEL, Eqs. 3 and 4.
 
     Args:
         beta: Weight β of the aligned loss, in [0, 1].
@@ -25,7 +25,7 @@ class LEWELContrastHead(BaseModule):
 
         Args:
             query: Online z (N, d) and z_aligned (N, d/h, c).
-            key: Teacher's z and z_aligned of the other view, likewise.
+            key: Teacher's z and z_aligned of the other view, of the same shapes.
             queue: Unit keys as columns, (d, Q).
 
         Returns:

@@ -12,7 +12,7 @@ Embeddings = tuple[Tensor, Tensor]
 
 @MODELS.register_module()
 class LEWELPredictHead(BaseModule):
-    """Prediction of global and of aligned embeddings, LEWEL_B's comparison. LEWEL, Eqs. 3 and 5.
+    """Prediction of global and of aligned embeddings, for LEWEL_B. LEWEL, Eqs. 3 and 5.
 
     Args:
         in_channels: Channels d of the global embedding, by default those of the neck.
@@ -32,7 +32,7 @@ class LEWELPredictHead(BaseModule):
 
         Args:
             online: Online z (N, d) and z_aligned (N, d/h, c) of view 1, and of view 2.
-            target: Those of the teacher, without gradient, in the same order.
+            target: Embeddings of the teacher, without gradient, in the same order.
 
         Returns:
             ``loss_global`` (1 − β)L_g and ``loss_aligned`` βL_a; mmengine minimizes their sum.

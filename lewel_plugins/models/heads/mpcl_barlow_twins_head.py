@@ -15,8 +15,8 @@ from ..projector_balance import ProjectorBalance
 class MPCLBarlowTwinsHead(BaseModule):
     """One cross-correlation loss per projector, over the batch of all ranks: MPCL on Barlow Twins. MPCL, Eqs. 2 to 4.
 
-    The accuracy that PTB weighs by is our definition, since the paper gives none: top-1 retrieval of an image's other
-    view in the batch, by the cosine of the standardized embeddings.
+    The paper does not define the accuracy that PTB needs. Here it is the top-1 retrieval of an image's other view in
+    the batch, by the cosine of the standardized embeddings.
 
     Args:
         num_projectors: M, by default that of the neck.
@@ -35,7 +35,7 @@ class MPCLBarlowTwinsHead(BaseModule):
         self.balance = ProjectorBalance(num_projectors, **(balance or {}))
 
     def loss(self, z: Tensor) -> dict[str, Tensor]:
-        """Correlate the two views; PCR is the mean over them.
+        """Correlate the two views; PCR is averaged over them.
 
         Args:
             z: Embeddings of the two views, (2, M, N, d).
@@ -51,10 +51,10 @@ class MPCLBarlowTwinsHead(BaseModule):
 
     @torch.no_grad()
     def _accuracy(self, y1: Tensor, keys: Tensor) -> Tensor:
-        """Share (M,) of the images whose view 1 is closest to their view 2 among the keys of all ranks (M, WN, d)."""
+        """Return the share (M,) of the images whose view 1 is closest to their view 2 among all keys (M, WN, d)."""
         return LF.ranked_first(*LF.batch_similarities(y1, keys, 1.0, first=dist.rank() * y1.shape[1]))
 
 
 def _of_all_ranks(y: Tensor) -> Tensor:
-    """(M, N, d) → (M, WN, d), in rank order, without gradient."""
+    """Gather (M, N, d) of all ranks to (M, WN, d), in rank order, without gradient."""
     return dist.all_gather(y.detach().transpose(0, 1)).transpose(0, 1)

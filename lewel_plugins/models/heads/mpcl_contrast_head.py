@@ -12,7 +12,7 @@ from .checks import check_temperature
 class MPCLContrastHead(BaseModule):
     """One InfoNCE per projector, each with its own queue: MPCL on MoCo v2. MPCL, Eqs. 1, 2 and 4.
 
-    The accuracy that PTB weighs by is the share of queries whose key is more similar than every key of the queue.
+    The accuracy for PTB is the share of queries whose key is more similar than every key of the queue.
 
     Args:
         num_projectors: M, by default that of the neck.
@@ -26,7 +26,7 @@ class MPCLContrastHead(BaseModule):
         self.balance = ProjectorBalance(num_projectors, **(balance or {}))
 
     def loss(self, z_q: Tensor, z_k: Tensor, queues: Tensor) -> dict[str, Tensor]:
-        """Compare queries with their keys and with M queues; PCR is on the queries.
+        """Compare queries with their keys and with M queues; PCR applies to the queries.
 
         Args:
             z_q: Online embeddings, (M, N, d).

@@ -16,7 +16,7 @@ from .checks import check_temperature
 class MPCLPredictHead(BaseModule):
     """One predictor and one InfoNCE over the batch of all ranks per projector: MPCL on MoCo v3. MPCL, Eqs. 1, 2 and 4.
 
-    Losses are scaled by 2τ as in MoCo v3, Algorithm 1. The accuracy that PTB weighs by is top-1 in the batch.
+    Losses are scaled by 2τ as in MoCo v3, Algorithm 1. The accuracy for PTB is top-1 in the batch.
 
     Args:
         in_channels: Channels d of an embedding, by default those of the neck.
@@ -42,7 +42,7 @@ class MPCLPredictHead(BaseModule):
     def loss(
         self, z: tuple[Tensor, Tensor], keys: tuple[Callable[[], Tensor], Callable[[], Tensor]]
     ) -> dict[str, Tensor]:
-        """Compare the predictions of each view with the keys of the other; PCR is the mean over the projected views.
+        """Compare the predictions of each view with the keys of the other; PCR is averaged over the projected views.
 
         Args:
             z: Online embeddings of view 1 and of view 2, (M, N, d).
@@ -58,6 +58,6 @@ class MPCLPredictHead(BaseModule):
         return self.balance(loss_12 + loss_21, (accuracy_12 + accuracy_21) / 2, *z)
 
     def _contrast(self, q: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy (M,) of queries (M, N, d) against keys (WN, M, d)."""
+        """Return loss and accuracy (M,) of queries (M, N, d) against keys (WN, M, d)."""
         similarities = LF.batch_similarities(q, keys.transpose(0, 1), self.temperature, first=dist.rank() * q.shape[1])
         return 2 * self.temperature * LF.nce(*similarities), LF.ranked_first(*similarities)

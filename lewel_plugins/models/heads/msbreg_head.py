@@ -19,10 +19,10 @@ class MSBRegHead(BaseModule):
         lambda_s: Weight of the singular value loss (Eq. 2); 0 leaves it out.
         lambda_b: Weight of the Brownian loss (Eq. 2); 0 leaves it out.
         exclude_self: Whether a view's centroid leaves out its own target, see ``functional.centroid_loss``. With two
-            views and λ_s = λ_b = 0 that is half of BYOL's loss.
-        normalize: Whether the singular value loss takes unit vectors.
+            views and λ_s = λ_b = 0 this is half of BYOL's loss.
+        normalize: Whether the singular value loss normalizes the predictions first.
         norm: ``BN`` or ``LN``, by default that of the neck.
-        standardize: Weight standardization, by default that of the neck.
+        standardize: Whether to standardize weights, by default as in the neck.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class MSBRegHead(BaseModule):
         self.brownian_loss = BrownianLoss(lambda_b)
 
     def loss(self, z: list[Tensor], z_t: Tensor) -> dict[str, Tensor]:
-        """Draw the predictions of all views to the centroid of the teacher's embeddings, and regularize them.
+        """Pull the predictions of all views toward the centroid of the teacher's embeddings, and regularize them.
 
         Args:
             z: Online embeddings of the K views, (N, d) each.

@@ -42,13 +42,14 @@ class SMoGHead(BaseModule):
         self.groups = MomentumGroups(in_channels, num_groups, beta, end_beta, update)
 
     def loss(self, z_a: Tensor, z_b: Tensor, z_all: Tensor, z_small: Tensor | None = None) -> dict[str, Tensor]:
-        """Assign, move the groups, then contrast with them.
+        """Assign the images to groups, move the groups, and contrast the images with them.
 
         Args:
             z_a: Online embeddings of one view, (N, d); they move the groups.
             z_b: Teacher's embeddings of the other view, (N, d), without gradient.
             z_all: z_a of all ranks, (WN, d), in the order of one process.
-            z_small: Online embeddings of V small views, (VN, d), view by view; contrasted with the same groups.
+            z_small: Online embeddings of V small views, (VN, d), view by view; they are contrasted with the same
+                groups.
 
         Returns:
             ``loss_contrastive``, a mean over the online views.

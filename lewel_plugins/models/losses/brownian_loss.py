@@ -13,8 +13,8 @@ from .weight import check_weight
 def directions(count: int, channels: int, device: torch.device) -> Tensor:
     """Draw one Gaussian vector per image of this rank, (count, channels) float32.
 
-    Every rank draws those of the global batch from the generator that all ranks share, and keeps its own rows, dealt
-    out in turn like the images: an image has the same vector on any number of ranks.
+    Every rank draws the vectors of the global batch from the generator that all ranks share, and keeps its own rows,
+    dealt out in turn like the images. So an image has the same vector on any number of ranks.
     """
     every = torch.randn(
         dist.world_size() * count, channels, generator=shared_generator(device), device=device, dtype=torch.float32
@@ -24,7 +24,7 @@ def directions(count: int, channels: int, device: torch.device) -> Tensor:
 
 @MODELS.register_module()
 class BrownianLoss(nn.Module):
-    """λ_b L_b: pushes an image's embeddings along a random direction, drawn anew in every iteration. MSBReg, Eq. 4.
+    """λ_b L_b: push an image's embeddings along a direction that is random in every iteration. MSBReg, Eq. 4.
 
     Args:
         weight: λ_b.
@@ -37,5 +37,5 @@ class BrownianLoss(nn.Module):
         self.weight = check_weight(weight)
 
     def forward(self, p: Tensor) -> Tensor:
-        """Loss, (), of this rank's embeddings p (K, N, d), view by view in the same order of images."""
+        """Return the loss, (), of this rank's embeddings p (K, N, d); the images have the same order in every view."""
         return self.weight * LF.brownian_loss(p, directions(p.shape[1], p.shape[2], p.device))

@@ -15,7 +15,7 @@ class UniformityLoss(nn.Module):
     Time and memory grow with the square of the number of images of all ranks.
 
     Args:
-        weight: Weight of the loss; in Wang and Isola about that of alignment.
+        weight: Weight of the loss; Wang and Isola give it about the weight of alignment.
     """
 
     name = 'uniformity'
@@ -25,6 +25,6 @@ class UniformityLoss(nn.Module):
         self.weight = check_weight(weight)
 
     def forward(self, p: Tensor) -> Tensor:
-        """Loss, (), the same on every rank, of embeddings p (K, N, d)."""
+        """Return the loss, (), of embeddings p (K, N, d); it is the same on every rank."""
         views = dist.all_gather(p.transpose(0, 1)).transpose(0, 1)  # (K, WN, d)
         return self.weight * torch.stack([LF.uniformity(view) for view in views]).mean()

@@ -14,9 +14,9 @@ ALIGNMENTS = ('learned', 'random', 'uniform')
 class LEWELNeck(BaseModule):
     """LEWEL's coupled projection head. LEWEL, Sec. 3.2 and Fig. 2.
 
-    The global projector g gives the global embedding z from the pooled feature, and d heat maps from every pixel,
-    with shared weights and BN statistics over the 1 + HW positions jointly. The maps pool the features to d/h
-    aligned representations, which a second projector p embeds.
+    The global projector g computes the global embedding z from the pooled feature, and d heat maps from the pixels. The
+    weights are shared, and the BN statistics are over all 1 + HW positions. The maps pool the features to d/h aligned
+    representations, which a second projector p embeds.
 
     Args:
         in_channels: Backbone channels D.
@@ -24,8 +24,8 @@ class LEWELNeck(BaseModule):
         out_channels: Channels of the global embedding and number of maps d (128, 256).
         aligned_channels: Channels of an aligned embedding c; None means c = d.
         num_groups: Channel groups h.
-        coupled: Whether g also makes the maps. False gives the maps a projector of their own, so that g's BN sees
-            pooled features only (Table 5, "coupled head").
+        coupled: Whether g also makes the maps. False gives the maps a projector of their own, so that the BN of g
+            sees pooled features only (Table 5, "coupled head").
         alignment: ``learned``; ``random``: a new map from Gaussian heat at every call (Table 6); ``uniform``: 1/HW,
             which is global average pooling.
 
@@ -61,7 +61,7 @@ class LEWELNeck(BaseModule):
             self.g_maps = MLP(in_channels, hid_channels, out_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Global and aligned embeddings.
+        """Compute global and aligned embeddings.
 
         Args:
             feats: Backbone output; its last element F is (N, D, H, W).
@@ -75,7 +75,7 @@ class LEWELNeck(BaseModule):
         return z, self.p(y)
 
     def alignment_maps(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The maps W for a backbone output (F,), F (N, D, H, W): (N, d, H, W), each summing to one."""
+        """Return the maps W, (N, d, H, W), each of sum 1, for a backbone output with the last element (N, D, H, W)."""
         _, maps = self._project(self._positions(feats))
         return maps.unflatten(2, feats[-1].shape[2:])
 
@@ -99,4 +99,4 @@ class LEWELNeck(BaseModule):
                 f'LEWELNeck needs a feature map (N, {self.in_channels}, H, W), got {tuple(f.shape)}; in_channels is '
                 "the backbone's last width, and a transformer needs out_type='featmap'"
             )
-        return f.flatten(2).transpose(1, 2)  # free for a channels_last map
+        return f.flatten(2).transpose(1, 2)  # no copy for a channels_last map

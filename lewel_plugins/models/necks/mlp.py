@@ -9,7 +9,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(relu=lambda: nn.ReLU(inpl
 
 
 class MLP(nn.Sequential):
-    """Projector or predictor: linear, BN, ReLU, linear, without bias. LEWEL, Sec. 3.3; SMoG, Sec. 3.4.
+    """Projector or predictor: linear, BN, ReLU, linear, without biases. LEWEL, Sec. 3.3; SMoG, Sec. 3.4.
 
     Args:
         in_channels: Input channels.
@@ -54,5 +54,5 @@ class MLP(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, in_channels) → (…, out_channels); BN's statistics are over all leading dimensions."""
+        """Map (…, in_channels) to (…, out_channels); BN's statistics are over all leading dimensions."""
         return super().forward(x.flatten(0, -2)).unflatten(0, x.shape[:-1])

@@ -39,7 +39,7 @@ class MultiProjectorNeck(BaseModule):
         self.mlps = build_mlps(num_projectors, in_channels, hid_channels, out_channels, **(mlp or {}))
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Embeddings of all projectors.
+        """Compute the embeddings of all projectors.
 
         Args:
             feats: Backbone output; its last element is a map (N, D, H, W), averaged over positions, or (N, D).

@@ -19,8 +19,8 @@ class MLPSettings:
         num_layers: Linear layers: 2, or 3 as in MoCo v3 on ViT and in Barlow Twins.
         with_bn: BN in the hidden layers; without it, as in MoCo v2's neck, the linear layers have biases.
         with_last_bn: BN without affine parameters on the output (MoCo v3).
-        shared_hidden: One set of hidden layers for all MLPs, so that only the last layer is M-fold. On ResNet-50 the
-            parameters are then those of Table III (27.97, 28.23, 28.75, 29.80 M for M = 1, 2, 4, 8).
+        shared_hidden: One set of hidden layers for all MLPs, so that only the last layer exists M times. On ResNet-50
+            the parameters are then those of Table III (27.97, 28.23, 28.75, 29.80 M for M = 1, 2, 4, 8).
         init: ``default``: that of torch; ``kaiming``: He et al. 2015; ``mixed``: Kaiming and Xavier in turn (Table
             II).
         dropout: Probability of dropping a hidden unit in training (Table II), in the teacher too.
@@ -65,7 +65,7 @@ def build_mlps(
         settings: Arguments of :class:`MLPSettings`.
 
     Raises:
-        ValueError: A width below 1, widths that are not M, an unknown setting, or one that needs equal widths.
+        ValueError: A width is below 1, there are not M widths, or a setting is unknown or needs equal widths.
     """
     known = [field.name for field in fields(MLPSettings)]
     if unknown := sorted(settings.keys() - set(known)):
@@ -134,11 +134,11 @@ class ParallelLinear(nn.Module):
                 nn.init.uniform_(self.bias.data[m], -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in) for all maps, or (M, N, in) with one input per map → (M, N, out)."""
+        """Map (N, in), shared by all maps, or (M, N, in), one input per map, to (M, N, out)."""
         weight = orthogonalize(self.weight) if self.orthogonal else self.weight  # (M, out, in)
         if x.dim() == 3:
-            # W x', not x W': the gradient then has the layout of the weights. That of x W' is transposed, and autograd
-            # would copy it for every projector.
+            # The gradient of W x' has the layout of the weights. That of x W' is transposed, and autograd would copy it
+            # for every projector.
             if self.bias is None:
                 return torch.bmm(weight, x.mT).mT
             return torch.baddbmm(self.bias[..., None], weight, x.mT).mT
@@ -149,8 +149,8 @@ class ParallelLinear(nn.Module):
 class ParallelMLPs(nn.Module):
     """M MLPs of the same widths as one computation: one product and one batch norm per layer, for any M.
 
-    A layer is linear, BN, ReLU; the last is linear, with BN on the output if ``with_last_bn``. The BN layers are over
-    the M·C channels of all MLPs, so that each MLP has its own statistics and parameters.
+    A hidden layer is linear, BN, ReLU; the last layer is linear, with BN on the output if ``with_last_bn``. A BN layer
+    has the M·C channels of all MLPs, so that each MLP has its own statistics and parameters.
 
     The M weights of a layer are one parameter (M, out, in): LARS adapts them together.
 
@@ -159,7 +159,7 @@ class ParallelMLPs(nn.Module):
         in_channels: Input channels.
         hid_channels: Channels of the hidden layers of each.
         out_channels: Output channels of each.
-        settings: All else.
+        settings: All other settings.
         inits: Initialization of each MLP's weights, see :class:`ParallelLinear`.
     """
 
@@ -186,7 +186,7 @@ class ParallelMLPs(nn.Module):
         self.drop = nn.Dropout(settings.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in) for all MLPs, or (M, N, in) with one input per MLP → (M, N, out)."""
+        """Map (N, in), shared by all MLPs, or (M, N, in), one input per MLP, to (M, N, out)."""
         for i in range(self.num_layers):
             x = getattr(self, f'fc{i}')(x)
             norm = getattr(self, f'bn{i}', None)
@@ -203,5 +203,5 @@ class SeparateMLPs(nn.ModuleList):
     """MLPs of different widths, computed one after the other."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in) for all MLPs, or (M, N, in) with one input per MLP → (M, N, out)."""
+        """Map (N, in), shared by all MLPs, or (M, N, in), one input per MLP, to (M, N, out)."""
         return torch.cat([mlp(x[m] if x.dim() == 3 else x) for m, mlp in enumerate(self)])

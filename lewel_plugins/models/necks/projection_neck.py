@@ -17,7 +17,7 @@ class ProjectionNeck(BaseModule):
         hid_channels: Hidden channels (MSBReg: 2048 with ResNet-50, 512 with ResNet-18).
         out_channels: Channels of the embedding d (MSBReg: 256, 128; SMoG: 128 for CNNs, 256 for Transformers).
         norm: ``BN`` or ``LN``.
-        standardize: Weight standardization, with either norm.
+        standardize: Whether to standardize weights, with either norm.
         activation: ``relu``, or ``gelu`` as in SMoG for Transformers.
         out_norm: Whether the output is normalized too, as in SMoG.
     """
@@ -38,7 +38,7 @@ class ProjectionNeck(BaseModule):
         self.g = MLP(in_channels, hid_channels, out_channels, norm, standardize, activation, out_norm)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Backbone output, with last element F (N, D, H, W) or (N, D), → embeddings z (N, d)."""
+        """Map a backbone output, whose last element is (N, D, H, W) or (N, D), to embeddings z (N, d)."""
         f = feats[-1]
         if f.dim() not in (2, 4) or f.shape[1] != self.in_channels:
             raise ValueError(

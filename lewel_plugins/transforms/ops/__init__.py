@@ -1,1 +1,1 @@
-"""Augmentation operations: on one image of 8 bits, and on a batch of tensors. README.md says why they are ours."""
+"""Augmentation operations: on one image of 8 bits, and on a batch of tensors. README.md gives the reasons for them."""

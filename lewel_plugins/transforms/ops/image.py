@@ -24,7 +24,7 @@ from . import image_fallback as fallback
 kernels: Any = None
 # Gaussians end at this many standard deviations, where they have fallen to a ninetieth of their height.
 _SIGMAS = 3
-# The compiled blur adds up in 16 bits: a wider Gaussian would accumulate too many roundings.
+# The compiled blur sums in 16 bits, in which a wider Gaussian would accumulate too many rounding errors.
 _MAX_BLUR_RADIUS = 21
 _STEPS = ('brightness', 'contrast', 'saturation', 'hue')  # a step's position is its number in the kernels
 
@@ -32,7 +32,7 @@ _STEPS = ('brightness', 'contrast', 'saturation', 'hue')  # a step's position is
 def prepare() -> None:
     """Compile the kernels, or load them from the disk, before workers are forked. Warn if numba is missing.
 
-    Without this call, or without numba, libraries make the views.
+    Without this call, or without numba, torch, torchvision and OpenCV make the views.
     """
     global kernels
     try:
@@ -78,7 +78,7 @@ def resized_crop(
 def _check_box(image: np.ndarray, box: Sequence[int]) -> None:
     left, top, w, h = box
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f'views are made from images (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
+        raise ValueError(f'images must be (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
     if min(left, top, w - 1, h - 1) < 0 or left + w > image.shape[1] or top + h > image.shape[0]:
         raise ValueError(f'the box (left, top, width, height) = {tuple(box)} is not in an image of {image.shape[:2]}')
 

@@ -1,4 +1,4 @@
-"""The compiled operations of :mod:`image` by libraries: without numba, and for sizes that vectors do not fit."""
+"""The operations of :mod:`image` by libraries, for use without numba and for sizes that do not fill a vector."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ import torchvision.transforms.functional as TF
 
 
 def resized_crop(image: np.ndarray, box: Sequence[int], size: int, interpolation: str, flip: bool) -> np.ndarray:
-    """Do :func:`image.resized_crop` by torch."""
+    """Implement :func:`image.resized_crop` with torch."""
     left, top, w, h = box
     crop = np.ascontiguousarray(image[top : top + h, left : left + w])
     # torch's 8-bit kernel is fast only if torch recognizes the batch as channels_last. It does not if numpy adds the
@@ -21,7 +21,7 @@ def resized_crop(image: np.ndarray, box: Sequence[int], size: int, interpolation
 
 
 def adjust_colors(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray: bool) -> None:
-    """Do :func:`image.adjust_colors` by torchvision, which truncates to 8 bits after every step."""
+    """Implement :func:`image.adjust_colors` with torchvision, which truncates to 8 bits after every step."""
     image = torch.from_numpy(planes).flip(0)  # B, G, R to R, G, B
     for name, value in steps:
         image = getattr(TF, f'adjust_{name}')(image, value)
@@ -32,7 +32,7 @@ def adjust_colors(planes: np.ndarray, steps: Sequence[tuple[str, float]], gray: 
 
 
 def gaussian_blur(planes: np.ndarray, kernel: np.ndarray) -> None:
-    """Do :func:`image.gaussian_blur` by OpenCV."""
+    """Implement :func:`image.gaussian_blur` with OpenCV."""
     # With a float32 kernel, OpenCV's separable filter rounds once. Its GaussianBlur uses an 8-bit kernel, is slower and
     # up to 2.5/255 off.
     for plane in planes:

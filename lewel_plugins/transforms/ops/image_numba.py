@@ -1,4 +1,4 @@
-"""Inner loops of :mod:`image`, compiled by numba: passes over 8-bit planes that no library makes in one.
+"""Inner loops of :mod:`image`, compiled by numba: passes over 8-bit planes that no library combines into one.
 
 README.md beside this file gives the reasons and the figures.
 
@@ -538,7 +538,7 @@ def _adjust(planes, steps, gray):  # type: ignore[no-untyped-def]
             if step == SATURATION:
                 _saturate(blue, green, red, value)
             elif step == HUE:
-                # To turn by a third of the circle is to rename the channels.
+                # A turn by a third of the circle only permutes the channels.
                 thirds = round(3 * value)
                 sixths = np.float32(6 * value - 2 * thirds)
                 for _ in range(thirds % 3):

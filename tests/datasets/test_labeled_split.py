@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from mmengine.dataset import BaseDataset
 
-from lewel_plugins.datasets import LabelledSplit
-from lewel_plugins.datasets.labelled_split import draw_balanced
+from lewel_plugins.datasets import LabeledSplit
+from lewel_plugins.datasets.labeled_split import draw_balanced
 
 pytestmark = pytest.mark.core
 SIZES = (40, 20, 3)
@@ -30,21 +30,21 @@ class Listed(BaseDataset):
 @pytest.mark.parametrize('paths', [True, False])
 def test_draws_the_same_share_of_every_class_once_and_for_all(tmp_path, paths):
     path = tmp_path / 'splits' / 'ten.txt'
-    split = LabelledSplit(Listed(paths), str(path), fraction=0.1, seed=5)
+    split = LabeledSplit(Listed(paths), str(path), fraction=0.1, seed=5)
     labels = [split.get_cat_ids(i)[0] for i in range(len(split))]
     assert [labels.count(c) for c in range(3)] == [4, 2, 1]  # 10 %, and at least one
     assert split[0] == split.dataset[split.indices[0]] and split.metainfo['classes'] == ('a', 'b', 'c')
     lines = path.read_text().splitlines()
     assert lines[0] == '# fraction 0.1, seed 5, of 63 images' and len(lines) == 8
     before = path.stat().st_mtime_ns
-    assert LabelledSplit(Listed(paths), str(path), fraction=0.1, seed=5).indices == split.indices
-    assert LabelledSplit(Listed(paths), str(path)).indices == split.indices
+    assert LabeledSplit(Listed(paths), str(path), fraction=0.1, seed=5).indices == split.indices
+    assert LabeledSplit(Listed(paths), str(path)).indices == split.indices
     assert path.stat().st_mtime_ns == before
-    other = LabelledSplit(Listed(paths), str(tmp_path / 'other.txt'), fraction=0.1, seed=6)
+    other = LabeledSplit(Listed(paths), str(tmp_path / 'other.txt'), fraction=0.1, seed=6)
     assert other.indices != split.indices
     for settings in (dict(fraction=0.2, seed=5), dict(fraction=0.1, seed=6)):
         with pytest.raises(ValueError, match=r'drawn with other settings \(fraction 0.1, seed 5, of 63 images\)'):
-            LabelledSplit(Listed(paths), str(path), **settings)
+            LabeledSplit(Listed(paths), str(path), **settings)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -66,8 +66,8 @@ def test_draw_is_a_function_of_the_seed_and_complete_at_one():
 def test_lists_of_others_are_read_as_they_are(tmp_path, lines):
     path = tmp_path / 'list.txt'
     path.write_text('\n'.join(lines) + '\n')
-    assert LabelledSplit(Listed(), str(path)).indices == [43, 7]
-    assert LabelledSplit(Listed(), str(path), fraction=0.01).indices == [43, 7]
+    assert LabeledSplit(Listed(), str(path)).indices == [43, 7]
+    assert LabeledSplit(Listed(), str(path), fraction=0.01).indices == [43, 7]
 
 
 def test_file_names_alone_as_in_simclrs_lists(tmp_path):
@@ -80,21 +80,21 @@ def test_file_names_alone_as_in_simclrs_lists(tmp_path):
 
     path = tmp_path / 'list.txt'
     path.write_text('n1_41.JPEG\nn0_2.JPEG\n')
-    assert LabelledSplit(Unique(), str(path)).indices == [41, 2]
+    assert LabeledSplit(Unique(), str(path)).indices == [41, 2]
 
 
 def test_errors_name_the_entries(tmp_path):
     path = tmp_path / 'list.txt'
     with pytest.raises(FileNotFoundError, match='does not exist; set fraction to draw it'):
-        LabelledSplit(Listed(), str(path))
+        LabeledSplit(Listed(), str(path))
     for fraction in (0, 1.5):
         with pytest.raises(ValueError, match=rf'fraction must be in \(0, 1\], got {fraction}'):
-            LabelledSplit(Listed(), str(path), fraction=fraction)
+            LabeledSplit(Listed(), str(path), fraction=fraction)
     for text, message in (
-        ('a/1.jpg\nz/9.jpg\n', '1 of 2 entries .* are no images of the dataset: z/9.jpg'),
-        ('2.jpg\n', '1 of 1 entries .* name several images of the dataset: 2.jpg'),
+        ('a/1.jpg\nz/9.jpg\n', '1 of 2 entries .* match no image of the dataset: z/9.jpg'),
+        ('2.jpg\n', '1 of 1 entries .* match several images of the dataset: 2.jpg'),
         ('# nothing\n', 'lists no image'),
     ):
         Path(path).write_text(text)
         with pytest.raises(ValueError, match=message):
-            LabelledSplit(Listed(), str(path))
+            LabeledSplit(Listed(), str(path))

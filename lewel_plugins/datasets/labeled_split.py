@@ -10,11 +10,11 @@ from lewel_plugins.seeding import derive_seed
 
 from .dataset_wrapper import DatasetWrapper
 
-_DRAWN_MARK = '# fraction '  # first characters of a list that was drawn by this class
+_DRAWN_MARK = '# fraction '  # first characters of a list that this class has drawn
 
 
 @DATASETS.register_module()
-class LabelledSplit(DatasetWrapper):
+class LabeledSplit(DatasetWrapper):
     """The images of a list: the 1 % or 10 % of semi-supervised evaluation.
 
     An existing list is used unchanged, such as SimCLR's lists for ImageNet. Otherwise the list is drawn, with the same
@@ -77,7 +77,7 @@ class LabelledSplit(DatasetWrapper):
 
 
 def is_given_list(path: Path) -> bool:
-    """Return whether a list exists and was not drawn here, such as those of SimCLR."""
+    """Return whether a list exists and was not drawn by this class, such as the lists of SimCLR."""
     return path.is_file() and not path.read_text(encoding='utf-8').startswith(_DRAWN_MARK)
 
 
@@ -101,8 +101,8 @@ def _read(path: Path, names: Sequence[str], header: str | None) -> list[int]:
         raise ValueError(f'{path} lists no image')
     matches = _match(entries, names)
     for problem, wrong in (
-        ('are no images of the dataset', [e for e, indices in zip(entries, matches) if not indices]),
-        ('name several images of the dataset', [e for e, indices in zip(entries, matches) if len(indices) > 1]),
+        ('match no image of the dataset', [e for e, indices in zip(entries, matches) if not indices]),
+        ('match several images of the dataset', [e for e, indices in zip(entries, matches) if len(indices) > 1]),
     ):
         if wrong:
             raise ValueError(f'{len(wrong)} of {len(entries)} entries of {path} {problem}: {", ".join(wrong[:5])}')
