@@ -1,4 +1,4 @@
-"""``compile = True`` in a config: the same numbers, nothing compiled after the first iterations, hooks still called."""
+"""``compile = True`` gives the same numbers, compiles only in the first iterations, and still calls hooks."""
 
 from functools import partial
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from lewel_plugins import dist
 
-# The graphs are what is tried, not the code that is generated from them.
+# The test is about the graphs, not about the code that is generated from them.
 BACKEND = dict(backend='eager')
 GRAPHS: list[int] = []
 
 
 @HOOKS.register_module(force=True)
 class CountGraphs(Hook):
-    """Graphs compiled up to each iteration."""
+    """Records the number of compiled graphs up to each iteration."""
 
     def before_train(self, runner) -> None:
         torch._dynamo.reset()
@@ -54,14 +54,14 @@ def test_compiled_steps_are_the_same_and_compiled_once(run, tmp_path, monkeypatc
         logged[name] = [[float.fromhex(value) for value in losses.values()] for losses in journal.values()]
     torch.testing.assert_close(logged['compiled'], logged['plain'], rtol=1e-4, atol=1e-5)
     assert len(GRAPHS) == pretraining.ITERATIONS and 0 < GRAPHS[5] < 20
-    # What differs in the iterations that are measured, or after a reset of the groups, is one more.
+    # One more graph is allowed if measured iterations, or those after a reset of the groups, differ.
     assert GRAPHS[-1] - GRAPHS[5] <= 1
     scalars = ''.join(path.read_text() for path in (tmp_path / 'compiled').glob('*/vis_data/scalars.json'))
     assert scalars.count('"rank_me"') == pretraining.ITERATIONS - 4  # the last value is logged, from iteration 5 on
 
 
 def compiled_collectives(rank: int) -> dict[str, list]:
-    """Value and gradient of each collective in a function, as it is and compiled."""
+    """Return value and gradient of each collective in a function, without and with compilation."""
 
     def shuffled(x: Tensor) -> Tensor:
         y, order = dist.start_batch_shuffle(x.detach())()

@@ -1,4 +1,4 @@
-"""docs/equations.md against the package: its cells exist, its citations are complete, and its functions train.
+"""The cells of docs/equations.md exist, its citations are complete, and its functions train.
 
 A traced training step of every method shows which functions are called, and from where. So a function in the table that
 does not train, a caller that has moved, and an equation that an algorithm's docstring leaves out all fail here.
@@ -51,7 +51,7 @@ FUNCTIONS = f'{PACKAGE.name}/functional/'
 
 
 def train_step(model: torch.nn.Module, views: list[Tensor], *others: Hook) -> Calls:
-    """One training step in the order of a Runner, with the hooks that every recipe has and ``others``."""
+    """Train one step in the order of a Runner, with the hooks that every recipe has and ``others``."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     runner = MagicMock(model=model, iter=0, max_iters=1)
     runner.optim_wrapper.optimizer = optimizer
@@ -72,12 +72,12 @@ def train_step(model: torch.nn.Module, views: list[Tensor], *others: Hook) -> Ca
 
 
 def mpcl_step(method: str) -> Calls:
-    """A step that ends an epoch."""
+    """Train a step that ends an epoch."""
     return train_step(tiny_mpcl.build(method), tiny.images(), hooks.MPCLReweightHook(interval=1))
 
 
 def smog_step() -> Calls:
-    """With multi-crop."""
+    """Train a step with multi-crop."""
     return train_step(tiny.smog(num_views=4), tiny.images(views=2) + tiny.images(views=2, size=4))
 
 
@@ -99,13 +99,13 @@ METHODS: dict[str, tuple[str, Callable[[], Calls]]] = dict(
 
 
 def monitored_step() -> Calls:
-    """With the monitor, and with uniformity as a loss."""
+    """Train a step with the monitor, and with uniformity as a loss."""
     regularizer = hooks.RegularizerHook('head.q', [dict(type='lewel_plugins.UniformityLoss')])
     return train_step(tiny.lewel_b(), tiny.images(), hooks.RepresentationMonitorHook(interval=1), regularizer)
 
 
 def evaluation() -> Calls:
-    """Measures of features, and of groups."""
+    """Compute the measures of features and of groups."""
     features, labels, metric = tiny.images(6)[0].flatten(1), torch.full((6,), -1), RepresentationMetric()
     with traced_calls() as calls:
         metric.process(None, [dict(split='query', feat=features, label=labels, sample_idx=torch.arange(6))])
@@ -114,7 +114,7 @@ def evaluation() -> Calls:
     return calls
 
 
-# Switches, monitoring and evaluation: what no method's own step calls.
+# Switches, monitoring and evaluation, which no step of a method calls.
 OTHERS: dict[str, Callable[[], Calls]] = dict(
     standardized=lambda: train_step(tiny.msbreg(neck_changes=dict(standardize=True)), tiny.images()),
     monitored=monitored_step,
@@ -137,7 +137,7 @@ def algorithm(name: str) -> Definition:
 
 
 def own_equations(calls: frozenset, paper: str) -> set[tuple[Equation, Definition]]:
-    """Equations that traced calls compute: of the method's own paper, else of one that the four build on."""
+    """Return the equations that traced calls compute, of the method's paper or else of one that the four build on."""
     used = {(row.equation, f) for row in ROWS for f in row.functions for c in row.callers if (f, c) in calls}
     own = {(equation, f) for equation, f in used if equation.paper == paper}
     elsewhere = {f for _, f in used} - {f for _, f in own}
@@ -267,7 +267,7 @@ def test_the_table_of_jumps():
 
 
 def test_the_trace_follows_the_call_path():
-    """Without the uniformity loss, its call is gone."""
+    """Without the uniformity loss, its call is missing."""
     uniformity = Definition(FUNCTIONS + 'measures.py', 'uniformity')
     forward = Definition(f'{PACKAGE.name}/models/losses/uniformity_loss.py', 'UniformityLoss.forward')
     assert (uniformity, forward) in calls_of('monitored')

@@ -37,7 +37,7 @@ CASES: list[Case] = [
     ('singular_value_loss', (2 * randn(3, 3, 5),), dict(normalize=True)),
     ('brownian_loss', (randn(4, 3, 5), 3 * randn(3, 5, seed=1)), {}),
     ('multi_crop_loss', (randn(5, 3, 4), randn(2, 3, 4, seed=1)), {}),
-    # Groups hit several times, once, and not at all.
+    # Groups with several features, with one, and with none.
     ('update_groups', (randn(5, 4), randn(6, 4, seed=1)), dict(assignment=torch.tensor([3, 0, 3, 3, 4, 0]), beta=0.6)),
     ('update_groups', (3 * randn(2, 3), randn(1, 3, seed=1)), dict(assignment=torch.tensor([1]), beta=0.0)),
     ('update_groups', (randn(2, 3), randn(2, 3, seed=1)), dict(assignment=torch.tensor([1, 1]), beta=1.0)),
@@ -89,7 +89,7 @@ def test_half_precision_is_computed_in_float32(case, dtype):
         pytest.skip('no batched float16 product on CPU before torch 2.2')
     ours = getattr(LF, name)(*low, **keywords)
     exact = getattr(LF, name)(*[x.double() for x in low], **keywords)
-    if name == 'aligned_pooling':  # stays in the input's type: only the products' sum is wider
+    if name == 'aligned_pooling':  # keeps the type of the input; only the sum of products is wider
         assert ours.dtype == dtype
         torch.testing.assert_close(ours.double(), exact, rtol=torch.finfo(dtype).eps, atol=torch.finfo(dtype).eps)
     else:
@@ -143,7 +143,7 @@ def test_zero_vectors_and_equal_rows_have_finite_values_and_gradients():
 
 def test_extreme_temperature_does_not_overflow():
     q = torch.eye(4, 8)
-    assert LF.info_nce(q, -q, q.T, 1e-3).item() == pytest.approx(2000, rel=1e-5)  # (cos = -1 against cos = 1) / τ
+    assert LF.info_nce(q, -q, q.T, 1e-3).item() == pytest.approx(2000, rel=1e-5)  # 2 / τ: cos = -1 against cos = 1
     assert LF.aligned_info_nce(q.view(2, 2, 8), q.view(2, 2, 8), 1e-3).item() == pytest.approx(0, abs=1e-6)
 
 
@@ -156,7 +156,8 @@ def test_known_values():
     assert LF.rank_me(torch.eye(5, dtype=torch.float64)).item() == pytest.approx(5, rel=1e-5)
     assert LF.rank_me(torch.ones(5, 3, dtype=torch.float64)).item() == pytest.approx(1, rel=1e-4)
     assert LF.rank_me(torch.zeros(5, 3)).isfinite()
-    signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # evenly on the circle; n - 1 makes 4/3 of 1
+    # Even on the circle; the divisor n - 1 gives 4/3 instead of 1.
+    signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     torch.testing.assert_close(LF.covariance_spectrum(signs), torch.full((2,), 4 / 3))
     few = LF.covariance_spectrum(randn(3, 5))
     assert (few[:2] > 1e-3).all() and (few[2:] < 1e-12).all()
@@ -165,7 +166,7 @@ def test_known_values():
 def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
     q, k = randn(3, 4, 5).requires_grad_(), randn(3, 4, 5, seed=1)
     changed = k.clone()
-    changed[0, 1] += 1  # only query (0, 1) and the queries of images 1 and 2 may notice
+    changed[0, 1] += 1  # may change only query (0, 1) and the queries of images 1 and 2
     first, second = (torch.autograd.grad(LF.aligned_info_nce(q, keys, 0.2), q)[0] for keys in (k, changed))
     moved = (first - second).abs().amax(2) > 0
     assert moved.tolist() == [[False, True, False, False], [True] * 4, [True] * 4]
@@ -214,11 +215,11 @@ def test_errors_name_the_numbers(call, numbers):
 
 
 def test_eq_6_of_msbreg_equals_eq_7():
-    for p in (randn(3, 8, 5), 2 * randn(2, 4, 6) + 1):  # the second: fewer images than dimensions
+    for p in (randn(3, 8, 5), 2 * randn(2, 4, 6) + 1):  # the second has fewer images than dimensions
         ours = naive.value_and_gradients(LF.singular_value_loss, (p,))
         eq_7 = naive.value_and_gradients(naive.singular_value_loss_by_values, (p,))
         assert naive.largest_difference(ours[:1], eq_7[:1]) < TOLERANCE
-        if p.shape[1] > p.shape[2]:  # zero singular values have no derivative of their own
+        if p.shape[1] > p.shape[2]:  # a zero singular value has no derivative
             assert naive.largest_difference(ours[1:], eq_7[1:]) < TOLERANCE
 
 
@@ -265,7 +266,7 @@ def test_moved_groups_are_the_rows_of_the_updated_groups():
 
 
 def test_contrast_with_moved_groups_is_that_with_the_updated_groups():
-    """Value, and gradient in the predictions and in the features that have moved the groups."""
+    """Values, and gradients in the predictions and in the features that move the groups, are equal."""
     groups, assignment = torch.nn.functional.normalize(randn(7, 4), dim=1), torch.tensor([4, 0, 4, 4, 6])
     other = torch.tensor([4, 1, 0, 4, 2, 6, 6])
 
@@ -278,7 +279,7 @@ def test_contrast_with_moved_groups_is_that_with_the_updated_groups():
         moved = LF.update_groups(groups, z, assignment, 0.3, moved_only=True)
         updated = groups.index_copy(0, moved.places, moved.rows.detach())
         loss = LF.group_contrast(p, updated, other, 0.2, moved)
-        updated.fill_(float('nan'))  # it may change before the backward pass
+        updated.fill_(float('nan'))  # which may happen before the backward pass
         return loss
 
     def explicit(p, z):

@@ -90,9 +90,9 @@ def test_low_precision_and_autocast_are_computed_in_float32(case):
 
 @pytest.mark.parametrize('shape', [(3, 6, 4), (6, 4)], ids=str)
 @pytest.mark.parametrize('tau', [0.2, 1.0])
-@pytest.mark.parametrize('block', [2, 4, 100], ids='keys {}'.format)  # of 9: with a shorter one at the end, and all
+@pytest.mark.parametrize('block', [2, 4, 100], ids='keys {}'.format)  # blocks of the queue
 def test_info_nce_in_blocks(shape, tau, block, monkeypatch):
-    """Value, accuracy and all gradients, however the queue is cut."""
+    """Value, accuracy and gradients are equal for any size of the blocks of the queue."""
     monkeypatch.setattr(_fused, '_BLOCK', block * math.prod(shape[:-1]))
     q, k, queue = randn(*shape), randn(*shape, seed=1), randn(*shape[:-2], 4, 9, seed=2)
     k, unit = k + 2 * q, torch.nn.functional.normalize(queue, dim=-2)
@@ -100,7 +100,7 @@ def test_info_nce_in_blocks(shape, tau, block, monkeypatch):
     for keys, unit_queue in ((queue, False), (unit, True)):
         ours = naive.value_and_gradients(lambda *x: LF.info_nce(*x, tau, unit_queue=unit_queue).sum(), [q, k, keys])  # noqa: B023
         theirs = naive.value_and_gradients(lambda *x: naive_mpcl.info_nce(*tasks(*x), tau).sum(), [q, k, keys])
-        if unit_queue:  # the naive loss normalizes the queue, so that its gradient is along the sphere
+        if unit_queue:  # naive gradients are tangential
             radial = (ours[3] * unit).sum(-2, keepdim=True)
             ours[3] = ours[3] - radial * unit
         assert naive.largest_difference(ours, theirs) < 1e-12
@@ -144,7 +144,7 @@ def test_m_tasks_are_m_calls():
 
 def test_accuracies_are_those_of_loops():
     q, k = randn(3, 6, 4), randn(3, 6, 4, seed=1)
-    k = k + 1.5 * q  # some rank first, some do not
+    k = k + 1.5 * q  # some positives rank first, some do not
     queue = randn(3, 4, 5, seed=2)
     _, in_queue = LF.info_nce_and_accuracy(q, k, queue, 0.2)
     assert in_queue.tolist() == pytest.approx(naive_mpcl.queue_accuracy(q, k, queue))
@@ -188,7 +188,7 @@ def test_weights_of_a_worked_example():
 @pytest.mark.parametrize('literal', [False, True])
 def test_the_total_is_eq_4(literal):
     losses, weights = randn(3).exp(), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    pcr = randn(3, seed=1)  # of every projector
+    pcr = randn(3, seed=1)  # one value per projector
     contrastive, regularization = LF.projector_terms(losses, weights, pcr.mean(), 0.01, literal)
     by_hand = sum(w * loss for w, loss in zip(weights.tolist(), losses.tolist())) / (3 if literal else 1)
     assert contrastive.item() == pytest.approx(by_hand)

@@ -1,4 +1,4 @@
-"""Importing the package without the packages under it."""
+"""Import of the package without the packages that it needs."""
 
 import subprocess
 import sys

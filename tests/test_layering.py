@@ -1,4 +1,4 @@
-"""The rooms of the package stand on floors: no import runs up, and no rooms import each other in a circle.
+"""The rooms of the package stand on floors: imports point down, and no rooms import each other in a cycle.
 
 An import inside a function counts as well.
 """
@@ -77,7 +77,7 @@ def cycles(imports: dict[tuple[str, str], list[str]]) -> list[str]:
 
 def test_no_import_runs_up():
     imports = room_imports(PACKAGE)
-    assert len(imports) > 20  # the files were read
+    assert len(imports) > 20  # files were read
     assert upward_imports(imports, FLOORS) == []
 
 

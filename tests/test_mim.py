@@ -1,4 +1,4 @@
-"""Installing through MIM and training through it, in a throw-away environment.
+"""Installation and training through MIM, in a throw-away environment.
 
 onedl-mim works with ``mim install -e .`` and openmim with ``mim install .``: see docs/install.md.
 """
@@ -32,7 +32,7 @@ FORM = ['--editable', '.'] if _has('onedl-mim') else ['.']
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory) -> Path:
-    """A copy of what the installation is made from."""
+    """Copy the files that an installation needs."""
     clone = tmp_path_factory.mktemp('mim') / 'clone'
     clone.mkdir()
     for source in ('lewel_plugins', 'configs', 'tools', 'requirements'):
@@ -44,7 +44,7 @@ def clone(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def python(clone) -> Path:
-    """The interpreter of an environment in which lewel_plugins is installed, and which sees this one's packages."""
+    """Return the interpreter of an environment with lewel_plugins installed, and with the packages of this one."""
     home = clone.parent / 'env'
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', home], check=True)
     python = home / 'bin' / 'python'
@@ -82,13 +82,13 @@ def test_mim_train(python, tmp_path, package):
 def test_mim_finds_our_configs_by_name(python, clone, tmp_path):
     out = _mim_train(python, 'lewel_plugins', SHIPPED, '--resume', 'none.pth', cwd=tmp_path)
     assert 'we find the config file in codebase lewel_plugins' in out, out
-    # Our tools/train.py read it, and refused what it was to resume from.
+    # Our tools/train.py has read it, and refuses the checkpoint to resume from.
     assert "error: checkpoint 'none.pth' does not exist" in out, out
 
 
 @pytest.mark.mim
 def test_legacy_develop_links_mims_files(clone, tmp_path):
-    """What an old pip runs for ``pip install -e .``, and openmim needs."""
+    """Install as an old pip does for ``pip install -e .``, which openmim needs."""
     setuptools = distribution('setuptools').version
     if int(setuptools.split('.')[0]) >= 80:
         pytest.skip(f'setuptools {setuptools} has no legacy develop command')
@@ -110,7 +110,7 @@ def test_wheel_holds_the_tools_and_the_present_configs(clone, tmp_path):
     built = tmp_path / 'build' / 'lib' / 'lewel_plugins' / '.mim'
     assert _run(*build, cwd=copy).returncode == 0
     assert (built / 'configs' / 'old.py').is_file()
-    # A renamed config must not live on through the build folder: MIM would find it.
+    # The build folder must not keep a renamed config, which MIM would find.
     (copy / 'configs' / 'old.py').rename(copy / 'configs' / 'new.py')
     assert _run(*build, cwd=copy).returncode == 0
     for room in ('configs', 'tools'):
@@ -128,7 +128,7 @@ def test_model_index_names_configs_that_exist():
     for model in models:
         assert (ROOT / model['Config']).is_file(), model['Config']
         assert Path(model['Config']).stem == model['Name']
-        # The papers' figures are never shown as ours, nor ours as theirs; a paper does not have one for every recipe.
+        # Figures of the papers and our own are kept apart. A paper does not have a figure for every recipe.
         metrics = {name: value for result in model.get('Results', ()) for name, value in result['Metrics'].items()}
         measured = [name for name in metrics if name.startswith('Measured ')]
         assert all(name.startswith(('Paper ', 'Measured ')) for name in metrics), metrics
@@ -164,7 +164,7 @@ def test_measured_figures_are_those_of_the_results():
 
 @pytest.mark.core
 def test_names_of_configs_are_unique():
-    """MIM looks a config up by its name alone."""
+    """MIM finds a config by its name alone."""
     rooms = [room for room in (ROOT / 'configs').iterdir() if room.is_dir() and room.name != '_base_']
     names = [path.name for room in rooms for path in room.rglob('*.py')]
     assert SHIPPED in names

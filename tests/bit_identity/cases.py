@@ -1,7 +1,7 @@
-"""What is trained to compare bits: every method with its switches, on a ResNet-10 of two narrow stages.
+"""Trainings whose bits are compared: every method with its switches, on a ResNet-10 of two narrow stages.
 
-Plain configs, so that a refactoring changes this file only where the configs themselves change. Expected results
-belong to a case's name: a case that is renamed or trained differently has to be recorded anew.
+These are plain configs, so that a refactoring changes this file only where configs change. Expected results are stored
+under the name of a case, so a case that is renamed or trained differently must be recorded anew.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def lewel_m(neck: dict | None = None) -> Case:
     head = dict(type='lewel_plugins.LEWELContrastHead')
     model = dict(
         type='lewel_plugins.LEWELM', neck=neck or lewel_neck(), head=head, queue_len=20
-    )  # less than 6 steps' keys
+    )  # fewer than the keys of 6 steps
     return Case(model, SGD)
 
 
@@ -61,7 +61,7 @@ def lewel_b(neck: dict | None = None, hooks: tuple[dict, ...] = (), **changes: o
 
 
 def smog(update: str, views: tuple[int, ...] = (16, 16), activation: str = 'relu', **changes: object) -> Case:
-    """K-means before the first step, and resets of groups and teacher after the second and the fourth."""
+    """Return SMoG with K-means before the first step, and with resets after the second and the fourth."""
     model = dict(
         type='lewel_plugins.SMoG',
         neck=projection_neck(out_norm=True, activation=activation),
@@ -82,14 +82,14 @@ def smog(update: str, views: tuple[int, ...] = (16, 16), activation: str = 'relu
 def mpcl(
     method: str, head: dict, neck: dict, optimizer: dict = SGD, balance: dict | None = None, **changes: object
 ) -> Case:
-    """PCR throughout, and projectors that are weighed anew after the fourth step."""
+    """Return MPCL with PCR, and with new weights of the projectors after the fourth step."""
     head = dict(head, balance=dict(pcr_weight=0.5, **(balance or {})))
     model = dict(type=f'lewel_plugins.{method}', neck=neck, head=head, **changes)
     return Case(model, optimizer, (dict(type='lewel_plugins.MPCLReweightHook', interval=4),))
 
 
 def msbreg(neck: dict | None = None, **changes: object) -> Case:
-    """Four views, all three losses."""
+    """Return MSBReg with four views and all three losses."""
     settings = {name: changes.pop(name) for name in ('exclude_self', 'normalize') if name in changes}
     head = dict(type='lewel_plugins.MSBRegHead', hid_channels=HIDDEN, **settings)
     model = dict(type='lewel_plugins.MSBReg', neck=neck or projection_neck(), head=head, **changes)

@@ -1,8 +1,8 @@
-"""Records what the cases compute, bit for bit: ``python tests/bit_identity/record.py`` writes ``digests.json`` anew.
+"""Record what the cases compute, bit for bit: ``python tests/bit_identity/record.py`` writes ``digests.json`` anew.
 
-The file may be written anew only where results are meant to change, and the commit's message gives the reason: an
-equation is corrected, a case is added, the library is another. A refactoring, a renaming or a faster implementation
-that claims the same results must pass with the file as it is.
+Write the file anew only if results are meant to change, and give the reason in the commit message: a corrected
+equation, a new case, or another version of a library. A refactoring, a renaming or a faster implementation that claims
+the same results must pass with the file as it is.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ QUANTITIES = ('losses', 'gradients', 'state', 'optimizer')
 TIMEOUT = 240  # seconds, for all cases on one number of ranks
 ENVIRONMENT = dict(
     # The same instructions on every x86-64 processor, for torch's own kernels, MKL, and oneDNN under its two names.
-    # Without any one of the three, the digests of every case are others.
+    # Without any one of them, the digests of every case differ.
     ATEN_CPU_CAPABILITY='default',
     MKL_CBWR='COMPATIBLE',
     ONEDNN_MAX_CPU_ISA='SSE41',
     DNNL_MAX_CPU_ISA='SSE41',
-    # One order of additions.
+    # A fixed order of additions.
     OMP_NUM_THREADS='1',
     MKL_NUM_THREADS='1',
     CUDA_VISIBLE_DEVICES='',
@@ -39,7 +39,7 @@ ENVIRONMENT = dict(
 
 
 def key(name: str, rank: int, ranks: int) -> str:
-    """Where ``digests.json`` has the records of a case."""
+    """Return the key of a case on a rank in ``digests.json``."""
     return f'{name}, rank {rank} of {ranks}'
 
 
@@ -48,7 +48,7 @@ def _title(name: str, ranks: int) -> str:
 
 
 def canary() -> dict[str, str]:
-    """torch's version, and the digest of a fixed computation on this machine."""
+    """Return the version of torch and the digest of a fixed computation on this machine."""
     return _run(1, [])[0]
 
 
@@ -56,8 +56,8 @@ def record(ranks: int, names: Sequence[str]) -> dict[str, list[dict] | str]:
     """Train cases.
 
     Returns:
-        Under the :func:`key` of each case and rank, its records: the digest of the state before the first step, then
-        the ``QUANTITIES`` of every step; or a traceback.
+        The records of each case and rank by :func:`key`: the digest of the state before the first step, then the
+        ``QUANTITIES`` of every step. A case that failed has a traceback instead.
     """
     results = _run(ranks, names)
     return {key(name, rank, ranks): results[rank][name] for name in names for rank in range(ranks)}
@@ -66,7 +66,7 @@ def record(ranks: int, names: Sequence[str]) -> dict[str, list[dict] | str]:
 def first_difference(
     name: str, ranks: int, recorded: dict[str, list[dict] | str], present: dict[str, list[dict] | str]
 ) -> str | None:
-    """A sentence with the first step and quantity in which two recordings of a case differ, or None."""
+    """Describe the first step and quantity in which two recordings of a case differ; None if there is none."""
     keys = [key(name, rank, ranks) for rank in range(ranks)]
     case = _title(name, ranks)
     for k in keys:
@@ -96,7 +96,7 @@ def _values(before: str | dict, now: str | dict) -> str:
 
 
 def _run(ranks: int, names: Sequence[str]) -> list[dict]:
-    """What ``train_cases.py`` wrote on every rank."""
+    """Run ``train_cases.py`` on every rank and return what the ranks wrote."""
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
@@ -120,7 +120,7 @@ def _run(ranks: int, names: Sequence[str]) -> list[dict]:
 
 
 def _wait(processes: list[subprocess.Popen]) -> None:
-    """Wait for all, until one fails or the time is over; then end the others."""
+    """Wait until all have ended, one has failed, or the time is over; then end the others."""
     deadline = time.monotonic() + TIMEOUT
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         if any(process.poll() for process in processes):
@@ -142,7 +142,7 @@ def main() -> None:
             raise SystemExit(f'{DIGESTS.name} stays as it was: not every case ran')
         content.update(present)
     entries = []
-    for name, value in content.items():  # a step per line, so that a diff shows which have changed
+    for name, value in content.items():  # one step per line, so that a diff shows the steps that have changed
         text = json.dumps(value) if isinstance(value, dict) else '[\n  ' + ',\n  '.join(map(json.dumps, value)) + '\n ]'
         entries.append(f' {json.dumps(name)}: {text}')
     DIGESTS.write_text('{\n' + ',\n'.join(entries) + '\n}\n')

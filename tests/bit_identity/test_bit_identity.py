@@ -1,4 +1,4 @@
-"""Six steps of every method, on one rank and on two, have the recorded losses, gradients and states to the last bit.
+"""Six steps of every method on one and two ranks have the recorded losses, gradients and states, to the last bit.
 
 Gradients and states are compared without names, so that parameters and buffers can be renamed and moved. A test that
 fails names the first step and quantity that differ; ``record.py`` explains when the records may be replaced.
@@ -19,7 +19,7 @@ RECORDED = json.loads(record.DIGESTS.read_text())
 
 @pytest.fixture(scope='module')
 def same_arithmetic() -> None:
-    """Skips where torch or the processor rounds differently than on the machine of the records."""
+    """Skip if torch or the processor rounds differently from those of the records."""
     recorded, present = RECORDED['canary'], record.canary()
     versions = [value['torch'].split('+')[0] for value in (recorded, present)]
     if versions[0] != versions[1] or recorded['digest'] != present['digest']:
@@ -31,7 +31,7 @@ def same_arithmetic() -> None:
 
 @pytest.fixture(scope='module')
 def present(request):
-    """Recordings by number of ranks, one for all tests that are selected."""
+    """Return a function from a number of ranks to one recording for all selected tests."""
     tests = [item for item in request.session.items if item.path == Path(__file__)]
     selected = {item.callspec.params['name'] for item in tests if hasattr(item, 'callspec')}
     return functools.cache(lambda ranks: record.record(ranks, [name for name in CASES if name in selected]))

@@ -1,6 +1,7 @@
-"""One rank's process: trains the cases, or computes the canary, and writes digests to a file.
+"""Train the cases on one rank, or compute the canary, and write digests to a file.
 
-``python train_cases.py FILE [CASE ...]``, started by ``record.py`` with its environment; without a case, the canary.
+``record.py`` starts ``python train_cases.py FILE [CASE ...]`` with its environment. Without a case, the canary is
+computed.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ TIMEOUT = 60  # seconds, for one collective
 
 
 def tensor_digest(x: Tensor) -> str:
-    """SHA-256 of a tensor's shape, type and bytes."""
+    """Return the SHA-256 of the shape, type and bytes of a tensor."""
     x = x.detach().cpu().contiguous()
     header = f'{tuple(x.shape)} {x.dtype} '.encode()
     return hashlib.sha256(header + x.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """The first 64 bits of the SHA-256 of tensors without names, in whatever order they come."""
+    """Return the first 64 bits of the SHA-256 of tensors, regardless of their names and order."""
     lines = '\n'.join(sorted(tensor_digest(x) for x in tensors))
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 def canary() -> dict[str, str]:
-    """torch's version, and a digest of operations that a different library or processor may round differently."""
+    """Return the version of torch and a digest of operations that other machines may round differently."""
     rng = np.random.RandomState(0)  # its numbers are the same in every version of NumPy
 
     def numbers(*shape: int) -> Tensor:
@@ -58,7 +59,7 @@ def canary() -> dict[str, str]:
 
 
 class FixedViews(torch.utils.data.Dataset):
-    """Noise as images: half of a view is its image's, half its own."""
+    """Noise images whose views have half of their noise in common."""
 
     def __init__(self, views: tuple[int, ...]) -> None:
         from mmpretrain.structures import DataSample
@@ -92,13 +93,13 @@ def train(name: str) -> list[dict]:
     records: list[dict] = []
 
     class DigestHook(Hook):
-        priority = 'LOWEST'  # after every hook that changes the model
+        priority = 'LOWEST'  # runs after every hook that changes the model
 
         def before_train(self, runner: Runner) -> None:
             self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self.optimizer = runner.optim_wrapper.optimizer
             self.optimizer.register_step_pre_hook(self.digest_gradients)
-            # Nothing reads BN's numbers of batches, and those of an `eman` teacher stay at zero.
+            # Nothing reads num_batches_tracked of BN, which stays at zero in an `eman` teacher.
             states = self.model.state_dict().items()
             self.unchanged = {key: value.clone() for key, value in states if not key.endswith('num_batches_tracked')}
             records.append(dict(state=self.state()))
@@ -121,7 +122,7 @@ def train(name: str) -> list[dict]:
                 raise RuntimeError(f'{STEPS} steps have not changed {len(names)} tensors, such as {names[0]}')
 
         def state(self) -> str:
-            of_rank = self.model.rank_state() if hasattr(self.model, 'rank_state') else {}  # SMoG's cached features
+            of_rank = self.model.rank_state() if hasattr(self.model, 'rank_state') else {}  # features of SMoG
             return digest([*self.model.state_dict().values(), *of_rank.values()])
 
         def optimizer_state(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.checkpoints import save
 from helpers.tiny import backbone_config as tiny_backbone
-from helpers.tiny import randomise
+from helpers.tiny import randomize
 from helpers.toy_runner import toy_config, toy_runner
 from mmengine.config import Config
 from mmengine.registry import MODELS
@@ -100,7 +100,7 @@ def state_of(backbone):
 
 
 def test_every_tensor_is_loaded(tmp_path):
-    source, target = randomise(MODELS.build(tiny_backbone()), 1), MODELS.build(tiny_backbone())
+    source, target = randomize(MODELS.build(tiny_backbone()), 1), MODELS.build(tiny_backbone())
     path = save(
         tmp_path / 'a.pth', {**state_of(source), 'neck.weight': torch.ones(2), 'teacher.backbone.x': torch.ones(1)}
     )
@@ -109,7 +109,7 @@ def test_every_tensor_is_loaded(tmp_path):
 
 
 def test_what_is_missing_is_listed_and_nothing_is_loaded(tmp_path):
-    source, target = randomise(MODELS.build(tiny_backbone()), 1), MODELS.build(tiny_backbone())
+    source, target = randomize(MODELS.build(tiny_backbone()), 1), MODELS.build(tiny_backbone())
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     state = state_of(source)
     del state['backbone.norm.running_mean'], state['backbone.norm.bias']
@@ -154,9 +154,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize('text', HOSTILE.values(), ids=HOSTILE)
 def test_a_config_is_read_and_not_run(tmp_path, text):
-    file, made = tmp_path / 'a.pth', tmp_path / 'hacked'
-    save(file, state_of(MODELS.build(tiny_backbone())), text.format(str(made)))
-    torch.load(file, weights_only=True)  # torch does not distinguish it from any other text
+    file, hacked = tmp_path / 'a.pth', tmp_path / 'hacked'
+    save(file, state_of(MODELS.build(tiny_backbone())), text.format(str(hacked)))
+    torch.load(file, weights_only=True)  # for torch it is text like any other
     checkpoint = read_tensors(file)
     for read in (
         lambda: config_of(checkpoint, file),
@@ -165,7 +165,7 @@ def test_a_config_is_read_and_not_run(tmp_path, text):
     ):
         with pytest.raises(SetupError, match='holds a config with more than plain values, which is not run'):
             read()
-    assert not made.exists()
+    assert not hacked.exists()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_type_that_is_no_class_of_a_registry_is_not_imported_or_called(tmp_pat
         remote = dict(type='ResNet', norm_cfg=dict(type='BN', trust_remote_code=True))
         backbone_config(dict(meta=dict(backbone=remote)), 'a.pth')
     loader = f'val_dataloader = dict(dataset={bad!r})'
-    config_of(dict(meta=dict(cfg=loader)), 'a.pth')  # as long as nobody builds it
+    config_of(dict(meta=dict(cfg=loader)), 'a.pth')  # because nothing builds it
     with pytest.raises(SetupError, match='which is in no registry'):
         config_of(dict(meta=dict(cfg=loader)), 'a.pth', 'val_dataloader')
     assert not (tmp_path / 'hacked').exists()

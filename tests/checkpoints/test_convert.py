@@ -51,7 +51,7 @@ def run_command(monkeypatch, *arguments: object) -> None:
 
 @pytest.fixture(scope='module')
 def converted(tmp_path_factory) -> dict[str, Path]:
-    """Files of the converted checkpoints by name."""
+    """Return the files of the converted checkpoints by name."""
     folder = tmp_path_factory.mktemp('converted')
     with pytest.MonkeyPatch.context() as patch:
         for name in NAMES:
@@ -61,7 +61,7 @@ def converted(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope='module')
 def same_arithmetic() -> bool:
-    """Whether torch and the processor round as they did where the records were made."""
+    """Return whether torch and the processor round like those of the records."""
     recorded, present = RECORDS['canary'], record.canary()
     versions = [value['torch'].split('+')[0] for value in (recorded, present)]
     return versions[0] == versions[1] and recorded['digest'] == present['digest']
@@ -69,7 +69,7 @@ def same_arithmetic() -> bool:
 
 @pytest.fixture(scope='module')
 def resumed(converted, tmp_path_factory) -> dict:
-    """What two iterations from the converted checkpoints compute."""
+    """Return the records of two iterations from the converted checkpoints."""
     file = tmp_path_factory.mktemp('resumed') / 'records.json'
     path = os.pathsep.join([str(DATA.parents[2]), os.environ.get('PYTHONPATH', '')])
     command = [sys.executable, str(DATA / 'older_runs.py'), 'resume', str(file), *map(str, converted.values())]
@@ -99,7 +99,7 @@ def test_a_converted_checkpoint_resumes_as_the_older_version_did(resumed, same_a
         assert ours == theirs
     for here, there in zip([ours['loss'], *ours['losses']], [theirs['loss'], *theirs['losses']], strict=True):
         assert here.keys() == there.keys()
-        for key in here:  # whatever the machine rounds
+        for key in here:  # holds on every machine, despite rounding
             assert float.fromhex(here[key]) == pytest.approx(float.fromhex(there[key]), rel=2e-2, abs=1e-3)
     assert len(ours['losses']) == 2 and len(ours['history']) == len(theirs['history']) == 10
 
@@ -125,7 +125,7 @@ def test_everything_else_in_the_file_stays(converted, name):
 
 
 def test_an_optimizer_with_the_teachers_parameters_is_renumbered(converted):
-    """Adam of mmengine's default constructor: only parameters with a gradient have a state, the head's came last."""
+    """Adam by mmengine's default constructor has states of trained parameters only, those of the head last."""
     before, after = (read_training_state(file)['optimizer'] for file in (DATA / 'msbreg.pth', converted['msbreg']))
     assert before['param_groups'] == after['param_groups'] and len(before['param_groups']) == 1
     checkpoint = read_tensors(converted['msbreg'])
@@ -201,11 +201,11 @@ def test_heads_have_the_settings_that_algorithms_had(algorithm):
     )
 
 
-# What is recognized
+# Recognition of older checkpoints
 
 
 def older(**changes: object) -> dict:
-    """A checkpoint of the older version without a config."""
+    """Return a checkpoint of the older version without a config."""
     state = OrderedDict({'backbone.w': torch.ones(1), 'teacher.updates': torch.ones(1), 'predictor.0.weight': 1})
     return dict(state_dict=state, **changes)
 
@@ -216,7 +216,7 @@ def test_an_older_checkpoint_is_recognized_by_its_config_and_without_one_by_its_
     assert not older_version.is_older(older(meta=dict(cfg=text('LEWELM', "head=dict(type='X')"))))
     assert not older_version.is_older(older(meta=dict(cfg="model = dict(type='BYOL')")))
     assert older_version.is_older(older()) and older_version.is_older(older(meta=dict(cfg='x = print()')))
-    assert not older_version.is_older(dict(state_dict={'predictor.0.weight': torch.ones(1)}))  # another package's
+    assert not older_version.is_older(dict(state_dict={'predictor.0.weight': torch.ones(1)}))  # not of this package
     assert not older_version.is_older(dict(state_dict={'teacher.updates': 1, 'head.predictor.0.weight': 1}))
 
 
@@ -243,7 +243,7 @@ def test_loading_an_older_checkpoint_fails_with_the_command(tmp_path):
         assert 'Traceback' not in result.stdout
 
 
-# The command
+# The command line
 
 
 def test_the_command(tmp_path):

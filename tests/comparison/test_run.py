@@ -55,7 +55,7 @@ def test_a_run_of_another_comparison_with_the_same_config_is_used(tmp_path):
     same, different, pixels, other_seed, *_ = plan_in('second', rows)  # the config has level = 10.0
     assert same.work_dir == baseline.work_dir
     assert {run.work_dir.parent.parent.name for run in (different, pixels, other_seed)} == {'second'}
-    # Rows that an override has made equal do not wait for each other.
+    # Rows that an override makes equal are one run and do not wait for each other.
     twice = plan_in('second', [dict(name='same', options={'level': 10.0}), dict(name='again')])
     assert [run.work_dir.parent.name for run in twice[:2]] == ['baseline', 'again']
     # Its own folder comes first.

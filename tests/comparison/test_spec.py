@@ -18,7 +18,7 @@ def test_entries_and_defaults(tmp_path):
     comparison = load_comparison(path, {'level': 2, 'more': True})
     assert comparison.name == 'made_up' and comparison.baseline == 'A' and comparison.seeds == (0, 1)
     assert [row.config.resolve() for row in comparison.rows] == [tmp_path / 'config.py'] * 3
-    assert comparison.rows[1].options == {'common': True, 'level': 2, 'more': True}  # the command line's come last
+    assert comparison.rows[1].options == {'common': True, 'level': 2, 'more': True}  # --cfg-options come last
     assert load_comparison(path).rows[0].options == {'level': 0, 'common': True}
     assert load_comparison(path).rows[1].options == {'level': 1, 'common': True}
     assert comparison.rows[2].command == ('{python}', 'a b', '{json}')

@@ -17,9 +17,9 @@ def test_comparison_is_valid_and_no_two_rows_are_the_same(path):
     assert comparison.name == path.stem
     resolved = {}
     paths = {row.config for row in comparison.rows}
-    configs = {config: Config.fromfile(str(config)) for config in paths}  # reading one is slow
+    configs = {config: Config.fromfile(str(config)) for config in paths}  # because reading a file is slow
     for row in comparison.rows:
         cfg = copy.deepcopy(configs[row.config])
         cfg.merge_from_dict(dict(row.options))
         resolved[row.name] = (str(cfg.to_dict()), row.command, row.select)
-    assert len(set(resolved.values())) == len(resolved)  # no two rows are the same run
+    assert len(set(resolved.values())) == len(resolved)  # no two rows have the same run

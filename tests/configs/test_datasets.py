@@ -22,7 +22,7 @@ RECIPES = sorted(
 
 
 def input_settings(config: Config) -> str:
-    """Data, transforms and views of a recipe, as text."""
+    """Return data, transforms and views of a recipe as text."""
     return json.dumps([config.data_preprocessor.to_dict(), config.train_dataloader.dataset.to_dict()], sort_keys=True)
 
 
@@ -31,7 +31,7 @@ PAIRS = {input_settings(Config.fromfile(path)): path for path in RECIPES}.values
 
 
 def view_sizes(config: Config) -> list[int]:
-    """Side of each view in pixels."""
+    """Return the side of each view in pixels."""
     if 'views' in config.data_preprocessor:
         return [view.size for view in config.data_preprocessor.views]
     load = config.train_dataloader.dataset.dataset.pipeline[0]
@@ -42,7 +42,7 @@ def view_sizes(config: Config) -> list[int]:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory) -> Path:
-    """A folder ``data`` with a few images of each data set, where the configs expect them."""
+    """Write a few images of each data set to a folder ``data``, where the configs expect them."""
     root = tmp_path_factory.mktemp('cwd') / 'data'
     rng = np.random.default_rng(0)
     make_imagenet(root / 'imagenet', rng)
@@ -76,7 +76,7 @@ def test_recipe_yields_views_and_evaluation_images(path, data, monkeypatch):
     assert not any('broken_files' in sample for sample in batch['data_samples'])
 
     again = first_batch(config.train_dataloader, 4)['inputs']
-    pairs = zip(batch['inputs'], again)  # views, or the images that the preprocessor turns into views
+    pairs = zip(batch['inputs'], again)  # views, or images of which the preprocessor makes views
     assert all(torch.equal(first, second) for first, second in pairs)
 
     if 'image-folder' in path.stem:

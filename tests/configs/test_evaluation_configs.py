@@ -1,4 +1,4 @@
-"""Every evaluation recipe has the numbers of its paper, opens its data, trains a step and evaluates."""
+"""Every evaluation recipe has the numbers of its paper, reads its data, trains a step and evaluates."""
 
 import re
 from pathlib import Path
@@ -59,7 +59,7 @@ def row(epochs: int, lr: float, schedule: dict | None, batch: tuple[int, int], i
 
 
 def cosine(epochs: int) -> dict:
-    """Half a cosine, updated every step."""
+    """Return the schedule of half a cosine that is updated every step."""
     return dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True, unit='epochs')
 
 
@@ -128,7 +128,7 @@ NUMBERS = {
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A folder with a few images of each data set in ``data``, where the configs expect them."""
+    """Write a few images of each data set to ``data`` in a folder, where the configs expect them."""
     root = tmp_path_factory.mktemp('cwd')
     rng = np.random.default_rng(0)
     make_imagenet(root / 'data' / 'imagenet', rng)
@@ -235,14 +235,15 @@ def test_split_has_the_share_that_the_name_says(path):
 def test_evaluation_comparison_has_all_rows_and_evaluates_each():
     comparison = load_comparison(CONFIGS / 'comparisons' / 'all-methods_garment-scenes.py')
     runs = {run.row.name: run for run in plan_runs(comparison, [1], Path('work'), Path('tools/train.py'))}
+    random = 'random initialisation'  # prose: ok
     assert list(runs) == [
-        'random initialisation', 'supervised', 'BYOL', 'MoCo v2', 'LEWEL_M', 'LEWEL_B', 'SMoG', 'MPCL', 'MSBReg',
+        random, 'supervised', 'BYOL', 'MoCo v2', 'LEWEL_M', 'LEWEL_B', 'SMoG', 'MPCL', 'MSBReg',
     ]  # fmt: skip
     budgets = set()
     for name, run in runs.items():
         (step,) = (step for step in run.steps if step.output is not None)
         assert any(word.endswith('evaluate.py') for word in step.command) and '{json}' in step.command, name
-        if name == 'random initialisation':
+        if name == random:
             assert run.command(step)[3] == str(run.config_path)
             continue
         cfg = run.config

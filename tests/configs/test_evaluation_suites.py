@@ -1,4 +1,4 @@
-"""The lists of protocols for tools/evaluate.py: the files that they name exist and fit together."""
+"""The suites of tools/evaluate.py name files that exist and fit together."""
 
 import shlex
 from importlib.util import find_spec

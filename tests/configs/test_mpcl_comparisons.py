@@ -42,7 +42,7 @@ def test_every_row_trains_a_step(path):
         assert (cfg.custom_hooks[0].epsilon is not None) == ('PTB' in name or name == 'M = 1'), name
         expected = int(name[4]) if name.startswith('M = ') else 4
         assert model.neck.num_projectors == expected, name
-    assert len(budgets) == 1  # all rows have the same
+    assert len(budgets) == 1  # the same for all rows
 
 
 @pytest.mark.parametrize('stem', ['mpcl_mocov2', 'mpcl_mocov3'])

@@ -1,4 +1,4 @@
-"""The README files of ``configs/`` have up-to-date tables, and every recipe, base and link that they should."""
+"""The README files of ``configs/`` have up-to-date tables, every recipe and base, and valid links."""
 
 import importlib.util
 import re
@@ -74,7 +74,7 @@ def test_a_figure_of_the_paper_names_its_table(metafile):
         cfg = Config.fromfile(ROOT / model['Config'])
         metadata = model['Metadata']
         assert cfg.auto_scale_lr.base_batch_size == metadata['Batch Size']
-        # A measurement may have been shorter than its recipe.
+        # A measured run may have been shorter than the recipe.
         assert 'Options' in metadata or cfg.train_cfg.max_epochs == metadata['Epochs']
         for result in model.get('Results', ()):
             is_of_paper = any(name.startswith('Paper ') for name in result['Metrics'])
@@ -86,7 +86,7 @@ def test_a_figure_of_the_paper_names_its_table(metafile):
 
 
 def base_files(path: Path) -> set[Path]:
-    """All files of this repository that a config inherits from."""
+    """Return all files of this repository that a config inherits from."""
     files: set[Path] = set()
     for base in Config._get_base_files(str(path)):
         if '::' not in base:
@@ -103,7 +103,7 @@ def test_every_base_has_a_recipe():
 
 @pytest.mark.parametrize('path', sorted((CONFIGS / '_base_').rglob('*.py')), ids=lambda path: path.stem)
 def test_a_base_that_sets_a_length_is_named_after_it(path):
-    """All others leave it to the recipe."""
+    """All other bases leave lengths to the recipe."""
     epochs = (Config.fromfile(path).get('train_cfg') or {}).get('max_epochs')
     named = re.search(r'[-_](\d+)e$', path.stem)
     assert epochs == (int(named[1]) if named else None)

@@ -31,7 +31,7 @@ def test_recipe_builds(path):
     cfg.model.data_preprocessor = cfg.data_preprocessor
     if cfg.model.neck.hid_channels == 8192:  # four projectors of Barlow Twins take 2.4 GB
         cfg.model.neck.update(hid_channels=64, out_channels=64)
-    if 'resnet50x' in path.stem:  # up to 3 GB; a sixteenth of the width has the same layers
+    if 'resnet50x' in path.stem:  # up to 3 GB, so the layers have a sixteenth of the width
         for part, name in ((cfg.model.neck, 'in_channels'), (cfg.model.backbone, 'base_channels')):
             part[name] //= 16
         cfg.model.backbone.stem_channels //= 16
@@ -39,7 +39,7 @@ def test_recipe_builds(path):
     ours = path.parent.name != 'baselines'
     has_teacher = ours and 'barlowtwins' not in path.stem
     assert isinstance(model, MomentumPretrainer) == has_teacher
-    # tools/train.py replaces mixed precision likewise on a machine without a GPU.
+    # tools/train.py also replaces mixed precision on a machine without a GPU.
     wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     assert len(wrapper.optimizer.param_groups) <= 2
@@ -165,7 +165,7 @@ def number_of_views(cfg: Config) -> int:
 
 
 def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
-    """Check the numbers of the paper's Sec. 7 and Table 9."""
+    """Check the numbers of Sec. 7 and Table 9 of the paper."""
     model, head, optimizer = cfg.model, cfg.model.head, cfg.optim_wrapper.optimizer
     large = data_set == 'in1k'
     batch, base = (256 if '-ln_' in stem else 512), dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]

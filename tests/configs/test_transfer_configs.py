@@ -1,6 +1,6 @@
 """Every transfer config has the numbers of its protocol, loads the backbone bit for bit, and trains a step.
 
-Those of garment scenes train in tests/tools/test_transfer.py.
+Those of garment scenes are trained in tests/tools/test_transfer.py.
 """
 
 from pathlib import Path
@@ -76,7 +76,7 @@ SMALL = dict(
 
 
 def poly(length: int, lr: float, weight_decay: float) -> dict:
-    """Numbers of FCN with polynomial decay."""
+    """Return the numbers of FCN with polynomial decay."""
     return dict(
         length=(length, 'steps'),
         wrapper='OptimWrapper',
@@ -88,7 +88,7 @@ def poly(length: int, lr: float, weight_decay: float) -> dict:
 
 
 def crops(scale: tuple[int, int], side: int) -> dict:
-    """Transforms of FCN."""
+    """Return the transforms of FCN."""
     return dict(
         train=dict(
             RandomResize=dict(scale=scale, ratio_range=(0.5, 2.0)),
@@ -119,7 +119,7 @@ NARROW_SWIN = dict(embed_dims=24, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
 
 
 def backbone_of(path: Path) -> str:
-    """Key of the backbone of a config."""
+    """Return the key of the backbone of a config."""
     return next(name for name in ('resnet10', 'swin', 'r50') if name in path.stem)
 
 
@@ -136,13 +136,13 @@ def save_pretrained(folder: Path, backbones: dict[str, dict]) -> dict[str, Path]
 
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory) -> dict[str, Path]:
-    """Checkpoints with the backbones of the configs."""
+    """Write checkpoints with the backbones of the configs."""
     return save_pretrained(tmp_path_factory.mktemp('pretrained'), BACKBONES)
 
 
 @pytest.fixture(scope='module')
 def narrow_checkpoints(tmp_path_factory) -> dict[str, Path]:
-    """Checkpoints with backbones a quarter as wide."""
+    """Write checkpoints with backbones a quarter as wide."""
     swin = dict(type='SwinTransformer', arch=NARROW_SWIN, img_size=224)
     r50 = dict(type='ResNet', depth=50, **NARROW['ResNet'])
     return save_pretrained(tmp_path_factory.mktemp('narrow'), dict(r50=r50, swin=swin))
@@ -150,7 +150,7 @@ def narrow_checkpoints(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A folder with two images per list in ``data``, where the configs expect them."""
+    """Write two images per list to ``data`` in a folder, where the configs expect them."""
     root = tmp_path_factory.mktemp('cwd')
     rng = np.random.default_rng(0)
     make_voc(root / 'data' / 'VOCdevkit', rng)
@@ -253,7 +253,7 @@ def shrink(cfg: Config) -> None:
     cfg.train_cfg.val_interval = 1
     cfg.train_cfg['max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'] = 1
     cfg.default_hooks.checkpoint = None
-    cfg.param_scheduler = []  # the first step of a warm-up vanishes in the rounding of a weight of 1
+    cfg.param_scheduler = []  # rounding hides the first step of a warm-up from a weight of 1
     cfg.randomness = dict(seed=0)
 
 

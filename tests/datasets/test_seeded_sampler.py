@@ -43,7 +43,7 @@ def test_seed_and_epoch_decide(images):
     assert epoch(1, 2) == epoch(1, 2)
     assert epoch(1, 2) != epoch(1, 3)
     assert epoch(1, 2) != epoch(2, 2)
-    # The same image has other views in another epoch.
+    # An image has other views in another epoch.
     assert not set(epoch(1, 2)) & set(epoch(1, 3))
 
 

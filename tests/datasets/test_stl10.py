@@ -8,7 +8,7 @@ pytestmark = pytest.mark.core
 
 def test_images_are_upright_and_labels_count_from_zero(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
-    images.transpose(0, 3, 2, 1).tofile(tmp_path / 'test_X.bin')  # the file has channel, column, row
+    images.transpose(0, 3, 2, 1).tofile(tmp_path / 'test_X.bin')  # the order in the file is channel, column, row
     images.transpose(0, 3, 2, 1).tofile(tmp_path / 'unlabeled_X.bin')
     np.array([1, 10, 3], np.uint8).tofile(tmp_path / 'test_y.bin')
     labeled, unlabeled = STL10(str(tmp_path), 'test'), STL10(str(tmp_path), 'unlabeled')

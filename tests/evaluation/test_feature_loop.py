@@ -75,7 +75,7 @@ def _on_rank(rank: int, folder: str, expected: dict) -> None:
 
 
 def test_two_ranks_equal_one_process(tmp_path):
-    """With 10 queries and 22 images in the bank, in batches of 4; the runner uses the existing process group."""
+    """Validate 10 queries with a bank of 22 images, in batches of 4; the runner uses the existing process group."""
     run_on_ranks(2, _on_rank, str(tmp_path), dict(toy_runner(tmp_path / 'one').val()))
 
 

@@ -32,7 +32,7 @@ def _evaluate(metric, splits: dict[str, FeatureSet]) -> dict:
 
 
 def _small_chunks(metric: KNNMetric) -> KNNMetric:
-    metric.chunk = 16  # so that bank and queries need several
+    metric.chunk = 16  # bank and queries then need several chunks
     return metric
 
 
@@ -58,7 +58,7 @@ def _on_rank(rank: int, world_size: int, expected: list[dict]) -> None:
         # mmengine's sampler pads 61 and 47 images so that all ranks get equally many.
         rows = torch.tensor(list(DefaultSampler(range(len(features.feat)), shuffle=False)))
         if split == 'bank' and rank == 0:
-            rows = rows[: len(rows) - 7]  # uneven, and all images still there
+            rows = rows[: len(rows) - 7]  # ranks have uneven numbers of images, but none is lost
         elif split == 'bank':
             rows = torch.cat([rows, torch.tensor([i for i in range(61) if i % world_size == 0][-7:])])
         shard = _drop_padding(FeatureSet(*(x[rows] for x in features)), split, len(features.feat))

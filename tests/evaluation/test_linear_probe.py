@@ -1,4 +1,4 @@
-"""Linear evaluation on features that are extracted once equals the Runner's."""
+"""Linear evaluation on features that are extracted once equals that by the Runner."""
 
 import pytest
 import torch
@@ -44,11 +44,11 @@ def test_fast_equals_slow(tmp_path, changes):
     head, bank, query = features(cfg)
     (fast,) = linear_probe(cfg, head, bank, query, [lr], seed=3)
     fc = runner.model.head.fc
-    assert not torch.allclose(fc.weight, head.fc.weight, rtol=1e-2, atol=1e-4)  # it has moved
+    assert not torch.allclose(fc.weight, head.fc.weight, rtol=1e-2, atol=1e-4)  # the training has changed it
     torch.testing.assert_close(fast.weight, fc.weight.detach(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(fast.bias, fc.bias.detach(), rtol=1e-4, atol=1e-6)
     assert fast.top1 == pytest.approx(slow['accuracy/top1'])
-    assert fast.top5 == 100.0  # of four classes
+    assert fast.top5 == 100.0  # the five best of four classes
     other = linear_probe(cfg, head, bank, query, [lr], seed=4)[0]
     assert not torch.allclose(other.weight, fast.weight, rtol=1e-4, atol=1e-6)  # another order of the images
 
@@ -69,7 +69,7 @@ def test_learning_rates_do_not_see_each_other(tmp_path):
 
 
 def test_a_step_has_the_whole_batch_of_the_recipe(tmp_path):
-    """In a recipe for several processes, the loader has the batch of one and the learning rate is for all."""
+    """In a recipe for several processes, the loader has the batch of one, and the learning rate is for all of them."""
     checkpoint = write_checkpoint(tmp_path / 'a.pth')
     whole = linear_config(tmp_path / 'whole', checkpoint)  # batches of 8
     share = linear_config(tmp_path / 'x', checkpoint, **{'train_dataloader.batch_size': 2})

@@ -1,4 +1,4 @@
-"""VOC07's mean average precision and SVMs."""
+"""Mean average precision and SVMs as for VOC07."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ pytest.importorskip('sklearn')
 
 
 def naive_11(positive, scores):
-    """Apply VOC07's rule literally, over every cut between different scores."""
+    """Apply the rule of VOC07 literally, at every threshold between different scores."""
     total = 0.0
     for tenth in range(11):
         best = 0.0
@@ -43,7 +43,7 @@ def test_average_precision_of_a_worked_case():
 
 def test_rules_agree_where_precision_is_constant():
     positive = np.array([1, 0, 0, 1] * 5, bool)
-    for scores in (positive.astype(float), np.ones(20)):  # all right, and all equal
+    for scores in (positive.astype(float), np.ones(20)):  # every label is right, and all scores are equal
         area = average_precision_area(positive, scores)
         assert average_precision_11(positive, scores) == pytest.approx(area)
         assert area == pytest.approx(1.0 if scores.std() else 0.5)
@@ -51,7 +51,7 @@ def test_rules_agree_where_precision_is_constant():
 
 def test_average_precision_against_the_rule_read_literally():
     rng = np.random.default_rng(0)
-    for count in (1, 3, 10, 30):  # 10 and 30: recalls that fall on tenths
+    for count in (1, 3, 10, 30):  # with 10 and 30, recalls fall on tenths
         scores = rng.integers(0, 25, 60).astype(float)  # with ties
         positive = np.isin(np.arange(60), rng.permutation(60)[:count])
         assert average_precision_11(positive, scores) == pytest.approx(naive_11(positive.tolist(), scores.tolist()))
@@ -81,14 +81,14 @@ def test_svms_learn_and_more_shots_help():
 
 def test_full_is_the_map_of_scikit_learn_on_the_same_scores():
     (x, y), (test_x, test_y) = clusters(60, 0), clusters(40, 1)
-    test_y[3, 0] = -1  # difficult: counts for nothing
+    test_y[3, 0] = -1  # difficult, so it does not count
     result = SVMBenchmark((x, y), (test_x, test_y)).full((0.1,), folds=2)
     unit, test_unit = (torch.nn.functional.normalize(each.float(), dim=1).double().numpy() for each in (x, test_x))
     expected = []
     for c in range(3):
-        kept = test_y[:, c] >= 0
+        counted = test_y[:, c] >= 0
         svm = train_svm(unit, y[:, c] == 1, 0.1)
-        expected.append(average_precision_area(test_y[kept, c] == 1, svm.decision_function(test_unit)[kept]))
+        expected.append(average_precision_area(test_y[counted, c] == 1, svm.decision_function(test_unit)[counted]))
     assert result['map_area'] == pytest.approx(100 * np.mean(expected))
     assert result['cost'] == [0.1] * 3
 
@@ -101,7 +101,7 @@ def test_cost_is_chosen_by_cross_validation():
     assert choose_cost(x, y[:, 0] == 1, (2.0,), folds=3) == 2.0
     single = np.zeros(60, bool)
     single[0] = True
-    assert choose_cost(x, single, (5.0, 0.1, 0.2), folds=3) == 0.2  # nothing to validate with
+    assert choose_cost(x, single, (5.0, 0.1, 0.2), folds=3) == 0.2  # too few to validate with
     assert choose_cost(x, single, (0.01, 0.1, 0.5, 1.0), folds=3) == 0.1
 
 
@@ -117,7 +117,7 @@ def test_targets_of_voc():
     class VOC:
         metainfo = dict(classes=list('abc'))
         infos = [
-            dict(gt_label=[0], gt_label_difficult=[0, 2]),  # a is shown plainly as well
+            dict(gt_label=[0], gt_label_difficult=[0, 2]),  # a is also shown and not difficult
             dict(gt_label=[1, 2], gt_label_difficult=[]),
             dict(gt_label=[], gt_label_difficult=None),
         ]

@@ -1,1 +1,1 @@
-"""What several tests share: tiny models and data, independent references, ranks, runs of the tools."""
+"""Helpers of several tests: tiny models and data, independent references, ranks, runs of the tools."""

@@ -1,4 +1,4 @@
-"""Which functions of the package a block of code calls, and from where."""
+"""A trace of the functions of the package that a block of code calls, and of their callers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from types import CodeType, FrameType
 from helpers.equations import PACKAGE, ROOT, Definition, definitions
 
 Calls = set[tuple[Definition, Definition]]
-_WRAPPER = str(PACKAGE / 'functional' / '_precision.py')  # stands between an equation and its caller
+_WRAPPER = str(PACKAGE / 'functional' / '_precision.py')  # its wrapper stands between an equation and the caller
 
 
 @contextmanager
 def traced_calls() -> Iterator[Calls]:
-    """Pairs of a called function and its caller, both in the package.
+    """Yield the pairs of a called function and its caller, both in the package, as the block collects them.
 
     The caller is the closest function of the package on the stack: torch's ``Module.__call__`` and decorators are
     passed over, and a comprehension belongs to the function around it.
@@ -49,7 +49,7 @@ def traced_calls() -> Iterator[Calls]:
 
 @cache
 def _definition(code: CodeType, exact: bool = False) -> Definition | None:
-    """The innermost function of the package that a code object belongs to; ``exact``: that it is the code of."""
+    """Return the innermost function around a code object; with ``exact``, only a function whose code it is."""
     if not code.co_filename.startswith(str(PACKAGE)) or code.co_filename == _WRAPPER:
         return None
     file = Path(code.co_filename).relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""What ``docs/equations.md`` says, and what the docstrings of the package cite."""
+"""Readers of the tables in ``docs/equations.md`` and of the citations in the docstrings of the package."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def tables(page: str) -> dict[str, list[list[str]]]:
-    """Rows of each table of the page, without its head, by the heading above it."""
+    """Return the rows of each table of the page, without its head, by the heading above it."""
     by_heading: dict[str, list[list[str]]] = {}
     for section in re.split(r'^## ', page, flags=re.MULTILINE)[1:]:
         lines = [line for line in section.splitlines() if line.startswith('|')]
@@ -64,7 +64,7 @@ def tables(page: str) -> dict[str, list[list[str]]]:
 
 
 def links(cell: str) -> list[Definition]:
-    """Definitions that a cell links to."""
+    """Return the definitions that a cell links to."""
     return [
         Definition((PAGE.parent / path).resolve().relative_to(ROOT).as_posix(), name)
         for name, path in _LINK.findall(cell)
@@ -72,7 +72,7 @@ def links(cell: str) -> list[Definition]:
 
 
 def read_rows(page: str) -> list[Row]:
-    """Rows of the papers' tables: all but the last two."""
+    """Return the rows of the papers' tables, which are all but the last two."""
     rows = []
     for cells in (cells for table in list(tables(page).values())[:-2] for cells in table):
         if len(cells) != 5:
@@ -85,7 +85,7 @@ def read_rows(page: str) -> list[Row]:
 
 @cache
 def definitions(file: str) -> dict[str, list[ast.FunctionDef | ast.ClassDef]]:
-    """Definitions in a file of the repository by qualified name; an overloaded one has several nodes."""
+    """Return the definitions in a file by qualified name; an overloaded function has several nodes."""
     nodes: dict[str, list[ast.FunctionDef | ast.ClassDef]] = {}
 
     def visit(parent: ast.AST, prefix: str) -> None:
@@ -101,12 +101,12 @@ def definitions(file: str) -> dict[str, list[ast.FunctionDef | ast.ClassDef]]:
 
 
 def docstring(definition: Definition) -> str:
-    """Docstring of a definition, '' if there is none."""
+    """Return the docstring of a definition, '' if there is none."""
     return ' '.join(ast.get_docstring(node) or '' for node in definitions(definition.file)[definition.name]).strip()
 
 
 def package_docstrings() -> list[tuple[Definition, str, str]]:
-    """Every docstring of the package, and that of the class around it (or '')."""
+    """Return every docstring of the package, each with that of the class around it (or '')."""
     docstrings = []
     for path in sorted(PACKAGE.rglob('*.py')):
         file = path.relative_to(ROOT).as_posix()
@@ -119,10 +119,10 @@ def package_docstrings() -> list[tuple[Definition, str, str]]:
 
 
 def citations(text: str, papers: set[str], around: str = '') -> list[Equation]:
-    """Equations, sections and algorithms that a docstring cites.
+    """Return the equations, sections and algorithms that a docstring cites.
 
-    ``MSBReg, Eqs. 5 to 7`` is three equations. A citation without a paper is of the paper last named before it, or
-    first named in the docstring ``around``; the paper is '' if there is neither.
+    ``MSBReg, Eqs. 5 to 7`` cites three equations. A citation without a paper belongs to the paper last named before
+    it, or else to the first one in the docstring ``around``; the paper is '' if there is neither.
     """
     names = '|'.join(sorted(map(re.escape, papers), key=len, reverse=True))
     named = rf'(?:(?<!\w)({names})(?: \d{{4}})?\)?, )?'
@@ -136,7 +136,7 @@ def citations(text: str, papers: set[str], around: str = '') -> list[Equation]:
 
 
 def _expand(numbers: str) -> list[str]:
-    """``5 to 7`` and ``1, 2 and 4`` as lists."""
+    """Return ``5 to 7`` or ``1, 2 and 4`` as a list of numbers."""
     if ' to ' in numbers:
         first, last = map(int, numbers.split(' to '))
         return [str(number) for number in range(first, last + 1)]
@@ -144,7 +144,7 @@ def _expand(numbers: str) -> list[str]:
 
 
 def listed_equations(text: str, papers: set[str]) -> list[tuple[Equation, Definition]]:
-    """The lines under ``Equations:`` in the docstring of an algorithm, ``LEWEL, Eq. 5: ``f`` in models/file.py.``"""
+    """Read the lines under ``Equations:`` in a docstring, such as ``LEWEL, Eq. 5: ``f`` in models/file.py``."""
     if '\nEquations:\n' not in text:
         return []
     lines = re.split(r'\n(?! )', text.split('\nEquations:\n')[1])[0].splitlines()

@@ -1,4 +1,4 @@
-"""A small pretraining run with the project's own default hooks, data classes and Runner set-up, to be killed."""
+"""A small pretraining run with the default hooks, data classes and Runner set-up, which can kill itself."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ VIEW = [
 
 @dataclass(frozen=True)
 class Run:
-    """``images`` of a multiple of 4 make whole batches; 16 make epochs of 4 iterations."""
+    """Settings of a run. A multiple of 4 ``images`` fills all batches; 16 images are epochs of 4 iterations."""
 
     method: str
     ranks: int = 1
     loop: str = 'epoch'
     images: int = 16
     workers: int = 0
-    views: str = 'loader'  # or 'device': BatchViews
+    views: str = 'loader'  # 'device' makes the views by BatchViews
     alignment: str = 'learned'
     regularized: bool = False
     accumulate: int = 1
-    reset: int = 3  # SMoG's interval
+    reset: int = 3  # interval of SMoGResetHook
     validate: bool = False
     seed: int = 0
 
 
 @HOOKS.register_module(force=True)
 class Journal(Hook):
-    """Writes every iteration's losses, exactly, to a file a rank; ends the process after ``kill_after`` iterations."""
+    """Writes the exact losses of every iteration to one file per rank; kills the process after ``kill_after``."""
 
     priority = 'LOWEST'
 
@@ -78,7 +78,7 @@ class Journal(Hook):
 
 
 def write_images(folder: Path) -> None:
-    """One folder for every number of images that a ``Run`` of the tests asks for."""
+    """Write one folder for every number of images that a ``Run`` of the tests has."""
     for number in (16, 22, 24):
         (folder / f'{number}').mkdir()
         rng = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     preprocessor = dict(
         type='SelfSupDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
     )
-    more = 1 if run.method == 'msbreg' else 0  # K = 3
+    more = 1 if run.method == 'msbreg' else 0  # MSBReg has K = 3
     if run.views == 'device':
         view = dict(size=16, crop_scale=(0.2, 1.0))
         preprocessor.update(type='lewel_plugins.BatchViews', views=[view] * more + [view, dict(view, solarize=0.2)])
@@ -113,7 +113,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
     if run.method in tiny_mpcl.METHODS:
         model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
-        # Epochs of 4 iterations: at 6, where the runs are resumed, one is half done.
+        # Epochs of 4 iterations, so that one is half done at iteration 6, from which runs are resumed.
         interval = None if run.loop == 'epoch' else 4
         custom_hooks.append(dict(type='lewel_plugins.MPCLReweightHook', interval=interval))
         optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
@@ -131,7 +131,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     cfg.update(
         model=model,
         work_dir=str(work_dir),
-        # Two runs of a process within a second would share a Visualizer: the second would write to the first's folder.
+        # By default, two runs of a process within a second share a Visualizer, and so the folder of the first.
         experiment_name=str(work_dir).replace(os.sep, '_'),
         randomness=dict(seed=run.seed),
         train_dataloader=dict(
@@ -175,7 +175,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
 
 
 def add_validation(cfg: Config) -> None:
-    """k-NN after every epoch or iteration."""
+    """Add k-NN after every epoch or iteration."""
     dataset = dict(type='mmengine.ToyImages', size=10, views=0)
     loader = dict(
         batch_size=4,
@@ -199,9 +199,9 @@ def rank() -> int:
 def pretrain(
     _: int, run: Run, images: Path, work_dir: Path, resume: bool = False, kill_after: int | None = None
 ) -> dict:
-    """Train as ``tools/train.py`` does; the final state of this rank and what was logged."""
+    """Train as ``tools/train.py`` does, and return the final state of this rank."""
     register_all_modules(init_default_scope=False)
-    mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # yapf would take longer than the training
+    mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # because yapf takes longer than the training
     cfg = config(run, images, work_dir, kill_after)
     work_dir.mkdir(parents=True, exist_ok=True)
     setup.set_dataloader_defaults(cfg)
@@ -220,13 +220,13 @@ def pretrain(
 
 
 def journal(work_dir: Path, rank: int) -> dict[int, dict[str, str]]:
-    """Losses of every iteration; of one that ran twice, of its second time."""
+    """Return the losses of every iteration; the later ones of an iteration that ran twice."""
     lines = (work_dir / f'journal-{rank}.txt').read_text().splitlines()
     return dict(json.loads(line) for line in lines)
 
 
 def logged(work_dir: Path) -> dict[int, dict[str, float]]:
-    """Every logged training loss, by iteration, over all starts of a run."""
+    """Return every logged training loss, by iteration, over all starts of a run."""
     actual: dict[int, dict[str, float]] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
         for line in file.read_text().splitlines():
@@ -237,7 +237,7 @@ def logged(work_dir: Path) -> dict[int, dict[str, float]]:
 
 
 def flatten(value: object, path: str = '') -> dict[str, object]:
-    """Tensors and numbers of nested state, by path."""
+    """Return the tensors and numbers of a nested state by path."""
     if isinstance(value, dict):
         parts = value.items()
     elif isinstance(value, (list, tuple)):
@@ -248,7 +248,7 @@ def flatten(value: object, path: str = '') -> dict[str, object]:
 
 
 def different(first: object, second: object) -> list[str]:
-    """Paths at which two states are not bit for bit equal."""
+    """Return the paths at which two states are not equal bit for bit."""
     ours, theirs = flatten(first), flatten(second)
     paths = sorted(ours.keys() ^ theirs.keys())
     for path in ours.keys() & theirs.keys():

@@ -1,4 +1,4 @@
-"""Runs a function in several gloo processes; a rank that waits too long fails instead of hanging."""
+"""A function run in several gloo processes, in which a rank that waits too long fails instead of hanging."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 import torch.distributed as torch_dist
 import torch.multiprocessing as mp
 
-# All ranks of a test session are forked from one process that has imported what takes seconds to import.
+# All ranks of a test session are forked from one process, which has imported the modules that take seconds.
 multiprocessing.set_forkserver_preload(
     [
         *('torch', 'matplotlib.pyplot', 'mmpretrain.apis', 'mmpretrain.datasets', 'mmpretrain.visualization'),
@@ -31,15 +31,15 @@ def _rank(rank: int, world_size: int, port: int, folder: str, function: Callable
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
         os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
         torch_dist.init_process_group('gloo', timeout=timedelta(seconds=TIMEOUT))
-    # The process ends without destroy_process_group: in torch 2.1 that waits, now and then for ever, for a thread of
-    # gloo's that waits for the interpreter.
+    # The process ends without destroy_process_group, which in torch 2.1 sometimes waits forever for a thread of gloo
+    # that itself waits for the interpreter.
     torch.save(function(rank, *args), Path(folder) / f'{rank}.pt')
 
 
 def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -> list:
-    """``function(rank, *args)`` of every rank, in rank order; an exception in one is raised here.
+    """Return ``function(rank, *args)`` of every rank, in rank order; raise here what one of them raises.
 
-    A single rank is a process of its own without a process group.
+    A single rank runs in a separate process without a process group.
     """
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
@@ -53,7 +53,7 @@ def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -
     )
     deadline = time.monotonic() + 2 * TIMEOUT
     try:
-        while not context.join(timeout=1):  # raises what a rank raised
+        while not context.join(timeout=1):  # raises the exception of a rank
             if time.monotonic() > deadline:
                 raise TimeoutError(f'{world_size} ranks did not end within {2 * TIMEOUT} s')
     finally:

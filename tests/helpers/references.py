@@ -1,5 +1,7 @@
-"""Naive references, written from the papers and not from the package: float64, one Python loop for every index
-that an equation has. Slow on purpose; nothing here imports ``lewel_plugins``."""
+"""Naive references in float64, with one Python loop for every index of an equation.
+
+They are written from the papers and import nothing from ``lewel_plugins``. They are slow on purpose.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,7 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
 
 
 def contrast(query: Tensor, positive: Tensor, negatives: Sequence[Tensor], tau: float) -> Tensor:
-    """Eq. 4 of one query, with the exponential that the paper's typesetting lost over the negatives."""
+    """Eq. 4 of one query, with the exponential of the negatives, which the paper omits by a misprint."""
     up = torch.exp(cosine(query, positive) / tau)
     down = up
     for negative in negatives:
@@ -97,7 +99,7 @@ def aligned_info_nce(q: Tensor, k: Tensor, tau: float) -> Tensor:
 
 
 def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
-    """Eq. 5, its mean over the batch."""
+    """Eq. 5, as a mean over the batch."""
     losses = [2 - 2 * cosine(p[n], z[n]) for n in range(len(p))]
     return sum(losses, p.new_zeros(())) / len(losses)
 
@@ -106,7 +108,7 @@ def cosine_mse(p: Tensor, z: Tensor) -> Tensor:
 
 
 def assign_groups(z: Tensor, groups: Tensor) -> Tensor:
-    """Eq. 4's first line, with the group that is closest."""
+    """Eq. 4, first line: the index of the closest group."""
     actual = []
     for feature in z:
         best = 0
@@ -118,7 +120,7 @@ def assign_groups(z: Tensor, groups: Tensor) -> Tensor:
 
 
 def update_groups(groups: Tensor, z: Tensor, assignment: Tensor, beta: float | Sequence[float]) -> Tensor:
-    """Eq. 4's second line, with the normalization that it omits. ``beta``: one for all groups, or one each."""
+    """Eq. 4, second line, with the normalization that it omits. ``beta`` is one value, or one per group."""
     updated = []
     for k in range(len(groups)):
         old = groups[k] / norm(groups[k])
@@ -154,7 +156,7 @@ def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor
 
 
 def centroid_loss(p: Tensor, z: Tensor, exclude_self: bool = False) -> Tensor:
-    """Eq. 3, its mean over the batch."""
+    """Eq. 3, as a mean over the batch."""
     num_views, num_images = p.shape[:2]
     total = p.new_zeros(())
     for n in range(num_images):
@@ -196,7 +198,7 @@ def singular_value_loss_by_values(p: Tensor) -> Tensor:
 
 
 def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
-    """Eq. 4, its mean over the batch."""
+    """Eq. 4, as a mean over the batch."""
     num_views, num_images = p.shape[:2]
     total = p.new_zeros(())
     for n in range(num_images):
@@ -239,7 +241,7 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
 
 
 def rank_me(x: Tensor, epsilon: float = 1e-7) -> Tensor:
-    """Garrido et al., Eq. 1: exp of the entropy of the singular values' shares."""
+    """Garrido et al., Eq. 1: exp of the entropy of the shares of the singular values."""
     gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
     singular = torch.linalg.eigvalsh(gram).sqrt()
     entropy = x.new_zeros(())
@@ -259,7 +261,7 @@ def covariance_spectrum(x: Tensor) -> Tensor:
 
 
 def batch_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(R, C) normalized over R; also the mean and the biased variance."""
+    """Normalize (R, C) over R; also return the mean and the biased variance."""
     columns, means, variances = [], [], []
     for c in range(rows.shape[1]):
         mean = sum(rows[:, c], rows.new_zeros(())) / len(rows)
@@ -275,7 +277,7 @@ def gelu(v: Tensor) -> Tensor:
 
 
 def standardized(weight: Tensor) -> Tensor:
-    """Weight standardization: mean 0 and variance 1/I over an output's I inputs."""
+    """Weight standardization: mean 0 and variance 1/I over the I inputs of an output."""
     rows = []
     for row in weight:
         mean = sum(row, row.new_zeros(())) / len(row)
@@ -285,7 +287,7 @@ def standardized(weight: Tensor) -> Tensor:
 
 
 def layer_norm(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(R, C) normalized over C."""
+    """Normalize (R, C) over C."""
     return batch_norm(rows.T, rows.new_ones(len(rows)), rows.new_zeros(len(rows)))[0].T * weight + bias
 
 
@@ -297,7 +299,7 @@ def mlp(
     standardize: bool = False,
     activation: Callable[[Tensor], Tensor] = lambda row: row.clamp(min=0),
 ) -> Tensor:
-    """Linear, norm, ReLU, linear on (R, C); ``statistics`` (mean, variance) stands in for BN's own of the batch."""
+    """Linear, norm, ReLU, linear on (R, C); ``statistics`` (mean, variance) replaces those of the batch in BN."""
     first, weight, bias, second = parameters
     if standardize:
         first, second = standardized(first), standardized(second)
@@ -313,7 +315,7 @@ def mlp(
 
 
 def hidden_statistics(rows: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and *unbiased* variance of the hidden layer over the rows: what a running average takes in."""
+    """Return the mean and the *unbiased* variance of the hidden layer over the rows, which a running average uses."""
     hidden = torch.stack([torch.mv(first, row) for row in rows])
     mean = sum(hidden, hidden.new_zeros(hidden.shape[1])) / len(hidden)
     squares = sum(((row - mean) ** 2 for row in hidden), hidden.new_zeros(hidden.shape[1]))
@@ -321,7 +323,7 @@ def hidden_statistics(rows: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pooled(feature: Tensor) -> Tensor:
-    """(D, H, W) → (D,), one position after another."""
+    """Average (D, H, W) → (D,), one position after another."""
     height, width = feature.shape[1:]
     total = feature.new_zeros(feature.shape[0])
     for i in range(height):
@@ -331,7 +333,7 @@ def pooled(feature: Tensor) -> Tensor:
 
 
 def neck_rows(feature: Tensor) -> Tensor:
-    """The N(1 + HW) rows that the coupled g sees: each image's pooled feature, then its positions, row by row."""
+    """Return the N(1 + HW) inputs of the coupled g: each image's pooled feature, then its positions, row by row."""
     rows = []
     for image in feature:
         rows.append(pooled(image))
@@ -353,8 +355,8 @@ def lewel_neck(
 ) -> tuple[Tensor, Tensor]:
     """Sec. 3.2 on (N, D, H, W) → (N, d), (N, d/h, c).
 
-    ``map_g``: the separate projector of the maps (uncoupled). ``maps`` (N, d, HW): used instead of learned ones.
-    ``statistics``: the running (mean, variance) of g, p and, if uncoupled, the maps' g, for evaluation mode.
+    ``map_g`` is the separate projector of the maps (uncoupled). ``maps`` (N, d, HW) replaces the learned maps.
+    ``statistics`` holds the running (mean, variance) of g, p and, if uncoupled, ``map_g``, for evaluation mode.
     """
     stats = list(statistics) if statistics is not None else [None, None, None]
     num_images, num_channels = feature.shape[:2]
@@ -397,7 +399,7 @@ def lars_step(
 ) -> tuple[list[float], list[float]]:
     """LARS of one parameter as a flat list: v ← m v + λ (g + β w), w ← w - lr v.
 
-    You et al., Algorithm 1, has lr inside v; for a constant lr that is the same. Outside is BYOL's, and SGD's.
+    You et al., Algorithm 1, has lr inside v, which is the same for a constant lr. BYOL and SGD have it outside.
     """
     weight_norm = math.sqrt(sum(w * w for w in weight))
     gradient_norm = math.sqrt(sum(g * g for g in gradient))
@@ -424,7 +426,7 @@ def largest_difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> floa
 
 
 def value_and_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The value, and its gradients after a fixed uneven weighting of its entries, so that none cancels."""
+    """Return the value, and its gradients with uneven weights for its entries, so that none cancels."""
     leaves = [x.detach().clone().requires_grad_() for x in inputs]
     value = function(*leaves)
     weights = torch.cos(torch.arange(value.numel(), dtype=value.dtype) + 1).view(value.shape)

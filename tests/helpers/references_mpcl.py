@@ -1,4 +1,4 @@
-"""Naive references of MPCL and of what it stands on, in the manner of ``references.py``: loops, float64."""
+"""Naive references of MPCL and its frameworks, in float64 loops as in ``references.py``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float) -> Tensor:
 
 
 def batch_info_nce(q: Tensor, keys: Tensor, tau: float, first: int = 0) -> Tensor:
-    """(M, N, d), (M, WN, d) → (M,): the negatives are all other images' keys."""
+    """(M, N, d), (M, WN, d) → (M,): the negatives are the keys of all other images."""
     losses = []
     for m in range(len(q)):
         total = q.new_zeros(())
@@ -76,7 +76,7 @@ def barlow_twins(x: Tensor, y: Tensor, redundancy_weight: float = 0.0051) -> Ten
 
 
 def projector_regularization(z: Tensor, squared: bool = False) -> Tensor:
-    """MPCL, Eq. 2 for every m, its mean over the batch, and the mean over m."""
+    """MPCL, Eq. 2, as a mean over the batch and over m."""
     num, count, _ = z.shape
     total = 0 * z.sum()
     for m in range(num):
@@ -114,7 +114,7 @@ def mlp(
     biases: Sequence[Tensor | None],
     norms: Sequence[tuple[Tensor | None, Tensor | None] | None],
 ) -> Tensor:
-    """One projector, (N, D) → (N, d): a linear map a layer, a batch norm where ``norms`` has (weight, bias), ReLU."""
+    """One projector, (N, D) → (N, d): per layer a linear map, a batch norm if ``norms`` has one, and ReLU."""
     for i, (weight, bias, norm) in enumerate(zip(weights, biases, norms)):
         x = torch.stack([torch.mv(weight, row) for row in x])
         if bias is not None:

@@ -27,7 +27,7 @@ HEADS = dict(
 
 
 def arguments(algorithm: str, **settings: object) -> dict:
-    """Arguments of an algorithm, those of its head and of the head's balance in ``head=dict(…)``."""
+    """Return arguments of an algorithm, with those of its head and of the head's balance in ``head=dict(…)``."""
     accepted = signature(getattr(models, HEADS[algorithm])).parameters
     head = {name: settings.pop(name) for name in list(settings) if name in accepted}
     balance = {name: settings.pop(name) for name in list(settings) if name in signature(ProjectorBalance).parameters}
@@ -38,7 +38,7 @@ def arguments(algorithm: str, **settings: object) -> dict:
 
 @MODELS.register_module(force=True)
 class TinyBackbone(nn.Module):
-    """(N, 3, 6, 6) → ((N, 8, 3, 3),): convolution, norm, ReLU. ``batch_free``: a group norm instead of BN."""
+    """Convolution, norm, ReLU: (N, 3, 6, 6) → ((N, 8, 3, 3),). ``batch_free`` uses a group norm instead of BN."""
 
     def __init__(self, batch_free: bool = False) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ def neck_config(**changes: object) -> dict:
     return dict(type='lewel_plugins.LEWELNeck', **{**sizes, **changes})
 
 
-def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Values of all parameters and running statistics that differ from one another and from initial ones."""
+def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Set all parameters and running statistics to values that differ from one another and from initial ones."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
@@ -77,21 +77,21 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
 def neck(seed: int = 0, **changes: object) -> LEWELNeck:
     config = neck_config(**changes)
     del config['type']
-    return randomise(LEWELNeck(**config).double(), seed)
+    return randomize(LEWELNeck(**config).double(), seed)
 
 
 def lewel_b(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELB:
-    """float64, teacher different from the online network."""
+    """Build LEWEL_B in float64, with a teacher unlike the online network."""
     settings = arguments('LEWELB', **{**dict(hid_channels=HIDDEN), **changes})
     model = LEWELB(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
-    return randomise(model.double(), seed)
+    return randomize(model.double(), seed)
 
 
 def lewel_m(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> LEWELM:
-    """float64, teacher different from the online network, a queue of 12 keys, of unit length as KeyQueue keeps them."""
+    """Build LEWEL_M in float64, with a teacher unlike the online network and a queue of 12 unit keys."""
     settings = arguments('LEWELM', **{**dict(queue_len=12), **changes})
     model = LEWELM(backbone_config(batch_free), neck_config(**(neck_changes or {})), **settings)
-    model = randomise(model.double(), seed)
+    model = randomize(model.double(), seed)
     model.queue.keys.copy_(nn.functional.normalize(model.queue.keys, dim=0))
     return model
 
@@ -102,16 +102,16 @@ def projection_config(**changes: object) -> dict:
 
 
 def msbreg(seed: int = 0, batch_free: bool = False, neck_changes: dict | None = None, **changes: object) -> MSBReg:
-    """float64, teacher different from the online network."""
+    """Build MSBReg in float64, with a teacher unlike the online network."""
     settings = arguments('MSBReg', **{**dict(hid_channels=HIDDEN), **changes})
     model = MSBReg(backbone_config(batch_free), projection_config(**(neck_changes or {})), **settings)
-    return randomise(model.double(), seed)
+    return randomize(model.double(), seed)
 
 
 def byol_multi_crop(seed: int = 0, batch_free: bool = False, **changes: object) -> BYOLMultiCrop:
-    """float64, teacher different from the online network."""
+    """Build BYOL with multi-crop in float64, with a teacher unlike the online network."""
     settings = arguments('BYOLMultiCrop', hid_channels=HIDDEN, **changes)
-    return randomise(BYOLMultiCrop(backbone_config(batch_free), projection_config(), **settings).double(), seed)
+    return randomize(BYOLMultiCrop(backbone_config(batch_free), projection_config(), **settings).double(), seed)
 
 
 def smog_neck_config(**changes: object) -> dict:
@@ -119,10 +119,10 @@ def smog_neck_config(**changes: object) -> dict:
 
 
 def smog(seed: int = 0, neck_changes: dict | None = None, **changes: object) -> SMoG:
-    """float64, teacher different from the online network, 5 groups, β = 0.7 unless it is given."""
+    """Build SMoG in float64, with a teacher unlike the online network and 5 groups; β is 0.7 by default."""
     settings = {**dict(hid_channels=HIDDEN, num_groups=5, beta=0.7, cache_dtype='float32'), **changes}
     model = SMoG(backbone_config(), smog_neck_config(**(neck_changes or {})), **arguments('SMoG', **settings))
-    model = randomise(model.double(), seed)
+    model = randomize(model.double(), seed)
     groups = model.head.groups
     groups.rows.copy_(nn.functional.normalize(groups.rows, dim=1))
     groups.beta.fill_(groups.start_beta)
@@ -130,30 +130,30 @@ def smog(seed: int = 0, neck_changes: dict | None = None, **changes: object) -> 
 
 
 def shrink(model: nn.Module, factor: float = 0.3) -> None:
-    """Bring predictions to about unit variance: the singular value loss goes with their fourth power."""
+    """Bring predictions to about unit variance, because the singular value loss grows with their fourth power."""
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.data *= factor
 
 
 def images(num: int = 4, views: int = 2, seed: int = 0, size: int = 6) -> list[Tensor]:
-    """``views`` tensors (num, 3, size, size), float64."""
+    """Return ``views`` tensors (num, 3, size, size) in float64."""
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(num, 3, size, size, generator=generator, dtype=torch.float64) for _ in range(views)]
 
 
-# The naive network that a model's weights stand for. SPEC: parameters in the order g, then p.
+# Naive networks with the weights of a model. SPEC: parameters in the order g, then p.
 
 
 def neck_parameters(module: LEWELNeck) -> tuple[list[Tensor], list[Tensor], list[Tensor] | None]:
-    """g, p, and the maps' own g if there is one."""
+    """Return the parameters of g, of p, and of the separate g of the maps if there is one."""
     parameters = list(module.parameters())
     assert len(parameters) in (8, 12)
     return parameters[:4], parameters[4:8], parameters[8:] or None
 
 
 def neck_statistics(module: LEWELNeck) -> list[tuple[Tensor, Tensor]]:
-    """Running (mean, variance) in the same order."""
+    """Return the running (mean, variance) in the same order."""
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d)]
     return [(m.running_mean, m.running_var) for m in norms]
 
@@ -165,7 +165,7 @@ def naive_neck(module: LEWELNeck, feature: Tensor, maps: Tensor | None = None) -
 
 
 def naive_loss(model: LEWELB | LEWELM, views: list[Tensor], maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(L_g, L_a) of one step, Eqs. 4 and 5, both in the loops of ``references.py``."""
+    """Return (L_g, L_a) of one step by Eqs. 4 and 5, both in the loops of ``references.py``."""
     if isinstance(model, LEWELM):
         query, query_aligned = naive_neck(model.neck, model.backbone(views[0])[0], maps)
         with torch.no_grad():
@@ -194,7 +194,7 @@ def naive_loss(model: LEWELB | LEWELM, views: list[Tensor], maps: Tensor | None 
 
 
 def step_differences(model: LEWELB | LEWELM, views: list[Tensor]) -> dict[str, float]:
-    """Of a whole step from the naive one: both losses, and the gradient of their sum in every parameter."""
+    """Return how a step differs from the naive step: in both losses, and in the gradient of their sum."""
     maps = None
     if model.neck.alignment == 'uniform':
         maps = views[0].new_full((len(views[0]), model.neck.out_channels, 9), 1 / 9)
@@ -210,7 +210,7 @@ def step_differences(model: LEWELB | LEWELM, views: list[Tensor]) -> dict[str, f
 
 
 def naive_smog_head(head: MLP, rows: Tensor, activation: str) -> Tensor:
-    """An MLP, with a BN on the output if it has one."""
+    """Apply an MLP in loops, with a BN on the output if it has one."""
     parameters = list(head.parameters())
     function = dict(relu=lambda row: row.clamp(min=0), gelu=naive.gelu)[activation]
     statistics = None if head.training else (head[1].running_mean, head[1].running_var)
@@ -224,7 +224,7 @@ def naive_smog_head(head: MLP, rows: Tensor, activation: str) -> Tensor:
 
 
 def naive_smog_loss(model: SMoG, views: list[Tensor], odd: bool, beta: float | list[float]) -> tuple[Tensor, Tensor]:
-    """Loss and updated groups of one step with Eqs. 3 and 4 in the loops of ``references.py``."""
+    """Return loss and updated groups of one step, by Eqs. 3 and 4 in the loops of ``references.py``."""
 
     def embed(backbone: nn.Module, neck: ProjectionNeck, x: Tensor) -> Tensor:
         pooled = torch.stack([naive.pooled(feature) for feature in backbone(x)[0]])
@@ -238,7 +238,7 @@ def naive_smog_loss(model: SMoG, views: list[Tensor], odd: bool, beta: float | l
     c_a, c_b = (naive.assign_groups(z, model.head.groups.rows) for z in (z_a, z_b))
     groups = naive.update_groups(model.head.groups.rows, z_a, c_a, beta)
     online = [z_a]
-    if len(views) > 2:  # BN's statistics are over the small views together
+    if len(views) > 2:  # BN has its statistics over all small views together
         together = embed(model.backbone, model.neck, torch.cat(views[2:]))
         online.append(together)
     losses = []
@@ -250,20 +250,20 @@ def naive_smog_loss(model: SMoG, views: list[Tensor], odd: bool, beta: float | l
 
 
 def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
-    """Of every trainable parameter; zeros for those that the loss does not reach."""
+    """Return the gradient in every trainable parameter; zeros for those that the loss does not reach."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     grads = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads)]
 
 
 def naive_head(module: MLP, rows: Tensor) -> Tensor:
-    """An MLP in training mode, or one without BN."""
+    """Apply an MLP in loops: one in training mode, or one without BN."""
     norm = 'LN' if isinstance(module[1], nn.LayerNorm) else 'BN'
     return naive.mlp(rows, list(module.parameters()), None, norm, type(module[0]) is not nn.Linear)
 
 
 def naive_embeddings(model: MSBReg | BYOLMultiCrop, views: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Predictions p and targets z of all views, both (K, N, d)."""
+    """Return predictions p and targets z of all views, both (K, N, d)."""
 
     def project(network: nn.Module, x: Tensor) -> Tensor:
         rows = torch.stack([naive.pooled(feature) for feature in network.backbone(x)[0]])

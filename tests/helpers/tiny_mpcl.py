@@ -1,4 +1,4 @@
-"""MPCL on the backbone of ``tiny.py``, and the naive step that a model's weights stand for."""
+"""MPCL on the backbone of ``tiny.py``, and its step in naive loops."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MPCL = MPCLMoCo | MPCLMoCoV3 | MPCLBarlowTwins
 
 
 def neck_config(**changes: object) -> dict:
-    """Config of the neck; settings of its MLPs go into ``mlp=dict(…)``."""
+    """Return the config of the neck; settings of its MLPs go into ``mlp=dict(…)``."""
     mlp = {name: changes.pop(name) for name in list(changes) if name in MLPSettings.__dataclass_fields__}
     sizes = dict(in_channels=tiny.WIDTH, hid_channels=tiny.HIDDEN, out_channels=tiny.EMBEDDING, num_projectors=3)
     return dict(type='lewel_plugins.MultiProjectorNeck', **{**sizes, 'mlp': mlp, **changes})
 
 
 def config(method: str, backbone: dict | None = None, neck: dict | None = None, **changes: object) -> dict:
-    """The heads have the layers of each framework's recipes."""
+    """Return the arguments of a model whose MLPs have the layers of the framework's recipes."""
     layers = dict(
         mpcl_moco=dict(with_bn=False), mpcl_moco_v3=dict(with_last_bn=True), mpcl_barlow_twins=dict(num_layers=3)
     )
@@ -43,8 +43,8 @@ def config(method: str, backbone: dict | None = None, neck: dict | None = None, 
 
 
 def build(method: str, seed: int = 0, **changes: object) -> MPCL:
-    """float64, teacher different from the online network, unit keys, uneven weights and nothing counted yet."""
-    model = tiny.randomise(CLASSES[method](**config(method, **changes)).double(), seed)
+    """Build a model in float64: a teacher unlike the online network, unit keys, uneven weights, empty sums."""
+    model = tiny.randomize(CLASSES[method](**config(method, **changes)).double(), seed)
     M = model.neck.num_projectors
     model.head.balance.weights.copy_((torch.arange(M) + 1) / sum(range(M + 1)))
     for total in model.head.balance.accumulators():
@@ -57,11 +57,11 @@ def build(method: str, seed: int = 0, **changes: object) -> MPCL:
 def neck(seed: int = 0, **changes: object) -> MultiProjectorNeck:
     settings = neck_config(**changes)
     del settings['type']
-    return tiny.randomise(MultiProjectorNeck(**settings).double(), seed)
+    return tiny.randomize(MultiProjectorNeck(**settings).double(), seed)
 
 
 def naive_mlps(mlps: ParallelMLPs, x: Tensor) -> Tensor:
-    """One projector after the other, in loops: (N, in) or (M, N, in) → (M, N, out)."""
+    """Apply one projector after the other, in loops: (N, in) or (M, N, in) → (M, N, out)."""
     last = getattr(mlps, f'fc{mlps.num_layers - 1}')
     tasks = []
     for m in range(len(last.weight)):
@@ -72,9 +72,11 @@ def naive_mlps(mlps: ParallelMLPs, x: Tensor) -> Tensor:
             weights.append(linear.weight[copy])
             biases.append(None if linear.bias is None else linear.bias[copy])
             width = linear.weight.shape[1]
-            own = slice(copy * width, (copy + 1) * width)
+            channels = slice(copy * width, (copy + 1) * width)
             affine = norm is not None and norm.affine
-            norms.append(None if norm is None else (norm.weight[own], norm.bias[own]) if affine else (None, None))
+            norms.append(
+                None if norm is None else (norm.weight[channels], norm.bias[channels]) if affine else (None, None)
+            )
         tasks.append(naive_mpcl.mlp(x[m] if x.dim() == 3 else x, weights, biases, norms))
     return torch.stack(tasks)
 
@@ -84,7 +86,7 @@ def naive_embeddings(neck: MultiProjectorNeck, feats: tuple[Tensor]) -> Tensor:
 
 
 def naive_tasks(model: MPCL, views: list[Tensor]) -> tuple[Tensor, list[float], list[Tensor]]:
-    """Loss and accuracy of every projector, and the online embeddings that PCR is on."""
+    """Return loss and accuracy of every projector, and the online embeddings that PCR compares."""
     z = [naive_embeddings(model.neck, model.backbone(x)) for x in views]
     if isinstance(model, MPCLBarlowTwins):
         losses = naive_mpcl.barlow_twins(*z, model.head.redundancy_weight)
@@ -105,7 +107,7 @@ def naive_tasks(model: MPCL, views: list[Tensor]) -> tuple[Tensor, list[float], 
 
 
 def step_differences(model: MPCL, views: list[Tensor]) -> dict[str, float]:
-    """Of a whole step from the naive one: both losses, the gradient of their sum, accuracies and cosines."""
+    """Return how a step differs from the naive step: losses, gradient of their sum, accuracies, cosines."""
     tasks, accuracies, z = naive_tasks(model, views)
     balance, M = model.head.balance, len(tasks)
     weighted = sum(w * loss for w, loss in zip(balance.weights.tolist(), tasks)) / (M if balance.literal_eq4 else 1)
@@ -127,7 +129,7 @@ def step_differences(model: MPCL, views: list[Tensor]) -> dict[str, float]:
 
 
 def separate(mlps: ParallelMLPs, **layers: object) -> nn.ModuleList:
-    """M MLPs of one projector each with the same weights."""
+    """Return M MLPs of one projector each, with the same weights."""
     num, width, _ = mlps.fc0.weight.shape
     _, out, _ = getattr(mlps, f'fc{mlps.num_layers - 1}').weight.shape
     alone = nn.ModuleList()

@@ -56,7 +56,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(*command: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command; its output, both streams together, is in ``stdout`` of the result."""
+    """Run a command and return the result, whose ``stdout`` has both streams."""
     return subprocess.run(
         command,
         cwd=cwd,

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from helpers.tiny import backbone_config, randomise
+from helpers.tiny import backbone_config, randomize
 from helpers.toy_runner import ToyImages  # noqa: F401
 
 CLASSES = 4
@@ -14,7 +14,7 @@ CLASSES = 4
 
 def write_checkpoint(path: Path, seed: int = 0) -> str:
     """Write a checkpoint of a tiny backbone and a neck, with the config in its meta; return its path."""
-    backbone = randomise(MODELS.build(backbone_config()), seed)
+    backbone = randomize(MODELS.build(backbone_config()), seed)
     state = {f'backbone.{name}': tensor for name, tensor in backbone.state_dict().items()}
     meta = dict(cfg=f'model = dict(type="LEWELB", backbone={backbone_config()!r})')
     torch.save(dict(meta=meta, state_dict={**state, 'neck.weight': torch.ones(1)}), path)

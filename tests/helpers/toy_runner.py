@@ -19,7 +19,7 @@ register_all_modules(init_default_scope=False)
 
 @DATASETS.register_module(force=True)
 class ToyImages(BaseDataset):
-    """Noisy images of 4 colors, which are the labels; ``views`` of each, or one image if that is 0."""
+    """Noisy images of 4 colors, which are the labels: a list of ``views`` images, or one image if that is 0."""
 
     def __init__(self, size: int = 32, views: int = 2, first: int = 0) -> None:
         self.size, self.views, self.first = size, views, first
@@ -115,7 +115,7 @@ def toy_runner(work_dir: Path | str, max_iters: int = 4, val_interval: int = 100
     """Return a new Runner of :func:`toy_config` with entries replaced or added."""
     config = toy_config(work_dir, max_iters, val_interval)
     config.merge_from_dict(changes)
-    config.experiment_name = f'{Path(work_dir).name}_{id(config)}'  # runners of one name share a message hub
+    config.experiment_name = f'{Path(work_dir).name}_{id(config)}'  # because runners of one name share a message hub
     return Runner.from_cfg(config)
 
 

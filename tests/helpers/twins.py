@@ -1,4 +1,4 @@
-"""mmpretrain's own BYOL and MoCo on the weights of one of our models: what the identities compare with."""
+"""mmpretrain's BYOL and MoCo with the weights of one of our models, to which the identity tests compare it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ register_all_modules(init_default_scope=False)
 
 
 def _config_of(mlp: MLP, pool: bool) -> dict:
-    """The MLP as mmpretrain has it."""
+    """Return the config of the same MLP in mmpretrain."""
     return dict(
         type='mmpretrain.NonLinearNeck',
         in_channels=mlp[0].in_features,
@@ -45,13 +45,13 @@ def _predictor(model: OverBYOL) -> MLP:
 
 
 def byol(model: OverBYOL) -> BYOL:
-    """BYOL with the online weights of ``model``; its first step copies them to its target."""
+    """Return BYOL with the online weights of ``model``; its first step copies them to its target."""
     twin = BYOL(
         backbone=deepcopy(model.backbone),
         neck=_config_of(model.neck.g, pool=True),
         head=dict(
             type='mmpretrain.LatentPredictHead',
-            loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),  # 1 - cos: the paper's constant
+            loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),  # 1 - cos, as in the paper
             predictor=_config_of(_predictor(model), pool=False),
         ),
         base_momentum=model.teacher.base_momentum,
@@ -62,7 +62,7 @@ def byol(model: OverBYOL) -> BYOL:
 
 
 def moco(model: LEWELM) -> MoCo:
-    """MoCo with the online weights and the queue of ``model``; its first step copies the weights to its key encoder."""
+    """Return MoCo with the weights and the queue of ``model``; its first step copies the weights to its key encoder."""
     twin = MoCo(
         backbone=deepcopy(model.backbone),
         neck=_config_of(model.neck.g, pool=True),
@@ -77,21 +77,21 @@ def moco(model: LEWELM) -> MoCo:
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
     ).double()
     _copy([(model.backbone, twin.backbone), (model.neck.g, twin.neck)])
-    unit_keys = F.normalize(model.queue.keys, dim=0)  # MoCo takes them for unit keys; float32 made them so to 1e-8
+    unit_keys = F.normalize(model.queue.keys, dim=0)  # MoCo expects unit keys; in float32 they are unit to 1e-8
     for queue in (model.queue.keys, twin.queue):
         queue.copy_(unit_keys)
     return twin
 
 
 def online(model: nn.Module) -> list[Tensor]:
-    """Parameters of ``model`` that its twin has too, in the twin's order (backbone, neck, predictor)."""
+    """Return the parameters that the twin has too, in the order of the twin (backbone, neck, predictor)."""
     predictors = [getattr(model.head, name) for name in ('q', 'predictor') if hasattr(model.head, name)]
     modules = [model.backbone, getattr(model.neck, 'g', model.neck), *predictors]
     return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
 def teacher(model: nn.Module) -> list[Tensor]:
-    """The teacher's parameters that the twin has too; none without a teacher."""
+    """Return the parameters of the teacher that the twin has too; none without a teacher."""
     if not hasattr(model, 'teacher'):
         return []
     networks = model.teacher.module
@@ -108,10 +108,10 @@ def twin_teacher(twin: nn.Module) -> list[Tensor]:
 
 
 def walk_together(model: nn.Module, twin: nn.Module, steps: int, size: int = 6, scale: float = 1) -> dict[str, float]:
-    """Largest differences over ``steps`` optimizer steps of both: loss, gradients, parameters, teacher, queue.
+    """Train both for ``steps`` optimizer steps and return the largest differences of each quantity.
 
-    The loss of ``model`` is multiplied by ``scale``.
-    mmpretrain's ``CosineEMA`` computes its momentum in torch's default type; in float32 it is off by 1e-8.
+    The loss of ``model`` is multiplied by ``scale``. The default type is float64 meanwhile, because ``CosineEMA`` of
+    mmpretrain computes its momentum in that type; in float32 it is off by 1e-8.
     """
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
@@ -124,7 +124,7 @@ def walk_together(model: nn.Module, twin: nn.Module, steps: int, size: int = 6, 
 
 def _losses(model: nn.Module, views: list[Tensor], step: int) -> dict[str, Tensor]:
     seed_shared_generator(step)
-    return model(views, [], mode='loss')  # not model.loss: hooks
+    return model(views, [], mode='loss')  # through forward, because hooks add losses to its output
 
 
 def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float) -> dict[str, float]:
@@ -132,30 +132,30 @@ def _walk(model: nn.Module, twin: nn.Module, steps: int, size: int, scale: float
     model.before_training()
     worst = dict.fromkeys(('loss', 'gradient', 'parameter', 'teacher', 'queue'), 0.0)
 
-    def note(name: str, ours: list[Tensor], theirs: list[Tensor]) -> None:
+    def compare(name: str, ours: list[Tensor], theirs: list[Tensor]) -> None:
         for a, b in zip(ours, theirs, strict=True):
             worst[name] = max(worst[name], (a.detach() - b.detach()).abs().max().item())
 
     for step in range(steps):
         views = tiny.images(seed=step, size=size)
         losses = [s * sum(_losses(m, views, step).values()) for m, s in ((model, scale), (twin, 1))]
-        note('teacher', teacher(model), twin_teacher(twin))  # mmpretrain updates it inside the loss
+        compare('teacher', teacher(model), twin_teacher(twin))  # mmpretrain updates its teacher inside the loss
         for optimizer, loss in zip(optimizers, losses):
             optimizer.zero_grad()
             loss.backward()
-        note('loss', losses[:1], losses[1:])
-        note('gradient', [p.grad for p in online(model)], [p.grad for p in twin_online(twin)])
+        compare('loss', losses[:1], losses[1:])
+        compare('gradient', [p.grad for p in online(model)], [p.grad for p in twin_online(twin)])
         for optimizer in optimizers:
             optimizer.step()
         model.after_optimizer_step((step + 1) / steps)
-        note('parameter', online(model), twin_online(twin))
+        compare('parameter', online(model), twin_online(twin))
         if hasattr(model, 'queue'):
-            note('queue', [model.queue.keys], [twin.queue])
+            compare('queue', [model.queue.keys], [twin.queue])
     return worst
 
 
 def on_resnet(method: str, steps: int) -> dict[str, float]:
-    """:func:`walk_together` on a ResNet-18 for small images, 4 images of 32 px, with mmpretrain's initialization."""
+    """Call :func:`walk_together` on a ResNet-18 with 4 images of 32 px and the initialization of mmpretrain."""
     torch.manual_seed(0)
     backbone = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16)
     neck = tiny.neck_config(in_channels=128, hid_channels=64, out_channels=32, coupled=False)

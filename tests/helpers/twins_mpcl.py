@@ -1,4 +1,4 @@
-"""mmpretrain's own MoCo, MoCoV3 and BarlowTwins on the weights of an MPCL model with M = 1."""
+"""mmpretrain's MoCo, MoCoV3 and BarlowTwins with the weights of an MPCL model with M = 1."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREPROCESSOR = dict(type='mmpretrain.SelfSupDataPreprocessor')
 
 
 def _config_of(mlps: ParallelMLPs, pool: bool) -> dict:
-    """The one MLP as mmpretrain has it."""
+    """Return the config of the same MLP in mmpretrain."""
     last = getattr(mlps, f'fc{mlps.num_layers - 1}')
     sizes = dict(
         in_channels=mlps.fc0.weight.shape[2],
@@ -46,7 +46,7 @@ def _config_of(mlps: ParallelMLPs, pool: bool) -> dict:
 
 
 def twin_of(model: tiny_mpcl.MPCL) -> nn.Module:
-    """With the online weights and the queue of ``model``; the first step of both copies the weights to the teacher."""
+    """Return mmpretrain's model with the weights and the queue of ``model``; a first step sets both teachers."""
     pool = not hasattr(model.backbone, 'patch_embed')
     parts = dict(
         backbone=deepcopy(model.backbone), neck=_config_of(model.neck.mlps, pool), data_preprocessor=PREPROCESSOR
@@ -82,7 +82,7 @@ def twin_of(model: tiny_mpcl.MPCL) -> nn.Module:
 
 
 def walk(method: str, backbone: dict | None, steps: int, size: int = 6, **changes: object) -> dict[str, float]:
-    """Largest differences over ``steps`` optimizer steps of a model with M = 1 and its twin."""
+    """Train a model with M = 1 and its twin for ``steps`` optimizer steps and return the largest differences."""
     torch.manual_seed(0)
     if backbone is None:
         model = tiny_mpcl.build(method, neck=dict(num_projectors=1, **changes))

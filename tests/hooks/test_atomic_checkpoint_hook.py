@@ -54,7 +54,7 @@ def test_keeps_the_best(tmp_path):
 def test_resumes_and_cleans_up_after_a_kill(tmp_path):
     hook = {'default_hooks.checkpoint': _hook(interval=2, max_keep_ckpts=1)}
     toy_runner(tmp_path, max_iters=4, **hook).train()
-    # As a kill between the write of iter_4 and the deletion of iter_2, and a second one while writing iter_6.
+    # The state after a kill between the write of iter_4 and the deletion of iter_2, and one during the write of iter_6.
     (tmp_path / 'iter_2.pth').write_bytes(b'outdated')
     (tmp_path / 'iter_6.pth.partial').write_bytes(b'torn')
     runner = toy_runner(tmp_path, max_iters=6, resume=True, **hook)
@@ -73,10 +73,10 @@ def _survives_kills(tmp_path: Path, hook: CheckpointHook, kills: int) -> bool:
     """Kill a process that writes checkpoint after checkpoint; return whether ``last_checkpoint`` was always good."""
     runner = toy_runner(tmp_path, max_iters=2, default_hooks=dict(checkpoint=None))
     runner.train()
-    runner.model.register_buffer('ballast', torch.zeros(4_000_000))  # so that a write takes a while
+    runner.model.register_buffer('ballast', torch.zeros(4_000_000))  # makes a write slow
     runner.logger.setLevel('ERROR')
     hook.before_train(runner)
-    hook.after_train_iter(runner, 0)  # the loop stands at iteration 2, this saves iter_3
+    hook.after_train_iter(runner, 0)  # saves iter_3, because the loop is at iteration 2
     delays = random.Random(0)
     last = 3
     for _ in range(kills):

@@ -63,7 +63,7 @@ def test_broken_files_are_named_counted_and_kept_over_a_resume(tmp_path):
     log = ''.join(path.read_text() for path in (tmp_path / 'run').rglob('*.log'))
     assert all(log.count(line) == 1 for line in expected)
 
-    # Repaired in between: the resumed run still knows the broken images of the first one.
+    # The images are repaired in between, but the resumed run still has the list of the first one.
     make_folder(tmp_path / 'repaired', 16, broken=0)
     for path in (tmp_path / 'repaired').iterdir():
         path.rename(tmp_path / 'images' / path.name)

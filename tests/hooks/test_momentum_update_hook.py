@@ -50,7 +50,7 @@ def test_a_second_training_does_not_update_twice():
 
 def test_starts_from_the_online_weights_that_the_run_starts_from():
     model = tiny.lewel_b()
-    tiny.randomise(model.backbone, seed=7)  # as loaded into the online network alone
+    tiny.randomize(model.backbone, seed=7)  # as loaded into the online network alone
     MomentumUpdateHook().before_train(fake_runner(model))
     assert torch.equal(model.teacher.module.backbone.conv.weight, model.backbone.conv.weight)
 

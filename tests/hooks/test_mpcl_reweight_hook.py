@@ -19,9 +19,9 @@ ITERATIONS, EPOCH = 8, 4
 
 @HOOKS.register_module(force=True)
 class Accuracies(Hook):
-    """What every iteration adds to the sums, and the weights that it ran under."""
+    """Records what every iteration adds to the sums, and the weights that it uses."""
 
-    priority = 'VERY_HIGH'  # before the sums are emptied
+    priority = 'VERY_HIGH'  # runs before the sums are cleared
 
     def __init__(self) -> None:
         self.iterations: list[tuple[list[float], list[float]]] = []
@@ -81,7 +81,7 @@ def test_weights_follow_the_epochs_accuracies(tmp_path, loop):
         assert len(set(accuracies)) > 1
     assert runner.model.head.balance.weights.tolist() == pytest.approx(expected, abs=1e-6)
     assert runner.model.head.balance.images.item() == 0
-    assert any('std' in line for line in scalars(tmp_path))  # the monitor takes M projectors
+    assert any('std' in line for line in scalars(tmp_path))  # the monitor accepts M projectors
 
 
 def test_the_checkpoint_of_an_epochs_end_has_its_weights(tmp_path):

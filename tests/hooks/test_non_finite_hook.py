@@ -52,7 +52,7 @@ def test_loss_stops_training_and_names_the_last_checkpoint(tmp_path):
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
 def test_no_bad_checkpoint_is_written(tmp_path, value):
-    # A teacher's weight and an unused running statistic: the loss of this iteration does not show them.
+    # A weight of the teacher and an unused running statistic, which the loss of this iteration does not show.
     with pytest.raises(FloatingPointError) as error:
         _train(tmp_path, _Spoil(3, 'neck.bn0.running_var', value))
     assert (

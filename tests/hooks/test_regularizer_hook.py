@@ -1,4 +1,4 @@
-"""MSBReg's losses on methods that do not know of them: mmpretrain's BYOL and MoCo, LEWEL_B, and shapes to come."""
+"""MSBReg's losses on other methods: mmpretrain's BYOL and MoCo, LEWEL_B, and a toy with other shapes."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_on_lewel_b_they_equal_the_naive_losses_of_its_predictions():
 
 
 class Toy(nn.Module):
-    """Three views through one call of a neck, in a given shape."""
+    """A model whose neck receives three views in one of several shapes."""
 
     def __init__(self, shape: str) -> None:
         super().__init__()
@@ -70,10 +70,10 @@ class Toy(nn.Module):
             p = torch.stack([self.neck(x) for x in inputs])
         elif self.shape == 'one view after another':
             p = self.neck(torch.cat(inputs))
-        else:  # as from M projectors
+        else:  # the shape of M projectors
             p = self.neck(torch.stack(inputs))
         with torch.no_grad():
-            self.neck(inputs[0])  # as a teacher that shares modules: not of the online network's
+            self.neck(inputs[0])  # a pass of a teacher that shares modules, which must not count
         return dict(loss=0 * p.sum())
 
 
@@ -85,7 +85,7 @@ def test_shapes_of_outputs(shape):
     RegularizerHook('neck', both()[:1]).attach(model)
     losses = model(inputs, mode='loss')
     torch.testing.assert_close(losses['loss_singular'], 0.03 * LF.singular_value_loss(p), rtol=0, atol=TOLERANCE)
-    assert model(inputs).shape == (6, 5)  # another mode: left alone
+    assert model(inputs).shape == (6, 5)  # another mode has no losses
     with torch.no_grad():
         assert model(inputs, mode='loss').keys() == {'loss'}
 

@@ -44,7 +44,7 @@ def test_logs_the_measures_of_the_embeddings(tmp_path):
     for share, position in ((0, 0), (25, 4), (50, 8), (75, 12)):
         assert _logged(runner, f'spectrum_{share}')[-1] == pytest.approx(spectrum[position].item(), rel=1e-4, abs=1e-9)
     assert _logged(runner, 'alignment')[-1] == pytest.approx(LF.alignment(z1, z2).item(), rel=1e-5)
-    # What LoggerHook hands to the visualizer's backends.
+    # The values that LoggerHook passes to the backends of the visualizer.
     scalars = [json.loads(line) for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()]
     assert [('rank_me' in line) for line in scalars if 'loss' in line] == [False, True, True, True]
 

@@ -1,4 +1,4 @@
-"""The hook by itself; ``tests/test_resume.py`` tests it in a run."""
+"""The hook alone; ``tests/test_resume.py`` tests it in a run."""
 
 import random
 from types import SimpleNamespace
@@ -65,7 +65,7 @@ class Loader:
 
 @pytest.mark.parametrize(
     ('iteration', 'epoch', 'skipped'),
-    [(0, 0, None), (6, 1, None), (8, 1, 8), (12, 1, 22)],  # the last: an epoch's end, its last batch not full
+    [(0, 0, None), (6, 1, None), (8, 1, 8), (12, 1, 22)],  # the end of an epoch, whose last batch is not full
 )
 def test_a_resumed_epoch_starts_where_it_was_left(iteration, epoch, skipped):
     sampler = Sampler(22)
@@ -115,4 +115,4 @@ def test_a_run_in_bfloat16_goes_on_in_float16(saved):
     optimizer = dict(state={}, param_groups=[], loss_scaler=dict(saved))
     ReproducibilityHook().after_load_checkpoint(None, dict(optimizer=optimizer))
     assert optimizer.get('loss_scaler', {}) == saved and ('loss_scaler' in optimizer) == bool(saved)
-    ReproducibilityHook().after_load_checkpoint(None, dict(state_dict={}))  # weights alone
+    ReproducibilityHook().after_load_checkpoint(None, dict(state_dict={}))  # only the weights

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.core
 
 @HOOKS.register_module(force=True)
 class Watch(Hook):
-    """Copies of the groups before and after the hooks of every iteration, and whether the teacher is a copy then."""
+    """Records the groups before and after the hooks of every iteration, and whether the teacher is then a copy."""
 
     priority = 'VERY_LOW'
 
@@ -33,7 +33,7 @@ class Watch(Hook):
 
 
 def train(work_dir: Path, max_iters: int = 5, num_groups: int = 6, beta: float = 0.9, resume: bool = False, **hook):
-    """A run whose groups move slowly enough that a reset shows."""
+    """Train with groups that move so slowly that a reset shows."""
     model = dict(
         type='lewel_plugins.SMoG',
         data_preprocessor=dict(type='SelfSupDataPreprocessor'),
@@ -59,7 +59,7 @@ def train(work_dir: Path, max_iters: int = 5, num_groups: int = 6, beta: float =
 
 
 def moved(states: list[dict], iteration: int) -> float:
-    """Largest move of a group from the start of an iteration to its end."""
+    """Return the largest move of a group from the start of an iteration to its end."""
     return float((states[iteration]['groups'] - states[iteration]['started']).norm(dim=1).max())
 
 

@@ -1,4 +1,4 @@
-"""A training stops unless its backbone equals the checkpoint's, tensor by tensor."""
+"""A training stops unless its backbone has the tensors of the checkpoint."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 
 @pytest.fixture
 def pretrained(tmp_path):
-    """The state dict and the path of a checkpoint whose backbone differs from a fresh one."""
+    """Return the state dict and the path of a checkpoint whose backbone differs from a new one."""
     state = toy_runner(tmp_path / 'old', **classifier(tmp_path)).model.backbone.state_dict()
     generator = torch.Generator().manual_seed(1)
     state = {
@@ -76,12 +76,12 @@ def test_a_whole_training_runs(tmp_path, pretrained):
 
 def test_missing_tensors_are_listed(tmp_path, pretrained):
     state, path = pretrained
-    gone = ['backbone.layer2.0.conv1.weight', 'backbone.bn1.running_mean']
-    save({name: tensor for name, tensor in state.items() if name not in gone}, path)
+    missing = ['backbone.layer2.0.conv1.weight', 'backbone.bn1.running_mean']
+    save({name: tensor for name, tensor in state.items() if name not in missing}, path)
     runner = start(tmp_path, path)
     with pytest.raises(SetupError) as error:
         runner.train()
-    assert 'it lacks 2 tensors (' in str(error.value) and all(name in str(error.value) for name in gone)
+    assert 'it lacks 2 tensors (' in str(error.value) and all(name in str(error.value) for name in missing)
 
 
 def test_counts_that_nothing_uses_may_be_missing(tmp_path, pretrained):
@@ -122,7 +122,7 @@ def test_other_shapes_and_other_values_are_listed(tmp_path, pretrained):
         hook.before_train(runner)
 
 
-def test_images_must_be_normalised_as_in_pretraining(tmp_path, pretrained):
+def test_images_must_be_normalized_as_in_pretraining(tmp_path, pretrained):
     state, path = pretrained
     bgr = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395])
     rgb = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -163,7 +163,7 @@ def test_resumed_runs_are_not_checked(tmp_path, pretrained):
     save(state, path)
     runner = start(tmp_path, path)
     runner._load_from = 'whole.pth'
-    StrictPretrainedHook().before_train(runner)  # the weights are random, which would be an error otherwise
+    StrictPretrainedHook().before_train(runner)  # otherwise random weights are an error
 
 
 def test_arguments():

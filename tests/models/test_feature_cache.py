@@ -32,7 +32,7 @@ def test_makes_room_once_and_forgets_without_giving_it_back():
     cache.start(3)
     places = set()
     for _ in range(3):
-        for rows in (5, 5, 3):  # an epoch's last batch is smaller
+        for rows in (5, 5, 3):  # the last batch of an epoch is smaller
             cache.add(features(rows))
             places.add(cache.rows.data_ptr())
         assert cache.filled == cache.total == 13
@@ -51,7 +51,7 @@ def test_a_larger_batch_makes_more_room_and_keeps_what_is_there():
 
 
 def test_positions_are_those_of_one_process(monkeypatch):
-    """Two ranks, one after the other: with their rows in the order of positions they are one process's cache."""
+    """The rows of two ranks, put one after the other and sorted by position, are the cache of one process."""
     monkeypatch.setattr(dist, 'world_size', lambda: 2)
     parts = []
     for rank in range(2):

@@ -15,7 +15,7 @@ def keys(num: int, channels: int = 4, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize(('length', 'batch'), [(7, 3), (6, 3), (5, 4), (5, 5), (1, 1), (8, 1)])
 def test_holds_the_latest_keys_in_order(length, batch):
     queue = KeyQueue(4, length)
-    history = list(queue.keys.T.clone())  # column j is the j-th oldest at the start
+    history = list(queue.keys.T.clone())  # column j is the j-th oldest at first
     slots = list(range(length))
     for step in range(6):
         new = keys(batch, seed=step)
@@ -54,7 +54,7 @@ def test_keys_are_stored_without_a_gradient_and_in_the_queues_type():
     assert not queue.keys.requires_grad
     queue.enqueue(keys(2).bfloat16())
     assert queue.keys.dtype == torch.float32
-    torch.testing.assert_close(queue.keys[:, 2:4].norm(dim=0), torch.ones(2))  # normalized after widening
+    torch.testing.assert_close(queue.keys[:, 2:4].norm(dim=0), torch.ones(2))  # normalized after the cast to float32
 
 
 def test_state_dict_round_trip():

@@ -1,4 +1,4 @@
-"""Spherical K-means against naive loops, scikit-learn and itself on 2 and 4 gloo ranks."""
+"""Spherical K-means against naive loops and scikit-learn; on 2 and 4 gloo ranks against one process."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def start_of(x: Tensor, count: int, seed: int = 0) -> Tensor:
 
 
 def naive_kmeans(x: Tensor, centroids: Tensor, iterations: int) -> Tensor:
-    """Lloyd with one loop for every index; no cluster is empty here."""
+    """Run Lloyd's algorithm with one loop for every index; no cluster may become empty."""
     for _ in range(iterations):
         assignment = naive.assign_groups(x, centroids)
         moved = []
@@ -43,7 +43,7 @@ def test_equals_the_naive_loops():
     x = blobs(30, 4, 3, 0.4)
     start = start_of(x, 3)
     for iterations in (0, 1, 3):
-        actual = spherical_kmeans(2 * x, 3 * start, iterations, tolerance=0)  # lengths do not count
+        actual = spherical_kmeans(2 * x, 3 * start, iterations, tolerance=0)  # the lengths must not matter
         expected = naive_kmeans(x, start, iterations)
         torch.testing.assert_close(actual.centroids, expected, rtol=0, atol=1e-10)
         nearest = naive.assign_groups(x, expected)
@@ -53,7 +53,7 @@ def test_equals_the_naive_loops():
 
 
 def inertias(x: Tensor, assignment: Tensor, clusters: int) -> Tensor:
-    """Mean squared distance to the unit centroids, and, as scikit-learn has it, to the means."""
+    """Return the mean squared distance to the unit centroids, and to the means as scikit-learn does."""
     sums = torch.zeros(clusters, x.shape[1]).index_add(0, assignment, x)
     means = sums / assignment.bincount(minlength=clusters).clamp_min(1)[:, None]
     return torch.stack(
@@ -79,7 +79,7 @@ def test_inertia_is_scikit_learns_within_a_percent(noise, seed):
 
 
 def test_inertia_on_tight_blobs_is_scikit_learns_on_average():
-    """There a start decides which blobs share a centroid for good; two algorithms part, but neither is luckier."""
+    """The start decides which tight blobs share a centroid; results differ, but neither algorithm has an advantage."""
     x = blobs(2000, 16, 40, 0.1, torch.float32)
     ratios = torch.stack([ours_over_scikit_learns(x, 50, seed) for seed in range(20)])
     assert ratios.mean(0).max() <= 1.01
@@ -112,12 +112,12 @@ def test_deterministic_for_a_seed():
 
 @pytest.mark.parametrize('noise', [1e-3, 0.3])
 def test_empty_clusters_take_from_the_largest(noise):
-    """All start at one point: all but one are empty."""
+    """All clusters start at one point, so that all but one are empty."""
     x = blobs(2000, 16, 1, noise, torch.float32)
     actual = spherical_kmeans(x, x[:1].repeat(100, 1))
     assert actual.sizes.min() > 0 and actual.sizes.max() < 200
-    drawn = spherical_kmeans(x, start_of(x, 100))
-    assert actual.inertia < 1.15 * drawn.inertia
+    reference = spherical_kmeans(x, start_of(x, 100))
+    assert actual.inertia < 1.15 * reference.inertia
 
 
 def test_equal_rows_end_in_one_cluster():
@@ -152,7 +152,7 @@ def test_errors_name_the_numbers():
 
 
 def cluster_rank(rank: int, world_size: int) -> dict:
-    """Rows shared out unevenly and out of order."""
+    """Cluster rows that are distributed unevenly and out of order."""
     x = blobs(101, 6, 9, 0.3)
     own = torch.arange(101).flip(0).tensor_split({1: [], 2: [20], 4: [10, 40, 95]}[world_size])[rank]
     start = draw_rows(x[own], own, 12, seed=5)

@@ -53,7 +53,7 @@ def test_update_equals_the_average_tensor_by_tensor(norm):
             torch.testing.assert_close(value, expected, rtol=0, atol=1e-14)
         assert teacher.updates.item() == step + 1
         assert teacher.momentum == pytest.approx(1 - alpha)
-        teacher.forget_tensors()  # the next online network is a new object
+        teacher.forget_tensors()  # a new object replaces the online network
 
 
 def test_one_update_follows_the_online_network_in_place():

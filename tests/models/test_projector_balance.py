@@ -14,7 +14,7 @@ def embeddings(num: int, seed: int = 0) -> Tensor:
 
 
 def test_a_hand_worked_epoch():
-    """Batches of 4, 4 and 2 images, accuracies as counted by hand; ε = 0.5."""
+    """Accuracies of batches of 4, 4 and 2 images equal those counted by hand; ε = 0.5."""
     balance = ProjectorBalance(2).double()
     batches = [(4, [1.0, 0.5]), (4, [0.75, 0.25]), (2, [1.0, 0.5])]
     losses = torch.tensor([2.0, 4.0], dtype=torch.float64)
@@ -32,7 +32,7 @@ def test_a_hand_worked_epoch():
     assert all(total.abs().sum() == 0 for total in balance.accumulators())
     terms = balance(losses, torch.ones(2).double(), embeddings(4))
     assert terms['loss_contrastive'].item() == pytest.approx(2 * 0.2689414213699951 + 4 * 0.7310585786300049)
-    assert balance.rebalance(0.5)['weight'] == pytest.approx([0.5, 0.5])  # of this epoch alone
+    assert balance.rebalance(0.5)['weight'] == pytest.approx([0.5, 0.5])  # counts this epoch alone
 
 
 def test_without_epsilon_the_weights_stay_equal():

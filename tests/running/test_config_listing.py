@@ -23,7 +23,7 @@ def without_comments(text: str) -> str:
 
 
 def comments(text: str) -> dict[int, str]:
-    """Comments by the lines that they are on."""
+    """Return the comments by line."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     return {token.start[0]: token.string.removeprefix('# ') for token in tokens if token.type == tokenize.COMMENT}
 

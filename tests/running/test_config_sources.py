@@ -1,4 +1,4 @@
-"""The file that is named for a value is the one that sets it: a change in that file changes the value."""
+"""The source of a value is the file that sets it, because a change in that file changes the value."""
 
 import shutil
 from collections import defaultdict
@@ -28,7 +28,7 @@ RECIPES = [
 
 
 def leaves(value: Any, keys: tuple = ()) -> list[tuple]:
-    """Keys of all values that are no dicts."""
+    """Return the keys of all values except dicts."""
     if isinstance(value, dict) and value:
         return [path for key, item in value.items() for path in leaves(item, (*keys, key))]
     return [keys]
@@ -41,7 +41,7 @@ def look_up(config: Any, keys: tuple) -> Any:
 
 
 def statement(keys: tuple, value: Any) -> str:
-    """Python code that changes a variable of a config file."""
+    """Return Python code that changes a variable of a config file."""
     target = keys[0] + ''.join(f'[{key!r}]' for key in keys[1:])
     if isinstance(value, list):
         return f'{target} = {target} + [{MARK!r}]'

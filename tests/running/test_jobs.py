@@ -44,7 +44,7 @@ def test_a_claim_is_replaced_until_there_are_results(tmp_path):
     Job(note, dict(a=2, b='x')).claim([result])
     with pytest.raises(SetupError, match=rf'^{tmp_path} holds a run from a 2, not 3, b x, not y: give another --work'):
         Job(note, dict(a=3, b='y')).claim([result])
-    Job(note, dict(a=2, b='x')).claim([result])  # the refusal has not changed the note
+    Job(note, dict(a=2, b='x')).claim([result])  # the refusal has not changed the record
 
 
 def test_a_job_that_is_done_is_a_result_itself(tmp_path):
@@ -53,7 +53,7 @@ def test_a_job_that_is_done_is_a_result_itself(tmp_path):
     with pytest.raises(SetupError, match='holds a run from a 1, not 2'):
         Job(note, dict(a=2)).claim([tmp_path / 'none'])
     Job(note, dict(a=1)).claim([])
-    assert Job(note, dict(a=1)).is_done()  # claiming it again has not undone it
+    assert Job(note, dict(a=1)).is_done()  # a second claim keeps the job done
 
 
 def test_results_that_no_note_explains_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Changes of a config before mmengine's Runner gets it."""
+"""Changes of a config before mmengine's Runner is built from it."""
 
 import os
 import warnings
@@ -170,7 +170,7 @@ def test_check_weights(tmp_path):
 def no_accelerator(monkeypatch):
     monkeypatch.setattr(setup, 'has_accelerator', lambda: False)
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
-        # setenv first: whatever the code under test sets is then undone.
+        # setenv comes first, so that everything the tested code sets is undone.
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
 

@@ -22,7 +22,7 @@ def test_the_same_run_goes_on_and_another_is_refused(tmp_path):
     claim_training(folder, config(), b)  # this one writes no checkpoint
     claim_training(folder, config(), a)
     (folder / 'last_checkpoint').write_text('epoch_1.pth')
-    claim_training(folder, config(checkpoint='moved.pth'), str(moved))  # the content counts, not the path
+    claim_training(folder, config(checkpoint='moved.pth'), str(moved))  # the content matters, not the path
     for cfg, checkpoint, message in (
         (config(), b, rf'holds a run from checkpoint {a} \(sha256 \w+…\), not {b} \(sha256 \w+…\): give another --wo'),
         (config(), None, r'not None \(random weights\)'),

@@ -21,7 +21,7 @@ def test_metrics_of_several_configs_do_not_overwrite_each_other():
     }
 
 
-def test_the_backbone_is_copied_with_its_normalisation(tmp_path):
+def test_the_backbone_is_copied_with_its_normalization(tmp_path):
     state = {'backbone.a': torch.arange(3), 'neck.b': torch.ones(1)}
     source = save(tmp_path / 'a.pth', state, CFG)
     cfg = Config(dict(model=dict(backbone=dict(type='X'), roi_head=dict(shared_head=dict(type='Y')))))

@@ -40,7 +40,7 @@ def _lewel(folder) -> tuple[Config, str]:
         )
     )
     torch.manual_seed(0)
-    init_default_scope('mmpretrain')  # another test may have left the scope of mmseg
+    init_default_scope('mmpretrain')  # because another test may have left the scope of mmseg
     model = MODELS.build(config.model, default_args=dict())
     path = folder / 'lewel.pth'
     torch.save(dict(meta=dict(cfg=config.pretty_text), state_dict=model.state_dict()), path)

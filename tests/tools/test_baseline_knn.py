@@ -19,7 +19,7 @@ def test_writes_accuracies_that_the_curves_show(tmp_path):
         assert '| raw pixels | ' in done.stdout and '| random initialization | ' in done.stdout
         results.append(json.loads(out.read_text()))
     assert results[0] == results[1]
-    # The toy images are noise on one of four colors: pixels give the label away, one seed is not like another.
+    # The toy images are noise on one of four colors, so pixels reveal the label, and accuracies depend on the seed.
     assert results[0]['raw pixels'] == {'knn/top1': [100.0]}
     first, second = results[0]['random initialization']['knn/top1']
     assert 0 <= first < 100 and first != second

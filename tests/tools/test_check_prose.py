@@ -1,4 +1,4 @@
-"""The checker of English in lint: each rule on its examples, and where a file's texts and lines are found."""
+"""The checker of English in ``make lint``: each rule on its examples, and the texts and lines of a file."""
 
 import sys
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_texts_of_python_with_their_lines(tmp_path):
         (6, 'say'),
         (10, 'american'),  # the function's name, and its argument's
         (10, 'american'),
-        (12, 'possessive'),  # which begins there
+        (12, 'possessive'),  # the string begins there
         (13, 'per-unit'),
         (17, 'american'),
     ]

@@ -74,7 +74,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
     assert row['curves']['0']['knn/top1'] == dict(iteration=[1, 2, 3], value=[13.5, 14.5, 15.5])
     assert row['difference']['knn/top1'] == dict(mean=2.5, std=0.0, n=3, same_sign=3)
     picture = image.imread(comparison.parent / 'report' / 'it.png')
-    assert picture.shape[0] > 300 and picture.std() > 0.05  # it is not blank
+    assert picture.shape[0] > 300 and picture.std() > 0.05  # the image is not blank
 
     again = compare(comparison)
     assert '7 runs, 7 of them already done' in again.stdout and 'start ' not in again.stdout
@@ -83,7 +83,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
 
 @pytest.mark.core
 def test_kill_and_resume(tmp_path):
-    """After SIGKILL, which nothing can catch, the training ends too, and goes on from its checkpoint."""
+    """SIGKILL, which nothing can catch, also ends the training, which later goes on from its checkpoint."""
     comparison = write_comparison(tmp_path, config='train_cfg = dict(max_iters=12)\npause = 0.25')
     process = start(comparison)
     wait_for(lambda: list(tmp_path.glob('runs/A/seed0-*/iter_4.pth')))
@@ -169,9 +169,7 @@ def test_options_and_seeds_of_the_command_line(tmp_path):
     report = (tmp_path / 'report' / 'it.md').read_text()
     assert '| B | 112.00, 119.00 |' in report and '| A | —, — |' in report and '`level=100`' in report
     only_report = compare(comparison, '--report-only')
-    assert (
-        only_report.stdout == 'no run has finished, so there is no report\n'
-    )  # because no run has the settings of the file
+    assert only_report.stdout == 'no run has finished, so there is no report\n'  # no run has the settings of the file
     wrong = compare(comparison, '--only', 'Z')
     assert wrong.returncode == 2 and wrong.stdout == 'error: --only: there is no row Z; rows are A, B\n'
 
@@ -189,7 +187,7 @@ def test_gpus_and_threads_are_shared_out(monkeypatch):
 
 
 def test_live_display_and_time_left(tmp_path):
-    """One run took 100 s, one is running with 7 s to go by its log, and two are waiting."""
+    """One run has taken 100 s, one still needs 7 s by its log, and two have not started."""
     path = write_comparison(tmp_path)
     train = Path(__file__).resolve().parents[1] / 'helpers' / 'fake_train.py'
     runs = plan_runs(load_comparison(path), [0, 1], tmp_path / 'runs', train)
@@ -228,7 +226,7 @@ def start(comparison: Path, *arguments: str) -> subprocess.Popen:
 
 
 def wait_for(condition) -> None:
-    deadline = time.monotonic() + 240  # a starved machine takes a minute to import torch twice
+    deadline = time.monotonic() + 240  # a busy machine takes a minute to import torch twice
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if condition():

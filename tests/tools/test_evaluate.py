@@ -23,7 +23,7 @@ EVALUATE, CLASSIFY, VOC_SVM, SPEED = (
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """Scenes, a list of protocols, and the output of an evaluation at random initialization."""
+    """Make scenes and a suite, and return the output of an evaluation at random initialization."""
     root = tmp_path_factory.mktemp('evaluate')
     garments = ROOT / 'data' / 'fashion_mnist'
     make_scenes(SceneConfig(num_train=120, num_val=60), garments, root / 'single', 1)
@@ -74,7 +74,7 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     record = json.loads((out / 'evaluation.json').read_text())
     metrics = record['evaluation']
     assert set(metrics) == {'knn', 'linear', 'pictures', 'works', 'draws'} and set(record['failed']) == {'fails'}
-    assert set(metrics['knn']) == {'top1_k1', 'top1_k5'}  # 500 is more than there are
+    assert set(metrics['knn']) == {'top1_k1', 'top1_k5'}  # there are fewer than 500
     assert metrics['works'] == {'seed': 1, 'ap': 42.0, 'coco/bbox_mAP': 0.2114, 'coco/bbox_mAP_l': -1.0}
     assert metrics['linear']['top1'] == metrics['linear']['top1_by_rate']['0.4']
     assert 0 < metrics['linear']['top1'] <= 100 and 10 < metrics['knn']['top1_k1'] <= 100
@@ -115,17 +115,17 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
 
 def test_linear_and_semi_supervised_training(folder):
     checkpoint = str(folder / 'random.pth')
-    made = run(
+    result = run(
         sys.executable, '-c', 'from lewel_plugins.evaluation.random_checkpoint import write_random_checkpoint as r; '
         f'from pathlib import Path; r({str(METHOD)!r}, 0, Path({str(folder)!r})).rename({checkpoint!r})', cwd=ROOT,
     )  # fmt: skip
-    assert made.returncode == 0, made.stdout[-2000:]
+    assert result.returncode == 0, result.stdout[-2000:]
     split = folder / 'splits' / 'tenth_seed0.txt'
     semi = [f'train_dataloader.dataset.dataset.{name}' for name in ('dataset.data_root', 'split_file')]
     words = options(folder)
     words[1:2] = [f'{semi[0]}={folder / "single"}', f'{semi[1]}={split}']
     results = []
-    for _ in range(2):  # the second time it is finished already, and measured again
+    for _ in range(2):  # the second command finds a finished run and measures it again
         arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'semi'), '--json', str(folder / 'semi.json')]
         done = run(sys.executable, CLASSIFY, *arguments, '--seed', '2', *words, cwd=ROOT)
         assert done.returncode == 0, done.stdout[-3000:]
@@ -134,7 +134,7 @@ def test_linear_and_semi_supervised_training(folder):
     lines = (split.with_name('tenth_seed2.txt')).read_text().splitlines()
     assert lines[0] == '# fraction 0.1, seed 2, of 120 images' and 10 <= len(lines) - 1 <= 16
 
-    # Another checkpoint, and another seed, neither go on from that run nor have its result.
+    # With another checkpoint or another seed, that run is neither continued nor reused.
     other = torch.load(checkpoint, weights_only=True)
     other['state_dict'] = {name: tensor + 0.01 for name, tensor in other['state_dict'].items()}
     torch.save(other, folder / 'other.pth')
@@ -146,8 +146,8 @@ def test_linear_and_semi_supervised_training(folder):
         done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
         assert done.returncode == 1 and f'error: {folder / "semi"} {message}' in done.stdout, done.stdout[-3000:]
 
-    # A given list holds for every seed. The batch is half the one that the learning rate was set for.
-    listed_split = folder / 'given.txt'
+    # A user's list is the same for every seed. The batch is half of that for which the learning rate was set.
+    listed_split = folder / 'listed.txt'
     listed_split.write_text('\n'.join(lines[1:]) + '\n')
     words[2] = f'{semi[1]}={listed_split}'
     arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'given'), '--seed', '1']
@@ -178,7 +178,7 @@ def test_linear_and_semi_supervised_training(folder):
     assert results['checkpoint'] == checkpoint and len(results['checkpoint_sha256']) == 64 and results['commit']
     assert list(results['by_rate']) == ['0.04', '0.4'] and results['top1'] == results['by_rate']['0.04']['top1']
 
-    # The loader has a process's share of the recipe's batch.
+    # The loader has the batch of one process.
     speed = run(
         sys.executable, SPEED, str(LINEAR), checkpoint, '--epochs', '1', '--json', str(folder / 'speed.json'),
         *options(folder), 'train_dataloader.batch_size=16', cwd=ROOT,

@@ -27,7 +27,7 @@ def module(path):
 
 @pytest.fixture
 def tool(tmp_path, monkeypatch, capsys):
-    """A function that runs a tool in ``tmp_path`` and returns its output; in this process, which is much faster."""
+    """Return a function that runs a tool in this process, which is much faster, and returns its output."""
     monkeypatch.chdir(tmp_path)
 
     def call(path, *words):
@@ -142,7 +142,7 @@ def test_normalization_of_imports_is_given_or_known_or_left_open(tmp_path, tool)
     known = {name: RGB[name] for name in ('mean', 'std')}
     for arch in ('resnet50', 'swin-tiny'):
         assert timm_normalization(arch) == known
-    for arch in ('resnet34', 'vit-tiny-p16'):  # of the first, timm has weights of both kinds
+    for arch in ('resnet34', 'vit-tiny-p16'):  # timm has weights of both kinds for the first
         assert timm_normalization(arch) is None
     vit = timm.create_model('vit_tiny_patch16_224', num_classes=0, img_size=32)
     torch.save(vit.state_dict(), tmp_path / 'vit.pth')
@@ -197,7 +197,7 @@ def test_files_hold_tensors_under_the_librarys_names(tmp_path, library, tool):
     out = tmp_path / f'out.{library}'
     assert 'bit for bit' in tool(EXPORT, source, '--to', library, '--out', out)
     if library == 'safetensors':
-        from safetensors.torch import load_file  # not in the classic line's environment
+        from safetensors.torch import load_file  # missing in the environment of the classic line
 
         tensors = load_file(out)
         name = 'backbone.layer1.0.bn2.weight'

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 TOOL = str(ROOT / 'tools' / 'analysis' / 'group_quality.py')
-# A checkpoint's custom_imports are not imported, so that the toy images must be known before.
+# custom_imports of a checkpoint are ignored, so the toy images must be registered before.
 START = f'import runpy, sys, helpers.toy_runner; sys.argv = sys.argv[1:]; runpy.run_path({TOOL!r}, run_name="__main__")'
 
 

@@ -1,4 +1,4 @@
-"""tools/measurements/linear_speed.py on a handful of garment scenes: both ways train the same classifier."""
+"""tools/measurements/linear_speed.py on a few garment scenes: both ways train the same classifier."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The measurements on the smallest shapes: their figures are there and make sense."""
+"""The measurements on the smallest shapes print plausible figures."""
 
 import importlib.util
 import json
@@ -91,5 +91,5 @@ def test_input_choices(tmp_path):
     ours = [row for row in rows if row['by'].startswith('ours')]
     assert [row['difference'] for row in ours[4:]] == [None, None]
     assert all(row['ratio'] == 1 for row in ours)
-    bounds = [0, 1, 2, 1]  # the jitter is four operations in a row
+    bounds = [0, 1, 2, 1]  # the jitter is a sequence of four operations
     assert all(row['difference'] <= bound for row, bound in zip(ours, bounds))

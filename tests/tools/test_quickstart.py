@@ -45,7 +45,7 @@ def test_quickstart_and_its_second_run(tmp_path):
     assert checkpoint.stat().st_mtime_ns == before
     assert 'LEWEL_B after 8 iterations' in second
 
-    other = _quickstart(tmp_path, epochs=3)  # it must not present the results of two epochs
+    other = _quickstart(tmp_path, epochs=3)  # the results of two epochs must not be presented
     assert other.returncode == 1
     assert 'holds a run from epochs 2, not 3: give another --work-dir' in other.stdout.splitlines()[-1]
     assert checkpoint.stat().st_mtime_ns == before

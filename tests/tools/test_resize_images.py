@@ -53,7 +53,7 @@ def test_resizes_continues_and_names_broken_files(tmp_path):
     for name in ('val/small.jpg', 'classes.txt'):
         assert (target / name).read_bytes() == (source / name).read_bytes()
 
-    # A stopped run leaves no half-written files, only missing ones.
+    # After an interrupted run, files may be missing, but none is incomplete.
     (target / 'val' / 'small.jpg').unlink()
     unchanged = target / 'train' / 'b' / 'high.png'
     modified = unchanged.stat().st_mtime_ns
@@ -83,8 +83,8 @@ def test_loops_hidden_files_what_was_killed_and_single_files(tmp_path):
     make_image(source / 'a' / 'one.jpg', 60, 50)
     (source / 'a' / 'loop').symlink_to(source, target_is_directory=True)
     make_image(source / 'a' / '._one.jpg', 9, 9)
-    (source / 'a' / 'gone.txt').symlink_to(source / 'nothing')
-    high = Image.new('L', (40, 70000))  # higher than a JPEG can be
+    (source / 'a' / 'dangling.txt').symlink_to(source / 'nothing')
+    high = Image.new('L', (40, 70000))  # too high for a JPEG
     high.save(source / 'a' / 'two.png')
     (source / 'a' / 'two.png').rename(source / 'a' / 'two.jpg')
     (target / 'a').mkdir(parents=True)

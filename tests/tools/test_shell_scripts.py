@@ -12,7 +12,7 @@ TOOLS = ROOT / 'tools'
 
 @pytest.mark.core
 def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
-    """In a folder with spaces, with the SyncBN, AMP and scaled learning rate of a GPU config."""
+    """Paths may contain spaces; SyncBN, AMP and a scaled learning rate are those of a GPU config."""
     home = tmp_path / 'a folder'
     config = write_config(
         home / 'my config.py',

@@ -1,4 +1,4 @@
-"""The tools train detectors and segmenters for a few steps on garment scenes, from a checkpoint."""
+"""tools/transfer.py trains detectors and segmenters for a few steps on garment scenes, from a checkpoint."""
 
 import json
 import os
@@ -29,7 +29,7 @@ NO_WORKERS = [
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A folder with a few scenes, where the configs expect them, and a checkpoint."""
+    """Make a folder with a few scenes, where the configs expect them, and a checkpoint."""
     folder = tmp_path_factory.mktemp('transfer')
     scenes = SceneConfig(kind='multi', size=64, num_train=8, num_val=4, scale=(0.3, 0.6), clutter=0.2)
     make_scenes(scenes, ROOT / 'data' / 'fashion_mnist', folder / 'data' / 'garment_scenes_transfer', 1)
@@ -113,9 +113,9 @@ def test_dist_script_on_two_cpu_ranks(folder):
 
 def test_a_checkpoint_runs_no_code(folder):
     """mmengine's own loader would unpickle what torch refuses."""
-    made = folder / 'hacked'
+    hacked = folder / 'hacked'
     content = torch.load(folder / 'ssl.pth', weights_only=True)
-    content['bad'] = Malicious(made)
+    content['bad'] = Malicious(hacked)
     torch.save(content, folder / 'hostile.pth')
     short = ('train_cfg.max_iters=1', 'train_cfg.val_interval=1')
     done = run(
@@ -123,7 +123,7 @@ def test_a_checkpoint_runs_no_code(folder):
         cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0 and 'are there, bit for bit' in done.stdout, done.stdout[-3000:]
-    assert not made.exists()
+    assert not hacked.exists()
     # Another file at the same path is another checkpoint.
     content['state_dict']['backbone.conv1.weight'] += 1
     torch.save(content, folder / 'hostile.pth')

@@ -1,4 +1,4 @@
-"""Decoding equals Pillow for every format, and finds every kind of damage."""
+"""Decoded images equal those of Pillow for every format, and every kind of damage is detected."""
 
 import io
 import pickle
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.core
 
 RAMP = np.linspace(0, 255, 48 * 40).reshape(48, 40)
 PICTURE = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 60)], -1).astype(np.uint8)
-PICTURE[:10, :12] = (250, 10, 20)  # so that every orientation and channel order shows
+PICTURE[:10, :12] = (250, 10, 20)  # with this image, every orientation and channel order shows
 
 
 def picture(mode: str = 'RGB') -> Image.Image:

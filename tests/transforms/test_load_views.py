@@ -58,7 +58,7 @@ def test_views_are_torchvisions():
     for view, parameters in zip(packed, expected):
         assert view.dtype == torch.uint8 and view.shape == (3, 32, 32)
         error = (view.flip(0) - reference(PICTURE, parameters, 32)).abs()
-        # Each of up to four roundings to 8 bits moves a value by half, and contrasts and saturation stretch that.
+        # Each of up to four roundings to 8 bits moves a value by up to a half, which contrast and saturation amplify.
         assert error.max() < 4 and error.mean() < 0.7
 
 
@@ -127,7 +127,7 @@ def test_images_in_memory_are_rgb():
 @pytest.mark.parametrize(('size', 'reduction'), [(5, 4), (11, 2), (32, 1)])
 @pytest.mark.parametrize('orientation', [None, 1, 6])
 def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, reduction, orientation):
-    width, height = (99, 101) if orientation == 6 else (101, 99)  # odd sides: reduced ones are rounded up
+    width, height = (99, 101) if orientation == 6 else (101, 99)  # odd sides, of which reduced ones are rounded up
     path = write(
         tmp_path / 'a.jpg',
         cv2.resize(_SMALL[:4, :5], (width, height), interpolation=cv2.INTER_CUBIC),

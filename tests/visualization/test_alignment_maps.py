@@ -59,7 +59,7 @@ def test_picked_maps_are_peaked_and_differ():
     flat = torch.full((2, 5, 4, 4), 1 / 16)
     maps = flat.clone()
     maps[:, 3, 0, 0] += 0.5
-    maps[:, 1, 0, 0] += 0.4  # like map 3, but a little weaker
+    maps[:, 1, 0, 0] += 0.4  # map 3, but a little weaker
     maps[:, 2, 2, 1] += 0.3
     assert pick_maps(maps, 2) == [3, 2]
     assert pick_maps(maps, 3)[:2] == [3, 2]

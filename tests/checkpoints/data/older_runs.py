@@ -76,8 +76,9 @@ HOOKS_BEFORE = dict(
     lewel_b=[
         dict(type='lewel_plugins.RegularizerHook', module='q', regularizers=[dict(type='lewel_plugins.BrownianLoss')])
     ],
-    smog=[dict(type='lewel_plugins.SMoGResetHook', interval=2)],  # one after the checkpoint, from the saved features
-    mpcl_moco_v3=[dict(type='lewel_plugins.MPCLReweightHook', interval=4)],  # with sums of the saved iterations
+    # One reset follows the checkpoint, from the saved features.
+    smog=[dict(type='lewel_plugins.SMoGResetHook', interval=2)],
+    mpcl_moco_v3=[dict(type='lewel_plugins.MPCLReweightHook', interval=4)],  # uses the sums of the saved iterations
     msbreg=[],
 )
 TYPED = dict(
@@ -86,16 +87,16 @@ TYPED = dict(
 )
 SGD = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-2)
 OPTIMIZERS = dict(
-    lewel_b=dict(optimizer=SGD, paramwise_cfg=dict(norm_decay_mult=0.0)),  # mmengine's: a group per parameter
+    lewel_b=dict(optimizer=SGD, paramwise_cfg=dict(norm_decay_mult=0.0)),  # mmengine makes one group per parameter
     smog=dict(optimizer=dict(type='lewel_plugins.LARS', lr=1.0, weight_decay=1e-3), **TYPED),
     mpcl_moco_v3=dict(optimizer=SGD, **TYPED),
-    msbreg=dict(optimizer=dict(type='Adam', lr=1e-2)),  # mmengine's: one group, with the teacher's parameters
+    msbreg=dict(optimizer=dict(type='Adam', lr=1e-2)),  # mmengine makes one group, with the teacher, too
 )
 
 
 @DATASETS.register_module(force=True)
 class FixedNoise(torch.utils.data.Dataset):
-    """16 images in two views of 8 px: half of a view is its image's, half its own."""
+    """16 noise images of 8 px in two views, which have half of their noise in common."""
 
     def __init__(self) -> None:
         from mmpretrain.structures import DataSample
@@ -125,7 +126,7 @@ class RecordHook(Hook):
 
 
 def config(name: str) -> Config:
-    """The config of a run at d72400e."""
+    """Return the config of a run at d72400e."""
     preprocessor = dict(type='SelfSupDataPreprocessor', mean=[128.0] * 3, std=[50.0] * 3)
     return Config(
         dict(
@@ -161,7 +162,7 @@ def train(cfg: Config) -> dict:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(hook)
     runner.train()
-    cached = runner.model.rank_state().values() if hasattr(runner.model, 'rank_state') else []  # SMoG's features
+    cached = runner.model.rank_state().values() if hasattr(runner.model, 'rank_state') else []  # features of SMoG
     optimizer = runner.optim_wrapper.state_dict()['state']
     history = runner.message_hub.log_scalars['train/loss'].data
     return dict(
@@ -174,7 +175,7 @@ def train(cfg: Config) -> dict:
 
 
 def resume(checkpoint: Path) -> dict:
-    """Resume a checkpoint by the config in it, and return what :func:`train` does and the loss of the loaded model."""
+    """Resume a checkpoint by the config in it; return the loss of the loaded model and the result of :func:`train`."""
     torch.set_num_threads(1)
     saved = torch.load(checkpoint, map_location='cpu', weights_only=False)
     cfg = Config.fromstring(saved['meta']['cfg'], '.py')
@@ -207,7 +208,7 @@ def write() -> None:
 
 def main() -> None:
     command, *arguments = sys.argv[1:]
-    if os.environ.get('ATEN_CPU_CAPABILITY') != record.ENVIRONMENT['ATEN_CPU_CAPABILITY']:  # torch reads it on import
+    if os.environ.get('ATEN_CPU_CAPABILITY') != record.ENVIRONMENT['ATEN_CPU_CAPABILITY']:  # torch reads it at import
         environment = {**os.environ, **record.ENVIRONMENT}
         raise SystemExit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
     if command == 'write':

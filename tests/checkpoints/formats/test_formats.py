@@ -17,7 +17,7 @@ VIT = dict(
     patch_size=8,
 )
 SWIN = dict(type='SwinTransformer', arch=dict(embed_dims=12, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]), img_size=224)
-BOTTLENECKS = dict(type='ResNet', depth=50, stem_channels=16, base_channels=16)  # as ResNet-50 x2 is: of other widths
+BOTTLENECKS = dict(type='ResNet', depth=50, stem_channels=16, base_channels=16)  # other widths, as in ResNet-50 x2
 
 
 def build(settings: dict) -> nn.Module:

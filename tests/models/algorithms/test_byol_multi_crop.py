@@ -1,4 +1,4 @@
-"""BYOL with multi-crop: against naive loops, and against mmpretrain's BYOL where the two coincide."""
+"""BYOL with multi-crop against naive loops, and against mmpretrain's BYOL where the two coincide."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ TOLERANCE = 1e-10
 
 
 def views(small: int = 3, seed: int = 0) -> list[torch.Tensor]:
-    """Two large views of 6 px and small ones of 4 px."""
+    """Return two large views of 6 px, and small views of 4 px."""
     return [*tiny.images(3, seed=seed), *tiny.images(3, small, seed=seed + 1, size=4)]
 
 
@@ -41,9 +41,9 @@ def test_small_views_do_not_go_through_the_teacher():
 
 @pytest.mark.parametrize('order', [(2, 3, 0, 1), (0, 2, 1, 3)], ids=str)
 def test_large_views_come_first(order):
-    given = views(2)
+    all_views = views(2)
     with pytest.raises(ValueError, match=r'two large views first.*\(4, 4\)'):
-        tiny.byol_multi_crop().loss([given[i] for i in order])
+        tiny.byol_multi_crop().loss([all_views[i] for i in order])
 
 
 def test_one_view_is_too_few():

@@ -1,4 +1,4 @@
-"""LEWEL_B's whole step: against naive loops, and against mmpretrain's BYOL where the two coincide."""
+"""A whole step of LEWEL_B against naive loops, and against mmpretrain's BYOL where the two coincide."""
 
 import warnings
 
@@ -46,7 +46,7 @@ def test_the_same_on_a_residual_network():
 
 
 def test_coupled_is_not_byol():
-    """The comparison above can fail: with the joint BN the steps part at once."""
+    """The comparison above can fail: with the joint BN, the first steps already differ."""
     model = tiny.lewel_b(teacher_norm='train', beta=0.0, momentum=0.3)
     assert twins.walk_together(model, twins.byol(model), steps=2)['loss'] > 1e-3
 
@@ -83,7 +83,7 @@ def test_eman_averages_buffers_with_the_same_momentum_and_stays_in_eval_mode():
             expected = naive.ema(before[name], online, alpha)
             torch.testing.assert_close(value, expected, rtol=0, atol=1e-12)
             checked += 'running' in name
-    assert checked == 6  # mean and variance of the backbone's BN, g's and p's
+    assert checked == 6  # mean and variance in the BNs of backbone, g and p
 
 
 def test_train_teacher_keeps_its_own_statistics():
@@ -91,7 +91,7 @@ def test_train_teacher_keeps_its_own_statistics():
     assert all(m.training for m in model.teacher.module.modules())
     before = trained_step(model, tiny.images())
     moved = {n: v.clone() for n, v in model.teacher.state_dict().items() if 'running' in n}
-    assert all(not torch.equal(v, before[f'teacher.{n}']) for n, v in moved.items())  # by its own forward passes
+    assert all(not torch.equal(v, before[f'teacher.{n}']) for n, v in moved.items())  # its forward passes move them
     model.after_optimizer_step(0.5)
     after = model.teacher.state_dict()
     assert all(torch.equal(after[n], v) for n, v in moved.items())
@@ -109,7 +109,7 @@ def test_train_teacher_keeps_its_own_statistics():
         dict(neck=dict(alignment='random')),
         dict(neck=dict(alignment='uniform')),
         dict(neck=dict(aligned_channels=5)),
-        # Table 7's d and h, d by 32
+        # d and h of Table 7, with d divided by 32
         dict(neck=dict(out_channels=16, num_groups=4)),
         *[dict(neck=dict(out_channels=8, num_groups=h)) for h in (1, 2, 4, 8)],
         dict(neck=dict(out_channels=4, num_groups=4)),
@@ -149,7 +149,7 @@ def test_before_training_copies_the_online_weights_only_before_the_first_update(
     online, teacher = model.backbone.state_dict(), model.teacher.module.backbone.state_dict()
     assert all(torch.equal(teacher[name], value) for name, value in online.items())
     model.after_optimizer_step(1.0)  # α = 1: the teacher stays
-    tiny.randomise(model.backbone, seed=5)
+    tiny.randomize(model.backbone, seed=5)
     model.before_training()
     assert not torch.equal(model.teacher.module.backbone.conv.weight, model.backbone.conv.weight)
 

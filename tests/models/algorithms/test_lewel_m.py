@@ -1,4 +1,4 @@
-"""LEWEL_M's whole step: against naive loops, and against mmpretrain's MoCo where the two coincide."""
+"""A whole step of LEWEL_M against naive loops, and against mmpretrain's MoCo where the two coincide."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_the_same_on_a_residual_network():
 
 
 def test_coupled_is_not_moco():
-    """The comparison above can fail: with the joint BN the steps part at once."""
+    """The comparison above can fail: with the joint BN, the first steps already differ."""
     model = tiny.lewel_m(beta=0.0, momentum=0.3)
     assert twins.walk_together(model, twins.moco(model), steps=2)['loss'] > 1e-3
 
@@ -70,7 +70,7 @@ def test_teacher_is_averaged_with_a_constant_alpha_and_keeps_its_own_statistics(
     wrapper = OptimWrapper(torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1))
     wrapper.update_params(model.parse_losses(model.loss(tiny.images()))[0])
     statistics = {n: v.clone() for n, v in model.teacher.state_dict().items() if 'running' in n}
-    assert all(not torch.equal(v, before[n]) for n, v in statistics.items())  # train mode: its own batch moved them
+    assert all(not torch.equal(v, before[n]) for n, v in statistics.items())  # changed by its batch, in training mode
     model.after_optimizer_step(0.7)
     online = {
         **{f'module.backbone.{n}': p for n, p in model.backbone.named_parameters()},

@@ -1,4 +1,4 @@
-"""Whole steps of MPCL on its three frameworks: against naive loops, and with M = 1 against mmpretrain's methods."""
+"""Whole steps of MPCL on its three frameworks against naive loops, and with M = 1 against mmpretrain's methods."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_one_projector_is_mmpretrains_method(method, backbone, changes):
 
 
 def test_two_projectors_are_not_moco():
-    """The comparison above can fail: the first projector of two, trained with PCR, parts from MoCo."""
+    """The comparison above can fail: with the weight that a projector has for M = 2, the steps differ from MoCo."""
     model = tiny_mpcl.build('mpcl_moco', neck=dict(num_projectors=1), pcr_weight=0.0)
     twin = twins_mpcl.twin_of(model)
     model.head.balance.weights.fill_(0.5)
@@ -86,7 +86,7 @@ def test_a_transformer_keeps_its_patch_embedding_and_positions():
     assert frozen == {'pos_embed', 'patch_embed.projection.weight', 'patch_embed.projection.bias'}
     model.init_weights()
     positions = model.backbone.pos_embed.detach().clone()
-    assert positions[0, 1:].abs().max() > 0.5 and (positions[0, 0] == 0).all()  # sin and cos; the class token has none
+    assert positions[0, 1:].abs().max() > 0.5 and (positions[0, 0] == 0).all()  # zero for the class token
     model.before_training()
     sgd = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     total(model, [x.float() for x in tiny.images(size=8)]).backward()

@@ -1,4 +1,4 @@
-"""MPCL's frameworks: one process against 2 and 4 gloo ranks on the same global batch, float64; PTB included.
+"""MPCL on its frameworks, with PTB: one process against 2 and 4 gloo ranks on the same global batch, in float64.
 
 BN in the networks is in evaluation mode where results are compared, as in ``test_parity.py``.
 """
@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 pytestmark = pytest.mark.core
 
-STEPS, REWEIGHTED = 4, 1  # the steps after the second have other weights
+STEPS, REWEIGHTED = 4, 1  # step after which the weights change
 
 
 def build(method: str, training: bool = False) -> tiny_mpcl.MPCL:
@@ -25,9 +25,9 @@ def build(method: str, training: bool = False) -> tiny_mpcl.MPCL:
 
 
 def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
-    """Loss, gradients and whole state of every step."""
+    """Train, and return loss, gradients and whole state of every step."""
     model.before_training()
-    if hasattr(model, 'teacher'):  # not equal to the online network, but near: some positives are ranked first
+    if hasattr(model, 'teacher'):  # unlike the online network but close to it, so that some positives are ranked first
         generator = torch.Generator().manual_seed(3)
         for parameter in model.teacher.parameters():
             parameter += 0.5 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
@@ -63,7 +63,7 @@ def ranks(request, tmp_path_factory) -> list[dict]:
 
 
 def differences(ranks: list[dict], method: str) -> dict[str, float]:
-    """Largest over steps and ranks: of the mean loss, the gradients after DDP's averaging, and the whole state."""
+    """Return the largest differences over steps and ranks: mean loss, gradients averaged by DDP, whole state."""
     model = build(method)
     worst = dict(loss=0.0, gradient=0.0, state=0.0)
     for step, expected in enumerate(train(model, lambda views: sum(model.loss(views).values()))):
@@ -75,12 +75,8 @@ def differences(ranks: list[dict], method: str) -> dict[str, float]:
             worst['gradient'] = max(worst['gradient'], difference)
             assert ours['state'].keys() == expected['state'].keys()
             for name, value in ours['state'].items():
-                counted = name in (
-                    'head.balance.images',
-                    'head.balance.correct',
-                    'head.balance.cosines',
-                )  # means over ranks
-                value = value * len(ranks) if counted else value
+                if name in ('head.balance.images', 'head.balance.correct', 'head.balance.cosines'):  # means over ranks
+                    value = value * len(ranks)
                 worst['state'] = max(worst['state'], naive.largest_difference([value], [expected['state'][name]]))
             if expected['actual']:
                 assert ours['actual']['weight'] == pytest.approx(expected['actual']['weight'], abs=1e-6)
@@ -97,7 +93,7 @@ def test_ranks_do_the_step_of_one_process(ranks, method):
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('method', METHODS)
 def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, training):
-    """But for what BN in training mode leaves in a teacher, which nothing reads."""
+    """Only running statistics of a teacher in training mode may differ, because nothing reads them."""
     for other in ranks[1:]:
         for first, second in zip(ranks[0][f'{method} {training}'], other[f'{method} {training}']):
             names = [n for n in first['state'] if not (n.startswith('teacher.') and 'running' in n)]

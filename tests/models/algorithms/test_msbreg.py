@@ -1,4 +1,4 @@
-"""MSBReg's whole step: against naive loops, and against mmpretrain's BYOL where the two coincide."""
+"""A whole step of MSBReg against naive loops, and against mmpretrain's BYOL where the two coincide."""
 
 import gc
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-10
 
 
 def noise(count: int, seed: int) -> Tensor:
-    """What the run's shared generator gives after it was seeded."""
+    """Return the noise that the shared generator draws after it was seeded."""
     return torch.randn(count, tiny.EMBEDDING, generator=torch.Generator().manual_seed(seed)).double()
 
 
@@ -97,7 +97,7 @@ def test_order_of_the_views_changes_nothing():
         seed_shared_generator(0)
         losses.append(model.loss(order))
     for name, value in losses[0].items():
-        assert value.item() == pytest.approx(losses[1][name].item(), rel=1e-14, abs=1e-12)  # L_s's ulp is 1e-11
+        assert value.item() == pytest.approx(losses[1][name].item(), rel=1e-14, abs=1e-12)  # an ulp of L_s is 1e-11
 
 
 def test_batch_norm_has_its_statistics_per_view():
@@ -120,7 +120,7 @@ def test_a_teacher_without_statistics_of_the_batch_sees_all_views_at_once():
 
 
 def saved_bytes(model: MSBReg, num_views: int) -> int:
-    """Memory that the graph of one step keeps for the backward pass, parameters aside."""
+    """Return the bytes that autograd keeps for the backward pass of a step, without the parameters."""
     parameters = {p.data_ptr() for p in model.parameters()}
     sizes: dict[int, int] = {}
 
@@ -132,7 +132,7 @@ def saved_bytes(model: MSBReg, num_views: int) -> int:
     gc.collect()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         loss = sum(model.loss(tiny.images(16, num_views)).values())
-    assert loss.requires_grad  # the graph, and so its memory, is still there: no address was used twice
+    assert loss.requires_grad  # keeps the graph and its memory alive, so that no address was used twice
     return sum(sizes.values())
 
 

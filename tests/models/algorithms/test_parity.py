@@ -1,7 +1,7 @@
 """One process against 2 and 4 gloo ranks on the same global batch of float64 images.
 
-BN is in evaluation mode wherever results are compared, so that no statistic depends on how the batch is split and
-what is left is rounding. What LEWEL_M's paper defines on the local batch, L_a, is compared with the mean over chunks.
+BN is in evaluation mode wherever results are compared, so that no statistic depends on the split of the batch and only
+rounding differs. L_a of LEWEL_M, which the paper defines on the local batch, is compared with the mean over chunks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REGULARIZERS = [
 
 
 def build(method: str) -> MomentumPretrainer:
-    """In evaluation mode; the queue's length is no multiple of the batch, so that it wraps inside one."""
+    """Build a model in evaluation mode, with a queue whose length is no multiple of the batch, so that it wraps."""
     settings: dict = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
     method, regularizers = method.partition('+')[::2]
     method, update = method.partition('-')[::2]
@@ -57,7 +57,7 @@ def chunk(views: list[Tensor], rank: int, world_size: int) -> list[Tensor]:
 
 
 def deal(views: list[Tensor], rank: int, world_size: int) -> list[Tensor]:
-    """In turn, as samplers do; what depends on an image's place in the global batch needs that."""
+    """Deal the images out in turn, as samplers do, because noise depends on the place in the global batch."""
     return [view[rank::world_size] for view in views]
 
 
@@ -66,12 +66,12 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 
 def train(model: MomentumPretrainer, loss_of_step) -> list[dict]:
-    """Loss, gradients and whole state of every step."""
+    """Train, and return loss, gradients and whole state of every step."""
     num_views = 3 if isinstance(model, (MSBReg, BYOLMultiCrop)) else 2
     model.before_training()
     if isinstance(model, SMoG):
         model.cache.start(STEPS)
-    tiny.randomise(model.teacher, seed=3)  # else teacher and online network are equal in the first step
+    tiny.randomize(model.teacher, seed=3)  # otherwise it equals the online network in the first step
     sgd, history = optimizer(model), []
     for step in range(STEPS):
         seed_shared_generator(step)
@@ -90,7 +90,7 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
     for method in METHODS:
         model = build(method)
         wrapped = DistributedDataParallel(model, broadcast_buffers=False)
-        part = chunk if method == 'lewel_m' else deal  # the order of its queue is that of one process's batch
+        part = chunk if method == 'lewel_m' else deal  # its queue then has the order of one process
         results[method] = train(
             model,
             lambda views: sum(wrapped(part(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
@@ -101,13 +101,13 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
 
 
 def reset(model: SMoG) -> dict:
-    """K-means on the features of all steps."""
+    """Run K-means on the features of all steps."""
     model.head.groups.cluster(*model.cache.features(), seed=1)
     return dict(groups=model.head.groups.rows.clone(), members=model.head.groups.members.clone())
 
 
 def train_mode_statistics(rank: int, world_size: int) -> list[Tensor]:
-    """Running statistics, the teacher's too, after a step in training mode: each rank's batch moves its own."""
+    """Return the running statistics, with those of the teacher, after a step in training mode on a chunk."""
     model = tiny.lewel_b(momentum=0.3, teacher_norm='eman').train()
     with torch.no_grad():
         model.loss(chunk(tiny.images(GLOBAL_BATCH), rank, world_size))
@@ -141,7 +141,7 @@ def ranks(request, tmp_path_factory) -> list[dict]:
 
 
 def differences(ranks: list[dict], method: str) -> dict[str, float]:
-    """Largest over steps and ranks: of the mean loss, the gradients after DDP's averaging, and the whole state."""
+    """Return the largest differences over steps and ranks: mean loss, gradients averaged by DDP, whole state."""
     worst = dict(loss=0.0, gradient=0.0, state=0.0)
     for step, expected in enumerate(train_one_process(method, len(ranks))):
         loss = torch.stack([r[method][step]['loss'] for r in ranks]).mean()
@@ -197,7 +197,7 @@ def test_all_ranks_reset_to_the_groups_of_one_process(ranks):
 
 def test_running_statistics_are_the_mean_over_ranks_and_the_eman_teachers_follow(ranks):
     world_size = len(ranks)
-    alone = []  # what each rank's batch does to the statistics of one process
+    alone = []  # statistics of one process after the batch of each rank
     for rank in range(world_size):
         model = tiny.lewel_b(momentum=0.3, teacher_norm='eman').train()
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""SMoG's whole step against naive loops; its switches, schedule and state."""
+"""A whole step of SMoG against naive loops; its switches, schedule and state."""
 
 import copy
 
@@ -21,7 +21,7 @@ UPDATES = ('momentum', 'latest', 'average', 'random')
 
 
 def step_differences(model: SMoG, views: list[Tensor], odd: bool = False, beta=None) -> dict[str, float]:
-    """Of a step from the naive one: loss, gradient in every parameter, stored groups."""
+    """Return how a step differs from the naive step: loss, gradient in every parameter, stored groups."""
     expected, groups = tiny.naive_smog_loss(model, views, odd, float(model.head.groups.beta) if beta is None else beta)
     theirs = tiny.gradients(expected, model)
     loss = model.loss(views)['loss_contrastive']
@@ -70,7 +70,7 @@ def test_latest_and_average_steps_equal_the_naive_steps():
 
 
 def losses_along(model: SMoG, parameter: Tensor, direction: Tensor, views: list[Tensor], epsilon: float) -> Tensor:
-    """Central difference of a step's loss in a parameter; the model's state is put back."""
+    """Return the central difference of a step's loss in a parameter; the state of the model is restored."""
     state, values = copy.deepcopy(model.state_dict()), []
     for sign in (1, -1):
         with torch.no_grad():
@@ -89,7 +89,7 @@ def test_gradient_through_the_updated_groups_is_there_and_right(update):
     groups = model.head.groups.rows.clone()
     (whole,) = torch.autograd.grad(model.loss(views)['loss_contrastive'], weight)
     assert (whole * direction).sum().item() == pytest.approx(expected.item(), rel=1e-6)
-    # What a loss on detached groups would give is something else.
+    # A loss on detached groups has another gradient.
     z = model.neck(model.backbone(views[0]))
     with torch.no_grad():
         c_b = LF.assign_groups(model.teacher(views[1]), groups)
@@ -310,7 +310,7 @@ BACKBONES = {
 def test_backbones_of_mmpretrain(name):
     backbone, channels = BACKBONES[name]
     neck = tiny.smog_neck_config(in_channels=channels, activation='gelu')
-    views = 2 if name == 'vit' else 3  # mmpretrain's ViT takes one size of image
+    views = 2 if name == 'vit' else 3  # the ViT of mmpretrain accepts images of one size
     model = SMoG(
         backbone, neck, **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=5, beta=0.5, num_views=views)
     )

@@ -1,4 +1,4 @@
-"""The last stage of a ResNet as a detector's shared head: the ResNet's own tensors and maps, and a norm after it."""
+"""The last stage of a ResNet as shared head of a detector has the tensors and maps of the ResNet, and a norm."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ BACKBONES = {
 
 @pytest.fixture(params=BACKBONES)
 def case(request):
-    """Config of a ResNet, the channels of its last map, and the stride of the map before."""
+    """Return the config of a ResNet, the channels of its last map, and the stride of the map before it."""
     init_default_scope('mmpretrain')
     return BACKBONES[request.param]
 

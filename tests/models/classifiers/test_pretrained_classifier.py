@@ -27,7 +27,7 @@ def test_training_moves_the_backbone_only_if_it_is_not_frozen(tmp_path, frozen):
     loaded = read_tensors(checkpoint)['state_dict']
     now = runner.model.backbone.state_dict()
     same = {name: torch.equal(tensor, loaded[f'backbone.{name}']) for name, tensor in now.items()}
-    # Running statistics, too: frozen means eval mode.
+    # Running statistics stay as well, because frozen means eval mode.
     assert set(same.values()) == {True} if frozen else not any(same.values()), same
     assert runner.model.head.fc.weight.shape == (4, 8)
     assert [p.requires_grad for p in runner.model.backbone.parameters()] == [not frozen] * 3
@@ -60,7 +60,7 @@ def test_images_must_be_normalized_as_in_pretraining(tmp_path):
 
 
 def test_fine_tuning_trains_all_of_a_moco_v3_vit(tmp_path):
-    """Its pretraining stops the gradient of the patch embedding and keeps its positions, by its own config."""
+    """The config of the pretraining freezes the patch embedding and the positions; fine-tuning must not."""
     init_default_scope('mmpretrain')
     arch = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=16)
     vit = dict(type='MoCoV3ViT', arch=arch, img_size=16, patch_size=8, stop_grad_conv1=True)

@@ -1,4 +1,4 @@
-"""A head takes its widths from the neck, and what its constructor does not name it is not given."""
+"""``build_head`` passes the widths of the neck to a head whose constructor names them, and to no other."""
 
 import pytest
 from mmengine.registry import MODELS
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 
 @MODELS.register_module(force=True)
 class PlainHead(nn.Module):
-    """A user's head of no widths."""
+    """A user's head, whose constructor names no widths."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()

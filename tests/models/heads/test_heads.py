@@ -1,4 +1,4 @@
-"""Heads compare, algorithms conduct: what recipes and the code of the algorithms look like."""
+"""Rules for recipes and algorithms: every recipe sets a head, only heads compare, and a step is short."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ MOST_LINES = dict.fromkeys(ALGORITHMS, 10) | dict(SMoG=12)
 
 
 def lines_of_code(source: str, class_name: str, function_name: str) -> int:
-    """Number of lines of a method's body, without docstring, comments and empty lines."""
+    """Return the number of lines of a method's body, without docstring, comments and empty lines."""
     (body,) = (
         function.body
         for node in ast.parse(source).body
@@ -61,7 +61,7 @@ def test_lines_of_code_are_counted():
 def test_a_recipe_sets_its_head(recipe):
     model = Config.fromfile(recipe).model
     if not model.type.startswith('lewel_plugins.'):
-        pytest.skip(f"{model.type} is mmpretrain's")
+        pytest.skip(f'{model.type} is a class of mmpretrain')
     scope, _, name = model.head.type.partition('.')
     assert scope == 'lewel_plugins' and name in heads.__all__
     assert model.head.keys() - {'type'} <= inspect.signature(getattr(models, name)).parameters.keys()
@@ -75,7 +75,7 @@ def test_every_head_has_a_recipe():
 
 
 def test_only_heads_compare():
-    """No algorithm calls an equation: they hand embeddings to the head."""
+    """Algorithms pass embeddings to the head and call no equation."""
     for name in ALGORITHMS:
         source = inspect.getsource(inspect.getmodule(getattr(algorithms, name)))
         assert 'import functional' not in source and 'lewel_plugins.functional' not in source, name

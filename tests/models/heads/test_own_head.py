@@ -72,6 +72,6 @@ def test_a_head_outside_the_package_trains_by_config_alone(tmp_path):
     assert len(logged) == 2 and all(entry.keys() == {'loss', 'loss_smooth'} for entry in logged)
     first, second = (read_tensors(tmp_path / 'run' / f'iter_{i}.pth')['state_dict'] for i in (1, 2))
     assert {name for name in first if name.startswith('head.')} == {'head.predictor.weight', 'head.predictor.bias'}
-    assert first['head.predictor.weight'].shape == (8, 8)  # the neck's width
+    assert first['head.predictor.weight'].shape == (8, 8)  # the width of the neck
     assert not torch.equal(first['head.predictor.weight'], second['head.predictor.weight'])
     assert not torch.equal(first['backbone.conv1.weight'], second['backbone.conv1.weight'])

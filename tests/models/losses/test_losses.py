@@ -1,4 +1,4 @@
-"""MSBReg's losses over ranks: value, gradient and directions of one process on the whole batch."""
+"""MSBReg's losses on several ranks equal those of one process on the whole batch."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def embeddings() -> Tensor:
 
 
 def on_rank(rank: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """Loss and gradient, as after DDP's averaging, of this rank's images, dealt out in turn."""
+    """Return loss and gradient, averaged as by DDP, on the images of a rank, which are dealt out in turn."""
     actual = {}
     singular = SingularValueLoss(0.3), SingularValueLoss(0.3, normalize=True)
     for loss in (*singular, BrownianLoss(0.7), UniformityLoss(0.6)):
@@ -53,7 +53,7 @@ def test_ranks_equal_one_process(world_size, tmp_path):
             continue
         mean = torch.stack([actual[name][0] for actual in ranks]).mean()
         assert naive.largest_difference([mean], [value]) < TOLERANCE, name
-        if not name.startswith('brownian'):  # of the global batch on every rank
+        if not name.startswith('brownian'):  # every rank has the loss of the global batch
             assert all(naive.largest_difference([actual[name][0]], [value]) < TOLERANCE for actual in ranks)
         if name.startswith('singular'):
             local = LF.singular_value_loss(embeddings()[:, ::world_size], name.endswith('True'))
@@ -64,7 +64,7 @@ def test_directions_are_a_function_of_the_seed():
     actual = []
     for seed in (1, 1, 2):
         seed_shared_generator(seed)
-        torch.rand(3)  # torch's own generator has no part in it
+        torch.rand(3)  # the default generator must not matter
         actual.append(directions(6, 4, torch.device('cpu')))
     assert torch.equal(actual[0], actual[1])
     assert not torch.equal(actual[0], actual[2])
@@ -72,7 +72,7 @@ def test_directions_are_a_function_of_the_seed():
 
 
 def directions_of_images(world_size: int, monkeypatch) -> dict[int, Tensor]:
-    """By index in the data set, over an epoch in global batches of 8, as the sampler deals the images out."""
+    """Return the direction of every image by its index, over an epoch in global batches of 8."""
     actual = {}
     for rank in range(world_size):
         monkeypatch.setattr('lewel_plugins.datasets.seeded_sampler.get_dist_info', lambda: (rank, world_size))  # noqa: B023

@@ -34,7 +34,7 @@ def compare(ours: list[Tensor], theirs: list[Tensor]) -> dict[str, float]:
 
 
 def differences(neck: LEWELNeck) -> dict[str, float]:
-    """From the naive neck: of both outputs, and of the gradients in the feature map and every parameter."""
+    """Return how outputs and gradients, in the feature map and every parameter, differ from the naive neck."""
     f = feature_map()
     leaves = [f, *neck.parameters()]
     theirs = outputs_and_gradients(tiny.naive_neck(neck, f), leaves)
@@ -42,9 +42,9 @@ def differences(neck: LEWELNeck) -> dict[str, float]:
 
 
 def differences_from_pooling(neck: LEWELNeck) -> dict[str, float]:
-    """Of a neck with uniform maps and one group from g and p on the globally pooled feature.
+    """Return how a neck with uniform maps and one group differs from g and p on the globally pooled feature.
 
-    Its d maps are equal, so every aligned embedding is p(GAP F): repeated rows change no mean or variance.
+    The d maps are equal, so every aligned embedding is p(GAP F): repeated rows change no mean or variance.
     """
     f = feature_map()
     leaves = [f, *neck.parameters()]
@@ -95,7 +95,7 @@ def test_running_statistics_are_of_the_joint_positions(coupled):
     positions = f.shape[2] * f.shape[3]
     pooled_rows = rows[:: 1 + positions]
     position_rows = torch.stack([row for r, row in enumerate(rows) if r % (1 + positions)])
-    maps = neck.alignment_maps((f,)).flatten(2)  # in training mode: moves the statistics too, so undone below
+    maps = neck.alignment_maps((f,)).flatten(2)  # in training mode, which moves the statistics; they are restored below
     for (mean, variance), (old_mean, old_variance) in zip(tiny.neck_statistics(neck), before):
         mean.copy_(old_mean)
         variance.copy_(old_variance)

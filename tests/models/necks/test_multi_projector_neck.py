@@ -1,4 +1,4 @@
-"""M projectors at once against loops over one after the other, with the same weights, in value and gradient."""
+"""M projectors at once against a loop over them with the same weights, in value and gradient."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def leaves(*tensors: Tensor) -> list[Tensor]:
 
 
 def differences(neck: MultiProjectorNeck) -> dict[str, float]:
-    """From the projectors' naive loops: value, gradient in the features and in every parameter."""
+    """Return how values and gradients, in the features and every parameter, differ from the naive loops."""
     (ours_in,), (theirs_in,) = leaves(*feats()), leaves(*feats())
     ours, theirs = neck((ours_in,)), tiny_mpcl.naive_embeddings(neck, (theirs_in,))
     weights = torch.cos(torch.arange(ours.numel(), dtype=ours.dtype)).view(ours.shape)
@@ -59,7 +59,7 @@ def test_shared_hidden_layers_equal_the_naive_loops():
 
 @pytest.mark.parametrize('layers', LAYERS, ids=str)
 def test_equals_a_loop_over_separate_necks(layers):
-    """Running statistics included, in training and in evaluation."""
+    """Running statistics are equal as well, and so are outputs in training and evaluation mode."""
     neck = tiny_mpcl.neck(**layers)
     alone = tiny_mpcl.separate(neck.mlps, **layers)
     x = feats()[0].flatten(2).mean(2)
@@ -77,8 +77,8 @@ def test_equals_a_loop_over_separate_necks(layers):
 
 @pytest.mark.parametrize('layers', LAYERS, ids=str)
 def test_an_input_for_each_projector(layers):
-    """As the predictors have it."""
-    mlps = tiny.randomise(ParallelMLPs(3, 6, 7, 6, MLPSettings(**layers), ['default'] * 3).double())
+    """The predictors have one input per projector."""
+    mlps = tiny.randomize(ParallelMLPs(3, 6, 7, 6, MLPSettings(**layers), ['default'] * 3).double())
     x = torch.randn(3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     (ours_in,), (theirs_in,) = leaves(x), leaves(x)
     ours, theirs = mlps(ours_in), tiny_mpcl.naive_mlps(mlps, theirs_in)
@@ -91,7 +91,7 @@ def test_an_input_for_each_projector(layers):
 
 @pytest.mark.parametrize('with_bn', [True, False])
 def test_gradients_of_the_weights_need_no_copy(with_bn):
-    """autograd copies a gradient whose layout is not its parameter's, for all projectors in every step."""
+    """autograd would copy a gradient whose layout differs from that of its parameter, in every step."""
     mlps = ParallelMLPs(3, 4, 6, 2, MLPSettings(num_layers=3, with_bn=with_bn), ['default'] * 3)
     weights = [mlps.fc0.weight, mlps.fc1.weight, mlps.fc2.weight]
     actual = torch.autograd.grad(mlps(torch.randn(8, 4)).square().sum(), weights)
@@ -161,8 +161,8 @@ def test_dropout_is_every_projectors_own_and_off_in_evaluation():
     assert not torch.equal(dropped[0], dropped[1])
     shares = dropped.sum((1, 2)) / (before > 0).sum((1, 2))
     assert all(0.3 < share < 0.7 for share in shares.tolist())
-    kept = after > 0
-    torch.testing.assert_close(after[kept], 2 * before[kept])
+    passed = after > 0
+    torch.testing.assert_close(after[passed], 2 * before[passed])
     neck.mlps.bn0.load_state_dict(plain.mlps.bn0.state_dict())
     assert torch.equal(neck.eval()(feats()), plain.eval()(feats()))
 
@@ -179,7 +179,8 @@ def test_orthogonal_weights_stay_orthogonal_while_they_train():
         gram = used @ used.T
         torch.testing.assert_close(gram, gram.diagonal().diag(), rtol=0, atol=1e-12)
         torch.testing.assert_close(used.norm(dim=1), linear.weight.flatten(1).norm(dim=1), rtol=1e-12, atol=0)
-        assert (linear.weight.flatten(1) @ linear.weight.flatten(1).T - gram).abs().max() > 1e-3  # there was work
+        # The weights themselves are not orthogonal.
+        assert (linear.weight.flatten(1) @ linear.weight.flatten(1).T - gram).abs().max() > 1e-3
     # The same network on weights that are orthogonal already.
     plain = tiny_mpcl.neck()
     plain.load_state_dict(neck.state_dict())

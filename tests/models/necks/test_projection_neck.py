@@ -15,7 +15,7 @@ TOLERANCE = 1e-10
 def neck(**changes) -> ProjectionNeck:
     config = tiny.projection_config(**changes)
     del config['type']
-    return tiny.randomise(ProjectionNeck(**config).double())
+    return tiny.randomize(ProjectionNeck(**config).double())
 
 
 @pytest.mark.parametrize('norm', ['BN', 'LN'])
@@ -41,7 +41,7 @@ def test_standardized_weights_ignore_scale_and_shift_of_the_weights():
     before = layer(x)
     layer.weight.data.mul_(3).add_(0.2)
     torch.testing.assert_close(layer(x), before)
-    assert before.var().item() == pytest.approx(1, rel=0.1)  # unit inputs stay so
+    assert before.var().item() == pytest.approx(1, rel=0.1)  # inputs of unit variance keep it
     layer.weight.data.fill_(2.0)
     out = layer(x)
     out.sum().backward()

@@ -64,7 +64,7 @@ def test_hue_is_torchvisions(shift):
 
 
 def test_jitter_in_all_orders_is_torchvisions():
-    """Ours rounds four operations to 8 bits at the end and before the contrast; torchvision's runs in float64."""
+    """Our jitter rounds to 8 bits before the contrast and at the end, while that of torchvision runs in float64."""
     rng = np.random.default_rng(1)
     names = list(TORCHVISIONS)
     for _ in range(60):
@@ -125,7 +125,7 @@ def test_blur_is_torchvisions(sigma):
 def test_blur_of_odd_sizes(shape, sigma):
     """Sides are as long as a vector or shorter, and Gaussians as wide as the image."""
     image = cv2.resize(NOISE, shape[::-1])
-    sigma = min(sigma, (min(shape) - 1) / 3)  # torchvision's borders reflect once
+    sigma = min(sigma, (min(shape) - 1) / 3)  # borders of torchvision reflect once
     side = 2 * ops.blur_radius(sigma) + 1
     expected = TF.gaussian_blur(to_tensor(image), [side, side], [sigma, sigma])
     planes = to_planes(image)
@@ -222,7 +222,7 @@ def test_crop_of_a_view_of_an_image():
 
 @pytest.mark.skipif(ops.kernels is None, reason='numba is not installed')
 def test_kernels_take_one_type_each():
-    """A call that would compile in the middle of an epoch is an error."""
+    """A call that would compile during an epoch raises an error."""
     with pytest.raises(TypeError, match='No matching definition'):
         ops.kernels.adjust_colors(np.zeros((3, 4), np.float32), np.zeros((1, 2), np.float32), False)
 
