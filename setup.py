@@ -1,7 +1,7 @@
-"""Installation. ``pip install -e ".[onedl]"`` (maintained OneDL packages) or ``".[openmmlab]"`` (classic ones).
+"""Installation by ``pip install -e ".[onedl]"`` (maintained OneDL packages) or ``".[openmmlab]"`` (classic ones).
 
 MIM looks for ``tools/``, ``configs/`` and ``model-index.yml`` in ``lewel_plugins/.mim``, or, for an editable
-install, in the clone itself. Which of the two a MIM reads depends on the MIM and on how pip installed us:
+install, in the clone itself. Which of the two it reads depends on the MIM and on the kind of installation:
 
 * a wheel gets a copy (``build_py``), because nothing else of the clone is in it;
 * a legacy ``setup.py develop`` install gets links, because openmim looks beside the package;
@@ -33,7 +33,7 @@ def read_version() -> str:
 
 
 class BuildPyWithMim(build_py):
-    """Copies MIM's files into the package that is being built."""
+    """Copy the files for MIM into the package that is being built."""
 
     def run(self) -> None:
         super().run()
@@ -52,7 +52,7 @@ class BuildPyWithMim(build_py):
 
 
 class DevelopWithMim(develop):
-    """Links MIM's files into the package. setuptools >= 80 comes here too, only to call pip: no links then."""
+    """Link the files for MIM into the package. setuptools >= 80 uses this command only to call pip, without links."""
 
     def install_for_development(self) -> None:  # not called by setuptools >= 80
         super().install_for_development()
@@ -74,7 +74,7 @@ setup(
     packages=find_packages(include=['lewel_plugins', 'lewel_plugins.*']),
     python_requires='>=3.10',
     # No install_requires: the OneDL and the classic packages provide the same modules, so neither can be a
-    # hard dependency. `import lewel_plugins` says what is missing and how to get it.
+    # hard dependency. `import lewel_plugins` raises an error with the missing packages and the command to run.
     extras_require={name: read_requirements(name) for name in ('onedl', 'openmmlab', 'data', 'dev', 'transfer')},
     cmdclass={'build_py': BuildPyWithMim, 'develop': DevelopWithMim},
     zip_safe=False,

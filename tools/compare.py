@@ -34,8 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/compare/NAME)')
     parser.add_argument('--jobs', type=int, help='number of runs at a time (default: 1, or one per GPU)')
     parser.add_argument('--gpus', nargs='+', metavar='INDEX', help='GPUs to distribute the runs over')
-    parser.add_argument('--seeds', nargs='+', type=int, help="seeds (default: the file's)")
-    parser.add_argument('--only', nargs='+', metavar='ROW', help='run these rows only; the report has all of them')
+    parser.add_argument('--seeds', nargs='+', type=int, help='seeds (default: those in the file)')
+    parser.add_argument('--only', nargs='+', metavar='ROW', help='run only these rows; the report has all rows')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -61,7 +61,7 @@ def slots(jobs: int | None, gpus: list[str] | None) -> list[dict[str, str]]:
 
 
 def run_all(runs: list[Run], args: argparse.Namespace) -> list[ScheduledRun]:
-    """Run what is not done. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
+    """Run all unfinished runs. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
     session = dict(commit=provenance.commit(), machine=provenance.machine())
     environments = slots(args.jobs, args.gpus)
     with make_display(len(environments)) as display:

@@ -26,16 +26,17 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint by all protocols that fit its data.')
     parser.add_argument('config', help='suite of protocols, such as configs/benchmarks/evaluation_garment-scenes.py')
     parser.add_argument(
-        'checkpoint', help='pretraining, exported backbone, or a config, whose backbone is initialized at random'
+        'checkpoint',
+        help='checkpoint of a pretraining, exported backbone, or config whose backbone is initialized at random',
     )
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for table and pictures')
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='protocols to run (default: all)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of splits, classifiers and orders (0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of splits, classifiers and orders (default: 0)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write evaluation.json to this file as well')
     add_config_options(
         parser,
-        'override settings: KEY=VALUE in the config of the linear evaluation, whose images k-NN and pictures share; '
-        'PROTOCOL.KEY=VALUE in the config of a command, by its --cfg-options',
+        'override settings: KEY=VALUE in the config of the linear evaluation, whose images k-NN and pictures use; '
+        'PROTOCOL.KEY=VALUE in the config of another protocol',
     )
     return parser.parse_args()
 

@@ -40,7 +40,7 @@ from lewel_plugins.running import setup
 from lewel_plugins.version import __version__
 
 LIBRARIES = ('openmmlab', 'torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors')
-OURS = ('openmmlab', 'safetensors')  # with OpenMMLab's network and names
+OURS = ('openmmlab', 'safetensors')  # have OpenMMLab's network and names
 PREFIX = 'backbone.'
 
 
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--to', choices=LIBRARIES, default='openmmlab', help='library to export to (default: openmmlab)'
     )
-    parser.add_argument('--config', help="config file (default: the checkpoint's own)")
+    parser.add_argument('--config', help='config file (default: the config in the checkpoint)')
     return parser.parse_args()
 
 
@@ -122,7 +122,7 @@ def read(file: Path, library: str) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def check_ours(settings: dict[str, Any], file: Path, library: str, own: nn.Module) -> float:
-    """Build the backbone anew, load the export as a user would, and compare its features with the checkpoint's.
+    """Build the backbone anew, load the export as a user would, and compare its features with those of the checkpoint.
 
     Returns:
         The largest difference, which is 0.
@@ -132,7 +132,7 @@ def check_ours(settings: dict[str, Any], file: Path, library: str, own: nn.Modul
     """
     backbone = build_backbone(settings, file)
     if library == 'openmmlab':
-        # As init_cfg does, which is an argument that not every backbone has.
+        # Load as init_cfg does, which is an argument that not every backbone has.
         initialize(backbone, dict(type='Pretrained', checkpoint=str(file), prefix=PREFIX))
     else:
         backbone.load_state_dict({n.removeprefix(PREFIX): tensor for n, tensor in read(file, library).items()})
@@ -158,7 +158,7 @@ def check_theirs(file: Path, library: str, own: nn.Module) -> float:
     difference = compare_states(own.state_dict(), form.import_state(tensors), optional=lambda name: True, values=True)
     if difference:
         problems = difference.describe(limit=5)
-        raise SetupError(f"the names in {file} do not convert back into the checkpoint's: {problems}")
+        raise SetupError(f'the names in {file} do not convert back into those of the checkpoint: {problems}')
     return compare_features(form, own, tensors)
 
 

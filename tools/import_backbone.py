@@ -3,7 +3,7 @@
 The input is a state dict, as ``.pth`` (``torch.save(model.state_dict(), FILE)``, or a file from torchvision's
 addresses) or ``.safetensors``. The output loads by ``init_cfg=dict(type='Pretrained', checkpoint=FILE,
 prefix='backbone.')``, like a checkpoint of a pretraining. Before it is written, the tool loads the library's own
-network and OpenMMLab's, and compares their features on a batch.
+network and that of OpenMMLab, and compares their features on a batch.
 
 The output records how the training's images were normalized, and later trainings must normalize theirs in the same way.
 This is known for all weights of torchvision, and for those architectures of timm whose weights all agree. For others,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Create or update a virtual environment: tools/make_env.sh DIR onedl|openmmlab
-# PYTHON: the interpreter to use. MMCV_WHEELS: a folder with onedl-mmcv wheels (default: ../shared/wheels).
+# PYTHON is the interpreter to use, MMCV_WHEELS a folder with onedl-mmcv wheels (default: ../shared/wheels).
 set -eu
 
 if [ $# -ne 2 ]; then
@@ -54,8 +54,8 @@ echo '== the other packages'
 pip install --quiet --no-deps --requirement "$lock"
 
 if [ "$line" = onedl ]; then
-    # Without a wheel at hand, this builds one without compiled ops in seconds, which is enough for pretraining. pip's
-    # cache would confuse this wheel with one that has ops, hence --no-cache-dir.
+    # Without a wheel at hand, this builds one without compiled ops in seconds, which is enough for pretraining. The
+    # cache of pip would confuse this wheel with one that has ops, hence --no-cache-dir.
     wheels=${MMCV_WHEELS:-../shared/wheels}
     [ -d "$wheels" ] || wheels=requirements
     pip install --no-deps --no-cache-dir --find-links "$wheels" "$(grep '^onedl-mmcv' requirements/onedl.txt)"

@@ -20,7 +20,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--only', nargs='+', default=[], metavar='KEY', help='print these values only; keys are dotted, as model.neck'
+        '--only',
+        nargs='+',
+        default=[],
+        metavar='KEY',
+        help='print these values only; keys are dotted, such as model.neck',
     )
     parser.add_argument(
         '--sources', action='store_true', help='print the names of the files instead, in the order in which they apply'

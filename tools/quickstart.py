@@ -24,10 +24,10 @@ OWN_IMAGES = 'configs/lewel/lewel-b_resnet18_1xb256-lars-coslr-200e_image-folder
 
 
 class Quickstart:
-    """The folder of a quickstart and its files.
+    """Folder, files and steps of a quickstart.
 
     Args:
-        args: Of :func:`parse_args`.
+        args: Result of :func:`parse_args`.
 
     Raises:
         SetupError: The folder holds results from other arguments.
@@ -77,7 +77,7 @@ class Quickstart:
         job.finish()
 
     def _train(self) -> None:
-        """Train, or go on after a kill, and add up the minutes of all starts."""
+        """Train, or go on after a kill, and record the minutes of all starts together."""
         before = float(self.minutes.read_text()) if self.minutes.exists() else 0.0
         start = time.monotonic()
         train: list[str | Path] = ['tools/train.py', CONFIG, '--work-dir', self.run, '--resume', *self.options]
@@ -116,10 +116,12 @@ class Quickstart:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Pretrain LEWEL_B on garment scenes and draw the results.')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/quickstart'), help='folder for all results')
-    parser.add_argument('--epochs', type=int, default=16, help='epochs of training (16: two thirds of the config)')
+    parser.add_argument(
+        '--epochs', type=int, default=16, help='epochs of training (default: 16, two thirds of those in the config)'
+    )
     parser.add_argument('--data', type=Path, default=Path('data/garment_scenes'), help='folder of the scenes')
-    parser.add_argument('--num-train', type=int, default=8000, help='number of training scenes (8000)')
-    parser.add_argument('--num-val', type=int, default=2000, help='number of validation scenes (2000)')
+    parser.add_argument('--num-train', type=int, default=8000, help='number of training scenes (default: 8000)')
+    parser.add_argument('--num-val', type=int, default=2000, help='number of validation scenes (default: 2000)')
     args = parser.parse_args()
     if args.epochs < 1:
         parser.error(f'--epochs must be at least 1, got {args.epochs}')

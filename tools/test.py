@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the whole model')
     parser.add_argument(
-        '--work-dir', help="folder for the log (default: the config's, or ./work_dirs/<name of the config>)"
+        '--work-dir', help='folder for the log (default: work_dir of the config, or ./work_dirs/<name of the config>)'
     )
     parser.add_argument('--out', metavar='FILE', help='.json, .yaml or .pkl file for the metrics')
     add_config_options(parser)

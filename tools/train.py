@@ -13,14 +13,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
-        help="folder for logs and checkpoints (default: the config's, or ./work_dirs/<name of the config>)",
+        help='folder for logs and checkpoints (default: work_dir of the config, or ./work_dirs/<name of the config>)',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='checkpoint to resume from; without a value, the last one in the work dir if there is one',
+        help='checkpoint to resume from; without a value, the last one in the work dir, if any',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 if the device has it)')
     parser.add_argument('--no-validate', action='store_true', help='skip validation during training')

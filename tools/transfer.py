@@ -32,12 +32,18 @@ TOOLS = Path(__file__).resolve().parent
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        'checkpoint', help=f'a pretraining or an exported backbone; {transfer.RANDOM!r} for random weights'
+        'checkpoint',
+        help=f'checkpoint of a pretraining, or an exported backbone; {transfer.RANDOM!r} for random weights',
     )
     parser.add_argument('configs', nargs='+', metavar='config', help='files under configs/benchmarks')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/transfer'), help='holds one folder per config')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/transfer'),
+        help='folder with one folder per config (default: work_dirs/transfer)',
+    )
     parser.add_argument('--out', type=Path, metavar='FILE', help='json file for the last metrics of all configs')
-    parser.add_argument('--seed', type=int, help="seed of the trainings (default: the configs')")
+    parser.add_argument('--seed', type=int, help='seed of the trainings (default: from each config)')
     parser.add_argument('--pictures', action='store_true', help='draw predictions.png in the folder of each config')
     parser.add_argument(
         '--resolve', action='store_true', help='train nothing, only write the configs and print their paths'

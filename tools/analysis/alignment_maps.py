@@ -32,15 +32,19 @@ BATCH = 100
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Alignment maps of a LEWEL checkpoint over images.')
     add_model_files(parser)
-    parser.add_argument('--images', required=True, metavar='FOLDER', help='images, in any nesting of folders')
+    parser.add_argument('--images', required=True, metavar='FOLDER', help='folder of images, of any depth')
     parser.add_argument(
         '--masks', type=Path, metavar='FOLDER', help='masks of the object, under the same paths as .png'
     )
     parser.add_argument('--out', type=Path, default=Path('maps.png'), help='figure to write (default: maps.png)')
     parser.add_argument('--json', type=Path, help='numbers to write (default: beside the figure, if there are masks)')
-    parser.add_argument('--rows', type=int, default=8, help='images shown, spread evenly over the folder (8)')
+    parser.add_argument(
+        '--rows', type=int, default=8, help='number of images shown, spread evenly over the folder (default: 8)'
+    )
     parser.add_argument('--maps', type=int, nargs='+', metavar='K', help='maps shown (default: the 6 most peaked)')
-    parser.add_argument('--max-images', type=int, default=2000, help='images measured, spread evenly (2000)')
+    parser.add_argument(
+        '--max-images', type=int, default=2000, help='number of images measured, spread evenly (default: 2000)'
+    )
     args = parser.parse_args()
     if args.rows < 1 or args.max_images < 2:
         parser.error('--rows must be at least 1 and --max-images at least 2')
@@ -106,7 +110,7 @@ def measure(maps: Tensor, masks: Tensor) -> dict[str, Any]:
     heat = torch.randn(maps.flatten(2).shape, generator=generator)
     kinds = {
         'learned': maps,
-        # Objects tend to be in the middle. The mean shows what maps get that ignore the image.
+        # Objects tend to be in the middle. The mean shows the mass of maps that ignore the image.
         'learned, mean over images': maps.mean(0, keepdim=True).expand_as(maps),
         'random': LF.alignment_maps(heat).view_as(maps),
         'uniform': torch.ones_like(maps),

@@ -37,7 +37,7 @@ RAW, RANDOM = 'raw pixels', 'random initialization'
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='k-NN accuracy of raw pixels and of random initializations.')
     parser.add_argument('config', help='config whose val_cfg is a FeatureValLoop with a KNNMetric')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='seeds of the weights (0 1 2)')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='seeds of the weights (default: 0 1 2)')
     parser.add_argument(
         '--out', type=Path, help='json file to write (default: baseline_knn.json in the work dir of the config)'
     )

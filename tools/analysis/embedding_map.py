@@ -30,9 +30,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Map of a checkpoint's embeddings, colored by class.")
     add_model_files(parser)
     parser.add_argument('--out', type=Path, default=Path('embeddings.png'), help='figure (default: embeddings.png)')
-    parser.add_argument('--layer', choices=('backbone', 'neck'), default='backbone', help='source of the embeddings')
+    parser.add_argument(
+        '--layer', choices=('backbone', 'neck'), default='backbone', help='source of the embeddings (default: backbone)'
+    )
     parser.add_argument('--tsne', action='store_true', help='draw t-SNE beside PCA; needs scikit-learn')
-    parser.add_argument('--max-images', type=int, default=2000, help='spread evenly over the validation set (2000)')
+    parser.add_argument(
+        '--max-images', type=int, default=2000, help='maximum number of validation images (default: 2000)'
+    )
     args = parser.parse_args()
     if args.max_images < 4:
         parser.error('--max-images must be at least 4')

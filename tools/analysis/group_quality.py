@@ -43,14 +43,20 @@ class Grouping(NamedTuple):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Class entropy of SMoG's groups, and images of some.")
+    parser = argparse.ArgumentParser(description="Class entropy of SMoG's groups, and images of some groups.")
     parser.add_argument('checkpoints', nargs='+', help='checkpoints of SMoG, which contain their configs')
-    parser.add_argument('--names', nargs='+', help="titles in the figure (default: the checkpoints' folders)")
-    parser.add_argument('--split', choices=('bank', 'query'), default='bank', help='images to assign (bank)')
-    parser.add_argument('--out', type=Path, default=Path('group_quality'), help='folder to write (group_quality)')
-    parser.add_argument('--rows', type=int, default=6, help='number of purest groups shown, and of most mixed ones (6)')
+    parser.add_argument('--names', nargs='+', help='titles in the figure (default: folders of the checkpoints)')
     parser.add_argument(
-        '--columns', type=int, default=10, help='images shown per group, and minimum size of a group (10)'
+        '--split', choices=('bank', 'query'), default='bank', help='images to assign to groups (default: bank)'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('group_quality'), help='folder to write (default: group_quality)'
+    )
+    parser.add_argument(
+        '--rows', type=int, default=6, help='number of purest groups shown, and of most mixed ones (default: 6)'
+    )
+    parser.add_argument(
+        '--columns', type=int, default=10, help='images shown per group, and minimum size of a group (default: 10)'
     )
     add_config_options(parser)
     args = parser.parse_args()

@@ -11,7 +11,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Draw the training curves of one or several runs as one figure.')
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='folder of a run')
     parser.add_argument('--out', type=Path, default=Path('curves.png'), help='figure to write (default: curves.png)')
-    parser.add_argument('--labels', nargs='+', help="names of the runs in the legend (default: the folders' names)")
+    parser.add_argument('--labels', nargs='+', help='names of the runs in the legend (default: names of the folders)')
     parser.add_argument(
         '--baselines',
         type=Path,
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_levels(path: Path) -> dict[str, float]:
-    """Return the k-NN accuracies in a file of ``baseline_knn.py``, in percent, by what they were measured on."""
+    """Return the k-NN accuracies in a file of ``baseline_knn.py``, in percent, by name of the features."""
     levels = {}
     for row, metrics in json.loads(path.read_text(encoding='utf-8')).items():
         if not isinstance(metrics, dict):

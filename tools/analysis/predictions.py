@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help="checkpoint of the config's model")
     parser.add_argument('--out', type=Path, default=Path('predictions.png'), help='figure to write')
     parser.add_argument(
-        '--images', type=int, default=8, metavar='N', help='images, spread evenly over the set (default: 8)'
+        '--images', type=int, default=8, metavar='N', help='number of images, spread evenly over the set (default: 8)'
     )
     parser.add_argument('--min-score', type=float, default=0.3, help='minimum score of a detection (default: 0.3)')
     add_config_options(parser)

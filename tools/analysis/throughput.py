@@ -18,7 +18,7 @@ from lewel_plugins.visualization.curves import read_curves
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Speed of trainings, from their logs.')
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='folder of a run')
-    parser.add_argument('--ranks', type=int, default=1, help='number of processes of each run (1)')
+    parser.add_argument('--ranks', type=int, default=1, help='number of processes of each run (default: 1)')
     parser.add_argument('--out', type=Path, help='json file to write')
     return parser.parse_args()
 
@@ -39,7 +39,7 @@ def read_run(work_dir: Path, ranks: int) -> dict[str, Any]:
     step, data = (median(curves[name][1][1:] or curves[name][1]) for name in ('time', 'data_time'))
     batch = Config.fromfile(str(configs[0])).train_dataloader.batch_size * ranks
     row = dict(run=str(work_dir), batch=batch, step=step, images_per_second=batch / step, data_share=data / step)
-    if 'memory' in curves:  # only runs on a GPU log it
+    if 'memory' in curves:  # only runs on a GPU log memory
         row['memory_mb'] = max(curves['memory'][1])
     return row
 

@@ -36,12 +36,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='json file for the accuracies')
     parser.add_argument(
-        '--seed', type=int, help="seed of the head, the order of the images and a random split (default: the config's)"
+        '--seed',
+        type=int,
+        help='seed of the head, the order of the images and a random split (default: from the config)',
     )
     parser.add_argument(
         '--fast', action='store_true', help='train a linear classifier on features, without augmentation'
     )
-    parser.add_argument('--lrs', nargs='+', type=float, help="learning rates with --fast (default: the config's)")
+    parser.add_argument('--lrs', nargs='+', type=float, help='learning rates with --fast (default: that of the config)')
     add_auto_scale_lr(parser)
     add_config_options(parser)
     add_launcher(parser)
@@ -61,7 +63,7 @@ def parse_args() -> argparse.Namespace:
 def set_seed(cfg: Config, seed: int) -> None:
     """Set the run's seed and, if the training images are a random split, the seed of the split and its file.
 
-    A list that is given, such as SimCLR's, is the same for every seed.
+    A user's list, such as that of SimCLR, is the same for every seed.
 
     Raises:
         SetupError: The file would have to hold the splits of several seeds.

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config under configs/benchmarks/svm')
     parser.add_argument('checkpoint', help='checkpoint of a pretraining, or an exported backbone')
     parser.add_argument(
-        '--seed', type=int, help="seed of the folds and of the choice of few images (default: the config's)"
+        '--seed', type=int, help='seed of the folds and of the choice of few images (default: from the config)'
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='json file for the results')
     add_config_options(parser)

@@ -35,11 +35,11 @@ def parse_args() -> argparse.Namespace:
         help='longer side of a garment over the side of the image (default: 0.7 1.0, multi 0.25 0.6)',
     )
     parser.add_argument(
-        '--clutter', type=float, help='contrast of the photographs, 0 black to 1 (default: 0.2, multi 0.5)'
+        '--clutter', type=float, help='contrast of the photographs, from 0 (black) to 1 (default: 0.2, multi 0.5)'
     )
     parser.add_argument('--seed', type=int, help='seed of all random draws (default: 0)')
     parser.add_argument('--quality', type=int, help='JPEG quality (default: 95)')
-    parser.add_argument('--workers', type=int, default=0, help='processes (default: one per core)')
+    parser.add_argument('--workers', type=int, default=0, help='number of processes (default: one per core)')
     parser.add_argument(
         '--garments', type=Path, default=ROOT / 'data/fashion_mnist', help="folder with Fashion-MNIST's t10k files"
     )

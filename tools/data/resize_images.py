@@ -4,9 +4,9 @@ python tools/data/resize_images.py data/imagenet data/imagenet_400px        # th
 
 The copy has the same folders, file names and other files, such as lists of classes. An image is resized by Pillow's
 anti-aliased bicubic filter and written as JPEG, upright and in RGB. (PNGs and others keep their format.) An image that
-is small enough is copied byte by byte. Every new file is decoded again before it gets its name. A run that was
-stopped continues where it was. Links are followed, each folder once. Hidden files are left out. Images and other files
-that cannot be copied are listed in broken_images.txt, and the exit code is then 1.
+is small enough is copied byte by byte. Every new file is decoded again before it gets its name. After an interruption,
+the same command continues. Links are followed, each folder once. Hidden files are left out. If some files cannot be
+copied, broken_images.txt lists them and the exit code is 1.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='folder of images')
     parser.add_argument('target', type=Path, help='folder to make or to complete')
-    parser.add_argument('--size', type=int, default=400, help='shorter side in pixels (400)')
-    parser.add_argument('--quality', type=int, default=92, help='JPEG quality, 1 to 100 (92)')
-    parser.add_argument('--workers', type=int, default=cores(), help='processes (one per core)')
+    parser.add_argument('--size', type=int, default=400, help='shorter side in pixels (default: 400)')
+    parser.add_argument('--quality', type=int, default=92, help='JPEG quality, 1 to 100 (default: 92)')
+    parser.add_argument('--workers', type=int, default=cores(), help='number of processes (default: one per core)')
     args = parser.parse_args()
     if not args.source.is_dir():
         parser.error(f'{args.source} is not a folder')
@@ -92,7 +92,7 @@ def resized(source: Path, size: int, quality: int) -> bytes:
 
 
 def copy(name: Path, source: Path, target: Path, size: int, quality: int) -> str:
-    """Copy one file unless the copy exists. Returns what is wrong with the file, or an empty string."""
+    """Copy one file unless the copy exists. Return the problem with the file, or an empty string."""
     goal = target / name
     if goal.exists():
         return ''
@@ -129,12 +129,12 @@ def remove_leftovers(target: Path) -> None:
     """Remove the partial files of a run that was killed."""
     for folder, _, _ in os.walk(target):
         for file in leftovers(folder, '.'):
-            if file.name.startswith('.'):  # a visible one is a copy
+            if file.name.startswith('.'):  # a visible one is a copy of a user's file
                 file.unlink()
 
 
 def copy_all(names: list[Path], args: argparse.Namespace) -> list[str]:
-    """Copy files in parallel. Returns what is wrong with those that cannot be copied."""
+    """Copy files in parallel. Return the problems with those that cannot be copied."""
     task = partial(copy, source=args.source, target=args.target, size=args.size, quality=args.quality)
     problems = []
     bar = ProgressBar(len(names))

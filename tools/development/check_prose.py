@@ -1,6 +1,6 @@
 """Check the English of docstrings, comments, strings and markdown, and the spelling of names.
 
-``python tools/development/check_prose.py [PATH ...]`` prints a line per hit and exits with 1 if there are any;
+``python tools/development/check_prose.py [PATH ...]`` prints one line per hit and exits with 1 if there are any;
 ``--count`` prints how many hits each rule has per folder. The rules are in ``prose_rules.py``. Where a rule is wrong,
 ``# prose: ok`` (in markdown ``<!-- prose: ok -->``) on the line, or on the last line of the string, silences it.
 """
@@ -34,7 +34,7 @@ class Hit(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description='Check English and spelling of the sources.')
-    parser.add_argument('paths', nargs='*', type=Path, help='files or folders (the whole tree)')
+    parser.add_argument('paths', nargs='*', type=Path, help='files or folders (default: the whole tree)')
     parser.add_argument('--count', action='store_true', help='print the number of hits per folder and rule')
     parser.add_argument('--rules', action='store_true', help='print the rules with an example of each')
     args = parser.parse_args()

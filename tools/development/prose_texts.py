@@ -106,7 +106,7 @@ def _string(kind: str, node: ast.expr, value: str, lines: list[str]) -> Text:
     def line_of(start: int, end: int) -> int:
         if value.count('\n') == last - first:
             return first + content.count('\n', 0, start)
-        for stop in range(end, start, -1):  # a literal in several parts: the line with most of the match
+        for stop in range(end, start, -1):  # for a literal in several parts, the line with most of the match
             for number in range(first, last + 1):
                 if content[start:stop] in lines[number - 1]:
                     return number

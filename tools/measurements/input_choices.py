@@ -57,8 +57,8 @@ class Way(NamedTuple):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Operations of the input path, by library.')
-    parser.add_argument('--images', type=int, default=40, help='photographs (40)')
-    parser.add_argument('--repeats', type=int, default=5, help='rounds over them, after one warm-up (5)')
+    parser.add_argument('--images', type=int, default=40, help='photographs (default: 40)')
+    parser.add_argument('--repeats', type=int, default=5, help='rounds over them, after one warm-up (default: 5)')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 
@@ -125,7 +125,7 @@ def decoders() -> dict[str, Way]:
     if simplejpeg := optional('simplejpeg'):
         ways['simplejpeg (libjpeg-turbo)'] = Way(bytes, lambda data: simplejpeg.decode_jpeg(data, 'BGR'), from_bgr)
     if turbojpeg := optional('turbojpeg'):
-        with contextlib.suppress(RuntimeError):  # PyTurboJPEG needs a library of the system
+        with contextlib.suppress(RuntimeError):  # PyTurboJPEG needs a system library
             ways['PyTurboJPEG'] = Way(bytes, turbojpeg.TurboJPEG().decode, from_bgr)
     return ways
 

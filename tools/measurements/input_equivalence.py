@@ -45,8 +45,8 @@ Views = Iterator[np.ndarray]
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Distributions of views against torchvision.')
-    parser.add_argument('--views', type=int, default=20000, help='views per pipeline (20000)')
-    parser.add_argument('--images', type=int, default=40, help='photographs to make them from (40)')
+    parser.add_argument('--views', type=int, default=20000, help='views per pipeline (default: 20000)')
+    parser.add_argument('--images', type=int, default=40, help='photographs to make them from (default: 40)')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()
 

@@ -50,10 +50,10 @@ RIVALS = {
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Views per second and core, ours and others.')
-    parser.add_argument('--schemes', nargs='+', default=list(RIVALS), choices=list(RIVALS), help='rows (all)')
-    parser.add_argument('--images', type=int, default=40, help='files, each read once per round (40)')
-    parser.add_argument('--repeats', type=int, default=5, help='rounds, after one warm-up (5)')
-    parser.add_argument('--quality', type=int, default=90, help='JPEG quality (90)')
+    parser.add_argument('--schemes', nargs='+', default=list(RIVALS), choices=list(RIVALS), help='rows (default: all)')
+    parser.add_argument('--images', type=int, default=40, help='files, each read once per round (default: 40)')
+    parser.add_argument('--repeats', type=int, default=5, help='rounds, after one warm-up (default: 5)')
+    parser.add_argument('--quality', type=int, default=90, help='JPEG quality (default: 90)')
     parser.add_argument('--workers', type=int, nargs='*', default=[], help='numbers of workers to run DataLoaders with')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
     return parser.parse_args()

@@ -38,9 +38,9 @@ Runs = dict[str, list[dict[str, float]]]
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare SMoG with lightly's SMoG modules, all else equal.")
     parser.add_argument('config', help='recipe of SMoG on two views, with k-NN validation')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='(0 1 2)')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='seeds of the runs (default: 0 1 2)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/smog_vs_lightly'), help='folder of the runs')
-    parser.add_argument('--steps', type=int, default=30, help='steps of each that are timed (30)')
+    parser.add_argument('--steps', type=int, default=30, help='number of timed steps of each (default: 30)')
     parser.add_argument('--out', type=Path, help='json file to write')
     add_config_options(parser)
     return parser.parse_args()

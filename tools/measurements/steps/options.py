@@ -33,7 +33,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         type=Setting.parse,
         default=SETTINGS,
         metavar='DEPTH:SIZE:BATCH',
-        help='ResNet depth, pixels and images (18:64:32 50:160:16)',
+        help='ResNet depth, pixels and images (default: 18:64:32 50:160:16)',
     )
 
 
@@ -59,8 +59,10 @@ def add_choices(parser: argparse.ArgumentParser, name: str, choices: Iterable[st
 
 def add_timing(parser: argparse.ArgumentParser) -> None:
     """Add repeats, device, threads and output."""
-    parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (5)')
-    parser.add_argument('--threads', type=int, help="PyTorch's threads; 1 on a busy CPU, where idle threads count too")
+    parser.add_argument('--repeats', type=int, default=5, help='alternations, after one warm-up (default: 5)')
+    parser.add_argument(
+        '--threads', type=int, help='threads of PyTorch; use 1 on a busy CPU, where idle threads are timed, too'
+    )
     add_device(parser)
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from .clock import Function
 from .memory import saved_bytes
 
-Head = tuple[Callable, Tensor]  # an MLP, and an input of its shape
+Head = tuple[Callable, Tensor]  # an MLP with an input of its shape
 
 
 @dataclass(frozen=True)
 class Heads:
-    """MLPs of one view.
+    """The MLPs that one view passes through.
 
     Args:
         online: Those of the online network.

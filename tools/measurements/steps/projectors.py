@@ -60,7 +60,9 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``step.py projectors``."""
     options.add_choices(parser, '--methods', METHODS, METHODS)
-    parser.add_argument('--projectors', nargs='+', type=int, default=[1, 2, 4, 8], help='values of M (1 2 4 8)')
+    parser.add_argument(
+        '--projectors', nargs='+', type=int, default=[1, 2, 4, 8], help='values of M (default: 1 2 4 8)'
+    )
     parser.add_argument('--barlow-width', type=int, default=8192, help="width of Barlow Twins' projectors (8192)")
     options.add_setting(parser, '18:64:32')
     options.add_timing(parser)
@@ -118,7 +120,7 @@ def measure(method: str, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _sizes(model: Any, step: Function, device: str) -> dict[str, float]:
     """Return the operations and bytes of a step."""
-    step()  # makes the optimizer's state
+    step()  # creates the state of the optimizer
     with FlopCounterMode(display=False) as counter:
         step()
     sizes = dict(
@@ -146,7 +148,7 @@ def build(method: str, num: int | None, depth: int, barlow_width: int, device: s
         cfg.model.neck.update(hid_channels=barlow_width, out_channels=barlow_width)
     if num is None:
         cfg.model = _mmpretrains(method, cfg.model)
-        # They name parameters of MPCL's models.
+        # These options name parameters of MPCL's models.
         cfg.optim_wrapper.get('paramwise_cfg', {}).pop('custom_keys', None)
     else:
         cfg.model.neck.num_projectors = num
@@ -193,7 +195,7 @@ def heads_alone(model: Any, batch: int) -> Function:
 
 
 def _losses_alone(model: Any, z: Tensor, views: int) -> list[tuple[Callable, Tensor]]:
-    """Return predictor and losses of each view, with an input each; z (M, N, d)."""
+    """Return predictor and losses of each view, each with an input; z is (M, N, d)."""
     if hasattr(model.head, 'predictor'):
 
         def contrast(q: Tensor) -> Tensor:

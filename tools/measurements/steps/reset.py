@@ -32,10 +32,12 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``step.py reset``."""
-    parser.add_argument('--rows', nargs='+', type=int, default=[1_200_000], help='numbers of features (1200000)')
-    parser.add_argument('--groups', nargs='+', type=int, default=[3000], help='numbers of groups (3000)')
-    parser.add_argument('--channels', type=int, default=128, help='channels of a feature (128)')
-    parser.add_argument('--passes', type=int, default=20, help='maximum of moves of the centroids (20)')
+    parser.add_argument(
+        '--rows', nargs='+', type=int, default=[1_200_000], help='numbers of features (default: 1200000)'
+    )
+    parser.add_argument('--groups', nargs='+', type=int, default=[3000], help='numbers of groups (default: 3000)')
+    parser.add_argument('--channels', type=int, default=128, help='channels of a feature (default: 128)')
+    parser.add_argument('--passes', type=int, default=20, help='maximum of moves of the centroids (default: 20)')
     options.add_device(parser)
 
 

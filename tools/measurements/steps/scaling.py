@@ -62,7 +62,9 @@ AXES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``step.py scaling``."""
     options.add_choices(parser, '--axes', AXES, AXES)
-    parser.add_argument('--values', nargs='+', type=int, help='values of every quantity (each has its own)')
+    parser.add_argument(
+        '--values', nargs='+', type=int, help='values of every quantity (default: its own for each quantity)'
+    )
     options.add_setting(parser, '18:64:16')
     options.add_timing(parser)
 
