@@ -3,7 +3,7 @@
 _base_ = './_base_/garment-scenes_12e-lars.py'
 name = 'all-methods-24e_garment-scenes'
 title = 'LEWEL_B and SMoG beside their baselines on garment scenes, four times as long'
-question = 'Are LEWEL_B above BYOL, and SMoG above MoCo v2, after 3,000 steps?'
+question = 'Is LEWEL_B above BYOL, and SMoG above MoCo v2, after 3,000 steps?'
 options = {
     'train_cfg.max_epochs': 24,
     'train_cfg.val_interval': 6,

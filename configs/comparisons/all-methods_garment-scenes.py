@@ -25,7 +25,7 @@ methods = {
 }
 rows = [
     dict(
-        name='random initialisation',
+        name='random initialisation',  # prose: ok
         config='../lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py',
         command=evaluate % '{config}',
     ),

@@ -17,7 +17,7 @@ rows = [
         config='../lewel/lewel-m_resnet10_1xb64-24e_garment-scenes.py',
         baseline='MoCo v2',
     ),
-    dict(name='random initialisation', config=lewel_b, command=knn, select='random initialization'),
+    dict(name='random initialisation', config=lewel_b, command=knn, select='random initialization'),  # prose: ok
     dict(name='raw pixels', config=lewel_b, command=knn, select='raw pixels', per_seed=False),
 ]
 # The share of the best map's mass on the garment, against the garment's share of the area.

@@ -5,7 +5,7 @@ name = 'mpcl_mocov2_garment-scenes'
 title = 'MPCL on MoCo v2 on garment scenes'
 question = (
     'Table I: are four equal projectors no better than one, different widths better, PCR better still, and PTB on '
-    'top? Table II: is PCR above mixed initialisation and orthogonal weights, and dropout below all? Table III: is '
+    'top? Table II: is PCR above mixed initialization and orthogonal weights, and dropout below all? Table III: is '
     'M = 4 the best number?'
 )
 
@@ -20,7 +20,7 @@ rows = [
     dict(name='M = 4, PCR and PTB'),
     # Table II.
     dict(name='M = 4, dropout', options={'model.neck.mlp.dropout': 0.5, **no_pcr}),
-    dict(name='M = 4, mixed initialisation', options={'model.neck.mlp.init': 'mixed', **no_pcr}),
+    dict(name='M = 4, mixed initialisation', options={'model.neck.mlp.init': 'mixed', **no_pcr}),  # prose: ok
     dict(name='M = 4, orthogonal', options={'model.neck.mlp.orthogonal': True, **no_pcr}),
     # Table III.
     dict(name='M = 1', options={'model.neck.num_projectors': 1}),

@@ -2,7 +2,7 @@
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_garment-scenes'
 title = "MSBReg's three forces on garment scenes (the paper's Table 8)"
-question = 'Does more views help, do L_s and L_b help, and do they help more together?'
+question = 'Do more views help, do L_s and L_b help, and do they help more together?'
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
 msbreg = '../msbreg/msbreg-k{}_resnet10_1xb64-24e_garment-scenes.py'
@@ -30,8 +30,8 @@ rows = [
             (' + L_s + L_b', {}),
         )
     ],
-    # The centroid includes the view's own target (Eq. 3). With two views and without it the loss is half of BYOL's. The
-    # rows of BYOL have the full loss.
+    # The centroid includes the view's own target (Eq. 3). With two views and without it, the loss is half of that of
+    # BYOL. The rows of BYOL have the full loss.
     *[
         dict(
             name=f'K = {k}, without the own target',

@@ -1,7 +1,7 @@
 # MSBReg's Tables 6 and 13, the rows of MSBReg itself: normalization in its heads. 5 rows × 3 seeds.
 _base_ = './msbreg_norms_garment-scenes.py'
 name = 'msbreg_norms-k4_garment-scenes'
-title = "BN, LN and weight standardisation in MSBReg's heads on garment scenes (the paper's Tables 6 and 13)"
+title = "BN, LN and weight standardization in MSBReg's heads on garment scenes (the paper's Tables 6 and 13)"
 question = 'Does K = 4 learn with LN in its heads, and how strong must L_b be?'
 
 msbreg = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'

@@ -2,7 +2,7 @@
 # msbreg_norms-24e_garment-scenes.py a longer training. 6 rows × 3 seeds.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_norms_garment-scenes'
-title = "BN, LN and weight standardisation in BYOL's heads on garment scenes (the paper's Tables 6 and 13)"
+title = "BN, LN and weight standardization in BYOL's heads on garment scenes (the paper's Tables 6 and 13)"
 question = (
     'Does BYOL collapse with LN in its heads, and does L_b keep it from that? See RankMe and std, of backbone and '
     'embeddings.'

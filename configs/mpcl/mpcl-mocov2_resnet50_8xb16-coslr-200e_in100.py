@@ -7,7 +7,7 @@ _base_ = [
 ]
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=16, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-# The paper prints no rate: MoCo's 0.03 for 256 images, in proportion.
+# The paper prints no rate. This is the 0.03 of MoCo for 256 images, in proportion.
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.015, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200, convert_to_iter_based=True),

@@ -9,7 +9,7 @@ model = dict(backbone=dict(arch='base'), neck=dict(in_channels=768))
 sync_bn = 'torch'  # converts all BN layers when there is more than one process
 train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=256, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-# MoCo v3's for 4,096 images; the paper prints none
+# the rate of MoCo v3 for 4,096 images; the paper prints none
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=2.4e-3, weight_decay=0.1))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),

@@ -14,7 +14,7 @@ model = dict(
     head=dict(hid_channels=512),
 )
 sync_bn = 'torch'  # as in BYOL, our choice; converts all BN layers when there is more than one process
-# Table 9, for all K views. It prints no range of the crop: BYOL's.
+# Table 9, for all K views. It prints no range of the crop; this is that of BYOL.
 view = dict(size=224, crop_scale=(0.08, 1.0), interpolation='bicubic', blur=1.0, solarize=0.2)
 train_pipeline = [
     dict(type='lewel_plugins.LoadViews', views=[view], num_views=4),
