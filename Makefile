@@ -1,6 +1,6 @@
 # make quickstart   from a clone to a pretrained backbone and pictures
 # make test         lint, types, spelling and tests
-# Both make their own virtual environment, .venv, with Python 3.10 or newer (PYTHON=... picks one).
+# Both create the virtual environment .venv if it is missing, with Python 3.10 or newer (PYTHON=... selects one).
 
 VENV = .venv
 BIN = $(VENV)/bin
