@@ -1,7 +1,7 @@
 # FCN, ResNet-50 at output stride 8, on VOC 2012's 10,582 images of train + aug; mIoU on val. LEWEL Sec. 4.3: 20,000
 # steps of 16 images, SyncBN, polynomial decay. LEWEL searched the rate for each method and prints none; this is the
-# rate of mmseg. SMoG's Table 5 uses this network; the paper prints no recipe. SegmentationClassAug and aug.txt come from
-# mmseg's tools/dataset_converters/voc_aug.py.
+# rate of mmseg. SMoG's Table 5 uses this network; the paper prints no recipe. SegmentationClassAug and aug.txt come
+# from mmseg's tools/dataset_converters/voc_aug.py.
 _base_ = ['../_base_/fcn_r50-d8.py', '../_base_/poly_20k.py', '../_base_/segmentation_runtime.py']
 crop_size = (512, 512)
 model = dict(
