@@ -90,7 +90,7 @@ def test_links_and_tools_of_the_page_exist():
 
 
 def test_the_scenes_train_and_resume(clone):
-    """Three iterations an epoch, k-NN after each; a resume from the first epoch ends with the same state."""
+    """Three iterations per epoch with k-NN after each; a resume from the first epoch ends with the same state."""
     make, train = COMMANDS[0].strip().splitlines()
     follow(make, clone, '--num-train 200 --num-val 10')
     options = ['--cfg-options', *IN_PROCESS, 'train_cfg.max_epochs=2', 'train_cfg.val_interval=1']

@@ -244,7 +244,8 @@ def test_prepare_sets_what_cublas_needs_to_be_deterministic(cfg, no_accelerator,
 
 def test_a_batch_that_the_rate_was_not_set_for_is_named(monkeypatch):
     cfg = Config(dict(train_dataloader=dict(batch_size=32), auto_scale_lr=dict(base_batch_size=256)))
-    with pytest.warns(UserWarning, match=r'1 × 32 = 32 images, but the learning rate was set for 256: .*--auto-scale-lr'):
+    expected = r'1 × 32 = 32 images, but the learning rate was set for 256: .*--auto-scale-lr'
+    with pytest.warns(UserWarning, match=expected):
         setup.check_batch(cfg, 'none')
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.warns(UserWarning, match=r'2 × 32 = 64 images'):

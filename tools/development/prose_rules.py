@@ -256,7 +256,6 @@ RULES = (
             'otherwise precise exercises',
             'fiber bundles',
             'concentrated',
-            'LabelledSplit',  # registered: configs of users name it
         ),
         kinds=PROSE | NAMES,
     ),
