@@ -1,7 +1,8 @@
 """``build_head`` passes the widths of the neck to a head whose constructor names them, and to no other."""
 
 import pytest
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
+from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from torch import nn
 
 from lewel_plugins.models import LEWELNeck, LEWELPredictHead, MultiProjectorNeck, ProjectionNeck, StandardizedLinear
@@ -70,3 +71,14 @@ def test_a_head_may_be_given_as_a_class():
 def test_an_unknown_type_is_named():
     with pytest.raises(KeyError, match='NoSuchHead'):
         build_head(dict(type='lewel_plugins.NoSuchHead'), ProjectionNeck(8, 12, 16))
+
+
+def test_a_bare_name_of_the_default_scope_gets_the_widths_too():
+    @MMPRETRAIN_MODELS.register_module(force=True)
+    class WideHead(nn.Module):
+        def __init__(self, in_channels: int) -> None:
+            super().__init__()
+            self.in_channels = in_channels
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        assert build_head(dict(type='WideHead'), ProjectionNeck(8, 12, 16)).in_channels == 16
