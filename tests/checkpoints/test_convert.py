@@ -251,7 +251,7 @@ def test_the_command(tmp_path):
     command = (sys.executable, '-W', 'error::RuntimeWarning', '-m', 'lewel_plugins.checkpoints.convert')
     result = run(*command, str(DATA / 'smog.pth'), str(new), cwd=tmp_path)
     assert result.returncode == 0 and len(result.stdout.splitlines()) == 1, result.stdout
-    assert f'{new} is ' in result.stdout and 'tensors are those of the model in its config' in result.stdout
+    assert f'{new} holds ' in result.stdout and 'tensors are those of the model in its config' in result.stdout
     assert [file.name for file in new.parent.iterdir()] == ['new.pth']
     damaged = run(*command, __file__, 'x.pth', cwd=tmp_path)
     assert damaged.returncode == 1 and damaged.stdout.startswith(f'error: {__file__} cannot be read')
