@@ -95,7 +95,7 @@ def test_loops_hidden_files_what_was_killed_and_single_files(tmp_path):
     done = run(source, target, '--size', 39)
     assert done.returncode == 1 and '3/3' in done.stdout and 'error: 2 files are broken' in done.stderr, done.stderr
     missing, two = (target / 'broken_images.txt').read_text().splitlines()
-    assert missing.startswith(f'{Path("a", "gone.txt")}: ') and two.startswith(f'{Path("a", "two.jpg")}: ')
+    assert missing.startswith(f'{Path("a", "dangling.txt")}: ') and two.startswith(f'{Path("a", "two.jpg")}: ')
     assert sorted(path.name for path in (target / 'a').iterdir()) == ['one.jpg']
 
 
