@@ -1,4 +1,4 @@
-"""The tutorial's own code blocks and commands: SimSiam trains, resumes, and computes what the paper's equations do."""
+"""The code blocks and commands of the tutorial work: SimSiam trains, resumes, and equals the equations of the paper."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ IN_PROCESS = ('train_dataloader.num_workers=0', 'train_dataloader.persistent_wor
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory) -> Iterator[Path]:
-    """A folder that looks like a clone, with the page's files in it; they can be imported."""
+    """Make a folder like a clone, with the files of the page, which can be imported."""
     folder = tmp_path_factory.mktemp('clone')
     for name in ('configs', 'tools', 'lewel_plugins', 'data/fashion_mnist'):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def write_images(folder: Path, count: int, size: tuple[int, int]) -> None:
 
 
 def follow(command: str, clone: Path, *options: str) -> str:
-    """Run a command of the page, as it stands there, with more options; returns what it printed."""
+    """Run a command of the page with more options, and return its output."""
     command = re.sub(r'\bpython\b', sys.executable, command.strip())
     result = subprocess.run(
         ['bash', '-c', ' '.join([command, *options])],
@@ -69,7 +69,7 @@ def follow(command: str, clone: Path, *options: str) -> str:
     return result.stdout
 
 
-# What the page says
+# The text of the page
 
 
 def test_the_page_has_a_head_an_algorithm_and_recipes():
@@ -90,7 +90,7 @@ def test_links_and_tools_of_the_page_exist():
 
 
 def test_the_scenes_train_and_resume(clone):
-    """Three iterations per epoch with k-NN after each; a resume from the first epoch ends with the same state."""
+    """Epochs of three iterations end with k-NN, and a resume from the first epoch ends with the same state."""
     make, train = COMMANDS[0].strip().splitlines()
     follow(make, clone, '--num-train 200 --num-val 10')
     options = ['--cfg-options', *IN_PROCESS, 'train_cfg.max_epochs=2', 'train_cfg.val_interval=1']
@@ -142,7 +142,7 @@ def test_the_recipe_can_be_printed(clone):
 
 
 def tiny_model(clone: Path) -> nn.Module:
-    """The page's model on a backbone of one convolution, in float64."""
+    """Build the model of the page on a backbone of one convolution, in float64."""
     for name in ('simsiam', 'simsiam_head'):
         import_module(f'projects.simsiam.{name}')
     model = MODELS.build(
