@@ -236,7 +236,7 @@ RULES = (
             rf'|(?:(?<![a-z])|re|epi)cent(?:re[ds]?|ring){END}'
             rf'|(?<![a-z])(?:kilo|milli|centi)?(?:met|lit|fib)res?{END}'
             rf'|(?:(?<![a-z])|re)analys(?:e|ed|er|ing){END}'
-            rf'|(?:cancel|channel|fuel|label|level|model|signal|total|travel|tunnel)l(?:ed|ing|er|ers){END}(?!_?split)'
+            rf'|(?:cancel|channel|fuel|label|level|model|signal|total|travel|tunnel)l(?:ed|ing|er|ers){END}'
             rf'|licence|defence|artefact|sceptic|whilst|(?<![a-z])(?:learnt|spelt|fulfil|enrol|ageing|practised){END})'
         ),
         remedy='American spelling: normalize, color, gray, behavior, center, label',
