@@ -154,7 +154,7 @@ def test_linear_and_semi_supervised_training(folder):
     done = run(sys.executable, CLASSIFY, *arguments, *words, 'train_dataloader.batch_size=32', cwd=ROOT)
     assert done.returncode == 0, done.stdout[-3000:]
     assert 'a step has 1 × 32 = 32 images, but the learning rate was set for 64' in done.stdout
-    assert list(folder.glob('given*.txt')) == [listed_split]
+    assert list(folder.glob('listed*.txt')) == [listed_split]
     words += ['train_dataloader.batch_size=32']
     done = run(sys.executable, CLASSIFY, *arguments, '--auto-scale-lr', *words, cwd=ROOT)
     assert done.returncode == 1 and 'holds a run from another config (' in done.stdout and 'enable=True' in done.stdout
