@@ -352,6 +352,7 @@ def lewel_neck(
     map_g: Sequence[Tensor] | None = None,
     maps: Tensor | None = None,
     statistics: Statistics | None = None,
+    scale: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Sec. 3.2 on (N, D, H, W) → (N, d), (N, d/h, c).
 
@@ -376,7 +377,7 @@ def lewel_neck(
         images = []
         for n in range(num_images):
             images.append(torch.stack([heat_rows[n * num_positions + i] for i in range(num_positions)], dim=1))
-        maps = alignment_maps(torch.stack(images))
+        maps = alignment_maps(torch.stack(images), scale)
     flat = torch.stack([torch.stack([ch.reshape(-1) for ch in image]) for image in feature])
     y = aligned_pooling(flat, maps, num_groups)
     z_aligned = mlp(torch.stack([y_k for image in y for y_k in image]), p, stats[1])

@@ -161,7 +161,7 @@ def neck_statistics(module: LEWELNeck) -> list[tuple[Tensor, Tensor]]:
 def naive_neck(module: LEWELNeck, feature: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
     g, p, map_g = neck_parameters(module)
     statistics = None if module.training else neck_statistics(module)
-    return naive.lewel_neck(feature, g, p, module.num_groups, map_g, maps, statistics)
+    return naive.lewel_neck(feature, g, p, module.num_groups, map_g, maps, statistics, module.scale)
 
 
 def naive_loss(model: LEWELB | LEWELM, views: list[Tensor], maps: Tensor | None = None) -> tuple[Tensor, Tensor]:

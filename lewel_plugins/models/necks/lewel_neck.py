@@ -28,9 +28,12 @@ class LEWELNeck(BaseModule):
             sees pooled features only (Table 5, "coupled head").
         alignment: ``learned``; ``random``: a new map from Gaussian heat at every call (Table 6); ``uniform``: 1/HW,
             which is global average pooling.
+        scale: Factor of the normalized heat before the softmax over positions; 1 in the paper, which leaves the maps
+            nearly uniform. A larger factor makes them more peaked.
 
     Raises:
-        ValueError: ``num_groups`` does not divide D and d, a width below 1, or an unknown ``alignment``.
+        ValueError: ``num_groups`` does not divide D and d, a width is below 1, ``alignment`` is unknown, or ``scale``
+            is not positive.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class LEWELNeck(BaseModule):
         num_groups: int = 4,
         coupled: bool = True,
         alignment: str = 'learned',
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         if num_groups < 1 or in_channels % num_groups or out_channels % num_groups:
@@ -51,10 +55,12 @@ class LEWELNeck(BaseModule):
             )
         if alignment not in ALIGNMENTS:
             raise ValueError(f'alignment must be one of {ALIGNMENTS}, got {alignment!r}')
+        if not scale > 0:
+            raise ValueError(f'scale multiplies the heat of the alignment maps and must be positive, got {scale}')
         self.in_channels, self.out_channels, self.num_groups = in_channels, out_channels, num_groups
         self.aligned_channels = out_channels if aligned_channels is None else aligned_channels
         self.num_aligned = out_channels // num_groups
-        self.coupled, self.alignment = coupled, alignment
+        self.coupled, self.alignment, self.scale = coupled, alignment, scale
         self.g = MLP(in_channels, hid_channels, out_channels)
         self.p = MLP(in_channels, hid_channels, self.aligned_channels)
         if alignment == 'learned' and not coupled:
@@ -84,12 +90,12 @@ class LEWELNeck(BaseModule):
         pooled = f.mean(1)  # (N, D)
         if self.alignment == 'learned' and self.coupled:
             joint = self.g(torch.cat([pooled[:, None], f], 1))  # (N, 1 + L, d)
-            return joint[:, 0], LF.alignment_maps(joint[:, 1:].transpose(1, 2))
+            return joint[:, 0], LF.alignment_maps(joint[:, 1:].transpose(1, 2), self.scale)
         z = self.g(pooled)
         if self.alignment == 'learned':
-            return z, LF.alignment_maps(self.g_maps(f).transpose(1, 2))
+            return z, LF.alignment_maps(self.g_maps(f).transpose(1, 2), self.scale)
         if self.alignment == 'random':
-            return z, LF.alignment_maps(torch.randn(N, self.out_channels, L, device=f.device))
+            return z, LF.alignment_maps(torch.randn(N, self.out_channels, L, device=f.device), self.scale)
         return z, f.new_full((1, 1, 1), 1 / L).expand(N, self.out_channels, L)
 
     def _positions(self, feats: tuple[Tensor, ...]) -> Tensor:

@@ -66,6 +66,8 @@ def differences_from_pooling(neck: LEWELNeck) -> dict[str, float]:
         dict(out_channels=4, num_groups=2, aligned_channels=5),
         dict(coupled=False),
         dict(coupled=False, num_groups=2, aligned_channels=3),
+        dict(scale=4.0),
+        dict(coupled=False, scale=0.5),
     ],
     ids=str,
 )
@@ -187,6 +189,7 @@ def test_only_the_last_feature_map_counts():
         (dict(hid_channels=0), ['hid_channels', '0']),
         (dict(out_channels=0), ['0']),
         (dict(aligned_channels=0), ['0']),
+        (dict(scale=0.0), ['scale', 'positive', '0.0']),
         (dict(alignment='learn'), ['learn', 'learned', 'random', 'uniform']),
     ],
     ids=str,
