@@ -153,7 +153,7 @@ def tiny_model(clone: Path) -> nn.Module:
             head=dict(type='lewel_plugins.SimSiamHead', hid_channels=3),
         )
     )
-    return tiny.randomise(model.double())
+    return tiny.randomize(model.double())
 
 
 def naive_simsiam(model: nn.Module, views: list[Tensor], stop_gradient: bool = True) -> Tensor:
