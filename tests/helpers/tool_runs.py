@@ -30,7 +30,7 @@ def write_lewel_config(path: Path) -> str:
         data_preprocessor=config.model.data_preprocessor,
         backbone=config.model.backbone,
         neck=dict(type='lewel_plugins.LEWELNeck', in_channels=64, hid_channels=16, out_channels=8),
-        hid_channels=16,
+        head=dict(type='lewel_plugins.LEWELPredictHead', hid_channels=16),
     )
     config.default_hooks.momentum_update = dict(type='lewel_plugins.MomentumUpdateHook')
     # mmpretrain's tools/train.py turns on persistent workers, which a loader without workers cannot have.
