@@ -151,6 +151,8 @@ def tiny_model(clone: Path) -> nn.Module:
             backbone=tiny.backbone_config(),
             neck=tiny.smog_neck_config(),
             head=dict(type='lewel_plugins.SimSiamHead', hid_channels=3),
+            # In full, because an earlier test may have left the scope of mmseg.
+            data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
         )
     )
     return tiny.randomize(model.double())
@@ -196,6 +198,7 @@ def test_a_wrong_number_of_views_and_a_wrong_width_are_refused(clone):
                 backbone=tiny.backbone_config(),
                 neck=tiny.smog_neck_config(),
                 head=dict(type='lewel_plugins.SimSiamHead', hid_channels=3, in_channels=7),
+                data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
             )
         )
 
