@@ -3,7 +3,7 @@
 from .compare import StateDifference, compare_states
 from .configs import DEFAULT_SCOPE, backbone_config, config_of, model_config, normalization
 from .loading import build_backbone, build_model, check_normalization, check_weights, load_backbone
-from .older_version import refuse_older
+from .older_version import check_settings, refuse_older
 from .reading import local_file, read_checkpoint, read_pretrained, read_tensors
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     'build_backbone',
     'build_model',
     'check_normalization',
+    'check_settings',
     'check_weights',
     'compare_states',
     'config_of',

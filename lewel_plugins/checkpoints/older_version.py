@@ -1,4 +1,4 @@
-"""The version before heads: names of tensors and settings in its checkpoints, and their present names.
+"""The version before heads: names of tensors and settings in it, and their present names.
 
 In that version, which ends with commit d72400e, predictors, groups and loss settings belonged to the algorithm. Now
 they belong to its head.
@@ -82,6 +82,24 @@ def present_config(cfg: Config) -> Config:
         if hook and _class_name(hook) == 'RegularizerHook':
             hook.module = present_name(hook.module)
     return cfg
+
+
+def check_settings(cfg: Config) -> None:
+    """Raise SetupError if a config has settings where the version before heads had them, with their present places."""
+    model = cfg.get('model') or {}
+    name = _class_name(model)
+    if model.get('type') != f'lewel_plugins.{name}' or name not in _HEADS:
+        return
+    neck = model.get('neck') or {}
+    moved = {f'model.{key}': f'model.head.{key}' for key in _HEADS[name][1] if key in model}
+    moved |= {f'model.{key}': f'model.head.balance.{key}' for key in _BALANCE if key in model}
+    if _class_name(neck) == 'MultiProjectorNeck':
+        moved |= {f'model.neck.{key}': f'model.neck.mlp.{key}' for key in _MLP if key in neck}
+    if moved:
+        places = ', '.join(f'{before} is now {now}' for before, now in moved.items())
+        raise SetupError(f'the config has settings of an older version of lewel_plugins: {places}')
+    if 'head' not in model:
+        raise SetupError(f"{name} needs a head: add model.head=dict(type='lewel_plugins.{_HEADS[name][0]}', ...)")
 
 
 def _is_older_model(model: Any) -> bool:

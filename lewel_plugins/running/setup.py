@@ -19,7 +19,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed, nn
 
-from lewel_plugins.checkpoints import read_checkpoint, refuse_older
+from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_older
 from lewel_plugins.errors import SetupError
 
 from .work_dir import find_last_checkpoint
@@ -191,7 +191,11 @@ def prepare(cfg: Config, launcher: str) -> None:
 
     Without an accelerator the ranks use gloo instead of NCCL, there is no mixed precision, and SyncBN becomes batch
     norm (see :func:`build_runner`), because torch's SyncBN has no CPU version.
+
+    Raises:
+        SetupError: The config has settings of an older version, or the launcher has not set its variables.
     """
+    check_settings(cfg)
     cfg.launcher = launcher
     if (cfg.get('randomness') or {}).get('deterministic'):
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses to be deterministic without it

@@ -24,6 +24,7 @@ from lewel_plugins.checkpoints import (
     backbone_config,
     build_backbone,
     build_model,
+    check_settings,
     config_of,
     load_backbone,
     older_version,
@@ -354,3 +355,29 @@ def test_a_training_state_is_read_as_torch_reads_it(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(buffers[0].data, buffers[1].data)) and buffers[0].mean() == 1.5
     assert repr(ours) == repr(theirs)
     assert [type(number) for number in ours['numbers']] == [type(number) for number in theirs['numbers']]
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (dict(type='lewel_plugins.LEWELB', beta=0.5, head={}), 'model.beta is now model.head.beta'),
+        (dict(type='lewel_plugins.MPCLMoCo', pcr_weight=0.0), 'model.pcr_weight is now model.head.balance.pcr_weight'),
+        (
+            dict(
+                type='lewel_plugins.MPCLMoCo', head={}, neck=dict(type='lewel_plugins.MultiProjectorNeck', init='mixed')
+            ),
+            'model.neck.init is now model.neck.mlp.init',
+        ),
+        (dict(type='lewel_plugins.SMoG'), "SMoG needs a head: add model.head=dict.type='lewel_plugins.SMoGHead'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_settings_of_an_older_config_are_named_with_their_places(model, message):
+    with pytest.raises(SetupError, match=message):
+        check_settings(Config(dict(model=model)))
+
+
+def test_settings_of_other_models_are_left_alone():
+    check_settings(Config(dict(model=dict(type='BYOL', beta=1))))
+    check_settings(Config(dict(model=dict(type='lewel_plugins.LEWELB', head=dict(beta=1.0)))))
+    check_settings(Config({}))
