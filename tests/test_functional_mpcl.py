@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lewel_plugins import functional as LF
 from lewel_plugins.functional import _fused
+from lewel_plugins.functional.mpcl import PCR_FORMS
 
 pytestmark = pytest.mark.core
 
@@ -38,9 +39,13 @@ CASES = [
     ('barlow_twins', (randn(2, 3, 8) + 1, randn(2, 3, 8, seed=1)), {}),
     ('projector_cosines', (randn(3, 4, 5),), {}),
     ('projector_regularization', (randn(4, 3, 5),), {}),
-    ('projector_regularization', (randn(4, 3, 5),), dict(squared=True)),
-    ('projector_regularization', (3 * randn(2, 1, 6),), {}),
+    ('projector_regularization', (3 * randn(2, 6, 4) + 1,), {}),
     ('projector_regularization', (randn(1, 3, 5),), {}),
+    ('projector_regularization', (randn(4, 3, 5),), dict(form='cosine')),
+    ('projector_regularization', (3 * randn(2, 1, 6),), dict(form='cosine')),
+    ('projector_regularization', (randn(4, 3, 5),), dict(form='squared_cosine')),
+    ('projector_regularization', (randn(3, 6, 4) + 1,), dict(form='within_projector')),
+    ('projector_regularization', (2 * randn(1, 3, 5),), dict(form='within_projector')),
     ('training_balance', (randn(4).sigmoid(),), {}),
     ('training_balance', (randn(8).sigmoid(),), dict(epsilon=0.1)),
 ]
@@ -170,12 +175,55 @@ def test_a_ranks_queries_against_all_ranks_keys():
 
 def test_pcr_known_values():
     z = torch.eye(4, dtype=torch.float64).view(4, 1, 4)
-    assert LF.projector_regularization(z).item() == 0
-    assert LF.projector_regularization(z[:1].expand(4, 1, 4)).item() == pytest.approx(1)
+    cosine = bind(LF.projector_regularization, dict(form='cosine'))
+    assert cosine(z).item() == 0
+    assert cosine(z[:1].expand(4, 1, 4)).item() == pytest.approx(1)
     opposed = torch.stack([z[0], -z[0]])
-    assert LF.projector_regularization(opposed).item() == pytest.approx(-1)
-    assert LF.projector_regularization(opposed, squared=True).item() == pytest.approx(1)
-    assert LF.projector_regularization(z[:1]).item() == 0  # M = 1
+    assert cosine(opposed).item() == pytest.approx(-1)
+    assert LF.projector_regularization(opposed, 'squared_cosine').item() == pytest.approx(1)
+
+
+def test_only_cross_correlations_show_redundant_projectors():
+    """One embedding, rotated M times: the correlation is that of equal projectors, and the cosine is not."""
+    z = randn(1, 200, 8)
+    rotations = torch.linalg.qr(randn(3, 8, 8, seed=1))[0]
+    y = LF.standardize(torch.linalg.qr(z)[0])  # uncorrelated channels stay so in any rotation
+    equal, turned, independent = y.expand(3, -1, -1), y @ rotations, randn(3, 200, 8, seed=2)
+    values = [LF.projector_regularization(x).item() for x in (equal, turned, independent)]
+    assert values[:2] == pytest.approx([1, 1], abs=1e-2) and values[2] == pytest.approx(8 / 200, rel=0.2)
+    cosines = [LF.projector_regularization(x, 'cosine').item() for x in (equal, turned)]
+    assert cosines[0] == pytest.approx(1) and abs(cosines[1]) < 0.3
+    # The control sees correlated channels, and no redundant projectors.
+    within = [LF.projector_regularization(x, 'within_projector').item() for x in (equal, y[..., [0] * 8])]
+    assert within[0] < 1e-2 and within[1] == pytest.approx(7, abs=1e-2)
+
+
+@pytest.mark.parametrize('form', ['cross_correlation', 'cosine', 'squared_cosine'])
+def test_one_projector_has_no_pcr(form):
+    value, gradient = naive.value_and_gradients(bind(LF.projector_regularization, dict(form=form)), [randn(1, 30, 9)])
+    assert value.item() == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize('form', ['cross_correlation', 'within_projector'])
+@pytest.mark.parametrize('ranks', [2, 4])
+def test_rows_of_ranks_add_up_to_pcr_of_the_batch(form, ranks):
+    """Each rank has the gradient of its own rows, if every rank's sum has all of them."""
+    y = LF.standardize(randn(3, 8, 5) + 1)
+    leaf = y.clone().requires_grad_()
+    value = LF.projector_regularization(leaf, form, standardized=True)
+    (gradient,) = torch.autograd.grad(value, leaf)
+    parts = [part.clone().requires_grad_() for part in y.chunk(ranks, 1)]
+
+    sums: list[list[Tensor]] = []
+    for part in parts:
+        own: list[Tensor] = []
+        LF.projector_regularization(part, form, y, lambda x, own=own: own.append(x) or x, standardized=True)
+        sums.append(own)
+    totals = [sum(terms) for terms in zip(*sums)]
+    whole = LF.projector_regularization(parts[0], form, y, lambda x: totals.pop(0), standardized=True)
+    assert whole.item() == pytest.approx(value.item(), abs=1e-12)
+    ours = torch.cat(torch.autograd.grad(whole, parts), 1)
+    assert naive.largest_difference([ours], [gradient]) < 1e-12
 
 
 def test_weights_of_a_worked_example():
@@ -198,7 +246,7 @@ def test_the_total_is_eq_4(literal):
 def test_zero_and_equal_embeddings_have_finite_values_and_gradients():
     for function, inputs in (
         (barlow_twins, (torch.ones(2, 3, 4), torch.zeros(2, 3, 4))),
-        (LF.projector_regularization, (torch.zeros(2, 3, 4),)),
+        *[(bind(LF.projector_regularization, dict(form=form)), (torch.zeros(2, 3, 4),)) for form in PCR_FORMS],
         (bind(batch_info_nce, dict(tau=0.2)), (torch.zeros(2, 3, 4), torch.ones(2, 3, 4))),
     ):
         value, *gradients = naive.value_and_gradients(function, inputs)
@@ -214,6 +262,8 @@ def test_zero_and_equal_embeddings_have_finite_values_and_gradients():
         (lambda: LF.batch_similarities(randn(2, 1, 4), randn(2, 1, 4), 0.2), ['at least 2', '1']),
         (lambda: LF.batch_similarities(randn(2, 3, 4), randn(2, 3, 4), 0.0), ['tau', '0.0']),
         (lambda: LF.barlow_twins(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
+        (lambda: LF.projector_regularization(randn(2, 3, 4), 'sine'), ['cross_correlation, cosine', "'sine'"]),
+        (lambda: LF.projector_regularization(randn(2, 3, 4), z_all=randn(2, 6, 4)), ['standardized=True']),
         (lambda: LF.training_balance(randn(3), 0.0), ['epsilon', '0.0']),
         (lambda: LF.projector_terms(randn(3), randn(2), randn(1)[0]), ['(3,)', '(2,)']),
     ],

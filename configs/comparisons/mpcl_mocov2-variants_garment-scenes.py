@@ -10,7 +10,7 @@ rows = [
     dict(name='PCR', options=no_ptb),
     dict(name='M = 2, PCR', options={'model.neck.num_projectors': 2, **no_ptb}),
     dict(name='M = 8, PCR', options={'model.neck.num_projectors': 8, **no_ptb}),
-    dict(name='PCR, squared', options={'model.head.balance.squared_pcr': True, **no_ptb}),
+    dict(name='PCR, squared', options={'model.head.balance.pcr': 'squared_cosine', **no_ptb}),
     dict(name='PCR, shared hidden layer', options={'model.neck.mlp.shared_hidden': True, **no_ptb}),
     dict(name='PCR and PTB, Eq. 4 as it reads', options={'model.head.balance.literal_eq4': True}),
 ]

@@ -29,6 +29,7 @@ _HEADS: dict[str, tuple[str, tuple[str, ...]]] = dict(
     BYOLMultiCrop=('BYOLMultiCropHead', ('hid_channels',)),
 )
 _BALANCE = ('pcr_weight', 'squared_pcr', 'literal_eq4')
+_RENAMED = dict(squared_pcr="pcr='squared_cosine'")
 _MLP = ('num_layers', 'with_bn', 'with_last_bn', 'shared_hidden', 'init', 'dropout', 'orthogonal')
 
 
@@ -70,8 +71,9 @@ def present_config(cfg: Config) -> Config:
     head_type, arguments = _HEADS[name]
     head = ConfigDict(type=f'lewel_plugins.{head_type}', **_pop(model, arguments))
     balance = _pop(model, _BALANCE)
-    if balance:
-        head.balance = balance
+    if name.startswith('MPCL'):  # the cosine was the only form of PCR
+        squared = balance.pop('squared_pcr', False)
+        head.balance = dict(balance, pcr='squared_cosine' if squared else 'cosine')
     model.head = head
     if _class_name(model.neck) == 'MultiProjectorNeck' and (mlp := _pop(model.neck, _MLP)):
         model.neck.mlp = mlp
@@ -90,9 +92,10 @@ def check_settings(cfg: Config) -> None:
     name = _class_name(model)
     if model.get('type') != f'lewel_plugins.{name}' or name not in _HEADS:
         return
-    neck = model.get('neck') or {}
+    neck, balance = model.get('neck') or {}, (model.get('head') or {}).get('balance') or {}
     moved = {f'model.{key}': f'model.head.{key}' for key in _HEADS[name][1] if key in model}
-    moved |= {f'model.{key}': f'model.head.balance.{key}' for key in _BALANCE if key in model}
+    moved |= {f'model.{key}': f'model.head.balance.{_RENAMED.get(key, key)}' for key in _BALANCE if key in model}
+    moved |= {f'model.head.balance.{key}': f'model.head.balance.{_RENAMED[key]}' for key in _RENAMED if key in balance}
     if _class_name(neck) == 'MultiProjectorNeck':
         moved |= {f'model.neck.{key}': f'model.neck.mlp.{key}' for key in _MLP if key in neck}
     if moved:

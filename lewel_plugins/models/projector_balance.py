@@ -1,8 +1,12 @@
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from lewel_plugins import dist
 from lewel_plugins import functional as LF
+from lewel_plugins.functional.mpcl import check_pcr_form
 
 
 class ProjectorBalance(nn.Module):
@@ -14,12 +18,14 @@ class ProjectorBalance(nn.Module):
 
     Args:
         num_projectors: M.
+        pcr: Form of PCR: ``cross_correlation``, ``cosine`` or ``squared_cosine``, or the control ``within_projector``,
+            see :func:`lewel_plugins.functional.projector_regularization`. Correlations are those of the batch of all
+            ranks, cosines those of each rank's images.
         pcr_weight: λ, the weight of PCR.
-        squared_pcr: Whether PCR uses squared cosines.
         literal_eq4: Whether to keep another factor 1/M, see :func:`lewel_plugins.functional.projector_terms`.
 
     Raises:
-        ValueError: ``pcr_weight`` is negative.
+        ValueError: ``pcr_weight`` is negative, or ``pcr`` is unknown.
     """
 
     weights: Tensor
@@ -28,35 +34,53 @@ class ProjectorBalance(nn.Module):
     cosines: Tensor
 
     def __init__(
-        self, num_projectors: int, pcr_weight: float = 0.01, squared_pcr: bool = False, literal_eq4: bool = False
+        self,
+        num_projectors: int,
+        pcr: str = 'cross_correlation',
+        pcr_weight: float = 0.01,
+        literal_eq4: bool = False,
     ) -> None:
         super().__init__()
         if not pcr_weight >= 0:
             raise ValueError(f'pcr_weight must not be negative, got {pcr_weight}')
-        self.pcr_weight, self.squared_pcr, self.literal_eq4 = pcr_weight, squared_pcr, literal_eq4
+        self.pcr, self.pcr_weight, self.literal_eq4 = check_pcr_form(pcr), pcr_weight, literal_eq4
         M = num_projectors
         self.register_buffer('weights', torch.full((M,), 1 / M))
         self.register_buffer('images', torch.zeros(()))
         self.register_buffer('correct', torch.zeros(M))
         self.register_buffer('cosines', torch.zeros(M, M))
 
-    def forward(self, losses: Tensor, accuracies: Tensor, *z: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, losses: Tensor, accuracies: Tensor, *z: Tensor, standardized: Sequence[tuple[Tensor, Tensor]] = ()
+    ) -> dict[str, Tensor]:
         """Compute the losses of a step, and add to the sums of the epoch.
 
         Args:
             losses: Contrastive loss of each projector, (M,).
             accuracies: Contrastive accuracy of each projector, (M,).
             z: Embeddings of the online network, (M, N, d), of one view or of several; PCR is averaged over the views.
+            standardized: Where a head has them, the results of :func:`standardize_views` for each view.
 
         Returns:
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimizes their sum.
         """
         self._count(accuracies, [view.detach() for view in z])
-        views = [LF.projector_regularization(view, self.squared_pcr) for view in z]
         contrastive, regularization = LF.projector_terms(
-            losses, self.weights, torch.stack(views).mean(), self.pcr_weight, self.literal_eq4
+            losses, self.weights, self._regularization(z, standardized), self.pcr_weight, self.literal_eq4
         )
         return dict(loss_contrastive=contrastive, loss_pcr=regularization)
+
+    def _regularization(self, z: Sequence[Tensor], standardized: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Return (1/M) Σ_m PCR^m, (), as a mean over the views."""
+        if self.pcr in ('cosine', 'squared_cosine'):
+            views = [LF.projector_regularization(view, self.pcr) for view in z]
+        else:
+            sum_over_ranks = partial(dist.all_reduce_sum, same_loss=True)
+            views = [
+                LF.projector_regularization(y, self.pcr, y_all, sum_over_ranks, standardized=True)
+                for y, y_all in standardized or map(standardize_views, z)
+            ]
+        return torch.stack(views).mean()
 
     @torch.no_grad()
     def _count(self, accuracies: Tensor, z: list[Tensor]) -> None:
@@ -91,3 +115,17 @@ class ProjectorBalance(nn.Module):
         for total in self.accumulators():
             total.zero_()
         return dict(accuracy=rows[0], weight=rows[1], cosine=rows[2 : 2 + M])
+
+
+def standardize_views(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardize embeddings over the batch of all ranks.
+
+    Args:
+        z: Embeddings of one view or of several, (…, M, N, d).
+
+    Returns:
+        The standardized embeddings, (…, M, N, d), and those of all ranks in rank order, (…, M, WN, d), without
+        gradient.
+    """
+    y = LF.standardize(z, dist.world_size(), dist.all_reduce_sum)
+    return y, dist.all_gather(y.detach().movedim(-2, 0)).movedim(0, -2)

@@ -128,9 +128,11 @@ CASES = dict(
     smog_random=smog('random'),
     smog_multi_crop=smog('momentum', views=(16, 16, 8, 8)),
     mpcl_moco=mpcl('MPCLMoCo', MOCO, neck=multi_projector_neck(with_bn=False, dropout=0.3), queue_len=20),
-    mpcl_moco_widths=mpcl('MPCLMoCo', MOCO, neck=multi_projector_neck([12, 16, 24]), queue_len=20),
+    mpcl_moco_widths=mpcl(
+        'MPCLMoCo', MOCO, neck=multi_projector_neck([12, 16, 24]), balance=dict(pcr='cosine'), queue_len=20
+    ),
     mpcl_moco_v3=mpcl('MPCLMoCoV3', **MOCO_V3),
-    mpcl_moco_v3_switches=mpcl('MPCLMoCoV3', **MOCO_V3, balance=dict(squared_pcr=True, literal_eq4=True)),
+    mpcl_moco_v3_switches=mpcl('MPCLMoCoV3', **MOCO_V3, balance=dict(pcr='squared_cosine', literal_eq4=True)),
     mpcl_barlow_twins=mpcl('MPCLBarlowTwins', BARLOW_TWINS, multi_projector_neck(num_layers=3), LARS),
     mpcl_barlow_twins_shared=mpcl(
         'MPCLBarlowTwins', BARLOW_TWINS, neck=multi_projector_neck(shared_hidden=True, init='mixed')

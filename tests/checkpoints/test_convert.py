@@ -180,7 +180,7 @@ def test_settings_are_where_they_are_now():
                 type='lewel_plugins.MPCLPredictHead',
                 predictor=dict(hid_channels=4),
                 temperature=0.1,
-                balance=dict(pcr_weight=0.5, literal_eq4=True),
+                balance=dict(pcr='cosine', pcr_weight=0.5, literal_eq4=True),
             ),
             momentum=0.02,
             init_cfg=dict(type='Pretrained', checkpoint='x.pth'),
@@ -199,8 +199,9 @@ def test_heads_have_the_settings_that_algorithms_had(algorithm):
     assert ('balance' in accepted) == algorithm.startswith('MPCL')
     assert not set(arguments) & signature(getattr(models, algorithm)).parameters.keys()
     minimal = Config(dict(model=dict(type=algorithm, neck=dict(type='X'), **dict.fromkeys(arguments, 1))))
+    balance = dict(balance=dict(pcr='cosine')) if algorithm.startswith('MPCL') else {}
     assert older_version.present_config(minimal).model.head == dict(
-        type=f'lewel_plugins.{head}', **dict.fromkeys(arguments, 1)
+        type=f'lewel_plugins.{head}', **dict.fromkeys(arguments, 1), **balance
     )
 
 
@@ -362,6 +363,14 @@ def test_a_training_state_is_read_as_torch_reads_it(tmp_path):
     [
         (dict(type='lewel_plugins.LEWELB', beta=0.5, head={}), 'model.beta is now model.head.beta'),
         (dict(type='lewel_plugins.MPCLMoCo', pcr_weight=0.0), 'model.pcr_weight is now model.head.balance.pcr_weight'),
+        (
+            dict(type='lewel_plugins.MPCLMoCo', squared_pcr=True),
+            "model.squared_pcr is now model.head.balance.pcr='squared_cosine'",
+        ),
+        (
+            dict(type='lewel_plugins.MPCLMoCo', head=dict(balance=dict(squared_pcr=True))),
+            "model.head.balance.squared_pcr is now model.head.balance.pcr='squared_cosine'",
+        ),
         (
             dict(
                 type='lewel_plugins.MPCLMoCo', head={}, neck=dict(type='lewel_plugins.MultiProjectorNeck', init='mixed')

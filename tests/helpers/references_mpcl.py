@@ -75,17 +75,33 @@ def barlow_twins(x: Tensor, y: Tensor, redundancy_weight: float = 0.0051) -> Ten
     return torch.stack(losses)
 
 
-def projector_regularization(z: Tensor, squared: bool = False) -> Tensor:
-    """MPCL, Eq. 2, as a mean over the batch and over m."""
-    num, count, _ = z.shape
+def projector_regularization(z: Tensor, form: str = 'cross_correlation') -> Tensor:
+    """MPCL, Eq. 2, as a mean over m, and for the cosines over the batch."""
+    num, count, width = z.shape
     total = 0 * z.sum()
+    if form == 'within_projector':
+        for y in standardize(z):
+            c = cross_correlation(y, y)
+            total = total + sum(c[i, j] ** 2 for i in range(width) for j in range(width) if i != j) / width
+        return total / num
     for m in range(num):
-        for b in range(count):
-            for other in range(num):
-                if other != m:
-                    similarity = naive.cosine(z[m, b], z[other, b])
-                    total = total + (similarity**2 if squared else similarity) / (num - 1)
-    return total / (num * count)
+        for other in range(num):
+            if other == m:
+                continue
+            if form == 'cross_correlation':
+                c = cross_correlation(*standardize(z[[m, other]]))
+                total = total + sum(value**2 for value in c.flatten()) / (width * (num - 1))
+            else:
+                cosines = [naive.cosine(z[m, b], z[other, b]) for b in range(count)]
+                values = [c**2 for c in cosines] if form == 'squared_cosine' else cosines
+                total = total + sum(values) / (count * (num - 1))
+    return total / num
+
+
+def cross_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """(N, d) twice, standardized → (d, d)."""
+    width = range(x.shape[1])
+    return torch.stack([torch.stack([naive.dot(x[:, i], y[:, j]) / len(x) for j in width]) for i in width])
 
 
 def training_balance(accuracy: Tensor, epsilon: float = 0.5) -> Tensor:

@@ -111,7 +111,7 @@ def step_differences(model: MPCL, views: list[Tensor]) -> dict[str, float]:
     tasks, accuracies, z = naive_tasks(model, views)
     balance, M = model.head.balance, len(tasks)
     weighted = sum(w * loss for w, loss in zip(balance.weights.tolist(), tasks)) / (M if balance.literal_eq4 else 1)
-    pcr = sum(naive_mpcl.projector_regularization(view, balance.squared_pcr) for view in z) / len(z)
+    pcr = sum(naive_mpcl.projector_regularization(view, balance.pcr) for view in z) / len(z)
     expected = [weighted, balance.pcr_weight * pcr]
     theirs = tiny.gradients(expected[0] + expected[1], model)
     losses = model.loss(views)

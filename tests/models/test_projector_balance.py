@@ -4,6 +4,7 @@ from helpers import references as naive
 from helpers import references_mpcl as naive_mpcl
 from torch import Tensor
 
+from lewel_plugins.functional.mpcl import PCR_FORMS
 from lewel_plugins.models import ProjectorBalance
 
 pytestmark = pytest.mark.core
@@ -44,11 +45,12 @@ def test_without_epsilon_the_weights_stay_equal():
     assert balance.rebalance(0.5)['accuracy'] == [0] * 4  # an epoch without a batch
 
 
-def test_pcr_is_the_mean_over_the_views():
-    balance = ProjectorBalance(2, pcr_weight=0.5).double()
+@pytest.mark.parametrize('pcr', PCR_FORMS)
+def test_pcr_is_the_mean_over_the_views(pcr):
+    balance = ProjectorBalance(2, pcr, pcr_weight=0.5).double()
     views = [embeddings(3, seed) for seed in (0, 1)]
     actual = balance(torch.zeros(2).double(), torch.zeros(2).double(), *views)['loss_pcr']
-    expected = 0.5 * sum(naive_mpcl.projector_regularization(view) for view in views) / 2
+    expected = 0.5 * sum(naive_mpcl.projector_regularization(view, pcr) for view in views) / 2
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
     assert balance.cosines.diagonal().tolist() == pytest.approx([3, 3])
 

@@ -76,7 +76,7 @@ def test_summary_is_the_mean_over_projectors_and_views(tool):
     assert measures['backbone']['alignment'] == pytest.approx(LF.alignment(x[0], y[0]).item())
     assert measures['backbone']['uniformity'] == pytest.approx((LF.uniformity(x[0]) + LF.uniformity(y[0])).item() / 2)
     assert measures['neck']['alignment'] == pytest.approx(sum(LF.alignment(a, b).item() for a, b in zip(x, y)) / 3)
-    cosine = (LF.projector_regularization(x) + LF.projector_regularization(y)).item() / 2
+    cosine = sum(LF.projector_regularization(view, 'cosine').item() for view in (x, y)) / 2
     assert measures['neck']['projector_cosine'] == pytest.approx(cosine)
 
 

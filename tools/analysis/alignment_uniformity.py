@@ -91,7 +91,8 @@ def summarize(embedded: dict[str, list[Tensor]]) -> dict[str, dict[str, float]]:
     tasks = [measure(*pair) for pair in zip(x, y)]
     neck = {name: sum(task[name] for task in tasks) / len(tasks) for name in tasks[0]}
     if len(tasks) > 1:
-        neck['projector_cosine'] = float(LF.projector_regularization(x) + LF.projector_regularization(y)) / 2
+        cosines = [LF.projector_regularization(view, 'cosine') for view in (x, y)]
+        neck['projector_cosine'] = float(sum(cosines)) / 2
     return dict(backbone=measure(*embedded['backbone']), neck=neck)
 
 

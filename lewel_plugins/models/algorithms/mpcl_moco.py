@@ -21,6 +21,7 @@ class MPCLMoCo(MomentumPretrainer):
         MPCL, Eq. 3 (accuracy): ``info_nce_and_accuracy`` in functional/contrastive.py.
         MPCL, Eq. 3 (weights): ``training_balance`` in functional/mpcl.py.
         MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
+        Barlow Twins, Eq. 2: ``standardize`` in functional/contrastive.py.
         MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
 
     Args:

@@ -23,6 +23,7 @@ class MPCLMoCoV3(MomentumPretrainer):
         MPCL, Eq. 3 (accuracy): ``ranked_first`` in functional/contrastive.py.
         MPCL, Eq. 3 (weights): ``training_balance`` in functional/mpcl.py.
         MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
+        Barlow Twins, Eq. 2: ``standardize`` in functional/contrastive.py.
         MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
         BYOL, Sec. 3.3: ``MomentumEncoder.momentum_at`` in models/momentum_encoder.py.
 

@@ -8,7 +8,7 @@ from lewel_plugins import dist
 from lewel_plugins import functional as LF
 from lewel_plugins.registry import MODELS
 
-from ..projector_balance import ProjectorBalance
+from ..projector_balance import ProjectorBalance, standardize_views
 
 
 @MODELS.register_module()
@@ -21,7 +21,7 @@ class MPCLBarlowTwinsHead(BaseModule):
     Args:
         num_projectors: M, by default that of the neck.
         redundancy_weight: λ of Barlow Twins.
-        balance: Arguments of :class:`ProjectorBalance`: ``pcr_weight``, ``squared_pcr``, ``literal_eq4``.
+        balance: Arguments of :class:`ProjectorBalance`: ``pcr``, ``pcr_weight``, ``literal_eq4``.
 
     Raises:
         ValueError: ``redundancy_weight`` is negative.
@@ -43,18 +43,13 @@ class MPCLBarlowTwinsHead(BaseModule):
         Returns:
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimizes their sum.
         """
-        y1, y2 = LF.standardize(z, dist.world_size(), dist.all_reduce_sum)
-        y1_all, y2_all = _of_all_ranks(y1), _of_all_ranks(y2)
+        views = list(zip(*standardize_views(z)))
+        (y1, y1_all), (y2, y2_all) = views
         sum_over_ranks = partial(dist.all_reduce_sum, same_loss=True)
         losses = LF.barlow_twins(y1, y2, self.redundancy_weight, y1_all, y2_all, sum_over_ranks)
-        return self.balance(losses, self._accuracy(y1, y2_all), *z)
+        return self.balance(losses, self._accuracy(y1, y2_all), *z, standardized=views)
 
     @torch.no_grad()
     def _accuracy(self, y1: Tensor, keys: Tensor) -> Tensor:
         """Return the share (M,) of the images whose view 1 is closest to their view 2 among all keys (M, WN, d)."""
         return LF.ranked_first(*LF.batch_similarities(y1, keys, 1.0, first=dist.rank() * y1.shape[1]))
-
-
-def _of_all_ranks(y: Tensor) -> Tensor:
-    """Gather (M, N, d) of all ranks to (M, WN, d), in rank order, without gradient."""
-    return dist.all_gather(y.detach().transpose(0, 1)).transpose(0, 1)

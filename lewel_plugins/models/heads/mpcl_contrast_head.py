@@ -17,7 +17,7 @@ class MPCLContrastHead(BaseModule):
     Args:
         num_projectors: M, by default that of the neck.
         temperature: Temperature τ.
-        balance: Arguments of :class:`ProjectorBalance`: ``pcr_weight``, ``squared_pcr``, ``literal_eq4``.
+        balance: Arguments of :class:`ProjectorBalance`: ``pcr``, ``pcr_weight``, ``literal_eq4``.
     """
 
     def __init__(self, num_projectors: int, temperature: float = 0.2, balance: dict | None = None) -> None:

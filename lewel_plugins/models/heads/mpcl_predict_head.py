@@ -23,7 +23,7 @@ class MPCLPredictHead(BaseModule):
         num_projectors: M, by default that of the neck.
         predictor: Arguments of the predictors: ``hid_channels``, and those of :class:`MLPSettings`.
         temperature: Temperature τ.
-        balance: Arguments of :class:`ProjectorBalance`: ``pcr_weight``, ``squared_pcr``, ``literal_eq4``.
+        balance: Arguments of :class:`ProjectorBalance`: ``pcr``, ``pcr_weight``, ``literal_eq4``.
     """
 
     def __init__(

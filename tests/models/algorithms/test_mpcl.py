@@ -8,12 +8,14 @@ from helpers import tiny, tiny_mpcl, twins_mpcl
 from helpers.tiny_mpcl import METHODS
 from mmengine.optim import OptimWrapper
 
+from lewel_plugins.functional.mpcl import PCR_FORMS
 from lewel_plugins.models import MPCLMoCo
 from lewel_plugins.optim import TypedOptimWrapperConstructor
 
 pytestmark = pytest.mark.core
 
 TOLERANCE = 1e-10
+WITHIN = dict(pcr='within_projector', pcr_weight=1.0)
 DEFAULTS = {
     'different widths': dict(neck=dict(hid_channels=[5, 12, 7])),
     'shared hidden': dict(neck=dict(shared_hidden=True)),
@@ -21,7 +23,7 @@ DEFAULTS = {
     'orthogonal': dict(neck=dict(orthogonal=True)),
     'mixed': dict(neck=dict(init='mixed')),
     'literal_eq4': dict(literal_eq4=True),
-    'squared_pcr': dict(squared_pcr=True),
+    **{form: dict(pcr=form) for form in PCR_FORMS[1:]},
     'no pcr': dict(pcr_weight=0.0),
     'one projector': dict(neck=dict(num_projectors=1)),
 }
@@ -31,7 +33,11 @@ def total(model, views):
     return model.parse_losses(model.loss(views))[0]
 
 
-@pytest.mark.parametrize('changes', [dict(), dict(squared_pcr=True, pcr_weight=2.0, literal_eq4=True)], ids=str)
+@pytest.mark.parametrize(
+    'changes',
+    [dict(), dict(pcr='cosine'), dict(pcr='squared_cosine', pcr_weight=2.0, literal_eq4=True), WITHIN],
+    ids=str,
+)
 @pytest.mark.parametrize('method', METHODS)
 def test_step_equals_the_naive_step(method, changes):
     model = tiny_mpcl.build(method, **changes)
@@ -167,6 +173,7 @@ def test_autocast_gives_float32_losses_near_the_exact_ones(method):
         ('mpcl_moco_v3', dict(predictor=dict(hid_channels=[2, 3])), ['one per projector (3)', '[2, 3]']),
         ('mpcl_barlow_twins', dict(redundancy_weight=-0.1), ['redundancy_weight', '-0.1']),
         *[(method, dict(pcr_weight=-1.0), ['pcr_weight', '-1.0']) for method in METHODS],
+        *[(method, dict(pcr='sine'), ['cross_correlation', 'within_projector', "'sine'"]) for method in METHODS],
         *[(m, dict(backbone=twins_mpcl.RESNET), ['neck.in_channels = 8', '128 channels']) for m in METHODS],
     ],
     ids=str,
@@ -184,7 +191,7 @@ def test_wrong_views_are_named(method):
 
 
 def test_the_three_share_their_defaults():
-    """λ = 0.01, signed, Σ w = 1 (SPEC)."""
+    """λ = 0.01, cross-correlations, Σ w = 1 (SPEC)."""
     for method in METHODS:
         balance = tiny_mpcl.CLASSES[method](**tiny_mpcl.config(method)).head.balance
-        assert (balance.pcr_weight, balance.squared_pcr, balance.literal_eq4) == (0.01, False, False)
+        assert (balance.pcr, balance.pcr_weight, balance.literal_eq4) == ('cross_correlation', 0.01, False)
