@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from helpers import references as naive
+from helpers import references_mpcl
 from torch import Tensor
 
 from lewel_plugins import functional as LF
@@ -302,3 +303,23 @@ def test_entropy_of_the_classes_in_a_group():
     torch.testing.assert_close(ours, naive.group_entropy(assignment, labels, 5), equal_nan=True)
     assert ours.isnan().tolist() == [False, False, True, False, True]
     assert ours[1] == ours[3] == 0
+
+
+def test_hsic_has_no_bias():
+    """Against the sums of Song et al. 2012; over many small batches of independent embeddings the mean is zero."""
+    x = randn(3, 7, 5)
+    assert naive.largest_difference([LF.hsic(x)], [references_mpcl.hsic(x)]) < 1e-12
+    assert torch.equal(LF.hsic(randn(2, 3, 5)), torch.zeros(2, 2).double())
+    batches = torch.stack([LF.hsic(randn(2, 8, 64, seed=seed)) for seed in range(300)]).mean(0)
+    assert abs(batches[0, 1]) < 0.03 * batches[0, 0]
+    with pytest.raises(ValueError, match=r'\(M, N, d\), got \(3, 4\)'):
+        LF.hsic(randn(3, 4))
+
+
+def test_cka_of_equal_turned_and_independent_embeddings():
+    x = randn(1, 40, 6)
+    turned = x @ torch.linalg.qr(randn(6, 6, seed=1))[0]
+    values = LF.cka(LF.hsic(torch.cat([x, turned, -3 * x, randn(1, 40, 6, seed=2)])))
+    torch.testing.assert_close(values[:3, :3], torch.ones(3, 3).double())
+    assert values[3, 3].item() == pytest.approx(1) and values[3, :3].abs().max() < 0.1
+    assert LF.cka(LF.hsic(torch.cat([x, torch.ones_like(x)])))[0, 1].isnan()

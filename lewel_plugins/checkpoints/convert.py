@@ -50,6 +50,8 @@ def convert(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:
 
 def _convert_state(state: dict[str, Any]) -> dict[str, Any]:
     converted = OrderedDict((present_name(name), value) for name, value in state.items())
+    if 'balance.cosines' in state:  # the sums of an unfinished epoch have another beside the cosines
+        converted['head.balance.hsic'] = torch.zeros_like(state['balance.cosines'])
     modules = getattr(state, '_metadata', {})  # torch's version numbers of modules
     converted._metadata = OrderedDict((present_name(name), value) for name, value in modules.items())  # type: ignore[attr-defined]
     return converted

@@ -19,7 +19,7 @@ from .contrastive import (
     standardize,
 )
 from .lewel import aligned_info_nce, aligned_pooling, alignment_maps, cosine_mse
-from .measures import alignment, covariance_spectrum, group_entropy, rank_me, uniformity
+from .measures import alignment, cka, covariance_spectrum, group_entropy, hsic, rank_me, uniformity
 from .mpcl import (
     orthogonalize,
     projector_cosines,
@@ -41,11 +41,13 @@ __all__ = [
     'batch_similarities',
     'brownian_loss',
     'centroid_loss',
+    'cka',
     'cosine_mse',
     'covariance_spectrum',
     'group_contrast',
     'group_entropy',
     'group_sums',
+    'hsic',
     'info_nce',
     'info_nce_and_accuracy',
     'multi_crop_loss',

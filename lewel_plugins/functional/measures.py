@@ -102,6 +102,51 @@ def covariance_spectrum(x: Tensor) -> Tensor:
     return F.pad(sigma, (0, d - len(sigma)))
 
 
+@full_precision
+def hsic(x: Tensor) -> Tensor:
+    """Similarity of the Gram matrices of M embeddings: an unbiased HSIC. Kornblith et al. 2019 (CKA), Eq. 3.
+
+    The kernel is linear on unit embeddings. The biased HSIC of the paper depends on N: for independent embeddings of d
+    channels, its CKA is about d/(N + d). This is the estimate of Song et al. 2012, which Nguyen et al. 2021 average
+    over batches: ⟨K̃_m, K̃_l⟩/(N(N − 3)), where K̃ is U-centered: off the diagonal, rows and columns have mean zero.
+
+    Args:
+        x: Embeddings of the same N images by M networks, (M, N, d).
+
+    Returns:
+        (M, M), symmetric. With fewer than four images there is no estimate, and it is 0.
+
+    Raises:
+        ValueError: x is not (M, N, d).
+    """
+    if x.dim() != 3:
+        raise ValueError(f'embeddings must be (M, N, d), got {tuple(x.shape)}')
+    M, N, _ = x.shape
+    if N < 4:
+        return x.new_zeros(M, M)
+    unit = F.normalize(x, dim=2)
+    diagonal = torch.eye(N, dtype=torch.bool, device=x.device)
+    gram = (unit @ unit.mT).masked_fill(diagonal, 0)  # (M, N, N)
+    rows = gram.sum(2, keepdim=True) / (N - 2)  # (M, N, 1)
+    total = rows.sum(1, keepdim=True) / (N - 1)
+    centered = (gram - rows - rows.mT + total).masked_fill(diagonal, 0).flatten(1)
+    return centered @ centered.mT / (N * (N - 3))
+
+
+def cka(similarity: Tensor) -> Tensor:
+    """Centered kernel alignment between M embeddings. Kornblith et al. 2019 (CKA), Eq. 4.
+
+    Args:
+        similarity: HSIC between them, or its sum over batches, (M, M), see :func:`hsic`.
+
+    Returns:
+        (M, M) with ones on the diagonal, at most 1, for independent embeddings about 0, which may be exceeded on both
+        sides; NaN for an embedding that is the same for all images.
+    """
+    scale = similarity.diagonal().rsqrt()
+    return similarity * scale * scale[:, None]
+
+
 def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor:
     """Entropy of the classes within each group. SMoG, Sec. 4.4, "Grouping quality".
 

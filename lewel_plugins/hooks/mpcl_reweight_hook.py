@@ -1,3 +1,5 @@
+import math
+
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
@@ -17,7 +19,9 @@ class MPCLReweightHook(Hook):
 
     It then logs these scalars to the visualizer's backends (``scalars.json``): ``projector/accuracy_m`` of the epoch,
     ``projector/weight_m`` for the next epoch, ``projector/cosine_m_l``, the mean cosine between the embeddings of
-    projectors m and l, and ``projector/cosine``, the mean over the pairs. ``tools/analysis/projectors.py`` draws them.
+    projectors m and l, and ``projector/cosine``, the mean over the pairs; ``projector/cka_m_l`` and ``projector/cka``
+    likewise. CKA is 1 for embeddings that are equal up to a rotation, whatever their cosines, and about 0 for
+    independent ones; it needs four images per rank. ``tools/analysis/projectors.py`` draws them.
 
     Args:
         epsilon: Temperature ε of Eq. 3; None only logs and leaves the weights equal (PTB off).
@@ -66,12 +70,13 @@ class MPCLReweightHook(Hook):
         epoch = self._balance(runner).rebalance(self.epsilon)
         M = len(epoch['weight'])
         scalars = {f'projector/{name}_{m + 1}': epoch[name][m] for name in ('accuracy', 'weight') for m in range(M)}
-        pairs = {(m, other): epoch['cosine'][m][other] for m in range(M) for other in range(m + 1, M)}
-        scalars.update({f'projector/cosine_{m + 1}_{other + 1}': value for (m, other), value in pairs.items()})
         text = ''
-        if pairs:
-            scalars['projector/cosine'] = sum(pairs.values()) / len(pairs)
-            text = f'; mean cosine {scalars["projector/cosine"]:.3f}'
+        for name in ('cosine', 'cka'):
+            pairs = {(m, other): epoch[name][m][other] for m in range(M) for other in range(m + 1, M)}
+            if pairs and all(map(math.isfinite, pairs.values())):
+                scalars.update({f'projector/{name}_{m + 1}_{other + 1}': value for (m, other), value in pairs.items()})
+                scalars[f'projector/{name}'] = sum(pairs.values()) / len(pairs)
+                text += f'; mean {name} {scalars[f"projector/{name}"]:.3f}'
         runner.visualizer.add_scalars(dict(scalars, iter=step), step=step)
         accuracies, weights = ([f'{value:.3f}' for value in epoch[name]] for name in ('accuracy', 'weight'))
         runner.logger.info(f'Projectors: accuracy {", ".join(accuracies)}; next weights {", ".join(weights)}{text}')

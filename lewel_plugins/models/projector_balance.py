@@ -32,6 +32,7 @@ class ProjectorBalance(nn.Module):
     images: Tensor
     correct: Tensor
     cosines: Tensor
+    hsic: Tensor
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class ProjectorBalance(nn.Module):
         self.register_buffer('images', torch.zeros(()))
         self.register_buffer('correct', torch.zeros(M))
         self.register_buffer('cosines', torch.zeros(M, M))
+        self.register_buffer('hsic', torch.zeros(M, M))
 
     def forward(
         self, losses: Tensor, accuracies: Tensor, *z: Tensor, standardized: Sequence[tuple[Tensor, Tensor]] = ()
@@ -89,10 +91,11 @@ class ProjectorBalance(nn.Module):
         self.correct += accuracies * N
         for view in z:
             self.cosines += LF.projector_cosines(view).sum(0) / len(z)
+            self.hsic += LF.hsic(view) * N / len(z)
 
     def accumulators(self) -> list[Tensor]:
         """Return the sums that each rank accumulates on its own; their means over ranks keep all ratios."""
-        return [self.images, self.correct, self.cosines]
+        return [self.images, self.correct, self.cosines, self.hsic]
 
     @torch.no_grad()
     def rebalance(self, epsilon: float | None) -> dict[str, list]:
@@ -102,8 +105,8 @@ class ProjectorBalance(nn.Module):
             epsilon: ε of Eq. 3; None leaves the weights equal.
 
         Returns:
-            ``accuracy`` (M), the new ``weight`` (M) and ``cosine`` (M × M), as lists. Only this waits
-            for the device.
+            ``accuracy`` (M), the new ``weight`` (M), ``cosine`` (M × M) and ``cka`` (M × M, NaN where it is undefined),
+            as lists. Only this waits for the device.
         """
         M = len(self.weights)
         dist.average_(self.accumulators())  # they differ between ranks during gradient accumulation
@@ -111,10 +114,10 @@ class ProjectorBalance(nn.Module):
         accuracy, cosine = self.correct / images, self.cosines / images
         if epsilon is not None:
             self.weights.copy_(LF.training_balance(accuracy, epsilon))
-        rows = torch.cat([accuracy[None], self.weights[None], cosine]).tolist()
+        rows = torch.cat([accuracy[None], self.weights[None], cosine, LF.cka(self.hsic)]).tolist()
         for total in self.accumulators():
             total.zero_()
-        return dict(accuracy=rows[0], weight=rows[1], cosine=rows[2 : 2 + M])
+        return dict(accuracy=rows[0], weight=rows[1], cosine=rows[2 : 2 + M], cka=rows[2 + M :])
 
 
 def standardize_views(z: Tensor) -> tuple[Tensor, Tensor]:

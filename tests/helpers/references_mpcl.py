@@ -118,6 +118,28 @@ def projector_cosines(z: Tensor) -> Tensor:
     )
 
 
+def hsic(z: Tensor) -> Tensor:
+    """HSIC_1 of Song et al. 2012, of unit embeddings, (M, N, d) → (M, M), with the sums written out."""
+    count = z.shape[1]
+    grams = [
+        torch.stack(
+            [
+                torch.stack([naive.cosine(a, b) if i != j else 0 * a[0] for j, b in enumerate(rows)])
+                for i, a in enumerate(rows)
+            ]
+        )
+        for rows in z
+    ]
+    values = []
+    for k in grams:
+        for other in grams:
+            trace = sum(k[i, j] * other[j, i] for i in range(count) for j in range(count))
+            sums = sum(k.flatten()) * sum(other.flatten()) / ((count - 1) * (count - 2))
+            paths = sum(k[i, j] * other[j, n] for i in range(count) for j in range(count) for n in range(count))
+            values.append((trace + sums - 2 * paths / (count - 2)) / (count * (count - 3)))
+    return torch.stack(values).view(len(z), len(z))
+
+
 def weights_after(accuracies: Sequence[float], epsilon: float = 0.5) -> list[float]:
     """Eq. 3 on plain numbers."""
     exponentials = [math.exp((1 - a) / epsilon) for a in accuracies]

@@ -76,8 +76,9 @@ def test_weights_follow_the_epochs_accuracies(tmp_path, loop):
         for m in range(3):
             assert line[f'projector/accuracy_{m + 1}'] == pytest.approx(accuracies[m], abs=1e-6)
             assert line[f'projector/weight_{m + 1}'] == pytest.approx(expected[m], abs=1e-6)
-        pairs = [line[f'projector/cosine_{pair}'] for pair in ('1_2', '1_3', '2_3')]
-        assert line['projector/cosine'] == pytest.approx(sum(pairs) / 3)
+        for name in ('cosine', 'cka'):
+            pairs = [line[f'projector/{name}_{pair}'] for pair in ('1_2', '1_3', '2_3')]
+            assert line[f'projector/{name}'] == pytest.approx(sum(pairs) / 3) and len(set(pairs)) == 3
         assert len(set(accuracies)) > 1
     assert runner.model.head.balance.weights.tolist() == pytest.approx(expected, abs=1e-6)
     assert runner.model.head.balance.images.item() == 0
@@ -94,6 +95,17 @@ def test_without_epsilon_it_only_logs(tmp_path):
     runner = run(tmp_path, 'epoch', epsilon=None)
     assert runner.model.head.balance.weights.tolist() == pytest.approx([1 / 3] * 3)
     assert sum('projector/accuracy_1' in line for line in scalars(tmp_path)) == 2
+
+
+def test_an_undefined_cka_is_not_logged(tmp_path):
+    """All images are the same to a projector whose weights are zero."""
+    runner = run(tmp_path, 'epoch')
+    balance = runner.model.head.balance
+    balance.images.fill_(8)
+    balance.hsic.copy_(torch.tensor([[1.0, 0, 0.5], [0, 0, 0], [0.5, 0, 1]]))
+    next(hook for hook in runner.hooks if isinstance(hook, MPCLReweightHook))._reweight(runner, 9)
+    last = scalars(tmp_path)[-1]
+    assert last['step'] == 9 and 'projector/cosine_1_2' in last and not any('cka' in name for name in last)
 
 
 def test_errors(tmp_path):

@@ -57,7 +57,34 @@ def test_pcr_is_the_mean_over_the_views(pcr):
 
 def test_state_is_in_the_checkpoint():
     balance, other = ProjectorBalance(2), ProjectorBalance(2)
-    balance(torch.ones(2), torch.tensor([0.2, 0.6]), torch.randn(2, 3, 5))
+    balance(torch.ones(2), torch.tensor([0.2, 0.6]), torch.randn(2, 6, 5))
     other.load_state_dict(balance.state_dict())
-    assert balance.state_dict().keys() == {'weights', 'images', 'correct', 'cosines'}
+    assert balance.state_dict().keys() == {'weights', 'images', 'correct', 'cosines', 'hsic'}
     assert other.rebalance(0.5) == balance.rebalance(0.5)
+
+
+def test_cka_of_an_epoch():
+    """The ratio of sums over batches and views, weighted by the images, against a double loop; then it starts anew."""
+    balance = ProjectorBalance(3).double()
+    batches = [
+        [torch.randn(3, num, 4, generator=torch.Generator().manual_seed(10 * num + view)).double() for view in (0, 1)]
+        for num in (6, 4, 6)
+    ]
+    for views in batches:
+        views[0][1] += 2 * views[0][0]  # related
+        balance(torch.ones(3).double(), torch.ones(3).double(), *views)
+    expected = sum(naive_mpcl.hsic(view) * view.shape[1] / 2 for views in batches for view in views)
+    actual = torch.tensor(balance.rebalance(None)['cka'], dtype=torch.float64)
+    for m in range(3):
+        for other in range(3):
+            ratio = expected[m, other] / (expected[m, m] * expected[other, other]).sqrt()
+            assert actual[m, other].item() == pytest.approx(ratio.item(), abs=1e-6)
+    assert actual[0, 1] > 0.2 > abs(actual[0, 2])
+    balance(torch.ones(3).double(), torch.ones(3).double(), batches[0][0])
+    torch.testing.assert_close(balance.hsic, 6 * naive_mpcl.hsic(batches[0][0]), rtol=0, atol=1e-12)
+
+
+def test_batches_of_three_images_have_no_cka():
+    balance = ProjectorBalance(2)
+    balance(torch.ones(2), torch.ones(2), torch.randn(2, 3, 5))
+    assert torch.tensor(balance.rebalance(None)['cka']).isnan().all()

@@ -26,6 +26,8 @@ class MPCLBarlowTwins(BaseSelfSupervisor):
         MPCL, Eq. 3 (accuracy): ``batch_similarities`` and ``ranked_first`` in functional/contrastive.py.
         MPCL, Eq. 3 (weights): ``training_balance`` in functional/mpcl.py.
         MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
+        CKA, Eq. 3: ``hsic`` in functional/measures.py.
+        CKA, Eq. 4: ``cka`` in functional/measures.py.
 
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.

@@ -23,6 +23,8 @@ class MPCLMoCo(MomentumPretrainer):
         MPCL, Eq. 4: ``projector_terms`` in functional/mpcl.py.
         Barlow Twins, Eq. 2: ``standardize`` in functional/contrastive.py.
         MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
+        CKA, Eq. 3: ``hsic`` in functional/measures.py.
+        CKA, Eq. 4: ``cka`` in functional/measures.py.
 
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.

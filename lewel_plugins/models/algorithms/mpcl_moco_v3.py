@@ -26,6 +26,8 @@ class MPCLMoCoV3(MomentumPretrainer):
         Barlow Twins, Eq. 2: ``standardize`` in functional/contrastive.py.
         MoCo, Eq. 2: ``MomentumEncoder.update`` in models/momentum_encoder.py.
         BYOL, Sec. 3.3: ``MomentumEncoder.momentum_at`` in models/momentum_encoder.py.
+        CKA, Eq. 3: ``hsic`` in functional/measures.py.
+        CKA, Eq. 4: ``cka`` in functional/measures.py.
 
     Args:
         backbone: Config of the backbone, any that mmpretrain can build.

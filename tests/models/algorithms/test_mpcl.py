@@ -141,7 +141,7 @@ def test_no_teacher_in_the_optimizer_and_all_state_in_the_checkpoint(method):
     wrapper = TypedOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(model)
     in_optimizer = {p for group in wrapper.optimizer.param_groups for p in group['params']}
     assert in_optimizer == {p for n, p in model.named_parameters() if not n.startswith('teacher.')}
-    keys = {f'head.balance.{name}' for name in ('weights', 'images', 'correct', 'cosines')}
+    keys = {f'head.balance.{name}' for name in ('weights', 'images', 'correct', 'cosines', 'hsic')}
     if method == 'mpcl_moco':
         keys |= {'queue.keys', 'queue.position'}
     assert keys <= model.state_dict().keys()
