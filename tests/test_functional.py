@@ -1,5 +1,6 @@
 """Every function of ``lewel_plugins.functional`` against ``references.py`` in float64."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -196,6 +197,8 @@ def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
         (lambda: LF.multi_crop_loss(randn(1, 3, 4), randn(2, 3, 4)), ['at least 2', '(1, 3, 4)']),
         (lambda: LF.multi_crop_loss(randn(3, 3, 4), randn(2, 2, 4)), ['(3, 3, 4)', '(2, 2, 4)']),
         (lambda: LF.assign_groups(randn(2, 3), randn(5, 4)), ['(2, 3)', '(5, 4)']),
+        (lambda: LF.mutual_information(randn(2)), ['(2,)', '(l, Q)']),
+        (lambda: LF.participation_ratio(randn(2, 3)), ['(2, 3)', '(d, d)']),
         (lambda: LF.update_groups(randn(5, 4), randn(2, 3), torch.tensor([0, 1]), 0.9), ['(2, 3)', '(5, 4)']),
         (lambda: LF.update_groups(randn(5, 3), randn(2, 3), torch.tensor([0, 1]), 1.5), ['beta', '1.5', '[0, 1]']),
         (lambda: LF.group_contrast(randn(2, 3), randn(5, 4), torch.tensor([0, 1]), 0.1), ['(2, 3)', '(5, 4)']),
@@ -295,6 +298,26 @@ def test_one_beta_per_group():
     beta = [0.2, 0.5, 0.9]
     ours = LF.update_groups(groups, z, assignment, torch.tensor(beta, dtype=torch.float64)[:, None])
     torch.testing.assert_close(ours, naive.update_groups(groups, z, assignment, beta), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize('counts', [[[3, 0, 1], [0, 0, 5]], [[2, 2], [1, 1]], [[4, 0], [0, 4]], [[7]]], ids=str)
+def test_mutual_information_of_two_variables(counts):
+    total = sum(map(sum, counts))
+    expected = 0.0
+    for row in counts:
+        for j, count in enumerate(row):
+            if count:
+                expected += count / total * math.log(count * total / (sum(row) * sum(other[j] for other in counts)))
+    assert LF.mutual_information(torch.tensor(counts)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_participation_ratio_of_a_covariance():
+    x = randn(9, 4) * torch.tensor([3.0, 1.0, 1.0, 0.1], dtype=torch.float64)
+    eigenvalues = torch.linalg.eigvalsh(x.T.cov()).tolist()
+    expected = sum(eigenvalues) ** 2 / sum(value**2 for value in eigenvalues)
+    assert LF.participation_ratio(x.T.cov()).item() == pytest.approx(expected, abs=1e-12)
+    assert LF.participation_ratio(2 * torch.eye(5)) == 5
+    assert LF.participation_ratio(torch.zeros(3, 3)) == 0
 
 
 def test_entropy_of_the_classes_in_a_group():

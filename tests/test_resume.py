@@ -25,6 +25,8 @@ CASES = [
     Run('smog', loop='iter', views='device', workers=2),
     Run('smog', ranks=2, reset=4, loop='iter', workers=2),
     Run('smog', ranks=2, images=24),
+    Run('smog', ranks=2, reset=4, window=3),  # the checkpoint comes in the middle of the window
+    Run('smog', reset=4, window=2),  # before the window
     Run('msbreg', workers=2),
     Run('msbreg', ranks=2, loop='iter', images=24, views='device'),
     Run('lewel_b', ranks=2, regularized=True),

@@ -19,7 +19,17 @@ from .contrastive import (
     standardize,
 )
 from .lewel import aligned_info_nce, aligned_pooling, alignment_maps, cosine_mse
-from .measures import alignment, cka, covariance_spectrum, group_entropy, hsic, rank_me, uniformity
+from .measures import (
+    alignment,
+    cka,
+    covariance_spectrum,
+    group_entropy,
+    hsic,
+    mutual_information,
+    participation_ratio,
+    rank_me,
+    uniformity,
+)
 from .mpcl import (
     orthogonalize,
     projector_cosines,
@@ -51,8 +61,10 @@ __all__ = [
     'info_nce',
     'info_nce_and_accuracy',
     'multi_crop_loss',
+    'mutual_information',
     'nce',
     'orthogonalize',
+    'participation_ratio',
     'projector_cosines',
     'projector_regularization',
     'projector_terms',

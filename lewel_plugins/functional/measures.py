@@ -147,6 +147,48 @@ def cka(similarity: Tensor) -> Tensor:
     return similarity * scale * scale[:, None]
 
 
+def mutual_information(counts: Tensor) -> Tensor:
+    """Mutual information of two discrete variables.
+
+    Σ_ij p_ij log(p_ij / (p_i p_j)) with p_ij the share of cell (i, j). Counts of few samples overestimate it, so it
+    needs a reference from shuffled samples.
+
+    Args:
+        counts: Number of samples with each pair of values, (l, Q).
+
+    Returns:
+        A scalar in nats, float64, in [0, log min(l, Q)]; NaN without a sample.
+
+    Raises:
+        ValueError: counts is not (l, Q).
+    """
+    if counts.dim() != 2:
+        raise ValueError(f'counts must be (l, Q), got {tuple(counts.shape)}')
+    shares = counts.double() / counts.sum()
+    # Σ p log p over cells, less the same over rows and columns: entr(p) = −p log p is 0 at 0.
+    of_rows, of_columns, of_cells = (torch.special.entr(p).sum() for p in (shares.sum(1), shares.sum(0), shares))
+    return of_rows + of_columns - of_cells
+
+
+def participation_ratio(covariance: Tensor) -> Tensor:
+    """Participation ratio of features: a number of dimensions over which their variance is spread.
+
+    (Σ_i λ_i)² / Σ_i λ_i² with λ the eigenvalues of the covariance, which needs only its trace and its norm.
+
+    Args:
+        covariance: Covariance of the features, (d, d), up to a factor.
+
+    Returns:
+        A scalar in [1, d]; 0 if all features are equal.
+
+    Raises:
+        ValueError: covariance is not (d, d).
+    """
+    if covariance.dim() != 2 or covariance.shape[0] != covariance.shape[1]:
+        raise ValueError(f'covariance must be (d, d), got {tuple(covariance.shape)}')
+    return covariance.trace().square() / covariance.square().sum().clamp_min(torch.finfo(covariance.dtype).tiny)
+
+
 def group_entropy(assignment: Tensor, labels: Tensor, num_groups: int) -> Tensor:
     """Entropy of the classes within each group. SMoG, Sec. 4.4, "Grouping quality".
 

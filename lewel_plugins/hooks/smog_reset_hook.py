@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins import dist
 from lewel_plugins.models import FeatureCache, SMoG
+from lewel_plugins.models.group_diagnosis import MOST_TIME_INFORMATION, GroupDiagnosis, diagnose_groups
 from lewel_plugins.registry import HOOKS
 from lewel_plugins.seeding import derive_seed
 
@@ -22,13 +23,25 @@ class SMoGResetHook(Hook):
     """Start SMoG's groups, and reset groups and teacher every ``interval`` iterations. SMoG, Secs. 3.2 and 3.4.
 
     At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images per
-    group or one epoch. Every ``interval`` iterations they become the clusters of the online embeddings since the last
-    reset, and the teacher becomes a copy of the online network, except after the last iteration. Every ``interval``
-    iterations the hook also logs ``groups_used``, the share of the groups to which an embedding was assigned since the
-    last reset.
+    group or one epoch. Every ``interval`` iterations they become the clusters of the online embeddings of the last
+    ``window`` iterations, and the teacher becomes a copy of the online network, except after the last iteration.
+
+    Every ``interval`` iterations the hook logs, as ``train/…`` through the message hub,
+
+    - ``groups_used``: share of the groups to which an embedding was assigned since the last reset;
+    - ``groups_agreement``: share of the images since then that online network and teacher assign to the same group;
+
+    and, if it clusters, measures of the new groups on the embeddings of the window (:class:`GroupDiagnosis`):
+
+    - ``groups_time_information``: mutual information, in nats, of group and quarter of the window; near log 4 = 1.39,
+      the groups separate times instead of images, because the window is a large share of training;
+    - ``groups_time_information_shuffled``: the same with shuffled times, that of groups that do not depend on time;
+    - ``groups_participation_ratio``: number of dimensions over which the variance of the embeddings is spread.
 
     Args:
         interval: Iterations between resets; 300 in the paper.
+        window: Iterations before a reset whose embeddings K-means clusters; None for all since the last reset, as in
+            the paper.
         cluster: Reset the groups (Table 7b, "periodical clustering").
         teacher: Reset the teacher (Table 7b, "reset f̂_η").
         start: ``kmeans`` or ``random`` unit vectors.
@@ -37,40 +50,68 @@ class SMoGResetHook(Hook):
         ValueError: An argument is out of range, the model is not SMoG, or K-means would get fewer features than groups.
     """
 
-    def __init__(self, interval: int = 300, cluster: bool = True, teacher: bool = True, start: str = 'kmeans') -> None:
+    def __init__(
+        self,
+        interval: int = 300,
+        window: int | None = None,
+        cluster: bool = True,
+        teacher: bool = True,
+        start: str = 'kmeans',
+    ) -> None:
         if interval < 1:
             raise ValueError(f'interval must be at least 1, got {interval}')
+        if window is not None and not 1 <= window <= interval:
+            raise ValueError(f'window must be None or in 1 … interval = {interval}, got {window}')
         if start not in STARTS:
             raise ValueError(f'start must be one of {STARTS}, got {start!r}')
-        self.interval, self.cluster, self.teacher, self.start = interval, cluster, teacher, start
+        self.interval, self.window = interval, interval if window is None else window
+        self.cluster, self.teacher, self.start = cluster, teacher, start
 
     def before_train(self, runner: Runner) -> None:
-        """Start the groups of a new run, and the cache of features."""
+        """Start the groups of a new run."""
         model = self._model(runner)
         fresh = model.head.groups.count_steps() == 0
         if fresh and self.start == 'kmeans':
             self._start_groups(runner, model)
         if self.cluster:
             self._check_window(runner, model)
-            model.cache.start(self.interval)
-            if model.head.groups.count_steps() % self.interval and not model.cache.filled:
+            if model.head.groups.count_steps() % self.interval > self.interval - self.window and not model.cache.filled:
                 runner.logger.warning(
                     'The checkpoint holds no cached features, so the next K-means has fewer features than without the '
                     'resume. AtomicCheckpointHook saves them.'
                 )
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """Keep the embeddings of the iteration if it is in the window."""
+        if not self.cluster:
+            return
+        cache = self._model(runner).cache
+        if runner.iter % self.interval >= self.interval - self.window:
+            cache.start(self.window)
+        else:
+            cache.stop()
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Log ``groups_used`` and reset groups and teacher after every ``interval`` iterations."""
+        """Log measures of the groups, and reset groups and teacher, after every ``interval`` iterations."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = self._model(runner)
-        runner.message_hub.update_scalar('train/groups_used', model.head.groups.pop_share_used())
-        if self.is_last_train_iter(runner):  # keep the groups that the network has learned with
-            return
-        if self.cluster:
-            self._cluster(runner, model, model.cache, derive_seed(runner.seed, runner.iter + 1))
-        if self.teacher:
-            model.reset_teacher()
+        scalars = model.head.groups.pop_usage()._asdict()
+        if not self.is_last_train_iter(runner):  # else keep the groups that the network has learned with
+            if self.cluster:
+                scalars |= self._reset_groups(runner, model)._asdict()
+            if self.teacher:
+                model.reset_teacher()
+        for name, value in scalars.items():
+            runner.message_hub.update_scalar(f'train/groups_{name}', value)
+        runner.logger.info(_report(scalars))
+
+    def _reset_groups(self, runner: Runner, model: SMoG) -> GroupDiagnosis:
+        seed = derive_seed(runner.seed, runner.iter + 1)
+        self._cluster(runner, model, model.cache, seed)
+        diagnosis = diagnose_groups(*model.cache.features(), model.head.groups.rows, seed)
+        model.cache.clear()
+        return diagnosis
 
     @staticmethod
     def _model(runner: Runner) -> SMoG:
@@ -81,10 +122,11 @@ class SMoGResetHook(Hook):
 
     def _check_window(self, runner: Runner, model: SMoG) -> None:
         batch = (runner.train_dataloader.batch_size or 1) * dist.world_size()
-        if self.interval * batch < model.head.groups.num_groups:
+        if self.window * batch < model.head.groups.num_groups:
             raise ValueError(
-                f'interval = {self.interval} iterations of {batch} images give fewer features than '
-                f'num_groups = {model.head.groups.num_groups}: raise the interval or lower the number of groups'
+                f'a window of {self.window} of interval = {self.interval} iterations of {batch} images gives fewer '
+                f'features than num_groups = {model.head.groups.num_groups}: raise window or interval, or lower the '
+                'number of groups'
             )
 
     def _start_groups(self, runner: Runner, model: SMoG) -> None:
@@ -104,14 +146,26 @@ class SMoGResetHook(Hook):
 
     @staticmethod
     def _cluster(runner: Runner, model: SMoG, cache: FeatureCache, seed: int) -> None:
-        begin, rows = time.monotonic(), cache.total
+        begin = time.monotonic()
         clusters = model.head.groups.cluster(*cache.features(), seed, runner.logger.info)
-        cache.clear()
         runner.logger.info(
-            f'Groups reset: {rows} features in {len(clusters.sizes)} groups of {int(clusters.sizes.min())} to '
+            f'Groups reset: {cache.total} features in {len(clusters.sizes)} groups of {int(clusters.sizes.min())} to '
             f'{int(clusters.sizes.max())}, inertia {clusters.inertia:.4f}, {clusters.iterations} moves, '
             f'{time.monotonic() - begin:.1f} s'
         )
+
+
+def _report(measures: dict[str, float]) -> str:
+    """Return the line that reports the measures of the groups at a reset."""
+    used, agreement = (100 * measures[name] for name in ('used', 'agreement'))
+    line = f'Groups: {used:.0f} % used, online network and teacher agree on {agreement:.0f} % of the images'
+    if 'time_information' in measures:
+        line += (
+            f', time information {measures["time_information"]:.2f} of {MOST_TIME_INFORMATION:.2f} nats '
+            f'({measures["time_information_shuffled"]:.2f} with times shuffled), '
+            f'participation ratio {measures["participation_ratio"]:.1f}'
+        )
+    return line
 
 
 def _first_batches(loader: DataLoader, count: int) -> Iterator[dict]:

@@ -10,9 +10,10 @@ DTYPES = dict(bfloat16=torch.bfloat16, float32=torch.float32)
 class FeatureCache(nn.Module):
     """The unit features of the past iterations, for K-means; each rank keeps its own.
 
-    It keeps nothing before :meth:`start`. The first batch allocates memory for all iterations; only a larger batch
-    allocates again. Each row has its position among the rows of all ranks, in the order in which one process would
-    have seen them (samplers deal out images in turn), so that draws from them do not depend on the number of ranks.
+    It keeps features between :meth:`start` and :meth:`stop`. The first batch allocates memory for all iterations; only
+    a larger batch allocates again. Each row has its position among the rows of all ranks, in the order in which one
+    process would have seen them (samplers deal out images in turn), so that draws from them do not depend on the number
+    of ranks.
 
     The rows are not in the ``state_dict``, because only that of rank 0 is saved; see :meth:`rank_state`.
 
@@ -38,6 +39,10 @@ class FeatureCache(nn.Module):
     def start(self, iterations: int) -> None:
         """Keep features from now on; at most ``iterations`` iterations lie between two calls of :meth:`clear`."""
         self.iterations = iterations
+
+    def stop(self) -> None:
+        """Keep no more features until the next :meth:`start`, but keep those that are there."""
+        self.iterations = 0
 
     def clear(self) -> None:
         """Discard all rows, but keep the memory."""

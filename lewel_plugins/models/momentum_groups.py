@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,18 @@ from lewel_plugins import functional as LF
 from .kmeans import Clustering, draw_rows, spherical_kmeans
 
 UPDATES = ('momentum', 'random', 'latest', 'average')
+
+
+class GroupUsage(NamedTuple):
+    """How the images of some steps were assigned.
+
+    Args:
+        used: Share of the groups with an online feature, in [0, 1].
+        agreement: Share of the images that the online network and the teacher assign to the same group, in [0, 1].
+    """
+
+    used: float
+    agreement: float
 
 
 class MomentumGroups(nn.Module):
@@ -38,6 +51,7 @@ class MomentumGroups(nn.Module):
     steps: Tensor
     members: Tensor
     recent: Tensor
+    agreed: Tensor
 
     def __init__(
         self,
@@ -63,7 +77,10 @@ class MomentumGroups(nn.Module):
         self.register_buffer('beta', torch.tensor(beta))  # a tensor, so that a checkpoint has it
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         self.register_buffer('members', torch.zeros(num_groups, dtype=torch.long))  # the n of `average`
-        self.register_buffer('recent', torch.zeros(num_groups, dtype=torch.long))  # assignments since `pop_share_used`
+        self.register_buffer('recent', torch.zeros(num_groups, dtype=torch.long))  # assignments since `pop_usage`
+        # Images on whose group the teacher agrees, and images, since `pop_usage`. Not in the `state_dict`, so that
+        # checkpoints without it load; see `SMoG.rank_state`.
+        self.register_buffer('agreed', torch.zeros(2, dtype=torch.long), persistent=False)
         self._steps: int | None = None  # `steps` on the host
 
     def start_gather(self, z: Tensor) -> Callable[[], Tensor]:
@@ -78,21 +95,25 @@ class MomentumGroups(nn.Module):
         """Return the closest group of each feature z (N, d), (N,) int64. SMoG, Eq. 4."""
         return LF.assign_groups(z, self.rows, unit_groups=True)
 
-    def move(self, z: Tensor, assignment: Tensor) -> LF.MovedGroups:
+    def move(self, z: Tensor, assignment: Tensor, teacher_assignment: Tensor) -> LF.MovedGroups:
         """Move the groups by the features of a step on all ranks. SMoG, Eq. 4.
 
         Args:
             z: Features of all ranks, (WN, d), in the order of one process.
             assignment: Groups of this rank's features, (N,).
+            teacher_assignment: Groups of the teacher's features of the same images, (N,), for :meth:`pop_usage`.
 
         Returns:
             The groups that have moved, differentiable in z.
         """
         step = self._next_step()
-        assignment = dist.in_batch_order(dist.all_gather(assignment))
+        both = dist.all_gather(torch.stack([assignment, teacher_assignment], 1))
+        assignment, teacher_assignment = dist.in_batch_order(both).unbind(1)
         ones = torch.ones_like(assignment)
         self.members.index_add_(0, assignment, ones)
         self.recent.index_add_(0, assignment, ones)
+        self.agreed[0] += (assignment == teacher_assignment).sum()
+        self.agreed[1] += len(assignment)
         if self.update == 'random':
             moved = self._random_groups(z, step)
         else:
@@ -138,11 +159,13 @@ class MomentumGroups(nn.Module):
         self.members.copy_(result.sizes)
         return result
 
-    def pop_share_used(self) -> float:
-        """Return the share of the groups, in [0, 1], to which an online feature was assigned since the last call."""
-        share = float((self.recent > 0).float().mean())
+    def pop_usage(self) -> GroupUsage:
+        """Return how the images of all ranks were assigned since the last call; NaN agreement if there were none."""
+        used = (self.recent > 0).float().mean()
+        usage = GroupUsage(*torch.stack([used, self.agreed[0] / self.agreed[1]]).tolist())
         self.recent.zero_()
-        return share
+        self.agreed.zero_()
+        return usage
 
     @torch.compiler.disable  # it would be recompiled for every count
     def count_steps(self) -> int:

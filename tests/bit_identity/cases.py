@@ -60,7 +60,14 @@ def lewel_b(neck: dict | None = None, hooks: tuple[dict, ...] = (), **changes: o
     return Case(model, LARS, hooks)
 
 
-def smog(update: str, views: tuple[int, ...] = (16, 16), activation: str = 'relu', **changes: object) -> Case:
+def smog(
+    update: str,
+    views: tuple[int, ...] = (16, 16),
+    activation: str = 'relu',
+    detach_groups: bool = False,
+    window: int | None = None,
+    **changes: object,
+) -> Case:
     """Return SMoG with K-means before the first step, and with resets after the second and the fourth."""
     model = dict(
         type='lewel_plugins.SMoG',
@@ -72,11 +79,12 @@ def smog(update: str, views: tuple[int, ...] = (16, 16), activation: str = 'relu
             beta=0.9,
             end_beta=0.5,
             update=update,
+            detach_groups=detach_groups,
         ),
         num_views=len(views),
         **changes,
     )
-    return Case(model, LARS, (dict(type='lewel_plugins.SMoGResetHook', interval=2),), views)
+    return Case(model, LARS, (dict(type='lewel_plugins.SMoGResetHook', interval=2, window=window),), views)
 
 
 def mpcl(
@@ -126,6 +134,7 @@ CASES = dict(
     smog_average=smog('average'),
     smog_latest=smog('latest', activation='gelu', cache_dtype='float32'),
     smog_random=smog('random'),
+    smog_switches=smog('momentum', detach_groups=True, window=1),
     smog_multi_crop=smog('momentum', views=(16, 16, 8, 8)),
     mpcl_moco=mpcl('MPCLMoCo', MOCO, neck=multi_projector_neck(with_bn=False, dropout=0.3), queue_len=20),
     mpcl_moco_widths=mpcl(

@@ -122,8 +122,9 @@ def train(name: str) -> list[dict]:
                 raise RuntimeError(f'{STEPS} steps have not changed {len(names)} tensors, such as {names[0]}')
 
         def state(self) -> str:
-            of_rank = self.model.rank_state() if hasattr(self.model, 'rank_state') else {}  # features of SMoG
-            return digest([*self.model.state_dict().values(), *of_rank.values()])
+            of_rank = self.model.rank_state() if hasattr(self.model, 'rank_state') else {}
+            cached = [of_rank[name] for name in ('rows', 'positions') if of_rank]  # features of SMoG
+            return digest([*self.model.state_dict().values(), *cached])
 
         def optimizer_state(self) -> str:
             tensors = []

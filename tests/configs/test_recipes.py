@@ -90,7 +90,7 @@ def test_smog_recipe_trains_a_step(path):
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     (hook,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
     model.before_training()
-    model.cache.start(hook.interval)
+    model.cache.start(hook.window)
     large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # the only size that fits Swin's windows of 7
     sizes = [large] * 2 + [96] * (model.num_views - 2)
     torch.manual_seed(0)

@@ -56,6 +56,7 @@ class Run:
     regularized: bool = False
     accumulate: int = 1
     reset: int = 3  # interval of SMoGResetHook
+    window: int | None = None
     validate: bool = False
     seed: int = 0
 
@@ -110,7 +111,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
     settings: dict = {}
     if run.method == 'smog':
         settings.update(num_groups=6, end_beta=0.5)
-        custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset))
+        custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset, window=run.window))
     if run.method in tiny_mpcl.METHODS:
         model.update(**tiny_mpcl.config(run.method, neck=dict(dropout=0.3)))
         # Epochs of 4 iterations, so that one is half done at iteration 6, from which runs are resumed.

@@ -74,6 +74,20 @@ def test_each_half_resets_every_interval_and_not_after_the_last(cluster, teacher
     assert filled == ([0, 8, 0, 8, 0, 8] if cluster else [0] * 6)
 
 
+def test_a_window_keeps_only_the_last_iterations_before_a_reset(tmp_path):
+    runner, states = train(tmp_path, 6, interval=3, window=1)
+    assert [state['filled'] for state in states] == [0, 0, 0, 0, 0, 0]
+    assert len(runner.model.cache.rows) == runner.model.cache.filled == 8  # memory for one iteration
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert log.count('Groups reset: 8 features in 6 groups') == 1
+    runner, states = train(tmp_path / 'two', 6, interval=3, window=2)
+    assert [state['filled'] for state in states] == [0, 0, 8, 0, 0, 8]
+    # A window of the whole interval is the default.
+    _, whole = train(tmp_path / 'whole', 4, interval=2, window=2)
+    _, default = train(tmp_path / 'default', 4, interval=2)
+    assert all(torch.equal(one['groups'], other['groups']) for one, other in zip(whole, default, strict=True))
+
+
 @pytest.mark.parametrize('start', ['kmeans', 'random'])
 def test_start_of_the_groups(start, tmp_path):
     runner, states = train(tmp_path, 1, interval=300, start=start)
@@ -108,13 +122,18 @@ def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):
     assert states[0]['filled'] == 24 and runner.model.cache.filled == 40
 
 
-def test_logs_the_share_of_groups_used_and_the_resets(tmp_path):
+def test_logs_the_measures_of_the_groups_and_the_resets(tmp_path):
     runner, _ = train(tmp_path, 5, interval=2)
     shares = list(runner.message_hub.get_scalar('train/groups_used').data[0])
     assert len(shares) == 2 and all(0 < share <= 1 for share in shares)
+    ranges = dict(time_information=(0, 1.3863), time_information_shuffled=(0, 1.3863), participation_ratio=(1, 8))
+    for name, (least, most) in dict(ranges, agreement=(0, 1)).items():
+        values = list(runner.message_hub.get_scalar(f'train/groups_{name}').data[0])
+        assert len(values) == 2 and all(least <= value <= most for value in values)
     scalars = next(tmp_path.glob('*/vis_data/scalars.json')).read_text()
-    assert 'groups_used' in scalars
+    assert 'groups_used' in scalars and 'groups_time_information_shuffled' in scalars
     log = next(tmp_path.glob('*/*.log')).read_text()
+    assert log.count('of 1.39 nats') == 2
     assert log.count('Groups reset: 32 features in 6 groups') == 1  # the start
     assert log.count('Groups reset: 16 features in 6 groups') == 2
 
@@ -132,7 +151,12 @@ def test_a_checkpoint_without_the_features_is_reported(tmp_path):
 
 @pytest.mark.parametrize(
     ('arguments', 'numbers'),
-    [(dict(interval=0), ['interval', '0']), (dict(start='zeros'), ['zeros', 'kmeans', 'random'])],
+    [
+        (dict(interval=0), ['interval', '0']),
+        (dict(start='zeros'), ['zeros', 'kmeans', 'random']),
+        (dict(interval=10, window=0), ['window', '0', 'interval = 10']),
+        (dict(interval=10, window=11), ['window', '11', 'interval = 10']),
+    ],
     ids=str,
 )
 def test_constructor_errors(arguments, numbers):
@@ -142,8 +166,10 @@ def test_constructor_errors(arguments, numbers):
 
 
 def test_too_few_features_for_the_groups(tmp_path):
-    with pytest.raises(ValueError, match='interval = 2 iterations of 8 images .* num_groups = 20'):
-        train(tmp_path / 'window', interval=2, num_groups=20)
+    with pytest.raises(ValueError, match='window of 2 of interval = 2 iterations of 8 images .* num_groups = 20'):
+        train(tmp_path / 'interval', interval=2, num_groups=20)
+    with pytest.raises(ValueError, match='window of 1 of interval = 4 iterations of 8 images .* num_groups = 20'):
+        train(tmp_path / 'window', interval=4, window=1, num_groups=20)
     with pytest.raises(ValueError, match='40 clusters need .* got 32'):
         train(tmp_path / 'start', interval=300, num_groups=40)
 

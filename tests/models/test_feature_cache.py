@@ -40,6 +40,19 @@ def test_makes_room_once_and_forgets_without_giving_it_back():
     assert len(cache.rows) == 15 and len(places) == 1
 
 
+def test_keeps_nothing_between_stop_and_start():
+    cache = FeatureCache(4, 'float32')
+    cache.start(2)
+    cache.add(features(3))
+    cache.stop()
+    cache.add(features(3, seed=1))
+    cache.start(2)
+    cache.add(features(3, seed=2))
+    rows, positions = cache.features()
+    assert torch.equal(rows, F.normalize(torch.cat([features(3), features(3, seed=2)]), dim=1))
+    assert positions.tolist() == list(range(6)) and len(cache.rows) == 6
+
+
 def test_a_larger_batch_makes_more_room_and_keeps_what_is_there():
     cache = FeatureCache(4, 'float32')
     cache.start(2)

@@ -88,9 +88,11 @@ class SMoG(MomentumPretrainer):
         self.teacher.copy_from(self.backbone, self.neck)
 
     def rank_state(self) -> dict[str, Tensor]:
-        """Return the cached features of this rank, which the model's state on rank 0 lacks."""
-        return self.cache.rank_state()
+        """Return the cached features of this rank, and the counts of agreement, which the ``state_dict`` lacks."""
+        return dict(self.cache.rank_state(), agreed=self.head.groups.agreed)
 
     def load_rank_state(self, states: list[dict[str, Tensor]]) -> None:
         """Restore the results of :meth:`rank_state` on all ranks."""
         self.cache.load_rank_state(states)
+        if 'agreed' in states[0]:  # the same on all ranks; older checkpoints have none
+            self.head.groups.agreed.copy_(states[0]['agreed'])

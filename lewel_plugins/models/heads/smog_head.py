@@ -22,6 +22,8 @@ class SMoGHead(BaseModule):
         beta: Momentum β of the groups at the start.
         end_beta: β at the end, reached linearly; None keeps it constant (Table 7a).
         update: How a group follows its features (Table 7d), see :class:`MomentumGroups`.
+        detach_groups: Whether the groups are constants in the loss. By default its gradient flows through the moved
+            groups into z_a, too, which the paper leaves open.
         activation: ``relu`` or ``gelu``, by default that of the neck.
     """
 
@@ -34,11 +36,13 @@ class SMoGHead(BaseModule):
         beta: float = 1.0,
         end_beta: float | None = 0.99,
         update: str = 'momentum',
+        detach_groups: bool = False,
         activation: str = 'relu',
     ) -> None:
         super().__init__()
         self.temperature = check_temperature(temperature)
         self.predictor = MLP(in_channels, hid_channels, in_channels, activation=activation)
+        self.detach_groups = detach_groups
         self.groups = MomentumGroups(in_channels, num_groups, beta, end_beta, update)
 
     def loss(self, z_a: Tensor, z_b: Tensor, z_all: Tensor, z_small: Tensor | None = None) -> dict[str, Tensor]:
@@ -55,7 +59,9 @@ class SMoGHead(BaseModule):
             ``loss_contrastive``, a mean over the online views.
         """
         c_a, c_b = self.groups.assign(torch.cat([z_a, z_b])).chunk(2)  # both before the update
-        moved = self.groups.move(z_all, c_a)  # Eq. 4, differentiable in z_a
+        if self.detach_groups:
+            z_all = z_all.detach()
+        moved = self.groups.move(z_all, c_a, c_b)  # Eq. 4, differentiable in z_all
         loss = self._contrast(z_a, c_b, moved)  # Eq. 3
         if z_small is not None:
             V = len(z_small) // len(z_a)

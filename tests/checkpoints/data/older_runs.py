@@ -163,7 +163,8 @@ def train(cfg: Config) -> dict:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(hook)
     runner.train()
-    cached = runner.model.rank_state().values() if hasattr(runner.model, 'rank_state') else []  # features of SMoG
+    of_rank = runner.model.rank_state() if hasattr(runner.model, 'rank_state') else {}
+    cached = [of_rank[name] for name in ('rows', 'positions') if of_rank]  # features of SMoG
     states = runner.model.state_dict().items()
     optimizer = runner.optim_wrapper.state_dict()['state']
     history = runner.message_hub.log_scalars['train/loss'].data

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.core
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
 METHODS = (
     *('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop'),
-    *('smog-random', 'smog-average', 'smog'),
+    *('smog-random', 'smog-average', 'smog-detached', 'smog'),
 )
 REGULARIZERS = [
     dict(type='lewel_plugins.SingularValueLoss', weight=4e-3),
@@ -38,7 +38,9 @@ def build(method: str) -> MomentumPretrainer:
     settings: dict = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
     method, regularizers = method.partition('+')[::2]
     method, update = method.partition('-')[::2]
-    if update:
+    if update == 'detached':
+        settings['detach_groups'] = True
+    elif update:
         settings['update'] = update
     model = getattr(tiny, method)(momentum=0.3, **settings).eval()
     if regularizers:
@@ -62,7 +64,10 @@ def deal(views: list[Tensor], rank: int, world_size: int) -> list[Tensor]:
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    if isinstance(model, SMoG):
+        state['agreed'] = model.head.groups.agreed
+    return {name: value.clone() for name, value in state.items()}
 
 
 def train(model: MomentumPretrainer, loss_of_step) -> list[dict]:

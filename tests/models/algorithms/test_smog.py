@@ -1,6 +1,7 @@
 """A whole step of SMoG against naive loops; its switches, schedule and state."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -97,6 +98,12 @@ def test_gradient_through_the_updated_groups_is_there_and_right(update):
         LF.group_contrast(model.head.predictor(z), model.head.groups.rows, c_b, 0.1), weight
     )
     assert (whole - partial).norm() > 0.01 * whole.norm()
+    # It is that of `detach_groups`, which moves the groups alike.
+    detached = tiny.smog(beta=0.1, update=update, detach_groups=True)
+    loss = detached.loss(views)['loss_contrastive']
+    (ours,) = torch.autograd.grad(loss, detached.neck.g[3].weight)
+    torch.testing.assert_close(ours, partial, rtol=0, atol=1e-12)
+    assert torch.equal(detached.head.groups.rows, model.head.groups.rows)
 
 
 @pytest.mark.filterwarnings('ignore:the parameters of SMoG have changed')
@@ -216,8 +223,23 @@ def test_share_of_groups_used():
     with torch.no_grad():
         hit = {int(k) for k in naive.assign_groups(model.neck(model.backbone(views[0])), model.head.groups.rows)}
     model.loss(views)
-    assert model.head.groups.pop_share_used() == pytest.approx(len(hit) / 50)
-    assert model.head.groups.pop_share_used() == 0
+    assert model.head.groups.pop_usage().used == pytest.approx(len(hit) / 50)
+    assert model.head.groups.pop_usage().used == 0
+
+
+def test_agreement_of_online_network_and_teacher():
+    model, agreed = tiny.smog(), []
+    for step in range(3):
+        views = tiny.images(6, seed=step)
+        x_a, x_b = views if step % 2 == 0 else views[::-1]
+        with torch.no_grad():
+            c_a = naive.assign_groups(model.neck(model.backbone(x_a)), model.head.groups.rows)
+            c_b = naive.assign_groups(model.teacher(x_b), model.head.groups.rows)
+        agreed += (c_a == c_b).tolist()
+        model.loss(views)
+    assert 0 < sum(agreed) < 18
+    assert model.head.groups.pop_usage().agreement == pytest.approx(sum(agreed) / 18)
+    assert math.isnan(model.head.groups.pop_usage().agreement)
 
 
 def test_clustering_sets_the_groups_and_their_sizes():
