@@ -13,6 +13,7 @@ from .backbones import ResNet10, ResNetStageHead
 from .classifiers import PretrainedClassifier
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache
+from .group_schedule import GroupSchedule, group_schedule
 from .heads import (
     BYOLMultiCropHead,
     LEWELContrastHead,
@@ -38,6 +39,7 @@ __all__ = [
     'BatchViews',
     'BrownianLoss',
     'FeatureCache',
+    'GroupSchedule',
     'KeyQueue',
     'LEWELNeck',
     'MPCLBarlowTwins',
@@ -65,4 +67,5 @@ __all__ = [
     'SingularValueLoss',
     'StandardizedLinear',
     'UniformityLoss',
+    'group_schedule',
 ]

@@ -1,0 +1,78 @@
+"""SMoG's settings for a data set, a batch and a length of training, by the ratios between those of the paper."""
+
+import math
+from typing import NamedTuple
+
+WINDOW_SHARE = 0.01  # interval / steps of the training
+TEACHER_MOVE = 0.3  # interval * (1 - alpha)
+IMAGES_PER_GROUP = 1.4  # batch size / groups
+REPLACED_AT_THE_END = 0.89  # 1 - beta^hits: share of a group that its images replace between two resets
+FEATURES_PER_GROUP = 10  # least number of features per group for K-means
+
+
+class GroupSchedule(NamedTuple):
+    """Settings of SMoG that depend on the length of training and on the batch.
+
+    Args:
+        interval: Optimizer steps between resets, of ``SMoGResetHook``.
+        momentum: 1 − α of the teacher, of ``SMoG``.
+        num_groups: Number of groups l, of ``SMoGHead``.
+        end_beta: β at the end, of ``SMoGHead``; it starts at 1.
+    """
+
+    interval: int
+    momentum: float
+    num_groups: int
+    end_beta: float
+
+
+def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule:
+    """Return SMoG's settings for a training, by the ratios between the paper's settings (SMoG, Sec. 3.4).
+
+    The paper's numbers belong to 31,250 (100 epochs) and more steps of 4096 images. A shorter training keeps what they
+    mean:
+
+    - an interval of 1 % of the steps, 300 of 31,250. After a larger share the network has changed so much that groups
+      separate times instead of images (``groups_time_information`` of ``SMoGResetHook``);
+    - interval · (1 − α) = 0.3, 300 · 0.001: the teacher makes a quarter of the way, 1 − α^interval, to an online
+      network that stands still;
+    - 1.4 images per group and step, 4096 / 3000;
+    - 1 − β^hits = 0.89 at the end of training: the share of a group that its images replace between two resets. A group
+      is hit by a step of N images with probability 1 − (1 − 1/l)^N if images fall into l groups evenly and
+      independently, hence hits = interval · (1 − (1 − 1/l)^N), 226 for the paper, where 1 − 0.99^226 = 0.90.
+
+    The interval is longer than 1 % where K-means would get fewer than 10 features per group, in a training of less than
+    800 steps. All settings have two significant digits (of 1 − β for β), and later ones follow from the rounded earlier
+    ones. The paper's own settings come out as 310, 0.00097, 2900 and 0.9906.
+
+    Args:
+        images: Number of images of the data set.
+        batch_size: Images N per optimizer step, on all ranks and over all accumulated iterations.
+        epochs: Length of the training.
+
+    Raises:
+        ValueError: The data set has less than a batch, or the training has less than two intervals.
+    """
+    if not 2 <= batch_size <= images:
+        raise ValueError(f'batch_size must be in 2 … images = {images}, got {batch_size}')
+    steps = int(epochs * (images // batch_size))
+    num_groups = max(2, int(_two_digits(batch_size / IMAGES_PER_GROUP)))
+    shortest = math.ceil(FEATURES_PER_GROUP * num_groups / batch_size)
+    interval = max(shortest, int(_two_digits(WINDOW_SHARE * steps)))
+    if steps < 2 * interval:
+        raise ValueError(
+            f'{epochs} epochs of {images} images are {steps} steps of {batch_size} images, fewer than 2 resets of '
+            f'{num_groups} groups, which need {interval} steps each: train longer or with a smaller batch'
+        )
+    hits = interval * (1 - (1 - 1 / num_groups) ** batch_size)
+    beta = (1 - REPLACED_AT_THE_END) ** (1 / hits)
+    return GroupSchedule(
+        interval=interval,
+        momentum=_two_digits(TEACHER_MOVE / interval),
+        num_groups=num_groups,
+        end_beta=round(1 - _two_digits(1 - beta), 10),
+    )
+
+
+def _two_digits(number: float) -> float:
+    return float(f'{number:.1e}')
