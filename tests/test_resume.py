@@ -27,6 +27,7 @@ CASES = [
     Run('smog', ranks=2, images=24),
     Run('smog', ranks=2, reset=4, window=3),  # the checkpoint comes in the middle of the window
     Run('smog', reset=4, window=2),  # before the window
+    Run('smog', reset=2, accumulate=2),  # interval and roles follow optimizer steps
     Run('msbreg', workers=2),
     Run('msbreg', ranks=2, loop='iter', images=24, views='device'),
     Run('lewel_b', ranks=2, regularized=True),

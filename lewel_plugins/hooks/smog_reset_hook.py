@@ -20,13 +20,14 @@ _ROWS_PER_GROUP = 10  # images per group for the first K-means
 
 @HOOKS.register_module()
 class SMoGResetHook(Hook):
-    """Start SMoG's groups, and reset groups and teacher every ``interval`` iterations. SMoG, Secs. 3.2 and 3.4.
+    """Start SMoG's groups, and reset groups and teacher every ``interval`` optimizer steps. SMoG, Secs. 3.2 and 3.4.
 
     At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images per
-    group or one epoch. Every ``interval`` iterations they become the clusters of the online embeddings of the last
-    ``window`` iterations, and the teacher becomes a copy of the online network, except after the last iteration.
+    group or one epoch. Every ``interval`` optimizer steps they become the clusters of the online embeddings of the last
+    ``window`` steps, and the teacher becomes a copy of the online network, except after the last step. With gradient
+    accumulation a step has several iterations.
 
-    Every ``interval`` iterations the hook logs, as ``train/…`` through the message hub,
+    Every ``interval`` steps the hook logs, as ``train/…`` through the message hub,
 
     - ``groups_used``: share of the groups to which an embedding was assigned since the last reset;
     - ``groups_agreement``: share of the images since then that online network and teacher assign to the same group;
@@ -39,9 +40,9 @@ class SMoGResetHook(Hook):
     - ``groups_participation_ratio``: number of dimensions over which the variance of the embeddings is spread.
 
     Args:
-        interval: Iterations between resets; 300 in the paper.
-        window: Iterations before a reset whose embeddings K-means clusters; None for all since the last reset, as in
-            the paper.
+        interval: Optimizer steps between resets; 300 in the paper.
+        window: Optimizer steps before a reset whose embeddings K-means clusters; None for all since the last reset, as
+            in the paper.
         cluster: Reset the groups (Table 7b, "periodical clustering").
         teacher: Reset the teacher (Table 7b, "reset f̂_η").
         start: ``kmeans`` or ``random`` unit vectors.
@@ -70,6 +71,7 @@ class SMoGResetHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Start the groups of a new run."""
         model = self._model(runner)
+        model.has_resets = True
         fresh = model.head.groups.count_steps() == 0
         if fresh and self.start == 'kmeans':
             self._start_groups(runner, model)
@@ -82,20 +84,20 @@ class SMoGResetHook(Hook):
                 )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
-        """Keep the embeddings of the iteration if it is in the window."""
-        if not self.cluster:
-            return
-        cache = self._model(runner).cache
-        if runner.iter % self.interval >= self.interval - self.window:
-            cache.start(self.window)
+        """Keep the embeddings of the iteration if its step is in the window."""
+        model = self._model(runner)
+        self._steps_before = model.head.groups.count_steps()
+        if self.cluster and self._steps_before % self.interval >= self.interval - self.window:
+            model.cache.start(self.window * _iterations_per_step(runner))
         else:
-            cache.stop()
+            model.cache.stop()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Log measures of the groups, and reset groups and teacher, after every ``interval`` iterations."""
-        if not self.every_n_train_iters(runner, self.interval):
-            return
+        """Log measures of the groups, and reset groups and teacher, after every ``interval`` optimizer steps."""
         model = self._model(runner)
+        steps = model.head.groups.count_steps()
+        if steps == self._steps_before or steps % self.interval:  # the iteration is none that ends an interval
+            return
         scalars = model.head.groups.pop_usage()._asdict()
         if not self.is_last_train_iter(runner):  # else keep the groups that the network has learned with
             if self.cluster:
@@ -121,10 +123,10 @@ class SMoGResetHook(Hook):
         return model
 
     def _check_window(self, runner: Runner, model: SMoG) -> None:
-        batch = (runner.train_dataloader.batch_size or 1) * dist.world_size()
+        batch = (runner.train_dataloader.batch_size or 1) * dist.world_size() * _iterations_per_step(runner)
         if self.window * batch < model.head.groups.num_groups:
             raise ValueError(
-                f'a window of {self.window} of interval = {self.interval} iterations of {batch} images gives fewer '
+                f'a window of {self.window} of interval = {self.interval} steps of {batch} images gives fewer '
                 f'features than num_groups = {model.head.groups.num_groups}: raise window or interval, or lower the '
                 'number of groups'
             )
@@ -153,6 +155,11 @@ class SMoGResetHook(Hook):
             f'{int(clusters.sizes.max())}, inertia {clusters.inertia:.4f}, {clusters.iterations} moves, '
             f'{time.monotonic() - begin:.1f} s'
         )
+
+
+def _iterations_per_step(runner: Runner) -> int:
+    """Return the number of iterations whose gradients an optimizer step accumulates."""
+    return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
 
 
 def _report(measures: dict[str, float]) -> str:

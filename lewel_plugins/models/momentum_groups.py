@@ -31,6 +31,10 @@ class MomentumGroups(nn.Module):
     They are the same on every rank. They start as random unit vectors of a fixed generator, because mmengine's DDP does
     not broadcast buffers and ranks would differ otherwise. ``SMoGResetHook`` starts and resets them by K-means.
 
+    With gradient accumulation, every iteration of an optimizer step moves the groups by its own features, because its
+    loss contrasts with groups that have a gradient in these features. So a group moves up to once per iteration, and
+    1 − β^hits of it is replaced by as many hits as in separate steps.
+
     Args:
         channels: Channels d of a group.
         num_groups: Number of groups l.
@@ -106,7 +110,6 @@ class MomentumGroups(nn.Module):
         Returns:
             The groups that have moved, differentiable in z.
         """
-        step = self._next_step()
         both = dist.all_gather(torch.stack([assignment, teacher_assignment], 1))
         assignment, teacher_assignment = dist.in_batch_order(both).unbind(1)
         ones = torch.ones_like(assignment)
@@ -115,7 +118,7 @@ class MomentumGroups(nn.Module):
         self.agreed[0] += (assignment == teacher_assignment).sum()
         self.agreed[1] += len(assignment)
         if self.update == 'random':
-            moved = self._random_groups(z, step)
+            moved = self._random_groups(z)
         else:
             moved = LF.update_groups(self.rows, z, assignment, self._momentum(), moved_only=True)
         self.rows.index_copy_(0, moved.places, moved.rows.detach())
@@ -127,9 +130,9 @@ class MomentumGroups(nn.Module):
             return (1 - 1 / self.members.to(self.rows.dtype))[:, None]
         return 0.0 if self.update == 'latest' else self.beta
 
-    def _random_groups(self, z: Tensor, step: int) -> LF.MovedGroups:
+    def _random_groups(self, z: Tensor) -> LF.MovedGroups:
         """Put random features in the places of random groups: all features or all groups, whichever are fewer."""
-        generator = torch.Generator(z.device).manual_seed(step)
+        generator = torch.Generator(z.device).manual_seed(self.count_steps() + 1)
         count = min(self.num_groups, len(z))
         features = torch.randperm(len(z), generator=generator, device=z.device)[:count]
         places = torch.randperm(self.num_groups, generator=generator, device=z.device)[:count]
@@ -169,16 +172,16 @@ class MomentumGroups(nn.Module):
 
     @torch.compiler.disable  # it would be recompiled for every count
     def count_steps(self) -> int:
-        """Return the number of moves so far, without waiting for the device."""
+        """Return the number of optimizer steps so far, without waiting for the device."""
         if self._steps is None:
             self._steps = int(self.steps)
         return self._steps
 
     @torch.compiler.disable
-    def _next_step(self) -> int:
+    def end_step(self) -> None:
+        """Count an optimizer step."""
         self._steps = self.count_steps() + 1
         self.steps += 1
-        return self._steps
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from helpers import tiny
 from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 
 from lewel_plugins.hooks import SMoGResetHook
@@ -32,7 +34,15 @@ class Watch(Hook):
         )
 
 
-def train(work_dir: Path, max_iters: int = 5, num_groups: int = 6, beta: float = 0.9, resume: bool = False, **hook):
+def train(
+    work_dir: Path,
+    max_iters: int = 5,
+    num_groups: int = 6,
+    beta: float = 0.9,
+    resume: bool = False,
+    accumulate: int = 1,
+    **hook: object,
+):
     """Train with groups that move so slowly that a reset shows."""
     model = dict(
         type='lewel_plugins.SMoG',
@@ -47,6 +57,7 @@ def train(work_dir: Path, max_iters: int = 5, num_groups: int = 6, beta: float =
         max_iters,
         model=model,
         resume=resume,
+        optim_wrapper=dict(accumulative_counts=accumulate),
         default_hooks=dict(
             momentum_update=dict(type='lewel_plugins.MomentumUpdateHook'),
             checkpoint=dict(type='lewel_plugins.AtomicCheckpointHook', interval=3, by_epoch=False),
@@ -86,6 +97,51 @@ def test_a_window_keeps_only_the_last_iterations_before_a_reset(tmp_path):
     _, whole = train(tmp_path / 'whole', 4, interval=2, window=2)
     _, default = train(tmp_path / 'default', 4, interval=2)
     assert all(torch.equal(one['groups'], other['groups']) for one, other in zip(whole, default, strict=True))
+
+
+@pytest.mark.parametrize('window', [1, 2])
+def test_interval_and_window_are_optimizer_steps(window, tmp_path):
+    """With two iterations per step, the interval of two steps has four iterations."""
+    runner, states = train(tmp_path, 10, interval=2, window=window, accumulate=2)
+    assert [state['is_copy'] for state in states] == [i in (3, 7) for i in range(10)]
+    assert [moved(states, i) > 0.4 for i in range(10)] == [i in (3, 7) for i in range(10)]
+    filled = [0, 8, 16, 24] if window == 2 else [0, 0, 0, 8]
+    assert [state['filled'] for state in states] == [*filled, *filled, *filled[:2]]
+    assert runner.model.head.groups.steps == 5 and len(runner.model.cache.rows) == window * 2 * 8
+    # The groups move in every iteration.
+    assert all(moved(states, i) > 0 for i in range(10))
+    # Twice the images per step are enough for the groups.
+    with pytest.raises(ValueError, match='window of 1 of interval = 1 steps of 16 images .* num_groups = 20'):
+        train(tmp_path / 'few', interval=1, num_groups=20, accumulate=2)
+
+
+def test_a_step_that_the_optimizer_skips_does_not_count(tmp_path, monkeypatch):
+    """A gradient scaler skips steps that overflow; here the optimizer skips the one of iteration 3, after a reset."""
+    count = iter(range(100))
+    monkeypatch.setattr(OptimWrapper, 'step', lambda self: self.optimizer.step() if next(count) != 2 else None)
+    _, states = train(tmp_path, 6, interval=2)
+    assert [state['is_copy'] for state in states] == [False, True, False, False, True, False]
+
+
+def test_a_training_without_the_hook_warns(tmp_path):
+    def run(folder: str, hooks: list[dict]) -> None:
+        model = dict(
+            type='lewel_plugins.SMoG',
+            data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'),
+            backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN')),
+            neck=tiny.smog_neck_config(in_channels=64),
+            **tiny.arguments('SMoG', hid_channels=tiny.HIDDEN, num_groups=6),
+            _delete_=True,
+        )
+        update = dict(momentum_update=dict(type='lewel_plugins.MomentumUpdateHook'))
+        toy_runner(tmp_path / folder, 2, model=model, default_hooks=update, custom_hooks=hooks).train()
+
+    with pytest.warns(UserWarning, match='SMoG trains without SMoGResetHook') as record:
+        run('without', [])
+    assert sum('SMoGResetHook' in str(warning.message) for warning in record) == 1
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', 'SMoG trains')
+        run('neither', [dict(type='lewel_plugins.SMoGResetHook', cluster=False, teacher=False)])
 
 
 @pytest.mark.parametrize('start', ['kmeans', 'random'])
@@ -166,9 +222,9 @@ def test_constructor_errors(arguments, numbers):
 
 
 def test_too_few_features_for_the_groups(tmp_path):
-    with pytest.raises(ValueError, match='window of 2 of interval = 2 iterations of 8 images .* num_groups = 20'):
+    with pytest.raises(ValueError, match='window of 2 of interval = 2 steps of 8 images .* num_groups = 20'):
         train(tmp_path / 'interval', interval=2, num_groups=20)
-    with pytest.raises(ValueError, match='window of 1 of interval = 4 iterations of 8 images .* num_groups = 20'):
+    with pytest.raises(ValueError, match='window of 1 of interval = 4 steps of 8 images .* num_groups = 20'):
         train(tmp_path / 'window', interval=4, window=1, num_groups=20)
     with pytest.raises(ValueError, match='40 clusters need .* got 32'):
         train(tmp_path / 'start', interval=300, num_groups=40)

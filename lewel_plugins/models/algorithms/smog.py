@@ -1,3 +1,5 @@
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ class SMoG(MomentumPretrainer):
     """SMoG: Pang et al. 2022, Unsupervised Visual Representation Learning by Synchronous Momentum Grouping, Sec. 3.
 
     The groups are in ``head.groups``. ``SMoGResetHook`` starts them by K-means, and resets them and the teacher during
-    training.
+    training; a training without it warns. To train without resets, set the hook's ``cluster`` and ``teacher`` to False.
 
     Equations:
         SMoG, Eq. 4: ``assign_groups`` and ``update_groups`` in functional/smog.py.
@@ -51,11 +53,14 @@ class SMoG(MomentumPretrainer):
             raise ValueError(f'SMoG num_views must be at least 2, got {num_views!r}')
         self.num_views = num_views
         self.cache = FeatureCache(self.neck.out_channels, cache_dtype)
+        self.has_resets = False  # SMoGResetHook sets it
+        self._starts = False
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
         """Move the groups by one large view, and contrast it with the group of the other. SMoG, Eqs. 3 and 4.
 
-        The loss has one direction; the two large views exchange roles in every iteration.
+        The loss has one direction; the two large views exchange roles after every optimizer
+        step.
 
         Args:
             inputs: ``num_views`` views, each (N, 3, H, W).
@@ -75,12 +80,25 @@ class SMoG(MomentumPretrainer):
 
     @torch.compiler.disable  # it would be recompiled for every count
     def _change_roles(self, views: list[Tensor]) -> list[Tensor]:
-        """Exchange the two large views in every second iteration."""
+        """Exchange the two large views in every second optimizer step."""
         return [views[1], views[0], *views[2:]] if self.head.groups.count_steps() % 2 else views
 
+    def before_training(self) -> None:
+        """Prepare for a run."""
+        super().before_training()
+        self._starts = True  # hooks that reset may start later than the one that calls this
+
     def after_optimizer_step(self, progress: float) -> None:
-        """Update the teacher, and β for the next step."""
+        """Update the teacher, and roles and β for the next step."""
         super().after_optimizer_step(progress)
+        if self._starts and not self.has_resets:
+            warnings.warn(
+                'SMoG trains without SMoGResetHook, so that its groups start at random and are never reset: add '
+                "custom_hooks=[dict(type='lewel_plugins.SMoGResetHook', interval=...)] to the config",
+                stacklevel=2,
+            )
+        self._starts = False
+        self.head.groups.end_step()
         self.head.groups.set_progress(progress)
 
     def reset_teacher(self) -> None:

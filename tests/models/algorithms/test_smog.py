@@ -44,6 +44,7 @@ def test_step_equals_the_naive_step(activation, mode):
     model = tiny.smog(neck_changes=dict(activation=activation)).train(mode == 'train')
     worst = step_differences(model, tiny.images(6))
     assert max(worst.values()) < TOLERANCE, worst
+    model.head.groups.end_step()
     worst = step_differences(model, tiny.images(6, seed=1), odd=True)
     assert max(worst.values()) < TOLERANCE, worst
 
@@ -53,6 +54,7 @@ def test_multi_crop_step_equals_the_naive_step(odd):
     model = tiny.smog(num_views=5)
     if odd:
         model.loss(multi_crop(4, 3, seed=9))
+        model.head.groups.end_step()
     worst = step_differences(model, multi_crop(4, 3), odd)
     assert max(worst.values()) < TOLERANCE, worst
 
@@ -107,14 +109,16 @@ def test_gradient_through_the_updated_groups_is_there_and_right(update):
 
 
 @pytest.mark.filterwarnings('ignore:the parameters of SMoG have changed')
-def test_roles_alternate_and_go_on_after_a_load():
+@pytest.mark.parametrize('accumulated', [1, 3])
+def test_roles_alternate_by_optimizer_steps_and_go_on_after_a_load(accumulated):
     model, views = tiny.smog(), tiny.images()
     swapped = [views[1], views[0]]
-    for step in range(4):
-        fresh = [x.clone().requires_grad_() for x in views]
-        model.loss(fresh)['loss_contrastive'].backward()
-        assert [x.grad is not None for x in fresh] == [step % 2 == 0, step % 2 == 1]
-    model.loss(views)
+    for step in range(5):
+        for _ in range(accumulated):
+            fresh = [x.clone().requires_grad_() for x in views]
+            model.loss(fresh)['loss_contrastive'].backward()
+            assert [x.grad is not None for x in fresh] == [step % 2 == 0, step % 2 == 1]
+        model.after_optimizer_step(0.5)
     assert model.head.groups.steps.item() == 5
     resumed = tiny.smog(seed=3)
     resumed.loss(views)
@@ -237,6 +241,7 @@ def test_agreement_of_online_network_and_teacher():
             c_b = naive.assign_groups(model.teacher(x_b), model.head.groups.rows)
         agreed += (c_a == c_b).tolist()
         model.loss(views)
+        model.head.groups.end_step()
     assert 0 < sum(agreed) < 18
     assert model.head.groups.pop_usage().agreement == pytest.approx(sum(agreed) / 18)
     assert math.isnan(model.head.groups.pop_usage().agreement)
