@@ -39,6 +39,7 @@ CASES: list[Case] = [
     ('singular_value_loss', (2 * randn(3, 3, 5),), dict(normalize=True)),
     ('brownian_loss', (randn(4, 3, 5), 3 * randn(3, 5, seed=1)), {}),
     ('multi_crop_loss', (randn(5, 3, 4), randn(2, 3, 4, seed=1)), {}),
+    ('multi_crop_loss', (randn(4, 3, 5), 2 * randn(4, 3, 5, seed=1)), {}),
     # Groups with several features, with one, and with none.
     ('update_groups', (randn(5, 4), randn(6, 4, seed=1)), dict(assignment=torch.tensor([3, 0, 3, 3, 4, 0]), beta=0.6)),
     ('update_groups', (3 * randn(2, 3), randn(1, 3, seed=1)), dict(assignment=torch.tensor([1]), beta=0.0)),
@@ -243,6 +244,14 @@ def test_two_large_views_alone_are_byol():
     p, z = randn(2, 4, 5), randn(2, 4, 5, seed=1)
     byol = LF.cosine_mse(p[0], z[1]) + LF.cosine_mse(p[1], z[0])
     assert LF.multi_crop_loss(p, z).item() == pytest.approx(byol.item(), abs=1e-12)
+
+
+def test_multi_crop_is_a_sum_over_the_pairs_of_the_paper():
+    """Of orthogonal predictions and targets, each pair contributes 2. Sec. 4.4 has V = 6."""
+    p = torch.eye(16, dtype=torch.float64)[:8].unsqueeze(1)
+    z = torch.eye(16, dtype=torch.float64)[8:].unsqueeze(1)
+    assert LF.multi_crop_loss(p, z).item() == pytest.approx(2 * 56, abs=1e-12)
+    assert LF.multi_crop_loss(p, z[:2]).item() == pytest.approx(2 * 14, abs=1e-12)
 
 
 def test_singular_value_loss_does_not_lose_a_small_variance_around_a_large_mean():

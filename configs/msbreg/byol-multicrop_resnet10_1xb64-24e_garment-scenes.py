@@ -12,3 +12,7 @@ model = dict(
 )
 small = dict(_base_.views[0], size=16, crop_scale=(0.2, 0.5))
 data_preprocessor = dict(views=_base_.views + [small] * 6)
+# As in MSBReg's recipe there. The loss is a sum over 56 pairs instead of BYOL's 2, so BYOL's rate under SGD is too high.
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='lewel_plugins.LARS', lr=3.0, momentum=0.9, weight_decay=1e-6),
+)

@@ -105,17 +105,18 @@ def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
 
 @full_precision
 def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
-    """BYOL with multi-crop: every view predicts every large one but itself. MSBReg, Eq. 1 and Sec. 4.4.
+    """BYOL with multi-crop: every view predicts every target but its own. MSBReg, Eq. 1 and Sec. 4.4.
 
-    Σ_{i ≠ j} ‖p̂_i − ẑ_j‖² over views i and large views j, mean over the batch. The large views come first in p. Two
-    large views alone give BYOL's symmetric loss. Time and memory grow with the number of views, not of pairs.
+    Σ_{i ≠ j} ‖p̂_i − ẑ_j‖², mean over the batch, over the views i and the targets j, which are the first T views. In the
+    paper all V + 2 views are targets, T = K: 56 pairs for V = 6. In the usual form the two large views are, T = 2: 14
+    pairs. Two views alone give BYOL's symmetric loss. Time and memory grow with the number of views, not of pairs.
 
     Args:
-        p: Predictions of all views, (V + L, N, d).
-        z: Targets of the L large views, (L, N, d).
+        p: Predictions of all K views, (K, N, d).
+        z: Targets of the first T views in p, (T, N, d), T ≤ K.
 
     Returns:
-        Loss, (): a sum over the L(V + L) − L pairs.
+        Loss, (): a sum over the T(K − 1) pairs, as printed.
 
     Raises:
         ValueError: The shapes do not match.

@@ -98,14 +98,14 @@ def mpcl(
 
 def msbreg(neck: dict | None = None, **changes: object) -> Case:
     """Return MSBReg with four views and all three losses."""
-    settings = {name: changes.pop(name) for name in ('exclude_self', 'normalize') if name in changes}
+    settings = {name: changes.pop(name) for name in ('exclude_self', 'normalize', 'sync') if name in changes}
     head = dict(type='lewel_plugins.MSBRegHead', hid_channels=HIDDEN, **settings)
     model = dict(type='lewel_plugins.MSBReg', neck=neck or projection_neck(), head=head, **changes)
     return Case(model, LARS, views=(16,) * 4)
 
 
-def byol_multi_crop(views: tuple[int, ...]) -> Case:
-    head = dict(type='lewel_plugins.BYOLMultiCropHead', hid_channels=HIDDEN)
+def byol_multi_crop(views: tuple[int, ...], targets: str = 'all') -> Case:
+    head = dict(type='lewel_plugins.BYOLMultiCropHead', hid_channels=HIDDEN, targets=targets)
     model = dict(type='lewel_plugins.BYOLMultiCrop', neck=projection_neck(), head=head)
     return Case(model, LARS, views=views)
 
@@ -150,6 +150,8 @@ CASES = dict(
     msbreg_switches=msbreg(
         projection_neck(norm='LN', standardize=True), exclude_self=True, normalize=True, teacher_norm='eman'
     ),
+    msbreg_local=msbreg(sync=False),
     byol=byol_multi_crop((16, 16)),
     byol_multi_crop=byol_multi_crop((16, 16, 8, 8, 8)),
+    byol_multi_crop_large=byol_multi_crop((16, 16, 8, 8, 8), targets='large'),
 )

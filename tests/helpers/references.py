@@ -208,7 +208,7 @@ def brownian_loss(p: Tensor, noise: Tensor) -> Tensor:
 
 
 def multi_crop_loss(p: Tensor, z: Tensor) -> Tensor:
-    """Sec. 4.4: all ordered pairs i ≠ j of views i and large views j, mean over the batch."""
+    """Sec. 4.4: all ordered pairs i ≠ j of views i and targets j, mean over the batch."""
     total = p.new_zeros(())
     for n in range(p.shape[1]):
         for i in range(len(p)):

@@ -2,17 +2,19 @@ from torch import Tensor
 
 from lewel_plugins.registry import MODELS
 
+from ..heads.byol_multi_crop_head import LARGE
 from .base import MomentumPretrainer
-
-LARGE = 2  # number of large views
 
 
 @MODELS.register_module()
 class BYOLMultiCrop(MomentumPretrainer):
     """BYOL with multi-crop, a baseline of the MSBReg paper. MSBReg, Sec. 4.4.
 
-    The first two views are large and go through the teacher; the others are small and go through the online network
-    alone. Without small views it is BYOL.
+    The first two views are large, the others small. All go through the online network. All go through the teacher as
+    well, since in the paper small views are targets, too; with ``head.targets='large'`` only the large ones do. Both
+    networks are called once per view. So batch norm has its statistics per view, and never mixes large and small views;
+    its running statistics, which evaluation uses, average over all views. Without small views this is BYOL with its
+    symmetric loss.
 
     Equations:
         MSBReg, Eq. 1 and Sec. 4.4: ``multi_crop_loss`` in functional/msbreg.py.
@@ -40,7 +42,7 @@ class BYOLMultiCrop(MomentumPretrainer):
         super().__init__(backbone, neck, head, momentum, 0.0, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Predict the teacher's embeddings of the large views from every other view. MSBReg, Sec. 4.4.
+        """Predict the teacher's embedding of every target from every other view. MSBReg, Sec. 4.4.
 
         Args:
             inputs: Two large views (N, 3, H, W), then any number of small ones (N, 3, h, w).
@@ -54,7 +56,7 @@ class BYOLMultiCrop(MomentumPretrainer):
         """
         views = self.views(inputs, LARGE, or_more=True)
         _check_sizes(views)
-        z_t = self.teacher.each_view(views[:LARGE])  # (2, N, d), without gradient
+        z_t = self.teacher.each_view(self.head.target_views(views))  # (T, N, d), without gradient
         z = [self.neck(self.backbone(x)) for x in views]  # V + 2 times (N, d)
         return self.head.loss(z, z_t)
 

@@ -21,6 +21,7 @@ class MSBRegHead(BaseModule):
         exclude_self: Whether a view's centroid leaves out its own target, see ``functional.centroid_loss``. With two
             views and λ_s = λ_b = 0 this is half of BYOL's loss.
         normalize: Whether the singular value loss normalizes the predictions first.
+        sync: Whether the covariance is over the images of all ranks, see :class:`SingularValueLoss`.
         norm: ``BN`` or ``LN``, by default that of the neck.
         standardize: Whether to standardize weights, by default as in the neck.
     """
@@ -33,13 +34,14 @@ class MSBRegHead(BaseModule):
         lambda_b: float = 0.5,
         exclude_self: bool = False,
         normalize: bool = False,
+        sync: bool = True,
         norm: str = 'BN',
         standardize: bool = False,
     ) -> None:
         super().__init__()
         self.predictor = MLP(in_channels, hid_channels, in_channels, norm, standardize)
         self.exclude_self = exclude_self
-        self.singular_value_loss = SingularValueLoss(lambda_s, normalize)
+        self.singular_value_loss = SingularValueLoss(lambda_s, normalize, sync)
         self.brownian_loss = BrownianLoss(lambda_b)
 
     def loss(self, z: list[Tensor], z_t: Tensor) -> dict[str, Tensor]:

@@ -15,11 +15,12 @@ def views(small: int = 3, seed: int = 0) -> list[torch.Tensor]:
     return [*tiny.images(3, seed=seed), *tiny.images(3, small, seed=seed + 1, size=4)]
 
 
+@pytest.mark.parametrize('targets', ['all', 'large'])
 @pytest.mark.parametrize('small', [0, 1, 3])
-def test_step_equals_the_naive_step(small):
-    model = tiny.byol_multi_crop()
+def test_step_equals_the_naive_step(small, targets):
+    model = tiny.byol_multi_crop(targets=targets)
     p, z = tiny.naive_embeddings(model, views(small))
-    expected = naive.multi_crop_loss(p, z[:2])
+    expected = naive.multi_crop_loss(p, z if targets == 'all' else z[:2])
     theirs = tiny.gradients(expected, model)
     loss = model.loss(views(small))['loss']
     assert naive.largest_difference([loss], [expected]) < TOLERANCE
@@ -32,11 +33,21 @@ def test_without_small_views_it_is_mmpretrains_byol():
     assert max(worst.values()) < TOLERANCE, worst
 
 
-def test_small_views_do_not_go_through_the_teacher():
-    model, seen = tiny.byol_multi_crop(), []
-    model.teacher.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].shape[-1]))
+@pytest.mark.parametrize(('targets', 'sizes'), [('all', [6, 6, 4, 4, 4]), ('large', [6, 6])])
+def test_targets_go_through_the_teacher_one_by_one(targets, sizes):
+    """So batch norm has its statistics per view."""
+    model, seen = tiny.byol_multi_crop(targets=targets), []
+    model.teacher.register_forward_hook(lambda _, inputs, output: seen.append(tuple(inputs[0].shape[::3])))
     model.loss(views())
-    assert seen == [6, 6]
+    assert seen == [(3, size) for size in sizes]
+
+
+def test_all_views_are_targets_by_default():
+    default, every, large = (tiny.byol_multi_crop(**c) for c in ({}, dict(targets='all'), dict(targets='large')))
+    losses = [model.loss(views())['loss'].item() for model in (default, every, large)]
+    assert losses[0] == losses[1] > losses[2] > 0
+    with pytest.raises(ValueError, match="targets must be 'all' or 'large', got 'small'"):
+        tiny.byol_multi_crop(targets='small')
 
 
 @pytest.mark.parametrize('order', [(2, 3, 0, 1), (0, 2, 1, 3)], ids=str)

@@ -60,6 +60,31 @@ def test_ranks_equal_one_process(world_size, tmp_path):
             assert (0.3 * local - value).abs() > 1e-3  # the comparison can fail
 
 
+def local_on_rank(rank: int) -> tuple[Tensor, Tensor]:
+    """Return loss and gradient of one rank's covariance."""
+    p = embeddings()[:, rank :: dist.world_size()].requires_grad_()
+    value = SingularValueLoss(0.3, sync=False)(p)
+    return value.detach(), torch.autograd.grad(value, p)[0]
+
+
+@pytest.mark.parametrize('world_size', [2, 4])
+def test_without_sync_a_rank_has_the_covariance_of_its_images(world_size, tmp_path):
+    synced = SingularValueLoss(0.3)(embeddings())
+    for r, actual in enumerate(on_ranks(world_size, Path(tmp_path), local_on_rank)):
+        p = embeddings()[:, r::world_size].requires_grad_()
+        expected = 0.3 * naive.singular_value_loss(p)
+        assert naive.largest_difference(list(actual), [expected, *torch.autograd.grad(expected, p)]) < TOLERANCE
+        assert (actual[0] - synced).abs() > 1e-3
+
+
+@pytest.mark.parametrize(('n', 'expected'), [(64, 1.05), (512, 0.13)])
+def test_loss_of_ideal_embeddings_depends_on_their_number(n, expected):
+    """The numbers of the docstring of SingularValueLoss."""
+    p = torch.randn(20, n, 128, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert SingularValueLoss()(p).item() == pytest.approx(expected, rel=0.02)
+    assert 4e-3 * 128 * 129 / (n - 1) == pytest.approx(expected, rel=0.01)
+
+
 def test_directions_are_a_function_of_the_seed():
     actual = []
     for seed in (1, 1, 2):
