@@ -51,7 +51,7 @@ class MSBReg(MomentumPretrainer):
             data_samples: Unused.
 
         Returns:
-            ``loss_centroid`` L_c, ``loss_singular`` λ_s L_s, ``loss_brownian`` λ_b L_b; mmengine minimizes their sum.
+            ``loss_centroid`` λ_c L_c, ``loss_singular`` λ_s L_s, ``loss_brownian`` λ_b L_b, which mmengine adds.
         """
         views = self.views(inputs, 2, or_more=True)
         # The teacher runs first: its activations are freed before the online networks, whose activations stay, run.

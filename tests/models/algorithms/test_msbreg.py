@@ -28,7 +28,7 @@ def step_differences(model: MSBReg, views: list[Tensor]) -> dict[str, float]:
     p, z = tiny.naive_embeddings(model, views)
     singular, brownian = model.head.singular_value_loss, model.head.brownian_loss
     expected = [
-        naive.centroid_loss(p, z, model.head.exclude_self),
+        model.head.lambda_c * naive.centroid_loss(p, z, model.head.exclude_self),
         singular.weight * naive.singular_value_loss(p, singular.normalize),
         brownian.weight * naive.brownian_loss(p, noise(len(views[0]), 7)),
     ]
@@ -46,6 +46,7 @@ def step_differences(model: MSBReg, views: list[Tensor]) -> dict[str, float]:
     [
         dict(),
         dict(exclude_self=True, lambda_s=0.3, lambda_b=2.0),
+        dict(lambda_c=0.7, lambda_s=0.3),
         dict(lambda_s=0.3, normalize=True),
         dict(lambda_s=0.3, neck_changes=dict(norm='LN')),
         dict(lambda_s=0.3, neck_changes=dict(norm='LN', standardize=True)),
@@ -65,6 +66,12 @@ def test_step_equals_the_naive_step(changes, num_views):
 def test_two_views_without_the_own_target_are_half_of_mmpretrains_byol():
     model = tiny.msbreg(exclude_self=True, lambda_s=0.0, lambda_b=0.0, momentum=0.3)
     worst = twins.walk_together(model, twins.byol(model), steps=6, scale=2)
+    assert max(worst.values()) < TOLERANCE, worst
+
+
+def test_with_twice_the_weight_they_are_mmpretrains_byol():
+    model = tiny.msbreg(exclude_self=True, lambda_c=2.0, lambda_s=0.0, lambda_b=0.0, momentum=0.3)
+    worst = twins.walk_together(model, twins.byol(model), steps=6)
     assert max(worst.values()) < TOLERANCE, worst
 
 
@@ -209,6 +216,7 @@ def test_backbones_of_mmpretrain(name, channels):
     [
         (dict(lambda_s=-1.0), ['weight', '-1.0']),
         (dict(lambda_b=-0.5), ['weight', '-0.5']),
+        (dict(lambda_c=-2.0), ['weight', '-2.0']),
         (dict(momentum=1.2), ['momentum', '1.2', '[0, 1]']),
         (dict(hid_channels=0), ['hid_channels', '0']),
     ],
