@@ -6,6 +6,7 @@ from lewel_plugins.checkpoints import check_weights
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.num_views import expand_num_views
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(expand_num_views(cfg, args.cfg_options))
     setup.set_work_dir(cfg, args.work_dir, args.resume)
     setup.set_dataloader_defaults(cfg)
     if args.no_validate:

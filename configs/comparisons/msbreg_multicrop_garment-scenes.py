@@ -1,5 +1,5 @@
-# MSBReg's Table 7: more views of one size against small crops. 4 rows × 3 seeds. In runs of version 0.1, "BYOL +
-# multi-crop" had large targets.
+# MSBReg's Table 7: more views of one size against small crops. 4 rows × 3 seeds. The results in
+# docs/results are older than targets='all': their "BYOL + multi-crop" is the row with large targets.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_multicrop_garment-scenes'
 title = "MSBReg and BYOL with multi-crop on garment scenes (the paper's Table 7)"

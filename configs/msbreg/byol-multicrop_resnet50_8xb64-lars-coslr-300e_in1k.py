@@ -1,5 +1,7 @@
-# BYOL with multi-crop (Sec. 4.4, Table 7): 2 views of 224 px, V = 6 of 96 px, crops as in SwAV.
-_base_ = './msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py'
+# BYOL with multi-crop (Sec. 4.4, Table 7): 2 views of 224 px, V = 6 of 96 px, crops as in SwAV. The loss is a sum over all
+# 56 pairs, as printed; with model.head.targets=large over the 14 whose target is a large view. The paper prints no rate:
+# this is that of BYOL, K = 2. LARS makes up for the scale of the loss, except in BN and biases (see BYOLMultiCropHead).
+_base_ = './byol-k2_resnet50_8xb64-lars-coslr-300e_in1k.py'
 model = dict(
     _delete_=True,
     type='lewel_plugins.BYOLMultiCrop',
@@ -19,4 +21,3 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(optimizer=dict(lr=0.6))  # the rate for K = 2, our choice

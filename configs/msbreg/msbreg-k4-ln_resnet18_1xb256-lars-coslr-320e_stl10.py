@@ -3,5 +3,5 @@
 _base_ = './msbreg-k4_resnet18_1xb512-lars-coslr-320e_stl10.py'
 model = dict(neck=dict(norm='LN'), head=dict(lambda_b=5e-3))
 train_dataloader = dict(batch_size=256)
-optim_wrapper = dict(optimizer=dict(lr=2.0))  # Sec. 7.1: 0.5 x 256 / 256 x K
+optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * 256 / 256 * _base_.num_views))  # Sec. 7.1
 auto_scale_lr = dict(base_batch_size=256)

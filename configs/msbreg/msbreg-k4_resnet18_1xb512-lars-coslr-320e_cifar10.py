@@ -9,12 +9,15 @@ model = dict(
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
     head=dict(hid_channels=512),
 )
+num_views, base_lr = 4, 0.5  # K, and the rate per view and 256 images, as on STL-10
 # As on STL-10, without blur, as is usual for images this small.
 view = dict(size=32, crop_scale=(0.2, 1.0), solarize=0.2)
-data_preprocessor = dict(views=[view] * 4)
+data_preprocessor = dict(views=[view] * num_views)
 train_dataloader = dict(batch_size=512)
 optim_wrapper = dict(
-    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),  # as on STL-10
+    optimizer=dict(
+        type='lewel_plugins.LARS', lr=base_lr * 512 / 256 * num_views, momentum=0.9, weight_decay=1e-5
+    ),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
 )
 param_scheduler = [

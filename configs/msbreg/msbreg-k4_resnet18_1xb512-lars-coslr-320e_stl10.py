@@ -1,4 +1,5 @@
-# MSBReg on STL-10, K = 4, batch 512, 320 epochs (Sec. 7.1; Table 1).
+# MSBReg on STL-10, K = 4, batch 512, 320 epochs (Sec. 7.1; Table 1). The option num_views=K sets the number of views and
+# the rate that follows from it.
 _base_ = [
     '../_base_/models/msbreg_resnet50.py',
     '../_base_/datasets/stl10.py',
@@ -9,12 +10,16 @@ model = dict(
     neck=dict(in_channels=512, hid_channels=512, out_channels=128),
     head=dict(hid_channels=512),
 )
+num_views, base_lr = 4, 0.5  # K, and the rate per view and 256 images (Sec. 7.1)
 # Table 9, for all K views; no range of the crop is printed.
 view = dict(size=96, crop_scale=(0.2, 1.0), blur=1.0, solarize=0.2)
-data_preprocessor = dict(views=[view] * 4)
+data_preprocessor = dict(views=[view] * num_views)
 train_dataloader = dict(batch_size=512)
 optim_wrapper = dict(
-    optimizer=dict(type='lewel_plugins.LARS', lr=4.0, momentum=0.9, weight_decay=1e-5),  # Sec. 7.1: 0.5 x 512 / 256 x K
+    # Sec. 7.1
+    optimizer=dict(
+        type='lewel_plugins.LARS', lr=base_lr * 512 / 256 * num_views, momentum=0.9, weight_decay=1e-5
+    ),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),  # Sec. 7.1
 )
 param_scheduler = [

@@ -1,4 +1,5 @@
 # MSBReg on STL-10, K = 8 (Table 1).
 _base_ = './msbreg-k4_resnet18_1xb512-lars-coslr-320e_stl10.py'
-data_preprocessor = dict(views=[_base_.view] * 8)
-optim_wrapper = dict(optimizer=dict(lr=8.0))  # Sec. 7.1: 0.5 x 512 / 256 x K
+num_views = 8
+data_preprocessor = dict(views=[_base_.view] * num_views)
+optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * 512 / 256 * num_views))  # Sec. 7.1

@@ -11,6 +11,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json, write_text
 from lewel_plugins.running.commands import fill_placeholders
 from lewel_plugins.running.jobs import Job, digest
+from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.work_dir import last_checkpoint
 from lewel_plugins.visualization.curves import Curve, read_curves
 
@@ -184,7 +185,7 @@ def plan_runs(
     for row in comparison.rows:
         try:
             configs[row.name] = Config.fromfile(str(row.config), import_custom_modules=False)
-            configs[row.name].merge_from_dict(dict(row.options))
+            configs[row.name].merge_from_dict(expand_num_views(configs[row.name], row.options))
         except Exception as error:  # the file is Python, which may raise anything
             raise SetupError(f'row {row.name!r}: {row.config}: {type(error).__name__}: {error}') from error
     # Each folder is used once: rows that an override has made equal must not wait for each other.

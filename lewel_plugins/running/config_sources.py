@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
 
+from .num_views import expand_num_views
 from .setup import load_config
 
 COMMAND_LINE = '--cfg-options'
@@ -62,7 +63,7 @@ class ConfigSources:
         self.files = list(dict.fromkeys(recorder.files))
         self._origins = recorder.origins
         if options:
-            self._override(options)
+            self._override(expand_num_views(self.config, options))
 
     def source(self, *keys: str | int) -> Source:
         """Return the source of the value at ``config[keys[0]][keys[1]]…``."""

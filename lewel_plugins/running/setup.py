@@ -22,6 +22,7 @@ from torch import distributed, nn
 from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_older
 from lewel_plugins.errors import SetupError
 
+from .num_views import check_num_views
 from .work_dir import find_last_checkpoint
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -193,9 +194,11 @@ def prepare(cfg: Config, launcher: str) -> None:
     norm (see :func:`build_runner`), because torch's SyncBN has no CPU version.
 
     Raises:
-        SetupError: The config has settings of an older version, or the launcher has not set its variables.
+        SetupError: The config has settings of an older version, or another number of views than its rate is for, or
+            the launcher has not set its variables.
     """
     check_settings(cfg)
+    check_num_views(cfg)
     cfg.launcher = launcher
     if (cfg.get('randomness') or {}).get('deterministic'):
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses to be deterministic without it

@@ -1,6 +1,7 @@
 """Every recipe builds its model, optimizer, schedule and hooks; MIM and readers can rely on its name."""
 
 import re
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 
 from lewel_plugins.models import MomentumPretrainer
+from lewel_plugins.running.num_views import check_num_views
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 RECIPES = sorted(path for room in ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
@@ -168,8 +170,11 @@ def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
     """Check the numbers of Sec. 7 and Table 9 of the paper."""
     model, head, optimizer = cfg.model, cfg.model.head, cfg.optim_wrapper.optimizer
     large = data_set == 'in1k'
-    batch, base = (256 if '-ln_' in stem else 512), dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]
+    batch = prod(map(int, re.search(r'_(\d+)xb(\d+)-', stem).groups()))
+    base = dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]
     assert cfg.auto_scale_lr.base_batch_size == batch
+    assert batch == (1024 if '1xb1024' in stem else 256 if '1xb256' in stem else 512)
+    assert (cfg.get('num_views', K), cfg.get('base_lr', base)) == (K, base)
     assert (optimizer.type, optimizer.momentum, optimizer.weight_decay) == ('lewel_plugins.LARS', 0.9, 1e-5)
     assert optimizer.lr == pytest.approx(base * batch / 256 * K)
     assert cfg.optim_wrapper.paramwise_cfg == dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)
@@ -182,9 +187,10 @@ def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
     assert widths == ((2048, 256, 2048) if large else (512, 128, 512))
     assert model.momentum == (0.01 if epochs == 100 else 0.004)
     if 'multicrop' not in stem:
-        expected = {'k2-ln': (0.0, 0.0), 'k4-ln': (4e-3, 5e-3)}.get(stem.partition('_')[0][7:], (4e-3, 0.5))
+        is_byol = stem.startswith('byol')
+        expected = (0.0, 0.0) if is_byol else (4e-3, 5e-3) if '-ln_' in stem else (4e-3, 0.5)
         assert (head.lambda_s, head.lambda_b) == expected
-        assert head.get('exclude_self', False) == ('k2-ln' in stem)
+        assert (head.get('exclude_self', False), head.get('lambda_c', 1.0)) == (is_byol, 2.0 if is_byol else 1.0)
         assert model.neck.get('norm', 'BN') == ('LN' if '-ln_' in stem else 'BN')
     assert cfg.view.get('solarize') == 0.2 and cfg.view.get('blur', 0.0) == (0.0 if data_set == 'cifar10' else 1.0)
     assert cfg.get('sync_bn') == ('torch' if '8xb64' in stem else None)
@@ -195,6 +201,7 @@ def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
     cfg = Config.fromfile(str(path))
     K = 8 if 'multicrop' in path.stem else int(re.search(r'-k(\d)', path.stem)[1])
     assert number_of_views(cfg) == K
+    check_num_views(cfg)
     data_set = path.stem.rsplit('_')[-1]
     if data_set != 'garment-scenes':
         check_msbreg_numbers(cfg, path.stem, data_set, 2 if 'multicrop' in path.stem else K)

@@ -45,10 +45,18 @@ def statement(keys: tuple, value: Any) -> str:
     target = keys[0] + ''.join(f'[{key!r}]' for key in keys[1:])
     if isinstance(value, list):
         return f'{target} = {target} + [{MARK!r}]'
+    if is_number(value):  # with which a later file may compute
+        return f'{target} = {value + 1!r}'
     return f'{target} = {target} + ({MARK!r},)' if isinstance(value, tuple) else f'{target} = {MARK!r}'
 
 
-def is_changed(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_changed(value: Any, before: Any) -> bool:
+    if is_number(before):
+        return value == before + 1
     return value == MARK or isinstance(value, (list, tuple)) and len(value) > 0 and value[-1] == MARK
 
 
@@ -71,7 +79,7 @@ def test_named_file_sets_the_value(recipe, tmp_path, monkeypatch):
         Path(file).write_text('\n'.join([text, *lines]))
         changed = Config.fromfile(path).to_dict()
         Path(file).write_text(text)
-        assert all(is_changed(look_up(changed, keys)) for keys in places), file
+        assert all(is_changed(look_up(changed, keys), look_up(config, keys)) for keys in places), file
     assert Config.fromfile(path).to_dict() == config
 
 
