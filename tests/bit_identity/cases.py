@@ -46,11 +46,10 @@ def multi_projector_neck(hid_channels: int | list[int] = HIDDEN, **mlp: object) 
     return dict(type='lewel_plugins.MultiProjectorNeck', **sizes, mlp=mlp)
 
 
-def lewel_m(neck: dict | None = None) -> Case:
+def lewel_m(neck: dict | None = None, **changes: object) -> Case:
+    """Return LEWEL_M with a queue of fewer keys than those of 6 steps."""
     head = dict(type='lewel_plugins.LEWELContrastHead')
-    model = dict(
-        type='lewel_plugins.LEWELM', neck=neck or lewel_neck(), head=head, queue_len=20
-    )  # fewer than the keys of 6 steps
+    model = dict(type='lewel_plugins.LEWELM', neck=neck or lewel_neck(), head=head, queue_len=20, **changes)
     return Case(model, SGD)
 
 
@@ -125,6 +124,7 @@ BARLOW_TWINS = dict(type='lewel_plugins.MPCLBarlowTwinsHead')
 
 CASES = dict(
     lewel_m=lewel_m(),
+    lewel_m_eman=lewel_m(teacher_norm='eman'),
     lewel_m_random=lewel_m(lewel_neck(alignment='random')),
     lewel_b_eman=lewel_b(teacher_norm='eman'),
     lewel_b_train=lewel_b(teacher_norm='train'),

@@ -1,4 +1,5 @@
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -94,6 +95,13 @@ class MomentumPretrainer(BaseSelfSupervisor):
         views = check_views(self, inputs, count, or_more)
         self._check_teacher_follows()
         return views
+
+    def start_shuffle(self, x: Tensor) -> Callable[[], tuple[Tensor, Tensor | None]]:
+        """Start the exchange of ShuffleBN on the keys' view (N, 3, H, W), as :func:`dist.start_batch_shuffle` does.
+
+        An ``eman`` teacher computes no statistics of a batch, so its images stay where they are.
+        """
+        return dist.start_batch_shuffle(x) if self.teacher.norm == 'train' else lambda: (x, None)
 
     def _check_teacher_follows(self) -> None:
         # An optimizer changes parameters in place, and torch counts their versions. Steps without an update of the

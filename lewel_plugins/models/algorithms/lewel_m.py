@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from lewel_plugins.dist import batch_unshuffle, start_batch_shuffle
+from lewel_plugins.dist import batch_unshuffle
 from lewel_plugins.registry import MODELS
 
 from ..key_queue import KeyQueue
@@ -25,6 +25,9 @@ class LEWELM(MomentumPretrainer):
         head: Config of a :class:`LEWELContrastHead`.
         queue_len: Number of keys in the queue of the global loss.
         momentum: 1 − α of the teacher, constant; 0.001 is the paper's α = 0.999.
+        teacher_norm: ``train``: the teacher's BN uses its own batch, with ShuffleBN over ranks, as in the paper. In one
+            process there is nothing to shuffle with: BN sees query and key in batches of the same images. ``eman``:
+            eval mode and averaged BN statistics, so that no key depends on its batch, on any number of ranks.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialization, as everywhere in mmengine.
     """
@@ -36,10 +39,11 @@ class LEWELM(MomentumPretrainer):
         head: dict,
         queue_len: int = 65536,
         momentum: float = 0.001,
+        teacher_norm: str = 'train',
         data_preprocessor: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(backbone, neck, head, momentum, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(backbone, neck, head, momentum, None, teacher_norm, data_preprocessor, init_cfg)
         self.queue = KeyQueue(self.neck.out_channels, queue_len)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
@@ -53,7 +57,7 @@ class LEWELM(MomentumPretrainer):
             ``loss_global`` (1 − β)L_g and ``loss_aligned`` βL_a; mmengine minimizes their sum.
         """
         x_q, x_k = self.views(inputs, 2)
-        shuffled = start_batch_shuffle(x_k)  # ranks exchange images while the queries are computed
+        shuffled = self.start_shuffle(x_k)  # ranks exchange images while the queries are computed
         query = self.neck(self.backbone(x_q))  # z (N, d) and z_aligned (N, d/h, c)
         key = self._keys(*shuffled())
         enqueue = self.queue.start_enqueue(key[0])  # ranks exchange keys while the loss is computed

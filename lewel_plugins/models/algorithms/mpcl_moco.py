@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from lewel_plugins.dist import batch_unshuffle, start_batch_shuffle
+from lewel_plugins.dist import batch_unshuffle
 from lewel_plugins.registry import MODELS
 
 from ..key_queue import KeyQueue
@@ -32,6 +32,7 @@ class MPCLMoCo(MomentumPretrainer):
         head: Config of an :class:`MPCLContrastHead`.
         queue_len: Number of keys in each queue.
         momentum: 1 − α of the teacher, constant.
+        teacher_norm: ``train``, with ShuffleBN over ranks, or ``eman``, as in :class:`LEWELM`.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialization, as everywhere in mmengine.
     """
@@ -43,10 +44,11 @@ class MPCLMoCo(MomentumPretrainer):
         head: dict,
         queue_len: int = 65536,
         momentum: float = 0.001,
+        teacher_norm: str = 'train',
         data_preprocessor: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(backbone, neck, head, momentum, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(backbone, neck, head, momentum, None, teacher_norm, data_preprocessor, init_cfg)
         self.queue = KeyQueue(self.neck.out_channels, queue_len, self.neck.num_projectors)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
@@ -60,7 +62,7 @@ class MPCLMoCo(MomentumPretrainer):
             ``loss_contrastive`` and ``loss_pcr``; mmengine minimizes their sum.
         """
         x_q, x_k = self.views(inputs, 2)
-        shuffled = start_batch_shuffle(x_k)  # ranks exchange images while the queries are computed
+        shuffled = self.start_shuffle(x_k)  # ranks exchange images while the queries are computed
         z_q = self.neck(self.backbone(x_q))  # (M, N, d)
         z_k = self._keys(*shuffled())
         enqueue = self.queue.start_enqueue(z_k)  # ranks exchange keys while the loss is computed

@@ -7,6 +7,7 @@ from helpers import references as naive
 from helpers import tiny, twins
 from mmengine.optim import OptimWrapper
 
+from lewel_plugins import dist
 from lewel_plugins.optim import TypedOptimWrapperConstructor
 
 pytestmark = pytest.mark.core
@@ -19,8 +20,9 @@ TOLERANCE = 1e-10
     [dict(), dict(num_groups=2, aligned_channels=5), dict(coupled=False), dict(alignment='uniform', num_groups=1)],
     ids=str,
 )
-def test_step_equals_the_naive_step(changes):
-    model = tiny.lewel_m(neck_changes=changes, beta=0.3, temperature=0.5)
+@pytest.mark.parametrize('teacher_norm', ['train', 'eman'])
+def test_step_equals_the_naive_step(changes, teacher_norm):
+    model = tiny.lewel_m(neck_changes=changes, beta=0.3, temperature=0.5, teacher_norm=teacher_norm)
     assert model.loss(tiny.images(3)).keys() == {'loss_global', 'loss_aligned'}
     worst = tiny.step_differences(model, tiny.images(3, seed=1))
     assert max(worst.values()) < TOLERANCE, worst
@@ -81,6 +83,39 @@ def test_teacher_is_averaged_with_a_constant_alpha_and_keeps_its_own_statistics(
     assert all(torch.equal(model.teacher.state_dict()[n], v) for n, v in statistics.items())
 
 
+def test_eman_teacher_averages_buffers_and_its_keys_do_not_depend_on_the_batch():
+    model = tiny.lewel_m(momentum=0.2, teacher_norm='eman').train()
+    assert not any(module.training for module in model.teacher.module.modules())
+    (x_q, x_k), before = tiny.images(6), {n: v.clone() for n, v in model.state_dict().items()}
+    together = model._keys(x_k, None)
+    apart = [torch.cat(parts) for parts in zip(*(model._keys(x, None) for x in x_k.split(2)))]
+    assert naive.largest_difference(list(together), apart) < TOLERANCE
+    wrapper = OptimWrapper(torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1))
+    wrapper.update_params(model.parse_losses(model.loss([x_q, x_k]))[0])
+    assert all(torch.equal(v, before[f'teacher.{n}']) for n, v in model.teacher.state_dict().items())
+    model.after_optimizer_step(0.7)
+    after = model.state_dict()
+    averaged = [n for n, v in after.items() if n.startswith('teacher.module.') and v.is_floating_point()]
+    assert sum('running' in name for name in averaged) == 6  # mean and variance in the BNs of backbone, g and p
+    for name in averaged:
+        expected = naive.ema(before[name], after[name.removeprefix('teacher.module.')], 0.8)
+        torch.testing.assert_close(after[name], expected, rtol=0, atol=1e-12)
+
+
+def test_keys_of_a_train_teacher_depend_on_the_batch():
+    """The comparison above can fail."""
+    model, (_, x_k) = tiny.lewel_m().train(), tiny.images(6)
+    assert (model._keys(x_k, None)[0][:2] - model._keys(x_k[:2], None)[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('teacher_norm', ['train', 'eman'])
+def test_only_a_teacher_with_statistics_of_its_batch_shuffles(teacher_norm, monkeypatch):
+    shuffles = []
+    monkeypatch.setattr(dist, 'start_batch_shuffle', lambda x: shuffles.append(x) or (lambda: (x, None)))
+    tiny.lewel_m(teacher_norm=teacher_norm).train().loss(tiny.images())
+    assert len(shuffles) == (teacher_norm == 'train')
+
+
 @pytest.mark.parametrize(
     'settings',
     [
@@ -93,6 +128,7 @@ def test_teacher_is_averaged_with_a_constant_alpha_and_keeps_its_own_statistics(
         dict(neck=dict(aligned_channels=5)),
         dict(neck=dict(num_groups=8)),
         dict(neck=dict(num_groups=1)),
+        dict(teacher_norm='eman'),
     ],
     ids=str,
 )
@@ -129,6 +165,7 @@ def test_queue_and_teacher_are_in_the_checkpoint():
         (dict(temperature=0.0), ['temperature', '0.0']),
         (dict(queue_len=0), ['length', '0']),
         (dict(momentum=-0.1), ['momentum', '-0.1']),
+        (dict(teacher_norm='sync'), ['sync', 'train', 'eman']),
     ],
     ids=str,
 )

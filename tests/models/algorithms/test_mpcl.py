@@ -195,3 +195,10 @@ def test_the_three_share_their_defaults():
     for method in METHODS:
         balance = tiny_mpcl.CLASSES[method](**tiny_mpcl.config(method)).head.balance
         assert (balance.pcr, balance.pcr_weight, balance.literal_eq4) == ('cross_correlation', 0.01, False)
+
+
+def test_keys_of_an_eman_teacher_do_not_depend_on_the_batch():
+    model, (_, x_k) = tiny_mpcl.build('mpcl_moco', teacher_norm='eman').train(), tiny.images(6)
+    assert not any(module.training for module in model.teacher.module.modules())
+    apart = torch.cat([model._keys(x, None) for x in x_k.split(2)], 1)
+    assert naive.largest_difference([model._keys(x_k, None)], [apart]) < TOLERANCE

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.core
 
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
 METHODS = (
-    *('lewel_b', 'lewel_m', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop'),
+    *('lewel_b', 'lewel_m', 'lewel_m-eman', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop'),
     *('smog-random', 'smog-average', 'smog-detached', 'smog'),
 )
 REGULARIZERS = [
@@ -35,13 +35,13 @@ REGULARIZERS = [
 
 def build(method: str) -> MomentumPretrainer:
     """Build a model in evaluation mode, with a queue whose length is no multiple of the batch, so that it wraps."""
-    settings: dict = dict(queue_len=GLOBAL_BATCH + 3) if method == 'lewel_m' else {}
+    settings: dict = dict(queue_len=GLOBAL_BATCH + 3) if method.startswith('lewel_m') else {}
     method, regularizers = method.partition('+')[::2]
-    method, update = method.partition('-')[::2]
-    if update == 'detached':
+    method, switch = method.partition('-')[::2]
+    if switch == 'detached':
         settings['detach_groups'] = True
-    elif update:
-        settings['update'] = update
+    elif switch:
+        settings['update' if method == 'smog' else 'teacher_norm'] = switch
     model = getattr(tiny, method)(momentum=0.3, **settings).eval()
     if regularizers:
         RegularizerHook('head.q', REGULARIZERS).attach(model)
@@ -95,7 +95,7 @@ def train_rank(rank: int, world_size: int) -> dict[str, list]:
     for method in METHODS:
         model = build(method)
         wrapped = DistributedDataParallel(model, broadcast_buffers=False)
-        part = chunk if method == 'lewel_m' else deal  # its queue then has the order of one process
+        part = chunk if isinstance(model, LEWELM) else deal  # its queue then has the order of one process
         results[method] = train(
             model,
             lambda views: sum(wrapped(part(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
