@@ -1,19 +1,6 @@
-# BYOL by the released recipe of LEWEL_B.
-_base_ = [
-    '../_base_/models/byol_resnet50.py',
-    '../_base_/datasets/in1k.py',
-    '../_base_/views/byol_224px.py',
-    '../_base_/default_runtime.py',
-]
-train_pipeline = [dict(type='lewel_plugins.LoadViews', views=_base_.views), dict(type='PackInputs')]
-train_dataloader = dict(batch_size=128, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-optim_wrapper = dict(
-    optimizer=dict(type='lewel_plugins.LARS', lr=3.6, momentum=0.9, weight_decay=1.5e-6),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False),
+# BYOL by the released recipe of LEWEL_B, 200 epochs: LEWEL_B's global loss alone, with its EMAN teacher.
+_base_ = '../lewel/lewel-b_resnet50_8xb128-lars-coslr-200e_in1k.py'
+model = dict(
+    neck=dict(coupled=False, alignment='uniform', num_groups=256),  # p embeds the pooled feature, once
+    head=dict(beta=0.0),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=190, by_epoch=True, begin=10, end=200, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=200)
-auto_scale_lr = dict(base_batch_size=1024)

@@ -79,8 +79,10 @@ def msbreg(epochs: int, schedule: dict, batch: tuple[int, int], images: dict) ->
     return row(epochs, 0.2, schedule, batch, images, weight_decay=1e-4)
 
 
-def lewel_semi(lr: float, backbone_lr: float, batch: tuple[int, int], images: dict) -> dict:
-    return row(50, lr, drops(30, 40), batch, images, backbone_lr=backbone_lr)
+def lewel_semi(
+    lr: float, backbone_lr: float, batch: tuple[int, int], images: dict, weight_decay: float = 0.0
+) -> dict:
+    return row(50, lr, drops(30, 40), batch, images, backbone_lr=backbone_lr, weight_decay=weight_decay)
 
 
 MPCL_SEMI = row(20, 0.5, drops(12, 16, gamma=0.2), (32, 256), IMAGENET, backbone_lr=0.002)
@@ -103,8 +105,8 @@ NUMBERS = {
     'msbreg-linear_8xb32-steplr-84e_inat18': msbreg(84, drops(28, 56), (32, 256), IMAGENET),
     'msbreg-linear_8xb32-steplr-84e_in100': msbreg(84, drops(28, 56), (32, 256), IMAGENET),
     'msbreg-linear_1xb256-steplr-84e_stl10': msbreg(84, drops(28, 56), (256, 256), STL10),
-    'lewel-semi-1pct_8xb32-steplr-50e_in1k': lewel_semi(1.0, 1e-4, (32, 256), IMAGENET),
-    'lewel-semi-10pct_8xb32-steplr-50e_in1k': lewel_semi(0.1, 0.01, (32, 256), IMAGENET),
+    'lewel-semi-1pct_8xb32-steplr-50e_in1k': lewel_semi(1.0, 1e-4, (32, 256), IMAGENET, 1e-4),
+    'lewel-semi-10pct_8xb32-steplr-50e_in1k': lewel_semi(0.1, 0.01, (32, 256), IMAGENET, 1e-4),
     'lewel-semi-1pct_1xb64-steplr-50e_garment-scenes': lewel_semi(1.0, 1e-4, (64, 64), PLAIN),
     'lewel-semi-10pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
     'lewel-semi-100pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),

@@ -59,10 +59,10 @@ def test_a_row_has_the_numbers_of_its_recipe():
     (row,) = (
         line
         for line in (CONFIGS / 'lewel' / 'README.md').read_text(encoding='utf-8').split('\n')
-        if line.startswith('| [lewel-b_resnet50_8xb512-lars-syncbn-coslr-400e_in1k]') and 'ResNet-50' in line
+        if line.startswith('| [lewel-b_resnet50_8xb64-lars-syncbn-coslr-400e_in1k]') and 'ResNet-50' in line
     )
     cells = [cell.strip() for cell in row.strip('|').split('|')][1:]
-    assert cells == ['ResNet-50', '8 × 512', 'LARS, 7.2', '400', '1, 2, 4', 'linear top 1 73.8', '–']
+    assert cells == ['ResNet-50', '8 × 64', 'LARS, 1.8', '400', '1, 2, 4', 'linear top 1 73.8', '–']
 
 
 @pytest.mark.parametrize('metafile', METAFILES, ids=lambda path: path.parent.name)

@@ -38,7 +38,7 @@ def test_recipe_builds(path):
             part[name] //= 16
         cfg.model.backbone.stem_channels //= 16
     model = MODELS.build(cfg.model)
-    ours = path.parent.name != 'baselines'
+    ours = cfg.model.type.startswith('lewel_plugins.')
     has_teacher = ours and 'barlowtwins' not in path.stem
     assert isinstance(model, MomentumPretrainer) == has_teacher
     # tools/train.py also replaces mixed precision on a machine without a GPU.
@@ -64,6 +64,57 @@ def test_schedule_and_batch_are_what_the_name_says(path):
     assert cfg.auto_scale_lr.base_batch_size == gpus * batch
     epochs = int(re.search(r'-(\d+)e_', path.stem)[1])
     assert cfg.train_cfg.max_epochs == epochs
+
+
+def lewel_b_numbers(batch: int, rate: float, decay: float, sync_bn: bool = False) -> tuple:
+    teacher = (0.004, 'train', 'torch') if sync_bn else (0.02, 'eman', None)
+    return 'lewel_plugins.LARS', batch, rate, decay, *teacher
+
+
+LEWEL_B = {
+    **{f'8xb64-lars-coslr-{epochs}e_in1k': lewel_b_numbers(512, 1.8, 1e-6) for epochs in (100, 200)},
+    '8xb64-lars-syncbn-coslr-400e_in1k': lewel_b_numbers(512, 1.8, 1e-6, sync_bn=True),
+    '8xb64-lars-coslr-240e_in100': lewel_b_numbers(512, 3.6, 1e-6),
+    **{f'8xb128-lars-coslr-{epochs}e_in1k': lewel_b_numbers(1024, 3.6, 1.5e-6) for epochs in (100, 200)},
+    '8xb512-lars-syncbn-coslr-400e_in1k': lewel_b_numbers(4096, 7.2, 1e-6, sync_bn=True),
+}
+LEWEL_M = {
+    **{f'8xb32-coslr-{epochs}e_in1k': ('SGD', 256, 0.06, 1e-4, 0.001, 'train', None) for epochs in (100, 200)},
+    '8xb32-coslr-240e_in100': ('SGD', 256, 0.12, 1e-4, 0.001, 'train', None),
+}
+PAIRS = [
+    *((f'lewel-b_resnet50_{name}', f'byol_resnet50_{name}', numbers) for name, numbers in LEWEL_B.items()),
+    *((f'lewel-m_resnet50_{name}', f'mocov2_resnet50_{name}', numbers) for name, numbers in LEWEL_M.items()),
+]
+
+
+@pytest.mark.parametrize(('recipe', 'baseline', 'numbers'), PAIRS, ids=lambda value: value if type(value) is str else '')
+def test_lewel_recipe_has_the_numbers_of_the_paper_and_its_baseline_has_them_too(recipe, baseline, numbers):
+    cfg = Config.fromfile(str(CONFIGS / f'lewel/{recipe}.py'))
+    model, optimizer = cfg.model, cfg.optim_wrapper.optimizer
+    teacher = model.momentum, model.get('teacher_norm', 'train'), cfg.get('sync_bn')
+    assert (optimizer.type, cfg.auto_scale_lr.base_batch_size, optimizer.lr, optimizer.weight_decay, *teacher) == numbers
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and optimizer.momentum == 0.9
+    steps = cfg.train_dataloader.dataset.dataset.pipeline
+    assert [view.crop_scale for view in steps[0].views] == [(0.2, 1.0)] * 2
+    if optimizer.type != 'SGD':
+        expected = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)
+        assert cfg.optim_wrapper.paramwise_cfg == expected
+        assert [(part.type, part.begin, part.end) for part in cfg.param_scheduler] == [
+            ('LinearLR', 0, 10),
+            ('CosineAnnealingLR', 10, cfg.train_cfg.max_epochs),
+        ]
+    if 'syncbn' in recipe:  # the papers have no baseline of 400 epochs by this recipe
+        return
+    twin = Config.fromfile(str(CONFIGS / f'baselines/{baseline}.py'))
+    assert twin.model.head.beta == 0 and not twin.model.neck.coupled
+    assert twin.model.neck.out_channels == twin.model.neck.num_groups  # one embedding of the pooled feature, no maps
+    assert twin.model.neck.alignment == 'uniform'
+    twin.model.head.beta = model.head.beta
+    for name in ('coupled', 'alignment', 'num_groups'):
+        twin.model.neck.pop(name)
+    model.neck.pop('num_groups')
+    assert twin.to_dict() == cfg.to_dict()
 
 
 def shrink_smog(cfg: Config) -> None:

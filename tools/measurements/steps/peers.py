@@ -43,9 +43,10 @@ OURS = {
     'MoCo v2': ('mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py', {'model.neck.num_projectors': 1}),
     'SMoG': ('smog/smog_resnet50_8xb512-lars-coslr-100e_in1k.py', {}),
 }
+# A recipe, and the file with mmpretrain's model.
 MMPRETRAIN = {
-    'BYOL': 'baselines/byol_resnet50_8xb128-lars-coslr-200e_in1k.py',
-    'MoCo v2': 'baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'BYOL': ('lewel/lewel-b_resnet50_8xb128-lars-coslr-200e_in1k.py', '_base_/models/byol_resnet50.py'),
+    'MoCo v2': ('lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py', '_base_/models/mocov2_resnet50.py'),
 }
 LIGHTLY = {'BYOL': 'LightlyBYOL', 'MoCo v2': 'LightlyMoCo', 'SMoG': 'LightlySMoG'}
 COLUMNS = ('method', 'ResNet', 'pixels', 'batch', 'ours, s', 'peer', 'its step, s', 'ours / peer')
@@ -114,7 +115,8 @@ def build_ours(method: str, depth: int, device: str) -> Built:
 
 def build_mmpretrains(method: str, depth: int, device: str) -> Built:
     """Return mmpretrain's model, with the LARS and the constructor that its recipe of BYOL uses."""
-    cfg = load_recipe(MMPRETRAIN[method], depth)
+    path, base = MMPRETRAIN[method]
+    cfg = load_recipe(path, depth, base=base)
     if 'LARS' in cfg.optim_wrapper.optimizer.type:
         excluded = dict(decay_mult=0.0, lars_exclude=True)
         cfg.optim_wrapper = dict(

@@ -27,11 +27,11 @@ from .passes import full_step
 from .recipes import CONFIGS, build_model, load_recipe, prepare, random_views
 from .report import Report
 
-# Our recipe, and one of mmpretrain's method, whose widths and backbone are then those of ours.
+# Our recipe, and a file with the model of mmpretrain's method, whose widths and backbone are then those of ours.
 METHODS = {
     'MoCo v2': (
         'mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
-        'baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+        '_base_/models/mocov2_resnet50.py',
     ),
     'MoCo v3': (
         'mpcl/mpcl-mocov3_resnet50_8xb512-lars-coslr-300e_in1k.py',

@@ -12,15 +12,20 @@ from mmengine.registry import MODELS, init_default_scope
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 METHODS = {
     'LEWEL_B': 'lewel/lewel-b_resnet50_8xb128-lars-coslr-200e_in1k.py',
-    'BYOL (mmpretrain)': 'baselines/byol_resnet50_8xb128-lars-coslr-200e_in1k.py',
+    'BYOL (mmpretrain)': 'lewel/lewel-b_resnet50_8xb128-lars-coslr-200e_in1k.py',
     'LEWEL_M': 'lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py',
-    'MoCo v2 (mmpretrain)': 'baselines/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+    'MoCo v2 (mmpretrain)': 'lewel/lewel-m_resnet50_8xb32-coslr-200e_in1k.py',
     'SMoG': 'smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
     'SMoG, 30,000 groups': 'smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
     'MPCL on MoCo v2, M = 4': 'mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py',
     'MPCL on MoCo v3, M = 4': 'mpcl/mpcl-mocov3_resnet50_8xb512-lars-coslr-300e_in1k.py',
     'MPCL on Barlow Twins, M = 4': 'mpcl/mpcl-barlowtwins_resnet50_8xb256-lars-coslr-300e_in1k.py',
     **{f'MSBReg, K = {k}': 'msbreg/msbreg-k4_resnet50_8xb64-lars-coslr-300e_in1k.py' for k in (2, 4, 8)},
+}
+# Files whose model takes the place of that in the recipe.
+BASES = {
+    'BYOL (mmpretrain)': '_base_/models/byol_resnet50.py',
+    'MoCo v2 (mmpretrain)': '_base_/models/mocov2_resnet50.py',
 }
 OPTIONS = {'SMoG, 30,000 groups': {'model.head.num_groups': 30000}}
 
@@ -33,7 +38,9 @@ def prepare(threads: int | None) -> None:
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
 
 
-def load_recipe(path: str, depth: int, options: dict[str, Any] | None = None, bf16: bool = False) -> Config:
+def load_recipe(
+    path: str, depth: int, options: dict[str, Any] | None = None, bf16: bool = False, base: str | None = None
+) -> Config:
     """Return a recipe with a ResNet of this depth, in float32 or bfloat16.
 
     Args:
@@ -41,8 +48,11 @@ def load_recipe(path: str, depth: int, options: dict[str, Any] | None = None, bf
         depth: Depth of the ResNet.
         options: Overrides, as in ``--cfg-options``.
         bf16: Whether to train in the recipes' mixed precision.
+        base: Config file in ``configs/`` whose model takes the place of that in the recipe.
     """
     cfg = Config.fromfile(str(CONFIGS / path))
+    if base is not None:
+        cfg.model = Config.fromfile(str(CONFIGS / base)).model
     cfg.merge_from_dict(options or {})
     cfg.model.backbone.depth = depth
     cfg.model.neck.in_channels = 512 if depth < 50 else 2048
@@ -67,7 +77,8 @@ def build(
     method: str, depth: int, device: str, options: dict[str, Any] | None = None, bf16: bool = False
 ) -> tuple[Any, OptimWrapper]:
     """Return the model of one of ``METHODS`` and its optim wrapper; ``options`` take the place of ``OPTIONS``."""
-    cfg = load_recipe(METHODS[method], depth, OPTIONS.get(method) if options is None else options, bf16)
+    overrides = OPTIONS.get(method) if options is None else options
+    cfg = load_recipe(METHODS[method], depth, overrides, bf16, BASES.get(method))
     model = build_model(cfg, device)
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 

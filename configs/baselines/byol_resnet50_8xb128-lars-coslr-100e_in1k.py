@@ -1,0 +1,6 @@
+# BYOL by the released recipe of LEWEL_B, 100 epochs: LEWEL_B's global loss alone, with its EMAN teacher.
+_base_ = '../lewel/lewel-b_resnet50_8xb128-lars-coslr-100e_in1k.py'
+model = dict(
+    neck=dict(coupled=False, alignment='uniform', num_groups=256),  # p embeds the pooled feature, once
+    head=dict(beta=0.0),
+)
