@@ -10,6 +10,9 @@ embeddings z over the batch, times √d: 1 where they are spread evenly over the
 
 import argparse
 import logging
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,17 @@ def train(cfg: Config, steps: int, warm_up: int, seed: int) -> dict[str, list[fl
     return history
 
 
+def train_run(name: str, seed: int, steps: int, data: str) -> dict[str, list[float]]:
+    """Do one of ``RUNS`` in a process of its own; see :func:`train`."""
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)  # mmengine logs every parameter that it initializes
+    init_default_scope('mmpretrain')
+    optimizer, warms_up = RUNS[name]
+    cfg = load_config(optimizer)
+    cfg.train_dataloader.dataset.dataset.data_root = data
+    return train(cfg, steps, max(steps // 10, 1) if warms_up else 1, seed)
+
+
 def verdict(std: list[float]) -> str:
     """Return whether the embeddings have collapsed: a mean spread below 0.1 in the last ten steps, or not finite."""
     return 'no' if sum(std[-10:]) / len(std[-10:]) >= 0.1 else 'yes'
@@ -88,22 +102,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
     parser.add_argument('--steps', type=int, default=60, help='optimizer steps of a run (default: 60)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1], help='seeds (default: 0 1)')
+    parser.add_argument('--jobs', type=int, default=2, help='runs at a time (default: 2)')
     parser.add_argument('--data', default='data/garment_scenes', help='folder of garment scenes')
     parser.add_argument('--out', type=Path, help='json file to write, with a markdown table beside it')
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    logging.disable(logging.WARNING)  # mmengine logs every parameter that it initializes
-    init_default_scope('mmpretrain')
     shown = [step for step in SHOWN if step < args.steps] + [args.steps]
     report = Report(
         "LEWEL_B at the paper's rate, by LARS and by SGD",
         *('optimizer', 'seed', 'of', *(f'step {step}' for step in shown), 'collapsed'),
     )
-    for name, (optimizer, warm) in RUNS.items():
-        for seed in args.seeds:
-            cfg = load_config(optimizer)
-            cfg.train_dataloader.dataset.dataset.data_root = args.data
-            history = train(cfg, args.steps, max(args.steps // 10, 1) if warm else 1, seed)
+    runs = [(name, seed) for name in RUNS for seed in args.seeds]
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context('spawn')) as pool:
+        histories = pool.map(partial(train_run, steps=args.steps, data=args.data), *zip(*runs))
+        for (name, seed), history in zip(runs, histories):
             row: dict[str, Any] = dict(optimizer=name, seed=seed, collapsed=verdict(history['std']), **history)
             for kind in ('loss', 'std'):
                 cells = (f'{history[kind][step - 1]:.3f}' for step in shown)
