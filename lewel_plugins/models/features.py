@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
+_PIXELS = 32
+
 
 def preprocessed_images(model: BaseModel, data_batch: dict) -> Tensor:
     """Return the images of a batch after the model's data preprocessor, as outside training.
@@ -46,6 +48,23 @@ def pooled_features(model: BaseModel, data_batch: dict) -> Tensor:
         ValueError: The pipeline makes several views, or the output is neither (N, D) nor (N, D, H, W).
     """
     return pooled(model.backbone(preprocessed_images(model, data_batch)))
+
+
+def neck_embeddings(model: BaseModel, data_batch: dict) -> Tensor:
+    """Return the :func:`embeddings` of a batch from the model's neck, (N, d) float32.
+
+    Args:
+        model: Model with a ``backbone`` and a ``neck``, in eval mode.
+        data_batch: Batch of a dataloader, see :func:`preprocessed_images`.
+    """
+    return embeddings(model.neck(model.backbone(preprocessed_images(model, data_batch)))).float()
+
+
+def raw_pixels(model: BaseModel, data_batch: dict) -> Tensor:
+    """Return the images as the backbone gets them, flattened, (N, 3HW). Sides above 32 are averaged down to 32."""
+    images = preprocessed_images(model, data_batch)
+    height, width = images.shape[2:]
+    return F.adaptive_avg_pool2d(images, (min(_PIXELS, height), min(_PIXELS, width))).flatten(1)
 
 
 def pooled(out: Tensor | Sequence[Tensor]) -> Tensor:

@@ -11,26 +11,23 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModel
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner, set_random_seed
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lewel_plugins.checkpoints import model_config
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation import KNNMetric
 from lewel_plugins.evaluation.collect import collect
-from lewel_plugins.models.features import pooled_features, preprocessed_images
+from lewel_plugins.evaluation.random_checkpoint import build_random_model
+from lewel_plugins.models.features import pooled_features, raw_pixels
 from lewel_plugins.registry import METRICS
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options
 
-PIXELS = 32
 RAW, RANDOM = 'raw pixels', 'random initialization'
 
 
@@ -43,13 +40,6 @@ def parse_args() -> argparse.Namespace:
     )
     add_config_options(parser)
     return parser.parse_args()
-
-
-def raw_pixels(model: BaseModel, data_batch: dict) -> Tensor:
-    """Return the images as the backbone gets them, flattened. Sides above 32 pixels are averaged down to 32."""
-    images = preprocessed_images(model, data_batch)
-    height, width = images.shape[2:]
-    return F.adaptive_avg_pool2d(images, (min(PIXELS, height), min(PIXELS, width))).flatten(1)
 
 
 def knn_metrics(cfg: Config) -> list[KNNMetric]:
@@ -77,15 +67,6 @@ def evaluate(
     return {name: value for metric in metrics for name, value in metric.evaluate(len(feat)).items()}
 
 
-def build_model(cfg: Config, seed: int) -> BaseModel:
-    """Build the config's model with newly initialized weights."""
-    set_random_seed(seed)
-    model = MODELS.build(model_config(cfg))
-    model.init_weights()
-    model.to(get_device()).eval()
-    return model
-
-
 def measure(cfg: Config, seeds: list[int]) -> dict[str, dict[str, list[float]]]:
     """Return the accuracies of raw pixels, and of one initialization per seed, by row and metric."""
     metrics = knn_metrics(cfg)
@@ -95,7 +76,8 @@ def measure(cfg: Config, seeds: list[int]) -> dict[str, dict[str, list[float]]]:
     }
     results: dict[str, dict[str, list[float]]] = {RAW: {}, RANDOM: {}}
     for i, seed in enumerate(seeds):
-        model = build_model(cfg, seed)
+        model = build_random_model(cfg, seed)
+        model.to(get_device()).eval()
         runs = [(RANDOM, pooled_features, f'{RANDOM}, seed {seed}')]
         if i == 0:
             runs.insert(0, (RAW, raw_pixels, RAW))

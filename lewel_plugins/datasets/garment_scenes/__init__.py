@@ -7,7 +7,7 @@ garment. The photographs ship with scikit-image and scikit-learn. ``meta.json`` 
 these packages may ship others.
 """
 
-from .files import make_scenes
+from .files import load_renderer, make_scenes
 from .scene_config import SceneConfig
 
-__all__ = ['SceneConfig', 'make_scenes']
+__all__ = ['SceneConfig', 'load_renderer', 'make_scenes']

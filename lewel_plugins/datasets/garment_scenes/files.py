@@ -66,6 +66,28 @@ def make_scenes(config: SceneConfig, garments: str | Path, out: str | Path, work
     return True
 
 
+def load_renderer(root: str | Path, garments: str | Path) -> SceneRenderer:
+    """Return the renderer that draws the scenes of a folder again, with all that the files do not hold.
+
+    Args:
+        root: Folder that :func:`make_scenes` has written.
+        garments: Folder with Fashion-MNIST's test files.
+
+    Raises:
+        FileExistsError: If ``root`` holds other scenes than this version and the installed photographs give.
+        FileNotFoundError: If ``root`` has no ``meta.json``, or the garments do not exist.
+    """
+    root = Path(root)
+    if not (root / 'meta.json').is_file():
+        raise FileNotFoundError(f'{root} holds no garment scenes: it has no meta.json')
+    arguments = json.loads((root / 'meta.json').read_text())['arguments']
+    config = SceneConfig(**{**arguments, 'scale': tuple(arguments['scale'])})
+    images, labels = load_garments(garments)
+    photographs = load_photographs()
+    _check_same(root, _describe(config, list(photographs)))
+    return SceneRenderer(config, images, labels, list(photographs.values()))
+
+
 def _describe(config: SceneConfig, photographs: list[str]) -> dict[str, Any]:
     return {
         'version': VERSION,

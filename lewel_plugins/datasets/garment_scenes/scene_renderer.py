@@ -1,5 +1,6 @@
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +16,30 @@ MAX_PRINT_AREA = 4  # pixels; larger dark regions are gaps, such as between the 
 _INTERIOR = np.pad(np.ones((26, 26), bool), 1)
 
 
+class Pose(NamedTuple):
+    """Where a garment lies, and how it is turned."""
+
+    x: float
+    """Center of the garment from the left, relative to the side of the image."""
+    y: float
+    """The center from the top."""
+    scale: float
+    """Longer side of the garment, relative to the side of the image."""
+    rotation: float
+    """Degrees, clockwise."""
+    is_mirrored: bool
+    """Whether the garment was mirrored left to right before the rotation."""
+
+
+class Tint(NamedTuple):
+    """The color of a garment's brightest parts, in HSV."""
+
+    hue: float
+    """Degrees in [0, 360)."""
+    saturation: float
+    value: float
+
+
 @dataclass(frozen=True)
 class Scene:
     """One image and its garments, from back to front.
@@ -23,11 +48,15 @@ class Scene:
         image: (S, S, 3) uint8, RGB.
         labels: Class index of every garment.
         masks: (S, S) bool, visible pixels of every garment.
+        poses: Pose of every garment.
+        tints: Tint of every garment.
     """
 
     image: np.ndarray
     labels: list[int]
     masks: list[np.ndarray]
+    poses: list[Pose]
+    tints: list[Tint]
 
 
 class SceneRenderer:
@@ -61,18 +90,22 @@ class SceneRenderer:
         labels: list[int] = []
         masks: list[np.ndarray] = []
         areas: list[int] = []
+        poses: list[Pose] = []
+        tints: list[Tint] = []
         for garment in self._choose(rng, split, index):
             layer = self._place(rng, self.garments[garment], masks, areas)
             if layer is None:
                 continue
-            shade, alpha = layer
-            color = _tint(rng)
-            canvas += alpha[..., None] * (shade[..., None] * color - canvas)
+            shade, alpha, pose = layer
+            tint = _draw_tint(rng)
+            canvas += alpha[..., None] * (shade[..., None] * _color(tint) - canvas)
             mask = alpha > 0.5
             masks = [m & ~mask for m in masks] + [mask]
             areas.append(int(mask.sum()))
             labels.append(int(self.labels[garment]))
-        return Scene(canvas.round().clip(0, 255).astype(np.uint8), labels, masks)
+            poses.append(pose)
+            tints.append(tint)
+        return Scene(canvas.round().clip(0, 255).astype(np.uint8), labels, masks, poses, tints)
 
     def _choose(self, rng: np.random.Generator, split: str, index: int) -> list[int]:
         """Return the indices of the scene's garments."""
@@ -105,39 +138,47 @@ class SceneRenderer:
 
     def _place(
         self, rng: np.random.Generator, garment: np.ndarray, masks: list[np.ndarray], areas: list[int]
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    ) -> tuple[np.ndarray, np.ndarray, Pose] | None:
         """Turn, scale and move a garment so that it hides no other one.
 
         Returns:
-            Its shade and its opacity, (S, S) float32 in [0, 1] each, or None if ten attempts fail.
+            Its shade and its opacity, (S, S) float32 in [0, 1] each, and its pose, or None if ten attempts fail.
         """
         for _ in range(10):
-            matrix = self._draw_matrix(rng, garment)
+            matrix, pose = self._draw_pose(rng, garment)
             size = (self.config.size, self.config.size)
             alpha = cv2.warpAffine(_opacity(garment), matrix, size, flags=cv2.INTER_LINEAR)
             mask = alpha > 0.5
             hides_other = any((m & ~mask).sum() < MIN_VISIBLE * area for m, area in zip(masks, areas))
             if not hides_other:
                 gray = cv2.warpAffine(garment.astype(np.float32) / 255, matrix, size, flags=cv2.INTER_LINEAR)
-                return 0.25 + 0.75 * gray, alpha
+                return 0.25 + 0.75 * gray, alpha, pose
         return None
 
-    def _draw_matrix(self, rng: np.random.Generator, garment: np.ndarray) -> np.ndarray:
-        """Draw a (2, 3) map from pixels of the garment to those of the scene. The garment lies inside if it fits."""
+    def _draw_pose(self, rng: np.random.Generator, garment: np.ndarray) -> tuple[np.ndarray, Pose]:
+        """Draw a pose in which the garment lies inside if it fits.
+
+        Returns:
+            The (2, 3) map from pixels of the garment to those of the scene, and the pose.
+        """
         size = self.config.size
         x, y, w, h = cv2.boundingRect((garment > OPAQUE_GRAY / 2).astype(np.uint8))
-        factor = rng.uniform(*self.config.scale) * size / max(w, h, 1)
-        angle = math.radians(rng.uniform(-MAX_ROTATION, MAX_ROTATION))
+        scale = rng.uniform(*self.config.scale)
+        factor = scale * size / max(w, h, 1)
+        rotation = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
+        angle = math.radians(rotation)
         cos, sin = factor * math.cos(angle), factor * math.sin(angle)
         linear = np.array([[cos, -sin], [sin, cos]])
-        if rng.random() < 0.5:
+        is_mirrored = rng.random() < 0.5
+        if is_mirrored:
             linear[:, 0] *= -1
         extent = np.abs(linear) @ np.array([w, h])
         slack = np.maximum(0, (size - extent) / 2)
         center = size / 2 + rng.uniform(-slack, slack)
         # Pixel i covers [i, i + 1). OpenCV's matrices refer to its center, i + 0.5.
         shift = center - 0.5 - linear @ np.array([x + w / 2 - 0.5, y + h / 2 - 0.5])
-        return np.column_stack([linear, shift])
+        pose = Pose(float(center[0] / size), float(center[1] / size), scale, rotation, is_mirrored)
+        return np.column_stack([linear, shift]), pose
 
 
 def _opacity(garment: np.ndarray) -> np.ndarray:
@@ -150,10 +191,14 @@ def _opacity(garment: np.ndarray) -> np.ndarray:
     return opacity
 
 
-def _tint(rng: np.random.Generator) -> np.ndarray:
-    """Draw a color, (3,) float32 in [0, 255], of any hue, from gray to saturated, but not dark."""
-    hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0, 0.9), rng.uniform(0.5, 1)]]], np.float32)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255
+def _draw_tint(rng: np.random.Generator) -> Tint:
+    """Draw any hue, from gray to saturated, but not dark."""
+    return Tint(rng.uniform(0, 360), rng.uniform(0, 0.9), rng.uniform(0.5, 1))
+
+
+def _color(tint: Tint) -> np.ndarray:
+    """Return a tint as RGB, (3,) float32 in [0, 255]."""
+    return cv2.cvtColor(np.array([[tint]], np.float32), cv2.COLOR_HSV2RGB)[0, 0] * 255
 
 
 def _shift_hue(image: np.ndarray, steps: int) -> np.ndarray:
