@@ -1,8 +1,8 @@
 """Linear SVMs on frozen features of images with several labels: VOC07's classification with all images or with few.
 
-MSBReg Sec. 8.4 specifies "a linear support vector machine" and no more. The protocol follows Goyal et al. 2019, Scaling
-and Benchmarking Self-Supervised Visual Representation Learning, from memory: it has not been checked against that
-paper. The costs are our choice. scikit-learn trains the SVMs and computes the precision-recall curves.
+MSBReg Sec. 8.4 specifies "a linear support vector machine" and no more. The protocol is our choice, after Goyal et al.
+2019, Scaling and Benchmarking Self-Supervised Visual Representation Learning. scikit-learn trains the SVMs and computes
+the precision-recall curves.
 """
 
 from collections.abc import Sequence

@@ -41,7 +41,7 @@ STL10, CIFAR10 = (
 PLAIN = dict(train={}, test={})  # on garment scenes, where BatchViews makes the crops for few labels
 
 
-def row(epochs: int, lr: float, schedule: dict | None, batch: tuple[int, int], images: dict, **more) -> dict:
+def row(epochs: int, lr: float, schedule: dict, batch: tuple[int, int], images: dict, **more) -> dict:
     """Numbers of a recipe for SGD with momentum 0.9 and no weight decay; ``more`` overrides those of the optimizer.
 
     ``backbone_lr`` is the backbone's rate, None where it is frozen.
@@ -54,7 +54,7 @@ def row(epochs: int, lr: float, schedule: dict | None, batch: tuple[int, int], i
         wrapper='OptimWrapper',
         optimizer=dict(dict(type='SGD', lr=lr, momentum=0.9, weight_decay=0.0), **more),
         clip=None,
-        schedule=[schedule] if schedule else [],
+        schedule=[schedule],
     )
 
 
@@ -85,7 +85,7 @@ def lewel_semi(
     return row(50, lr, drops(30, 40), batch, images, backbone_lr=backbone_lr, weight_decay=weight_decay)
 
 
-MPCL_SEMI = row(20, 0.5, drops(12, 16, gamma=0.2), (32, 256), IMAGENET, backbone_lr=0.002)
+MPCL_SEMI = row(20, 0.5, cosine(20), (32, 256), IMAGENET, backbone_lr=0.002)
 NUMBERS = {
     'lewel-m-linear_8xb512-lars-coslr-90e_in1k': lewel_m((512, 4096), IMAGENET),
     'lewel-m-linear_8xb512-lars-coslr-90e_in100': lewel_m((512, 4096), IMAGENET),
@@ -98,6 +98,17 @@ NUMBERS = {
     'mpcl-linear_8xb32-steplr-100e_in1k': mpcl((32, 256), IMAGENET),
     'mpcl-linear_8xb32-steplr-100e_in100': mpcl((32, 256), IMAGENET),
     'mpcl-linear_1xb256-steplr-100e_stl10': mpcl((256, 256), STL10),
+    **{
+        f'mpcl-barlowtwins-linear_8xb32-coslr-100e_{data}': row(
+            100, 0.3, cosine(100), (32, 256), IMAGENET, weight_decay=1e-6
+        )
+        for data in ('in1k', 'in100')
+    },
+    **{
+        f'mpcl-mocov3-vit-linear_8xb128-coslr-90e_{data}': row(90, 12.0, cosine(90), (128, 1024), IMAGENET)
+        for data in ('in1k', 'in100')
+    },
+    'mpcl-mocov3-linear_8xb128-coslr-90e_in1k': row(90, 0.4, cosine(90), (128, 1024), IMAGENET),
     'smog-linear_8xb512-lars-coslr-90e_in1k': lewel_m((512, 4096), IMAGENET),
     'smog-linear_1xb4096-lars-coslr-90e_stl10': lewel_m((4096, 4096), STL10),
     'msbreg-linear_8xb32-steplr-28e_places205': msbreg(28, drops(9, 19), (32, 256), IMAGENET),
@@ -110,8 +121,8 @@ NUMBERS = {
     'lewel-semi-1pct_1xb64-steplr-50e_garment-scenes': lewel_semi(1.0, 1e-4, (64, 64), PLAIN),
     'lewel-semi-10pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
     'lewel-semi-100pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
-    'mpcl-semi-1pct_8xb32-steplr-20e_in1k': MPCL_SEMI,
-    'mpcl-semi-10pct_8xb32-steplr-20e_in1k': MPCL_SEMI,
+    'mpcl-semi-1pct_8xb32-coslr-20e_in1k': MPCL_SEMI,
+    'mpcl-semi-10pct_8xb32-coslr-20e_in1k': MPCL_SEMI,
     'msbreg-semi-1pct_8xb128-coslr-50e_in1k': row(50, 2.0, cosine(50), (128, 1024), IMAGENET, nesterov=True),
     'msbreg-semi-10pct_8xb128-coslr-50e_in1k': row(
         50, 0.25, cosine(50), (128, 1024), IMAGENET, nesterov=True, backbone_lr=2.5e-4
@@ -120,8 +131,8 @@ NUMBERS = {
         100, 0.1, drops(30, 60, 90), (32, 256), IMAGENET, weight_decay=1e-4, backbone_lr=0.1
     ),
     **{
-        f'smog-semi-{percent}pct_8xb512-constlr-{epochs}e_in1k': row(
-            epochs, 0.8, None, (512, 4096), IMAGENET, nesterov=True, backbone_lr=0.8
+        f'smog-semi-{percent}pct_8xb512-coslr-{epochs}e_in1k': row(
+            epochs, 0.8, cosine(epochs), (512, 4096), IMAGENET, nesterov=True, backbone_lr=0.8
         )
         for percent, epochs in ((1, 60), (10, 30))
     },
@@ -157,6 +168,23 @@ def test_all_labels_are_fine_tuned_by_mmpretrains_recipe():
     assert schedule == standard.param_scheduler
     assert cfg.train_cfg.max_epochs == standard.train_cfg.max_epochs
     assert cfg.auto_scale_lr == standard.auto_scale_lr
+
+
+@pytest.mark.parametrize(
+    ('name', 'source'),
+    [
+        ('mpcl-barlowtwins-linear_8xb32-coslr-100e', 'barlowtwins/benchmarks/resnet50_8xb32-linear-coslr-100e_in1k'),
+        ('mpcl-mocov3-linear_8xb128-coslr-90e', 'mocov3/benchmarks/resnet50_8xb128-linear-coslr-90e_in1k'),
+        ('mpcl-mocov3-vit-linear_8xb128-coslr-90e', 'mocov3/benchmarks/vit-base-p16_8xb128-linear-coslr-90e_in1k'),
+    ],
+)
+def test_linear_evaluation_has_the_numbers_of_mmpretrain(name, source):
+    cfg = Config.fromfile(str(CONFIGS / 'benchmarks' / 'linear' / f'{name}_in1k.py'))
+    standard = get_config(f'mmpretrain::{source}.py')
+    assert cfg.optim_wrapper.optimizer == standard.optim_wrapper.optimizer
+    assert cfg.train_cfg.max_epochs == standard.train_cfg.max_epochs
+    assert cfg.train_dataloader.batch_size == standard.train_dataloader.batch_size
+    assert [part.type for part in cfg.param_scheduler] == [part.type for part in standard.param_scheduler]
 
 
 def test_every_row_of_numbers_has_a_config():

