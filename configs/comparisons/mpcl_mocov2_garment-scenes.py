@@ -1,5 +1,6 @@
 # MPCL on MoCo v2 (the paper's Tables I to III): 3 seeds, equal budget in images seen, one optimizer and one set of
-# views for all. The hidden widths of "different" add up to those of "same".
+# views for all. Projectors of the same width share their hidden layer; the hidden widths of "different" add up to four
+# times that of "same". mpcl_pcr_garment-scenes.py compares the forms of PCR.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'mpcl_mocov2_garment-scenes'
 title = 'MPCL on MoCo v2 on garment scenes'

@@ -75,8 +75,8 @@ def present_config(cfg: Config) -> Config:
         squared = balance.pop('squared_pcr', False)
         head.balance = dict(balance, pcr='squared_cosine' if squared else 'cosine')
     model.head = head
-    if _class_name(model.neck) == 'MultiProjectorNeck' and (mlp := _pop(model.neck, _MLP)):
-        model.neck.mlp = mlp
+    if _class_name(model.neck) == 'MultiProjectorNeck':
+        model.neck.mlp = dict(shared_hidden=False) | _pop(model.neck, _MLP)
     pretrained = model.pop('pretrained', None)
     if pretrained is not None and model.get('init_cfg') is None:  # as mmpretrain did with it
         model.init_cfg = dict(type='Pretrained', checkpoint=pretrained)

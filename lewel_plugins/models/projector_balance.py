@@ -98,11 +98,12 @@ class ProjectorBalance(nn.Module):
         return [self.images, self.correct, self.cosines, self.hsic]
 
     @torch.no_grad()
-    def rebalance(self, epsilon: float | None) -> dict[str, list]:
+    def rebalance(self, epsilon: float | None, percent: bool = False) -> dict[str, list]:
         """End an epoch: set the weights from its accuracies, and reset the sums.
 
         Args:
             epsilon: ε of Eq. 3; None leaves the weights equal.
+            percent: Whether ε is in per cent of accuracy.
 
         Returns:
             ``accuracy`` (M), the new ``weight`` (M), ``cosine`` (M × M) and ``cka`` (M × M, NaN where it is undefined),
@@ -113,7 +114,7 @@ class ProjectorBalance(nn.Module):
         images = self.images.clamp_min(1)
         accuracy, cosine = self.correct / images, self.cosines / images
         if epsilon is not None:
-            self.weights.copy_(LF.training_balance(accuracy, epsilon))
+            self.weights.copy_(LF.training_balance(accuracy, epsilon / 100 if percent else epsilon))
         rows = torch.cat([accuracy[None], self.weights[None], cosine, LF.cka(self.hsic)]).tolist()
         for total in self.accumulators():
             total.zero_()

@@ -143,8 +143,8 @@ CASES = dict(
     mpcl_moco_v3=mpcl('MPCLMoCoV3', **MOCO_V3),
     mpcl_moco_v3_switches=mpcl('MPCLMoCoV3', **MOCO_V3, balance=dict(pcr='squared_cosine', literal_eq4=True)),
     mpcl_barlow_twins=mpcl('MPCLBarlowTwins', BARLOW_TWINS, multi_projector_neck(num_layers=3), LARS),
-    mpcl_barlow_twins_shared=mpcl(
-        'MPCLBarlowTwins', BARLOW_TWINS, neck=multi_projector_neck(shared_hidden=True, init='mixed')
+    mpcl_barlow_twins_separate=mpcl(
+        'MPCLBarlowTwins', BARLOW_TWINS, neck=multi_projector_neck(shared_hidden=False, init='mixed')
     ),
     msbreg=msbreg(),
     msbreg_switches=msbreg(

@@ -177,7 +177,11 @@ def test_settings_are_where_they_are_now():
     assert older_version.present_config(cfg).to_dict() == dict(
         model=dict(
             type='lewel_plugins.MPCLMoCoV3',
-            neck=dict(type='lewel_plugins.MultiProjectorNeck', in_channels=8, mlp=dict(num_layers=3, init='kaiming')),
+            neck=dict(
+                type='lewel_plugins.MultiProjectorNeck',
+                in_channels=8,
+                mlp=dict(shared_hidden=False, num_layers=3, init='kaiming'),
+            ),
             head=dict(
                 type='lewel_plugins.MPCLPredictHead',
                 predictor=dict(hid_channels=4),

@@ -91,6 +91,14 @@ def test_the_checkpoint_of_an_epochs_end_has_its_weights(tmp_path):
     assert state['head.balance.weights'].tolist() == runner.model.head.balance.weights.tolist() != [1 / 3] * 3
 
 
+def test_percent(tmp_path):
+    runner = run(tmp_path, 'epoch', percent=True)
+    last = [line for line in scalars(tmp_path) if 'projector/cosine' in line][-1]
+    accuracies = [100 * last[f'projector/accuracy_{m + 1}'] for m in range(3)]
+    expected = naive_mpcl.weights_after(accuracies)  # a constant instead of 1 changes nothing
+    assert runner.model.head.balance.weights.tolist() == pytest.approx(expected, rel=1e-4)
+
+
 def test_without_epsilon_it_only_logs(tmp_path):
     runner = run(tmp_path, 'epoch', epsilon=None)
     assert runner.model.head.balance.weights.tolist() == pytest.approx([1 / 3] * 3)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from helpers import references as naive
@@ -34,6 +36,16 @@ def test_a_hand_worked_epoch():
     terms = balance(losses, torch.ones(2).double(), embeddings(4))
     assert terms['loss_contrastive'].item() == pytest.approx(2 * 0.2689414213699951 + 4 * 0.7310585786300049)
     assert balance.rebalance(0.5)['weight'] == pytest.approx([0.5, 0.5])  # counts this epoch alone
+
+
+def test_in_per_cent_one_projector_has_nearly_all_weight():
+    """Accuracies of 62 and 65 % at ε = 0.5: e^6 : 1 in per cent, and e^0.06 : 1 otherwise."""
+    for percent, exponent in ((True, 6), (False, 0.06)):
+        balance = ProjectorBalance(2).double()
+        balance(torch.ones(2).double(), torch.tensor([0.62, 0.65], dtype=torch.float64), embeddings(4))
+        ratio = math.exp(exponent)
+        expected = pytest.approx([ratio / (1 + ratio), 1 / (1 + ratio)])
+        assert balance.rebalance(0.5, percent)['weight'] == expected
 
 
 def test_without_epsilon_the_weights_stay_equal():

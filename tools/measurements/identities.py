@@ -91,8 +91,11 @@ def loops_mpcl() -> Iterable[Row]:
 
     yield from functions(test_functional_mpcl, '`{}` of M projectors')
     for layers in test_multi_projector_neck.LAYERS:
-        differences = test_multi_projector_neck.differences(tiny_mpcl.neck(**layers))
-        yield f'M = 3 projectors, {settings(layers)}', 'loops', differences
+        for shared in (False, True):
+            neck = tiny_mpcl.neck(shared_hidden=shared, **layers)
+            hidden = 'shared' if shared else 'separate'
+            title = f'M = 3 projectors, {settings(layers)}, {hidden} hidden layers'
+            yield title, 'loops', test_multi_projector_neck.differences(neck)
     for method, cls in tiny_mpcl.CLASSES.items():
         step = tiny_mpcl.step_differences(tiny_mpcl.build(method), tiny.images(5))
         yield f'{cls.__name__}, M = 3, uneven weights', 'loops', step

@@ -21,9 +21,13 @@ class MPCLPredictHead(BaseModule):
     Args:
         in_channels: Channels d of an embedding, by default those of the neck.
         num_projectors: M, by default that of the neck.
-        predictor: Arguments of the predictors: ``hid_channels``, and those of :class:`MLPSettings`.
+        predictor: Arguments of the predictors: ``hid_channels``, and those of :class:`MLPSettings`. Predictors have an
+            input each and share no layer.
         temperature: Temperature τ.
         balance: Arguments of :class:`ProjectorBalance`: ``pcr``, ``pcr_weight``, ``literal_eq4``.
+
+    Raises:
+        ValueError: ``predictor`` has ``shared_hidden=True``.
     """
 
     def __init__(
@@ -36,6 +40,10 @@ class MPCLPredictHead(BaseModule):
     ) -> None:
         super().__init__()
         self.temperature = check_temperature(temperature)
+        if predictor.get('shared_hidden'):
+            raise ValueError(
+                f'predictor.shared_hidden must be False: each of the {num_projectors} predictors has its own input'
+            )
         self.predictor = build_mlps(num_projectors, in_channels, out_channels=in_channels, **predictor)
         self.balance = ProjectorBalance(num_projectors, **(balance or {}))
 

@@ -12,15 +12,18 @@ from .parallel_mlps import build_mlps
 class MultiProjectorNeck(BaseModule):
     """M projectors on the pooled feature. MPCL, Sec. III-A.
 
-    Projectors of the same widths are one batched computation, see :class:`ParallelMLPs`; those of different hidden
-    widths (Table I, "Different") are computed one after the other.
+    Projectors of the same widths share their hidden layers: one hidden layer with M output layers has the parameters of
+    Table III, 27.97, 28.23, 28.75 and 29.80 M with ResNet-50 for M = 1, 2, 4 and 8. They are one batched computation,
+    see :class:`ParallelMLPs`. Projectors of different hidden widths (Table I, "Different") are separate and computed
+    one after the other.
 
     Args:
         in_channels: Backbone channels D.
         hid_channels: Hidden channels: one number for all projectors, or one per projector.
         out_channels: Channels d of an embedding.
         num_projectors: M.
-        mlp: Arguments of :class:`MLPSettings`, such as ``dict(num_layers=3, with_bn=False)``.
+        mlp: Arguments of :class:`MLPSettings`, such as ``dict(num_layers=3, with_bn=False)``. Without
+            ``shared_hidden``, it is True for projectors of the same width and False for those of different widths.
 
     Raises:
         ValueError: A number is out of range, there are not M widths, or a setting is unknown or needs equal widths.
@@ -36,7 +39,10 @@ class MultiProjectorNeck(BaseModule):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.num_projectors = in_channels, out_channels, num_projectors
-        self.mlps = build_mlps(num_projectors, in_channels, hid_channels, out_channels, **(mlp or {}))
+        mlp = dict(mlp or {})
+        if mlp.get('shared_hidden') is None:
+            mlp['shared_hidden'] = isinstance(hid_channels, int) or len(set(hid_channels)) == 1
+        self.mlps = build_mlps(num_projectors, in_channels, hid_channels, out_channels, **mlp)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Compute the embeddings of all projectors.

@@ -19,11 +19,12 @@ class MLPSettings:
         num_layers: Linear layers: 2, or 3 as in MoCo v3 on ViT and in Barlow Twins.
         with_bn: BN in the hidden layers; without it, as in MoCo v2's neck, the linear layers have biases.
         with_last_bn: BN without affine parameters on the output (MoCo v3).
-        shared_hidden: One set of hidden layers for all MLPs, so that only the last layer exists M times. On ResNet-50
-            the parameters are then those of Table III (27.97, 28.23, 28.75, 29.80 M for M = 1, 2, 4, 8).
+        shared_hidden: One set of hidden layers for all MLPs, so that only the last layer exists M times. ``init`` and
+            ``orthogonal`` then make only the last layers differ.
         init: ``default``: that of torch; ``kaiming``: He et al. 2015; ``mixed``: Kaiming and Xavier in turn (Table
             II).
-        dropout: Probability of dropping a hidden unit in training (Table II), in the teacher too.
+        dropout: Probability of dropping a hidden unit in training (Table II), in the teacher too. Every MLP drops its
+            own inputs of the last layer, also with shared hidden layers.
         orthogonal: Keep the M weights of each layer orthogonal to each other, as vectors (Table II, "Orth."; the paper
             does not specify how).
 
@@ -173,7 +174,8 @@ class ParallelMLPs(nn.Module):
         inits: Sequence[str],
     ) -> None:
         super().__init__()
-        self.num_layers = num_layers = settings.num_layers
+        self.num, self.num_layers = num, settings.num_layers
+        num_layers = settings.num_layers
         widths = [in_channels, *[hid_channels] * (num_layers - 1), out_channels]
         for i in range(num_layers):
             last = i + 1 == num_layers
@@ -194,7 +196,10 @@ class ParallelMLPs(nn.Module):
                 M, _, C = x.shape
                 x = norm(x.transpose(0, 1).flatten(1)).unflatten(1, (M, C)).transpose(0, 1)
             if i + 1 < self.num_layers:
-                x = self.drop(x.relu())
+                x = x.relu()
+                if self.drop.p and i + 2 == self.num_layers:
+                    x = x.expand(self.num, -1, -1)
+                x = self.drop(x)
                 x = x[0] if len(x) == 1 else x  # shared hidden layers, or M = 1
         return x
 

@@ -18,7 +18,7 @@ TOLERANCE = 1e-10
 WITHIN = dict(pcr='within_projector', pcr_weight=1.0)
 DEFAULTS = {
     'different widths': dict(neck=dict(hid_channels=[5, 12, 7])),
-    'shared hidden': dict(neck=dict(shared_hidden=True)),
+    'separate hidden': dict(neck=dict(shared_hidden=False)),
     'dropout': dict(neck=dict(dropout=0.5)),
     'orthogonal': dict(neck=dict(orthogonal=True)),
     'mixed': dict(neck=dict(init='mixed')),
@@ -35,7 +35,12 @@ def total(model, views):
 
 @pytest.mark.parametrize(
     'changes',
-    [dict(), dict(pcr='cosine'), dict(pcr='squared_cosine', pcr_weight=2.0, literal_eq4=True), WITHIN],
+    [
+        dict(),
+        dict(pcr='cosine', neck=dict(shared_hidden=False)),
+        dict(pcr='squared_cosine', pcr_weight=2.0, literal_eq4=True),
+        WITHIN,
+    ],
     ids=str,
 )
 @pytest.mark.parametrize('method', METHODS)
@@ -170,6 +175,11 @@ def test_autocast_gives_float32_losses_near_the_exact_ones(method):
         ('mpcl_moco', dict(queue_len=0), ['length', '0']),
         ('mpcl_moco', dict(momentum=-0.1), ['momentum', '-0.1']),
         ('mpcl_moco_v3', dict(temperature=-1.0), ['temperature', '-1.0']),
+        (
+            'mpcl_moco_v3',
+            dict(predictor=dict(hid_channels=2, shared_hidden=True)),
+            ['predictor.shared_hidden', 'False'],
+        ),
         ('mpcl_moco_v3', dict(predictor=dict(hid_channels=[2, 3])), ['one per projector (3)', '[2, 3]']),
         ('mpcl_barlow_twins', dict(redundancy_weight=-0.1), ['redundancy_weight', '-0.1']),
         *[(method, dict(pcr_weight=-1.0), ['pcr_weight', '-1.0']) for method in METHODS],

@@ -77,7 +77,7 @@ def differences(ranks: list[dict], method: str) -> dict[str, float]:
             for name, value in ours['state'].items():
                 if name in ('head.balance.images', 'head.balance.correct', 'head.balance.cosines'):  # means over ranks
                     value = value * len(ranks)
-                elif name == 'head.balance.hsic':  # of the images of each rank
+                elif name == 'head.balance.hsic':  # every rank compares its own images
                     continue
                 worst['state'] = max(worst['state'], naive.largest_difference([value], [expected['state'][name]]))
             if expected['actual']:

@@ -1,9 +1,13 @@
 """M projectors at once against a loop over them with the same weights, in value and gradient."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import references as naive
 from helpers import tiny, tiny_mpcl
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
 from lewel_plugins.functional import orthogonalize
@@ -12,7 +16,9 @@ from lewel_plugins.models.necks.parallel_mlps import MLPSettings, ParallelMLPs, 
 
 pytestmark = pytest.mark.core
 
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 TOLERANCE = 1e-10
+SEPARATE = dict(shared_hidden=False)
 LAYERS = [
     dict(),
     dict(with_bn=False),
@@ -44,23 +50,46 @@ def differences(neck: MultiProjectorNeck) -> dict[str, float]:
 @pytest.mark.parametrize('num', [1, 3])
 @pytest.mark.parametrize('layers', LAYERS, ids=str)
 def test_equals_the_naive_loops(layers, num):
-    neck = tiny_mpcl.neck(num_projectors=num, **layers)
+    neck = tiny_mpcl.neck(num_projectors=num, **layers, **SEPARATE)
     assert neck(feats()).shape == (num, 5, tiny.EMBEDDING)
     worst = differences(neck)
     assert max(worst.values()) < TOLERANCE, worst
 
 
-def test_shared_hidden_layers_equal_the_naive_loops():
-    neck = tiny_mpcl.neck(num_projectors=4, shared_hidden=True, num_layers=3)
-    assert [len(p) for n, p in neck.named_parameters() if 'fc' in n] == [1, 1, 4]
+@pytest.mark.parametrize('settings', [{}, dict(with_bn=False), dict(init='mixed')], ids=str)
+def test_shared_hidden_layers_equal_the_naive_loops(settings):
+    neck = tiny_mpcl.neck(num_projectors=4, num_layers=3, **settings)
+    assert [len(p) for n, p in neck.named_parameters() if 'fc' in n and 'weight' in n] == [1, 1, 4]
     worst = differences(neck)
     assert max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.parametrize(('num', 'millions'), [(1, 27.97), (2, 28.23), (4, 28.75), (8, 29.80)])
+def test_parameters_are_those_of_table_iii(num, millions):
+    """ResNet-50 with the projectors of MoCo v2. Table III counts backbone and projectors."""
+    cfg = Config.fromfile(CONFIGS / 'mpcl' / 'mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py').model
+    cfg.neck.num_projectors = num
+    init_default_scope('mmpretrain')
+    parts = MODELS.build(cfg.backbone), MODELS.build(cfg.neck)
+    assert round(sum(p.numel() for part in parts for p in part.parameters()) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize('hid_channels', [7, [7, 7, 7], [6, 7, 8]])
+@pytest.mark.parametrize('setting', [{}, dict(shared_hidden=None)])
+def test_projectors_of_the_same_width_share_their_hidden_layers(hid_channels, setting):
+    neck = tiny_mpcl.neck(hid_channels=hid_channels, **setting)
+    if hid_channels == [6, 7, 8]:
+        assert isinstance(neck.mlps, SeparateMLPs)
+    else:
+        assert [len(neck.mlps.fc0.weight), len(neck.mlps.fc1.weight)] == [1, 3]
+    separate = tiny_mpcl.neck(hid_channels=7, **SEPARATE)
+    assert [len(separate.mlps.fc0.weight), len(separate.mlps.fc1.weight)] == [3, 3]
 
 
 @pytest.mark.parametrize('layers', LAYERS, ids=str)
 def test_equals_a_loop_over_separate_necks(layers):
     """Running statistics are equal as well, and so are outputs in training and evaluation mode."""
-    neck = tiny_mpcl.neck(**layers)
+    neck = tiny_mpcl.neck(**layers, **SEPARATE)
     alone = tiny_mpcl.separate(neck.mlps, **layers)
     x = feats()[0].flatten(2).mean(2)
     for mode in (True, False):
@@ -116,7 +145,7 @@ def test_vectors_are_taken_as_they_are():
 
 def test_statistics_are_per_projector():
     """A projector's output does not change with the weights of another."""
-    neck = tiny_mpcl.neck(num_layers=3, with_last_bn=True)
+    neck = tiny_mpcl.neck(num_layers=3, with_last_bn=True, **SEPARATE)
     before = neck(feats())
     neck.mlps.fc0.weight.data[1] *= 3
     neck.mlps.fc0.weight.data[1, 0] += 1
@@ -128,7 +157,7 @@ def test_statistics_are_per_projector():
 @pytest.mark.parametrize('widths', [24, [24, 16, 24, 16]])
 def test_mixed_initialization(widths):
     torch.manual_seed(0)
-    neck = MultiProjectorNeck(64, widths, 32, mlp=dict(init='mixed'))
+    neck = MultiProjectorNeck(64, widths, 32, mlp=dict(init='mixed', **SEPARATE))
     mlps = neck.mlps if isinstance(neck.mlps, SeparateMLPs) else None
     for m in range(4):
         weight = neck.mlps.fc0.weight[m] if mlps is None else mlps[m].fc0.weight[0]
@@ -139,7 +168,7 @@ def test_mixed_initialization(widths):
 
 def test_default_initialization_is_torchs_and_every_projectors_own():
     torch.manual_seed(0)
-    neck = MultiProjectorNeck(64, 32, 16, mlp=dict(with_bn=False))
+    neck = MultiProjectorNeck(64, 32, 16, mlp=dict(with_bn=False, **SEPARATE))
     for linear, fan_in in ((neck.mlps.fc0, 64), (neck.mlps.fc1, 32)):
         for m in range(4):
             assert 0.9 / fan_in**0.5 < linear.weight[m].abs().max() <= 1 / fan_in**0.5
@@ -147,9 +176,10 @@ def test_default_initialization_is_torchs_and_every_projectors_own():
         assert linear.weight.unique().numel() > 0.99 * linear.weight.numel()
 
 
-def test_dropout_is_every_projectors_own_and_off_in_evaluation():
-    neck = tiny_mpcl.neck(dropout=0.5)
-    plain = tiny_mpcl.neck()
+@pytest.mark.parametrize('shared', [False, True])
+def test_dropout_is_every_projectors_own_and_off_in_evaluation(shared):
+    neck = tiny_mpcl.neck(dropout=0.5, shared_hidden=shared)
+    plain = tiny_mpcl.neck(shared_hidden=shared)
     plain.load_state_dict(neck.state_dict())
     seen = []
     handle = neck.mlps.drop.register_forward_hook(lambda module, args, out: seen.append((args[0], out)))
@@ -164,11 +194,11 @@ def test_dropout_is_every_projectors_own_and_off_in_evaluation():
     passed = after > 0
     torch.testing.assert_close(after[passed], 2 * before[passed])
     neck.mlps.bn0.load_state_dict(plain.mlps.bn0.state_dict())
-    assert torch.equal(neck.eval()(feats()), plain.eval()(feats()))
+    torch.testing.assert_close(neck.eval()(feats()), plain.eval()(feats()), rtol=0, atol=TOLERANCE)
 
 
 def test_orthogonal_weights_stay_orthogonal_while_they_train():
-    neck = tiny_mpcl.neck(orthogonal=True)
+    neck = tiny_mpcl.neck(orthogonal=True, **SEPARATE)
     sgd = torch.optim.SGD(neck.parameters(), lr=0.1)
     for _ in range(3):
         sgd.zero_grad()
@@ -182,7 +212,7 @@ def test_orthogonal_weights_stay_orthogonal_while_they_train():
         # The weights themselves are not orthogonal.
         assert (linear.weight.flatten(1) @ linear.weight.flatten(1).T - gram).abs().max() > 1e-3
     # The same network on weights that are orthogonal already.
-    plain = tiny_mpcl.neck()
+    plain = tiny_mpcl.neck(**SEPARATE)
     plain.load_state_dict(neck.state_dict())
     for linear in (plain.mlps.fc0, plain.mlps.fc1):
         linear.weight.data = orthogonalize(linear.weight.data)
