@@ -44,7 +44,7 @@ def main() -> None:
     if args.amp:
         setup.enable_amp(cfg)
     if args.auto_scale_lr:
-        setup.enable_auto_scale_lr(cfg)
+        setup.enable_auto_scale_lr(cfg, args.launcher)
     setup.check_batch(cfg, args.launcher)
     checkpoint = setup.set_resume(cfg, args.resume)
     setup.prepare(cfg, args.launcher)

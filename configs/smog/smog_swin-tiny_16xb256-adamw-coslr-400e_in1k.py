@@ -1,8 +1,8 @@
-# SMoG on Swin-T (Table 2), the rest as with ResNet-50 (Sec. 3.4).
+# SMoG on Swin-T (Table 2), the rest as with ResNet-50 (Sec. 3.4), with BYOL's crops, 0.08 to 1 of the area.
 # Memory per GPU: 16 GB for the backward pass (62 MB per image), 0.6 GB weights and optimizer, 39 MB cached features.
 _base_ = [
     '../_base_/datasets/in1k.py',
-    '../_base_/views/byol_224px.py',
+    '../_base_/views/byol_224px_crop008.py',
     '../_base_/default_runtime.py',
 ]
 # SMoG Sec. 3.4: Transformers use GELU in the heads and 256 output channels. There is no stochastic depth, because the

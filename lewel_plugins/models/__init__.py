@@ -13,7 +13,7 @@ from .backbones import ResNet10, ResNetStageHead
 from .classifiers import PretrainedClassifier
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache
-from .group_schedule import GroupSchedule, group_schedule
+from .group_schedule import GroupSchedule, group_schedule, scale_to_batch
 from .heads import (
     BYOLMultiCropHead,
     LEWELContrastHead,
@@ -68,4 +68,5 @@ __all__ = [
     'StandardizedLinear',
     'UniformityLoss',
     'group_schedule',
+    'scale_to_batch',
 ]

@@ -17,13 +17,13 @@ class GroupSchedule(NamedTuple):
         interval: Optimizer steps between resets, of ``SMoGResetHook``.
         momentum: 1 − α of the teacher, of ``SMoG``.
         num_groups: Number of groups l, of ``SMoGHead``.
-        end_beta: β at the end, of ``SMoGHead``; it starts at 1.
+        end_beta: β at the end, of ``SMoGHead``; None if it stays as it starts.
     """
 
     interval: int
     momentum: float
     num_groups: int
-    end_beta: float
+    end_beta: float | None
 
 
 def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule:
@@ -64,14 +64,42 @@ def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule
             f'{epochs} epochs of {images} images are {steps} steps of {batch_size} images, fewer than 2 resets of '
             f'{num_groups} groups, which need {interval} steps each: train longer or with a smaller batch'
         )
-    hits = interval * (1 - (1 - 1 / num_groups) ** batch_size)
-    beta = (1 - REPLACED_AT_THE_END) ** (1 / hits)
-    return GroupSchedule(
-        interval=interval,
-        momentum=_two_digits(TEACHER_MOVE / interval),
-        num_groups=num_groups,
-        end_beta=round(1 - _two_digits(1 - beta), 10),
-    )
+    beta = (1 - REPLACED_AT_THE_END) ** (1 / _hits(interval, num_groups, batch_size))
+    return GroupSchedule(interval, _two_digits(TEACHER_MOVE / interval), num_groups, _round_beta(beta))
+
+
+def scale_to_batch(schedule: GroupSchedule, base_batch_size: int, batch_size: int) -> GroupSchedule:
+    """Return the settings with which a training of as many epochs keeps its ratios at another batch size.
+
+    The ratios are those of ``schedule``, which need not be the ratios of the paper: the interval's share of training,
+    interval · (1 − α), images per group and step, and the share 1 − β^hits of a group that is replaced between two
+    resets; see :func:`group_schedule`. Rounding and the least interval are the same, so the result for a ``schedule`` of
+    that function is what the function returns, up to rounding.
+
+    Args:
+        schedule: Settings at ``base_batch_size``.
+        base_batch_size: Images per optimizer step that the settings belong to.
+        batch_size: Images per optimizer step.
+    """
+    ratio = batch_size / base_batch_size
+    num_groups = max(2, int(_two_digits(schedule.num_groups * ratio)))
+    shortest = math.ceil(FEATURES_PER_GROUP * num_groups / batch_size)
+    interval = max(shortest, int(_two_digits(schedule.interval / ratio)))
+    momentum = min(1.0, _two_digits(schedule.momentum * schedule.interval / interval))
+    if schedule.end_beta is None:
+        return GroupSchedule(interval, momentum, num_groups, None)
+    before = _hits(schedule.interval, schedule.num_groups, base_batch_size)
+    beta = schedule.end_beta ** (before / _hits(interval, num_groups, batch_size))
+    return GroupSchedule(interval, momentum, num_groups, _round_beta(beta))
+
+
+def _hits(interval: int, num_groups: int, batch_size: int) -> float:
+    """Return the expected number of steps of an interval that hit a group."""
+    return interval * (1 - (1 - 1 / num_groups) ** batch_size)
+
+
+def _round_beta(beta: float) -> float:
+    return round(1 - _two_digits(1 - beta), 10)
 
 
 def _two_digits(number: float) -> float:

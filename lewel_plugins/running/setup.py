@@ -22,6 +22,7 @@ from torch import distributed, nn
 from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_older
 from lewel_plugins.errors import SetupError
 
+from .group_scaling import scale_groups
 from .num_views import check_num_views
 from .work_dir import find_last_checkpoint
 
@@ -96,8 +97,14 @@ def _has_bfloat16() -> bool:
     return torch.version.hip is not None or torch.cuda.get_device_capability() >= (8, 0)
 
 
-def enable_auto_scale_lr(cfg: Config) -> None:
+def enable_auto_scale_lr(cfg: Config, launcher: str = 'none') -> None:
     """Scale the learning rate by the ratio of the real batch size to the config's base batch size.
+
+    Settings of SMoG that depend on the batch keep their ratios, see :func:`scale_groups`; a printed line names them.
+
+    Args:
+        cfg: The config.
+        launcher: Launcher of the ranks; its environment variables hold their number.
 
     Raises:
         SetupError: The config has no ``auto_scale_lr.base_batch_size``.
@@ -108,6 +115,9 @@ def enable_auto_scale_lr(cfg: Config) -> None:
             'add auto_scale_lr = dict(base_batch_size=...)'
         )
     cfg.auto_scale_lr.enable = True
+    line = scale_groups(cfg, _processes(launcher))
+    if line:
+        _print(line)
 
 
 def check_batch(cfg: Config, launcher: str) -> None:
@@ -121,14 +131,19 @@ def check_batch(cfg: Config, launcher: str) -> None:
     base = scaling.get('base_batch_size')
     if base is None or scaling.get('enable'):
         return
-    names = {'none': '', 'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
-    processes = int(os.environ.get(names[launcher], 1))
+    processes = _processes(launcher)
     each = cfg.train_dataloader.batch_size
     if processes * each != base:
         _warn(
             f'a step has {processes} × {each} = {processes * each} images, but the learning rate was set for {base}: '
             f'start as many processes as a step of {base} images needs, or add --auto-scale-lr'
         )
+
+
+def _processes(launcher: str) -> int:
+    """Return the number of ranks that a launcher has started."""
+    names = {'none': '', 'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
+    return int(os.environ.get(names[launcher], 1))
 
 
 def set_dataloader_defaults(cfg: Config) -> None:

@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 
-from lewel_plugins.models import MomentumPretrainer
+from lewel_plugins.models import MomentumPretrainer, group_schedule
 from lewel_plugins.running.num_views import check_num_views
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -143,6 +143,7 @@ def test_smog_recipe_trains_a_step(path):
     wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
     (hook,) = (HOOKS.build(hook) for hook in cfg.custom_hooks)
     model.before_training()
+    model.has_resets = True  # the hook, which needs a Runner, does not run
     model.cache.start(hook.window)
     large = 224 if cfg.model.backbone.type == 'SwinTransformer' else 32  # the only size that fits Swin's windows of 7
     sizes = [large] * 2 + [96] * (model.num_views - 2)
@@ -158,6 +159,26 @@ def test_smog_recipe_trains_a_step(path):
     assert not torch.equal(model.head.groups.rows, groups)
     model.head.groups.cluster(*model.cache.features(), seed=0)
     model.reset_teacher()
+
+
+@pytest.mark.parametrize(('data_set', 'images'), [('stl10', 100000), ('cifar10', 50000)])
+def test_small_smog_recipes_have_the_ratios_of_the_paper(data_set, images):
+    (path,) = (path for path in SMOG if path.stem.endswith(data_set))
+    cfg = Config.fromfile(str(path))
+    (hook,) = cfg.custom_hooks
+    settings = (hook.interval, cfg.model.momentum, cfg.model.head.num_groups, cfg.model.head.end_beta)
+    assert settings == group_schedule(images, cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs)
+    assert cfg.model.head.beta == 1 and cfg.train_dataloader.drop_last
+
+
+@pytest.mark.parametrize('path', [path for path in SMOG if path.stem.endswith('in1k')], ids=lambda path: path.stem)
+def test_smog_recipes_have_the_crops_of_their_views(path):
+    cfg = Config.fromfile(str(path))
+    (views, _) = cfg.train_dataloader.dataset.dataset.pipeline
+    areas = {tuple(view.crop_scale) for view in views.views}
+    assert areas == ({(0.2, 1.0), (0.05, 0.2)} if 'multicrop' in path.stem else {(0.08, 1.0)})
+    if cfg.optim_wrapper.optimizer.type.endswith('LARS'):
+        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.3 * cfg.auto_scale_lr.base_batch_size / 256)
 
 
 def shrink_mpcl(cfg: Config) -> None:

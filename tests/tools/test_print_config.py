@@ -29,7 +29,7 @@ def test_sources_are_the_files_in_their_order():
     assert result.stdout.split() == [
         'configs/_base_/models/smog_resnet50.py',
         'configs/_base_/datasets/in1k.py',
-        'configs/_base_/views/byol_224px.py',
+        'configs/_base_/views/byol_224px_crop008.py',
         'configs/_base_/default_runtime.py',
         'configs/smog/smog_resnet50_8xb512-lars-coslr-400e_in1k.py',
         RECIPE,
