@@ -73,8 +73,8 @@ def scale_to_batch(schedule: GroupSchedule, base_batch_size: int, batch_size: in
 
     The ratios are those of ``schedule``, which need not be the ratios of the paper: the interval's share of training,
     interval · (1 − α), images per group and step, and the share 1 − β^hits of a group that is replaced between two
-    resets; see :func:`group_schedule`. Rounding and the least interval are the same, so the result for a ``schedule`` of
-    that function is what the function returns, up to rounding.
+    resets; see :func:`group_schedule`. Rounding and the least interval are the same, so the result for a ``schedule``
+    of that function is what the function returns, up to rounding.
 
     Args:
         schedule: Settings at ``base_batch_size``.

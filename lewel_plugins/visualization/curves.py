@@ -24,6 +24,9 @@ PANELS = (
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
     ('Share of groups used', ('groups_used',)),
+    ('Information of groups on time, nats', ('groups_time_information', 'groups_time_information_shuffled')),
+    ('Participation ratio of z', ('groups_participation_ratio',)),
+    ('Online and teacher in one group, share', ('groups_agreement',)),
     ('Accuracy of projectors', ('projector/accuracy_*',)),
     ('Weight of projectors', ('projector/weight_*',)),
     ('Mean cosine between projectors', ('projector/cosine',)),
@@ -35,6 +38,8 @@ _NAMES = {
     'representation/rank_me': 'backbone, validated',
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
+    'groups_time_information': 'groups',
+    'groups_time_information_shuffled': 'times shuffled',
 }
 # Hooks measure these occasionally, and mmengine repeats the last value in between.
 _RARE = (
@@ -42,7 +47,8 @@ _RARE = (
     'rank_me',
     'uniformity',
     'alignment',
-    'groups_used',
+    *(f'groups_{name}' for name in ('used', 'agreement', 'participation_ratio')),
+    *(f'groups_time_information{suffix}' for suffix in ('', '_shuffled')),
     *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
 )
 _STYLES = ('-', '--', ':', '-.')

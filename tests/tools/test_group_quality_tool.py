@@ -33,6 +33,13 @@ def write_checkpoint(path) -> None:
 @pytest.mark.core
 def test_measures_and_draws(tmp_path):
     write_checkpoint(tmp_path / 'a.pth')
+    (tmp_path / '2026' / 'vis_data').mkdir(parents=True)
+    records = [
+        dict(lr=0.1, iter=i, step=i, groups_used=0.9, groups_agreement=0.1 * i, groups_time_information=1 / i)
+        for i in range(1, 5)
+    ]
+    log = tmp_path / '2026' / 'vis_data' / 'scalars.json'
+    log.write_text('\n'.join(map(json.dumps, records)))
     shown = run(
         *(
             sys.executable,
@@ -58,8 +65,16 @@ def test_measures_and_draws(tmp_path):
     result = numbers['results']['ours']
     assert result['groups'] == 4 and 0 < result['share_used'] <= 1
     assert 0 <= result['entropy'] <= 1.39 and 0.25 <= result['largest_share'] <= 1
-    for picture in ('entropy.png', 'groups_ours.png'):
+    for picture in ('entropy.png', 'groups_ours.png', 'resets.png'):
         assert (tmp_path / 'quality' / picture).stat().st_size > 5000
+
+
+@pytest.mark.core
+def test_a_checkpoint_without_a_log_has_no_curves(tmp_path):
+    write_checkpoint(tmp_path / 'a.pth')
+    shown = run(sys.executable, '-c', START, TOOL, 'a.pth', '--names', 'ours', cwd=tmp_path)
+    assert shown.returncode == 0 and 'ours: no log of resets beside a.pth' in shown.stdout
+    assert not (tmp_path / 'group_quality' / 'resets.png').exists()
 
 
 def test_answers_to_bad_inputs(tmp_path):

@@ -2,7 +2,9 @@
 
 Assigns the labeled images of the config's bank (or query set) to the checkpoint's groups. Writes the density of the
 groups over their entropy (Fig. 5 of the paper), a sheet of images from the purest and the most mixed groups, and the
-numbers. Groups of the same sizes with shuffled labels show the effect of the sizes alone.
+numbers. Groups of the same sizes with shuffled labels show the effect of the sizes alone. From the logs beside the
+checkpoints, it draws what ``SMoGResetHook`` has measured at every reset: whether groups separate times instead of
+images (near log 4 = 1.39 nats), participation ratio of z, agreement of online network and teacher, share of groups used.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from lewel_plugins.models import SMoG
 from lewel_plugins.models.features import preprocessed_images
 from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.running.model_files import load_model
+from lewel_plugins.visualization.curves import Curve, draw_curves, read_curves
 from lewel_plugins.visualization.group_quality import (
     draw_contact_sheet,
     draw_entropy_density,
@@ -43,7 +46,9 @@ class Grouping(NamedTuple):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Class entropy of SMoG's groups, and images of some groups.")
+    parser = argparse.ArgumentParser(
+        description="Class entropy of SMoG's groups, images of some groups, and curves of their resets."
+    )
     parser.add_argument('checkpoints', nargs='+', help='checkpoints of SMoG, which contain their configs')
     parser.add_argument('--names', nargs='+', help='titles in the figure (default: folders of the checkpoints)')
     parser.add_argument(
@@ -147,6 +152,22 @@ def draw_sheet(name: str, grouping: Grouping, entropy: Tensor, args: argparse.Na
     draw_contact_sheet(rows, args.columns, title).savefig(args.out / f'groups_{name}.png')
 
 
+def draw_resets(args: argparse.Namespace) -> None:
+    """Write the curves that were logged at the resets, of the checkpoints with a log in their folder."""
+    runs: dict[str, dict[str, Curve]] = {}
+    for path, name in zip(args.checkpoints, args.names):
+        try:
+            curves = read_curves(Path(path).resolve().parent)
+        except FileNotFoundError:
+            curves = {}
+        runs[name] = {key: curve for key, curve in curves.items() if key.startswith('groups_')}
+        if not runs[name]:
+            print(f'{name}: no log of resets beside {path}, so its curves are not drawn')
+    runs = {name: curves for name, curves in runs.items() if curves}
+    if runs:
+        draw_curves(runs, columns=2).savefig(args.out / 'resets.png')
+
+
 def main() -> None:
     args = parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -167,6 +188,7 @@ def main() -> None:
         print(f'| {name} | {" | ".join(cells)} |')
         draw_sheet(name, grouping, entropy, args)
     draw_entropy_density(entropies, references, num_classes).savefig(args.out / 'entropy.png')
+    draw_resets(args)
     content = dict(split=args.split, num_classes=num_classes, results=results)
     (args.out / 'group_quality.json').write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     print(f'Figures and numbers written to {args.out}')
