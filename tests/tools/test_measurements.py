@@ -55,6 +55,14 @@ def test_switches(tmp_path):
         assert row['ratio'] == pytest.approx(row['without'] / row['with'])
 
 
+def test_aligned(tmp_path):
+    options = ['--images', '2', '--types', 'bfloat16', '--methods', 'LEWEL_M', '--repeats', '0']
+    rows = results(tmp_path, 'step.py', 'aligned', *options)['rows']
+    assert [row['path'] for row in rows] == ['together', 'apart', 'float32']
+    assert rows[0]['z'] > 4 * rows[1]['z'] > 0
+    assert '| LEWEL_M | bfloat16 | apart |' in (tmp_path / 'results.md').read_text(encoding='utf-8')
+
+
 def test_reset(tmp_path):
     content = results(tmp_path, 'step.py', 'reset', '--rows', '500', '--groups', '20', '--passes', '2')
     assert content['rows'][0]['rows'] == 500 and content['rows'][0]['groups'] == 20

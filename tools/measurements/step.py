@@ -6,9 +6,17 @@ in markdown beside a json file with all figures. ``step.py COMMAND --help`` list
 
 import argparse
 
-from steps import over_passes, peers, projectors, reset, scaling, switches
+from steps import aligned, over_passes, peers, projectors, reset, scaling, switches
 
-COMMANDS = dict(time=over_passes, peers=peers, switches=switches, scaling=scaling, projectors=projectors, reset=reset)
+COMMANDS = dict(
+    time=over_passes,
+    peers=peers,
+    switches=switches,
+    scaling=scaling,
+    projectors=projectors,
+    aligned=aligned,
+    reset=reset,
+)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from torch import Tensor
 from lewel_plugins.functional import cosine_mse
 from lewel_plugins.registry import MODELS
 
-from ..necks.mlp import MLP
+from ..necks.mlp import MLP, in_low_precision
 from .checks import check_beta
 
 Embeddings = tuple[Tensor, Tensor]
@@ -40,5 +40,12 @@ class LEWELPredictHead(BaseModule):
         (z1, a1), (z2, a2) = online
         (z1_t, a1_t), (z2_t, a2_t) = target
         loss_global = cosine_mse(self.q(z1), z2_t) + cosine_mse(self.q(z2), z1_t)
-        loss_aligned = cosine_mse(self.s(a1), a2_t) + cosine_mse(self.s(a2), a1_t)
+        loss_aligned = cosine_mse(self._predict_aligned(a1), a2_t) + cosine_mse(self._predict_aligned(a2), a1_t)
         return dict(loss_global=(1 - self.beta) * loss_global, loss_aligned=self.beta * loss_aligned)
+
+    def _predict_aligned(self, a: Tensor) -> Tensor:
+        """Return s(a), (N, d/h, c); under autocast without losing what tells the embeddings of one image apart."""
+        if not in_low_precision(a):
+            return self.s(a)
+        mean = a.mean(1, keepdim=True)
+        return self.s(a - mean, common=mean)

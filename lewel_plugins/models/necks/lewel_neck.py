@@ -5,7 +5,7 @@ from torch import Tensor
 from lewel_plugins import functional as LF
 from lewel_plugins.registry import MODELS
 
-from .mlp import MLP
+from .mlp import MLP, in_low_precision
 
 ALIGNMENTS = ('learned', 'random', 'uniform')
 
@@ -27,7 +27,8 @@ class LEWELNeck(BaseModule):
         coupled: Whether g also makes the maps. False gives the maps a projector of their own, so that the BN of g
             sees pooled features only (Table 5, "coupled head").
         alignment: ``learned``; ``random``: a new map from Gaussian heat at every call (Table 6); ``uniform``: 1/HW,
-            which is global average pooling.
+            which is global average pooling, so that all aligned embeddings are p(GAP F). With
+            ``num_groups=out_channels`` there is one of them: an extra projection head (Table 6).
         scale: Factor of the normalized heat before the softmax over positions; 1 in the paper, which leaves the maps
             nearly uniform. A larger factor makes them more peaked.
 
@@ -73,10 +74,15 @@ class LEWELNeck(BaseModule):
             feats: Backbone output; its last element F is (N, D, H, W).
 
         Returns:
-            z (N, d) and z_aligned (N, d/h, c).
+            z (N, d) and z_aligned (N, d/h, c), under autocast z in its type and z_aligned in float32.
         """
         f = self._positions(feats)  # (N, L, D)
         z, maps = self._project(f)  # (N, d), (N, d, L)
+        if in_low_precision(f):
+            # The maps are nearly uniform: y is GAP but for about 1 %, which tells the y of one image apart and which
+            # float16 or bfloat16 would round away. So y − GAP, Eq. 2 with maps less 1/L, goes beside GAP.
+            difference = LF.aligned_pooling(f.transpose(1, 2), maps - 1 / f.shape[1], self.num_groups)
+            return z, self.p(difference, common=f.mean(1, keepdim=True, dtype=_wide(f)))
         y = LF.aligned_pooling(f.transpose(1, 2), maps, self.num_groups)  # (N, d/h, D), Eq. 2
         return z, self.p(y)
 
@@ -96,7 +102,7 @@ class LEWELNeck(BaseModule):
             return z, LF.alignment_maps(self.g_maps(f).transpose(1, 2), self.scale)
         if self.alignment == 'random':
             return z, LF.alignment_maps(torch.randn(N, self.out_channels, L, device=f.device), self.scale)
-        return z, f.new_full((1, 1, 1), 1 / L).expand(N, self.out_channels, L)
+        return z, f.new_full((1, 1, 1), 1 / L, dtype=_wide(f)).expand(N, self.out_channels, L)
 
     def _positions(self, feats: tuple[Tensor, ...]) -> Tensor:
         f = feats[-1]
@@ -106,3 +112,7 @@ class LEWELNeck(BaseModule):
                 "the backbone's last width, and a transformer needs out_type='featmap'"
             )
         return f.flatten(2).transpose(1, 2)  # no copy for a channels_last map
+
+
+def _wide(f: Tensor) -> torch.dtype:
+    return torch.promote_types(f.dtype, torch.float32)

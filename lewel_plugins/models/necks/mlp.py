@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from .standardized_linear import StandardizedLinear
@@ -53,6 +54,35 @@ class MLP(nn.Sequential):
             *([NORMS[norm](out_channels)] if out_norm else []),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (…, in_channels) to (…, out_channels); BN's statistics are over all leading dimensions."""
+    def forward(self, x: Tensor, common: Tensor | None = None) -> Tensor:
+        """Map (…, in_channels) to (…, out_channels); BN's statistics are over all leading dimensions.
+
+        Args:
+            x: Input, or with ``common`` its difference from it.
+            common: What the K rows of an image have in common, (N, 1, in_channels) in the dtype of the weights, with x
+                (N, K, in_channels). The result is that of x + common, in the dtype of the weights also under autocast.
+                It serves rows that are nearly equal, of which float16 or bfloat16 would round most of the difference.
+        """
+        if common is not None:
+            return self._forward_of_sum(x, common)
         return super().forward(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+
+    def _forward_of_sum(self, x: Tensor, common: Tensor) -> Tensor:
+        first, norm, activation, last, *out_norm = self
+        # Rounding the common part would move all rows of an image alike, past the zero of units that only some of them
+        # activate. It has 1/K of the products, so float32 costs little.
+        with torch.autocast(x.device.type, enabled=False):
+            h_common = first(common)
+        h = first(x) + h_common  # (N, K, hid_channels)
+        h = activation(norm(h.flatten(0, 1))).unflatten(0, x.shape[:2])
+        mean = h.mean(1, keepdim=True)
+        y = last(h - mean) + last(mean).to(h.dtype)
+        return out_norm[0](y.flatten(0, 1)).unflatten(0, x.shape[:2]) if out_norm else y
+
+
+def in_low_precision(x: Tensor) -> bool:
+    """Return whether autocast is on for the device of a tensor, so that linear layers round to float16 or bfloat16."""
+    if hasattr(torch, 'get_autocast_dtype'):
+        return torch.is_autocast_enabled(x.device.type)
+    # torch before 2.4, whose functions are per device
+    return torch.is_autocast_cpu_enabled() if x.device.type == 'cpu' else torch.is_autocast_enabled()

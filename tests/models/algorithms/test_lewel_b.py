@@ -1,6 +1,7 @@
 """A whole step of LEWEL_B against naive loops, and against mmpretrain's BYOL where the two coincide."""
 
 import warnings
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from helpers import tiny, twins
 from mmengine.optim import OptimWrapper
 
 from lewel_plugins.models import LEWELB
+from lewel_plugins.models.heads import lewel_predict_head
+from lewel_plugins.models.necks import lewel_neck
 from lewel_plugins.optim import TypedOptimWrapperConstructor
 
 pytestmark = pytest.mark.core
@@ -34,8 +37,19 @@ def test_step_equals_the_naive_step(changes, teacher_norm):
     assert max(worst.values()) < TOLERANCE, worst
 
 
-def test_beta_zero_uncoupled_is_mmpretrains_byol():
-    model = tiny.lewel_b(neck_changes=dict(coupled=False), teacher_norm='train', beta=0.0, momentum=0.3)
+def test_the_path_of_mixed_precision_does_the_naive_step():
+    model = tiny.lewel_b(neck_changes=dict(num_groups=2, aligned_channels=5), beta=0.3)
+    with (
+        patch.object(lewel_neck, 'in_low_precision', return_value=True),
+        patch.object(lewel_predict_head, 'in_low_precision', return_value=True) as switch,
+    ):
+        worst = tiny.step_differences(model, tiny.images(3, seed=1))
+    assert switch.called and max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.parametrize('maps', [dict(), dict(alignment='uniform', num_groups=8)], ids=str)  # the latter as baselines
+def test_beta_zero_uncoupled_is_mmpretrains_byol(maps):
+    model = tiny.lewel_b(neck_changes=dict(coupled=False, **maps), teacher_norm='train', beta=0.0, momentum=0.3)
     worst = twins.walk_together(model, twins.byol(model), steps=6)
     assert max(worst.values()) < TOLERANCE, worst
 

@@ -28,8 +28,9 @@ def test_step_equals_the_naive_step(changes, teacher_norm):
     assert max(worst.values()) < TOLERANCE, worst
 
 
-def test_beta_zero_uncoupled_is_mmpretrains_moco():
-    model = tiny.lewel_m(neck_changes=dict(coupled=False), beta=0.0, momentum=0.3)
+@pytest.mark.parametrize('maps', [dict(), dict(alignment='uniform', num_groups=8)], ids=str)  # the latter as baselines
+def test_beta_zero_uncoupled_is_mmpretrains_moco(maps):
+    model = tiny.lewel_m(neck_changes=dict(coupled=False, **maps), beta=0.0, momentum=0.3)
     worst = twins.walk_together(model, twins.moco(model), steps=7)  # the queue of 12 wraps twice
     assert max(worst.values()) < TOLERANCE, worst
 

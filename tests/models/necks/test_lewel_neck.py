@@ -1,5 +1,7 @@
 """LEWELNeck against the naive neck of ``references.py``, which sees only its flat list of parameters."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from helpers import references as naive
@@ -8,10 +10,12 @@ from torch import Tensor
 
 from lewel_plugins import functional as LF
 from lewel_plugins.models import LEWELNeck
+from lewel_plugins.models.necks import lewel_neck
 
 pytestmark = pytest.mark.core
 
 TOLERANCE = 1e-10
+HALF = pytest.mark.skipif(not hasattr(torch, 'get_autocast_dtype'), reason='no float16 autocast on CPUs')
 
 
 def feature_map(seed: int = 0, height: int = 2, width: int = 3) -> Tensor:
@@ -42,7 +46,7 @@ def differences(neck: LEWELNeck) -> dict[str, float]:
 
 
 def differences_from_pooling(neck: LEWELNeck) -> dict[str, float]:
-    """Return how a neck with uniform maps and one group differs from g and p on the globally pooled feature.
+    """Return how a neck with uniform maps differs from g and p on the globally pooled feature.
 
     The d maps are equal, so every aligned embedding is p(GAP F): repeated rows change no mean or variance.
     """
@@ -51,7 +55,7 @@ def differences_from_pooling(neck: LEWELNeck) -> dict[str, float]:
     g, p, _ = tiny.neck_parameters(neck)
     pooled = torch.stack([naive.pooled(image) for image in f])
     once = naive.mlp(pooled, p)
-    repeated = torch.stack([torch.stack([row] * neck.out_channels) for row in once])
+    repeated = torch.stack([torch.stack([row] * neck.num_aligned) for row in once])
     theirs = outputs_and_gradients((naive.mlp(pooled, g), repeated), leaves)
     return compare(outputs_and_gradients(neck((f,)), leaves), theirs)
 
@@ -79,6 +83,52 @@ def test_equals_the_naive_neck(changes, training):
     assert z_aligned.shape == (3, d // neck.num_groups, c)
     worst = differences(neck)
     assert max(worst.values()) < TOLERANCE, worst
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('changes', [dict(), dict(num_groups=1), dict(coupled=False), dict(scale=4.0)], ids=str)
+def test_the_path_of_mixed_precision_equals_the_naive_neck(changes, training):
+    neck = tiny.neck(**changes).train(training)
+    with patch.object(lewel_neck, 'in_low_precision', return_value=True) as switch:
+        worst = differences(neck)
+    assert switch.called and max(worst.values()) < TOLERANCE, worst
+
+
+def within_image(dtype: torch.dtype, apart: bool) -> list[Tensor]:
+    """Return z_aligned less its mean over the embeddings of an image, under autocast, and gradients of a sum of it."""
+    torch.manual_seed(0)
+    neck = LEWELNeck(256, 128, 64)
+    f = (torch.randn(8, 256, 4, 4).relu() * torch.rand(8, 256, 1, 1)).bfloat16().float().requires_grad_()
+    low = dtype != torch.float32
+    autocast = torch.autocast('cpu', dtype if low else torch.bfloat16, enabled=low)
+    with patch.object(lewel_neck, 'in_low_precision', return_value=apart), autocast:
+        _, aligned = neck((f.to(dtype),))
+    assert aligned.dtype == (torch.float32 if apart or not low else dtype)
+    part = aligned.float() - aligned.float().mean(1, keepdim=True)
+    weights = torch.randn(part.shape, generator=torch.Generator().manual_seed(1))
+    return [part, *torch.autograd.grad((part * weights).sum(), [f, neck.p[0].weight, neck.p[3].weight])]
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(torch.float16, marks=HALF)], ids=str)
+def test_mixed_precision_keeps_what_tells_the_embeddings_of_an_image_apart(dtype):
+    expected = within_image(torch.float32, apart=False)
+    apart, together = (
+        [(x - y).norm() / y.norm() for x, y in zip(within_image(dtype, apart=choice), expected)]
+        for choice in (True, False)
+    )
+    assert apart[0] < (0.01 if dtype == torch.bfloat16 else 0.0015)
+    assert apart[0] < together[0] / 8  # the path of float32 would lose it
+    assert all(ours < before / 2 for ours, before in zip(apart, together))
+
+
+@pytest.mark.parametrize('alignment', ['learned', 'random', 'uniform'])
+def test_autocast_takes_the_path_of_mixed_precision(alignment):
+    neck = LEWELNeck(8, 12, 8, alignment=alignment)
+    f = torch.randn(4, 8, 3, 3)
+    assert neck((f,))[1].dtype == torch.float32 and not lewel_neck.in_low_precision(f)
+    with torch.autocast('cpu', torch.bfloat16):
+        z, aligned = neck((f.bfloat16(),))
+    assert (z.dtype, aligned.dtype) == (torch.bfloat16, torch.float32)
 
 
 def test_all_parameters_get_a_gradient():
@@ -159,8 +209,11 @@ def test_random_maps_are_new_at_every_call_and_independent_of_the_image():
     assert not torch.equal(first[0], first[1])
 
 
-def test_uniform_maps_with_one_group_are_global_average_pooling():
-    worst = differences_from_pooling(tiny.neck(alignment='uniform', num_groups=1))
+@pytest.mark.parametrize('num_groups', [1, 2, tiny.EMBEDDING])  # the last is an extra head on the pooled feature
+def test_uniform_maps_are_global_average_pooling(num_groups):
+    neck = tiny.neck(alignment='uniform', num_groups=num_groups)
+    assert neck((feature_map(),))[1].shape[1] == tiny.EMBEDDING // num_groups
+    worst = differences_from_pooling(neck)
     assert max(worst.values()) < TOLERANCE, worst
 
 
