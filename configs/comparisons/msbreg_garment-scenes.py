@@ -5,7 +5,7 @@ title = "MSBReg's three forces on garment scenes (the paper's Table 8)"
 question = 'Do more views help, do L_s and L_b help, and do they help more together?'
 
 byol = '../baselines/byol_resnet10_1xb64-24e_garment-scenes.py'
-msbreg = '../msbreg/msbreg-k{}_resnet10_1xb64-24e_garment-scenes.py'
+base = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
 # BYOL's loss is a sum over two directions and MSBReg's a mean over views: doubled weights keep the ratio.
 singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 brownian = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
@@ -21,7 +21,9 @@ rows = [
     # Differences are to rows whose loss has the same scale: for a number of views to BYOL with half its loss, for an
     # added loss to the row without it.
     *[
-        dict(name=f'K = {k}{added}', config=msbreg.format(k), options=options, baseline=f'K = {k}' if added else halves)
+        dict(
+            name=f'K = {k}{added}', options={'num_views': k, **options}, baseline=f'K = {k}' if added else halves
+        )
         for k in (2, 4, 8)
         for added, options in (
             ('', {'model.head.lambda_s': 0.0, 'model.head.lambda_b': 0.0}),
@@ -35,8 +37,12 @@ rows = [
     *[
         dict(
             name=f'K = {k}, without the own target',
-            config=msbreg.format(k),
-            options={'model.head.exclude_self': True, 'model.head.lambda_s': 0.0, 'model.head.lambda_b': 0.0},
+            options={
+                'num_views': k,
+                'model.head.exclude_self': True,
+                'model.head.lambda_s': 0.0,
+                'model.head.lambda_b': 0.0,
+            },
             baseline=other,
         )
         for k, other in ((2, 'BYOL'), (4, 'K = 4'))
@@ -51,4 +57,4 @@ metrics = [
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
 ]
-del byol, msbreg, singular, brownian, halves, hook
+del byol, singular, brownian, halves, hook

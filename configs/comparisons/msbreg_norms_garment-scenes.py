@@ -17,7 +17,12 @@ strong = dict(type='lewel_plugins.BrownianLoss', weight=2 * 0.5)
 singular = dict(type='lewel_plugins.SingularValueLoss', weight=2 * 4e-3)
 hook = dict(type='lewel_plugins.RegularizerHook', module='head.predictor', regularizers=[brownian])
 # MSBReg's class set up as BYOL, because mmpretrain's heads have no weight standardization.
-as_byol = {'model.head.exclude_self': True, 'model.head.lambda_s': 0.0, 'model.head.lambda_b': 0.0}
+as_byol = {
+    'model.head.lambda_c': 2.0,
+    'model.head.exclude_self': True,
+    'model.head.lambda_s': 0.0,
+    'model.head.lambda_b': 0.0,
+}
 rows = [
     dict(name='BYOL, BN', config=byol),
     dict(name='BYOL, LN', config=byol, options=ln),

@@ -1,7 +1,9 @@
-# MSBReg's Table 11 at K = 4, and two switches of ours: 22 rows × 3 seeds.
+# MSBReg's Table 11 at K = 4, and two switches of ours: 22 rows × 3 seeds. msbreg_weights-k2_garment-scenes.py and
+# msbreg_weights-k8_garment-scenes.py have the other K. Rows are options of the base. In the paper, the base is
+# ../msbreg/msbreg-k4_resnet18_8xb64-lars-coslr-300e_in100.py.
 _base_ = './_base_/garment-scenes_6e-lars.py'
 name = 'msbreg_weights_garment-scenes'
-title = "MSBReg's weights on garment scenes (the paper's Table 11)"
+title = "MSBReg's weights, K = 4, on garment scenes (of the paper's Table 11)"
 question = 'Which weights of L_s and L_b are best, and how wide is the optimum?'
 
 base = '../msbreg/msbreg-k4_resnet10_1xb64-24e_garment-scenes.py'
@@ -12,7 +14,7 @@ rows = [
         for b in (0.0, 0.25, 0.5, 1.0, 2.0)
     ],
     dict(name='without the own target', options={'model.head.exclude_self': True}),
-    dict(name='L_s on unit vectors', options={'model.normalize': True}),
+    dict(name='L_s on unit vectors', options={'model.head.normalize': True}),
 ]
 baseline = 'λ_s 0.004, λ_b 0.5'
 metrics = [
