@@ -1,10 +1,12 @@
 import random
+from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
+from torch.utils.data import DataLoader
 
 from lewel_plugins.registry import HOOKS
 from lewel_plugins.seeding import derive_seed, seed_shared_generator
@@ -19,6 +21,8 @@ class ReproducibilityHook(Hook):
     before each iteration, and has the sampler, which is a function of (seed, epoch), skip the samples that were
     consumed. Neither validations nor the number of data workers change the result. The hook replaces mmengine's
     ``DistSamplerSeedHook``.
+
+    Before training it also checks that all ranks get batches of the same sizes, see :func:`check_even_batches`.
     """
 
     priority = 'VERY_HIGH'
@@ -30,10 +34,14 @@ class ReproducibilityHook(Hook):
             del optimizer['loss_scaler']
 
     def before_train(self, runner) -> None:
-        """Move Adam's step counts back to the CPU, where torch creates them, after a resume has put them on the device.
+        """Check the batches of the ranks, and move Adam's step counts back to the CPU, where torch creates them.
 
-        With counts on the device, each step would wait for the device once per parameter.
+        A resume has put them on the device, where each step would wait for the device once per parameter.
+
+        Raises:
+            ValueError: On every rank, if the ranks get batches of different sizes.
         """
+        check_even_batches(runner.train_dataloader)
         optimizer = runner.optim_wrapper.optimizer
         if any(group.get('fused') or group.get('capturable') for group in optimizer.param_groups):
             return
@@ -66,3 +74,31 @@ class ReproducibilityHook(Hook):
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         seed_shared_generator(derive_seed(runner.seed, runner.iter))
+
+
+def check_even_batches(dataloader: DataLoader) -> None:
+    """Check that all ranks get the same numbers of images in an epoch, from the sizes that their loaders state.
+
+    The losses gather embeddings, and collectives of different sizes wait forever or return nonsense. ``SeededSampler``
+    and mmengine's ``DefaultSampler`` repeat images so that all ranks get equally many; other samplers, such as
+    ``DefaultSampler(round_up=False)``, may not. One exchange before training replaces one in each step.
+
+    Args:
+        dataloader: The training loader of this rank. A sampler without a length is taken to be endless.
+
+    Raises:
+        ValueError: On every rank, if the numbers differ.
+    """
+    if get_world_size() == 1:
+        return
+    sampler: Any = dataloader.sampler
+    images = len(sampler) if hasattr(sampler, '__len__') else 0
+    per_batch = dataloader.batch_size or 0  # None with a batch sampler of the user's own
+    last = 0 if dataloader.drop_last or not per_batch else images % per_batch
+    sizes = all_gather_object((images // per_batch if per_batch else images, per_batch, last))
+    if len(set(sizes)) > 1:
+        ranks = ', '.join(f'rank {i}: {full} x {size} + {rest}' for i, (full, size, rest) in enumerate(sizes))
+        raise ValueError(
+            f'all ranks need batches of the same sizes, but the train_dataloader gives, per epoch, {ranks} images: use '
+            'lewel_plugins.SeededSampler, or a sampler that repeats images until all ranks have equally many'
+        )

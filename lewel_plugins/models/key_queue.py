@@ -13,6 +13,11 @@ class KeyQueue(nn.Module):
     Keys and position are buffers, so that they are in the checkpoint. The queue starts from random unit vectors of a
     fixed generator, because mmengine's DDP does not broadcast buffers and ranks would differ otherwise.
 
+    Keys are enqueued in every forward pass in training. With gradient accumulation over A iterations, the queue thus
+    moves A times per optimizer step, by the batch of one iteration each, and the keys of these A batches come from the
+    same teacher. A later iteration of a step contrasts its queries with keys of the earlier ones, so a step of A
+    batches is not the step of one batch of A times the size.
+
     Args:
         channels: Channels d of a key.
         length: Number of keys Q.

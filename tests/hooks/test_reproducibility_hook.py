@@ -6,7 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.ranks import on_ranks
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import DataLoader
 
+from lewel_plugins.datasets import SeededSampler
 from lewel_plugins.hooks import ReproducibilityHook
 from lewel_plugins.seeding import shared_generator
 
@@ -106,7 +110,8 @@ def test_adams_step_counts_are_on_the_cpu_unless_a_fused_step_reads_them(fused, 
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))])
     state = optimizer.state[optimizer.param_groups[0]['params'][0]] = dict(step=torch.tensor(7.0).as_subclass(OnDevice))
     optimizer.param_groups[0]['fused'] = fused
-    ReproducibilityHook().before_train(SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=optimizer)))
+    wrapper = SimpleNamespace(optimizer=optimizer)
+    ReproducibilityHook().before_train(SimpleNamespace(optim_wrapper=wrapper, train_dataloader=None))
     assert type(state['step']) is expected
 
 
@@ -116,3 +121,55 @@ def test_a_run_in_bfloat16_goes_on_in_float16(saved):
     ReproducibilityHook().after_load_checkpoint(None, dict(optimizer=optimizer))
     assert optimizer.get('loss_scaler', {}) == saved and ('loss_scaler' in optimizer) == bool(saved)
     ReproducibilityHook().after_load_checkpoint(None, dict(state_dict={}))  # only the weights
+
+
+class NoLength:
+    """An endless sampler."""
+
+    def __iter__(self):
+        return iter(lambda: 0, 1)
+
+
+def start(rank: int, sampler: str, images: int, batch_size: int, drop_last: bool) -> tuple[str, list[int]]:
+    """Return the error of the start of a training on this rank, and the sizes of its batches."""
+    data = list(range(images))
+    built = dict(
+        seeded=lambda: SeededSampler(data, seed=0),
+        padded=lambda: DefaultSampler(data, seed=0),
+        uneven=lambda: DefaultSampler(data, seed=0, round_up=False),
+        endless=NoLength,
+    )[sampler]()
+    loader = DataLoader(data, batch_size, sampler=built, drop_last=drop_last)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    runner = SimpleNamespace(train_dataloader=loader, optim_wrapper=SimpleNamespace(optimizer=optimizer))
+    try:
+        ReproducibilityHook().before_train(runner)
+    except ValueError as error:
+        return str(error), []
+    return '', [] if sampler == 'endless' else [len(batch) for batch in loader]
+
+
+def all_starts(rank: int) -> dict:
+    cases = [
+        (sampler, images, 4, drop_last)
+        for sampler in ('seeded', 'padded', 'uneven', 'endless')
+        for images in (13, 15, 16)
+        for drop_last in (False, True)
+    ]
+    return {case: start(rank, *case) for case in cases}
+
+
+def test_uneven_batches_raise_on_every_rank(tmp_path):
+    first, second = on_ranks(2, tmp_path, all_starts)
+    for (sampler, images, size, drop_last), (error, batches) in first.items():
+        case = sampler, images, size, drop_last
+        assert second[case] == (error, batches)  # the sizes, too: no rank has another last batch
+        # 13 images are 7 and 6, and 15 are 8 and 7: with drop_last, 1 and 1 batches of 4, and 2 and 1.
+        assert bool(error) == (sampler == 'uneven' and images != 16 and not (images == 13 and drop_last)), case
+    message = first['uneven', 15, 4, False][0]
+    assert 'rank 0: 2 x 4 + 0, rank 1: 1 x 4 + 3 images' in message and 'SeededSampler' in message
+    assert first['seeded', 13, 4, False][1] == [4, 3]  # small, but the same on both
+
+
+def test_one_process_needs_no_check():
+    assert start(0, 'uneven', 13, 4, False) == ('', [4, 4, 4, 1])
