@@ -4,7 +4,7 @@ Assigns the labeled images of the config's bank (or query set) to the checkpoint
 groups over their entropy (Fig. 5 of the paper), a sheet of images from the purest and the most mixed groups, and the
 numbers. Groups of the same sizes with shuffled labels show the effect of the sizes alone. From the logs beside the
 checkpoints, it draws what ``SMoGResetHook`` has measured at every reset: whether groups separate times instead of
-images (near log 4 = 1.39 nats), participation ratio of z, agreement of online network and teacher, share of groups used.
+images (near log 4 = 1.39 nats), participation ratio of z, agreement of online network and teacher, groups used.
 """
 
 import argparse
