@@ -1,6 +1,6 @@
 # MPCL on MoCo v3 (the paper's Table VII): 3 seeds, equal budget in images seen, one optimizer and one set of views for
-# all. Projectors of the same width share their hidden layers; the hidden widths of "different" add up to four times that
-# of "same".
+# all. Projectors of the same width share their hidden layers; the hidden widths of "different" add up to four times
+# that of "same".
 _base_ = './_base_/garment-scenes_8e-adamw.py'
 options = {
     'train_cfg.max_epochs': 6,

@@ -1,8 +1,8 @@
 # PCR of MPCL in its forms, on MoCo v2, without PTB unless the row names it: 24 rows × 3 seeds. The paper's λ of 0.01
-# belongs to what it printed, the cosine. For the cross-correlation, whose PCR starts at 13, the three λ span from hardly
-# felt (0.04 after 30 steps, beside a contrastive loss of 6.9) to as large as the contrastive loss (3.5 beside 6.8). At
-# λ = 1 the contrastive loss stayed at chance, 8.2, for 150 steps. "Within" is a control that decorrelates the channels of
-# each projector and compares no projectors.
+# belongs to what it printed, the cosine. For the cross-correlation, whose PCR starts at 13, the three λ span from
+# hardly felt (0.04 after 30 steps, beside a contrastive loss of 6.9) to as large as the contrastive loss (3.5 beside
+# 6.8). At λ = 1 the contrastive loss was at chance, 8.2, after 150 steps. "Within" is a control that decorrelates the
+# channels of each projector and compares no projectors.
 _base_ = './_base_/garment-scenes_12e.py'
 name = 'mpcl_pcr_garment-scenes'
 title = 'PCR of MPCL on MoCo v2 on garment scenes'

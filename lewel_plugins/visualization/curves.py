@@ -30,6 +30,7 @@ PANELS = (
     ('Accuracy of projectors', ('projector/accuracy_*',)),
     ('Weight of projectors', ('projector/weight_*',)),
     ('Mean cosine between projectors', ('projector/cosine',)),
+    ('Mean CKA between projectors', ('projector/cka',)),
 )
 _NAMES = {
     'rank_me': 'embeddings',

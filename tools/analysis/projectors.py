@@ -1,7 +1,7 @@
 """Draw MPCL's projectors over training: ``python tools/analysis/projectors.py WORK_DIR``.
 
-The figure shows accuracies, weights, and the mean cosines between projectors, as curves and as matrices at several
-times.
+The figure shows accuracies, weights, and the mean cosines and CKA between projectors, as curves and as matrices at
+several times.
 """
 
 import argparse
@@ -12,7 +12,9 @@ from lewel_plugins.visualization.projectors import draw_projectors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw an MPCL run's accuracies, weights and cosines as one figure.")
+    parser = argparse.ArgumentParser(
+        description="Draw an MPCL run's accuracies, weights, cosines and CKA as one figure."
+    )
     parser.add_argument('work_dir', type=Path, help='folder of a run with MPCLReweightHook')
     parser.add_argument('--out', type=Path, help='figure to write (default: projectors.png in the work dir)')
     args = parser.parse_args()

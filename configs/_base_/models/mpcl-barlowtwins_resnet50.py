@@ -1,4 +1,5 @@
-# MPCL on Barlow Twins: four projectors, initialized as in mmpretrain's recipe; lambda = 0.01, PTB with epsilon = 0.5.
+# MPCL on Barlow Twins: four projectors with shared hidden layers, initialized as in mmpretrain's recipe;
+# lambda = 0.01, PTB with epsilon = 0.5.
 model = dict(
     type='lewel_plugins.MPCLBarlowTwins',
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=True),

@@ -1,5 +1,5 @@
-# MPCL on MoCo v2: four projectors (Table III) with MoCo v2's neck, queue, temperature and teacher; lambda = 0.01, PTB
-# with epsilon = 0.5.
+# MPCL on MoCo v2: four projectors (Table III) with MoCo v2's neck, of which they share the hidden layer, and its queue,
+# temperature and teacher; lambda = 0.01, PTB with epsilon = 0.5.
 model = dict(
     type='lewel_plugins.MPCLMoCo',
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False),
