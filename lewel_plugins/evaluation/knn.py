@@ -1,4 +1,7 @@
-"""k-nearest-neighbor search and vote on unit features, in bounded memory.
+"""k-nearest-neighbor search and vote, in bounded memory: by the cosine on unit features, or by the Euclidean distance.
+
+The search maximizes a dot product. For the Euclidean distance, :func:`euclidean_rows` returns rows whose dot products
+order a bank as the distances do.
 
 A neighbor is one int64 key. Its upper half holds the bits of the cosine similarity, made order-preserving, and its
 lower half the inverted bank position. Keys are unique, so the k largest are well defined whatever the chunks or the
@@ -51,6 +54,23 @@ def merge_neighbors(keys: Tensor | None, query: Tensor, bank: Tensor, position: 
             part = part.topk(min(k, part.shape[1]), dim=1).values
         merged.append(part)
     return torch.cat(merged) if merged else position.new_empty(0, min(k, bank.shape[0]))
+
+
+def euclidean_rows(x: Tensor, is_query: bool) -> Tensor:
+    """Return rows with one more column, whose dot products order the bank by the Euclidean distance.
+
+    [q, 1] · [b, −‖b‖²/2] = (‖q‖² − ‖q − b‖²)/2, and ‖q‖² is the same for the whole bank.
+
+    Args:
+        x: Features of queries or of the bank, (N, D).
+        is_query: Whether they are those of queries.
+
+    Returns:
+        (N, D + 1) float32.
+    """
+    x = x.float()
+    last = x.new_ones(len(x), 1) if is_query else -x.square().sum(1, keepdim=True) / 2
+    return torch.cat([x, last], dim=1)
 
 
 def knn_vote(similarity: Tensor, labels: Tensor, num_classes: int, temperature: float | None) -> Tensor:

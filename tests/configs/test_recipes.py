@@ -243,7 +243,7 @@ def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
     model, head, optimizer = cfg.model, cfg.model.head, cfg.optim_wrapper.optimizer
     large = data_set == 'in1k'
     batch = prod(map(int, re.search(r'_(\d+)xb(\d+)-', stem).groups()))
-    base = dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set]
+    base = dict(in1k=0.15, in100=0.4, stl10=0.5, cifar10=0.5)[data_set.removesuffix('-64px')]
     assert cfg.auto_scale_lr.base_batch_size == batch
     assert batch == (1024 if '1xb1024' in stem else 256 if '1xb256' in stem else 512)
     assert (cfg.get('num_views', K), cfg.get('base_lr', base)) == (K, base)

@@ -20,6 +20,17 @@ def test_images_are_upright_and_labels_count_from_zero(tmp_path):
     assert [labeled.get_data_info(i)['gt_label'] for i in range(3)] == [0, 9, 2]
 
 
+def test_labeled_and_unlabeled_images_one_after_the_other(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 96, 96), dtype=np.uint8)
+    images[:2].tofile(tmp_path / 'train_X.bin')
+    images[2:].tofile(tmp_path / 'unlabeled_X.bin')
+    both = STL10(str(tmp_path), 'train+unlabeled')
+    assert len(both) == 5
+    for i in range(5):
+        assert np.array_equal(both.get_data_info(i)['img'], images[i].transpose(2, 1, 0))
+        assert 'gt_label' not in both.get_data_info(i)
+
+
 def test_errors_name_what_is_wrong(tmp_path):
     with pytest.raises(ValueError, match="got 'val'"):
         STL10(str(tmp_path), 'val')

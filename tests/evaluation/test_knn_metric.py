@@ -38,7 +38,8 @@ def _small_chunks(metric: KNNMetric) -> KNNMetric:
 
 def _metrics() -> list:
     knn = _small_chunks(KNNMetric(k=(1, 5, 20)))
-    return [knn, KNNMetric(k=3, temperature=None), RepresentationMetric(max_samples=30)]
+    euclidean = _small_chunks(KNNMetric(k=(1, 5), temperature=None, distance='euclidean'))
+    return [knn, KNNMetric(k=3, temperature=None), euclidean, RepresentationMetric(max_samples=30)]
 
 
 def test_top1_is_the_share_of_right_predictions():
@@ -50,6 +51,29 @@ def test_top1_is_the_share_of_right_predictions():
         right = knn_classes(query.feat, bank.feat, bank.label, 5, [k])[0] == query.label
         assert got[f'knn/top1_k{k}'] == pytest.approx(100 * right.double().mean().item())
     assert list(_evaluate(KNNMetric(k=5), splits)) == ['knn/top1']
+
+
+def _unweighted_euclidean(bank: FeatureSet, query: FeatureSet, k: int) -> float:
+    """Return the accuracy by W-MSE's protocol, in float64 and one query at a time."""
+    right = 0
+    for feat, label in zip(query.feat.double(), query.label):
+        distances = [(feat - other).square().sum().item() for other in bank.feat.double()]
+        nearest = sorted(range(len(distances)), key=lambda i: distances[i])[:k]
+        votes = bank.label[nearest].bincount(minlength=5)
+        right += int(votes.argmax() == label)
+    return 100 * right / len(query.label)
+
+
+@pytest.mark.parametrize('k', [1, 5, 20])
+def test_euclidean_neighbors_with_equal_votes(k):
+    longer = {
+        name: split._replace(feat=split.feat * (1 + split.sample_idx.view(-1, 1) % 3))
+        for name, split in _splits().items()
+    }
+    metric = _small_chunks(KNNMetric(k=k, temperature=None, distance='euclidean'))
+    accuracy = _evaluate(metric, longer)['knn/top1']
+    assert accuracy == pytest.approx(_unweighted_euclidean(longer['bank'], longer['query'], k))
+    assert accuracy != _evaluate(KNNMetric(k=k, temperature=None), longer)['knn/top1']  # lengths count
 
 
 def _on_rank(rank: int, world_size: int, expected: list[dict]) -> None:
@@ -96,6 +120,10 @@ def test_errors_name_what_is_wrong():
         _evaluate(KNNMetric(), dict(splits, bank=unlabeled))
     with pytest.raises(ValueError, match=r'k must be positive integers, got \[0\]'):
         KNNMetric(k=0)
+    with pytest.raises(ValueError, match="distance must be 'cosine' or 'euclidean', got 'l2'"):
+        KNNMetric(distance='l2')
+    with pytest.raises(ValueError, match="temperature must be None with distance='euclidean', got 0.07"):
+        KNNMetric(distance='euclidean')
     metric = KNNMetric()
     metric.process(None, [dict(pred_label=torch.zeros(1))])
     with pytest.raises(ValueError, match='lewel_plugins.FeatureValLoop'):

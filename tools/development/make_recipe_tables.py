@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
 RESULTS = ROOT / 'docs' / 'results'
 METHODS = ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines')
-DATA = ('in1k', 'in100', 'stl10', 'cifar10', 'image-folder', 'garment-scenes')
+DATA = ('in1k', 'in100', 'stl10', 'stl10-64px', 'cifar10', 'image-folder', 'garment-scenes')
 TABLE = re.compile(r'<!-- table: (?P<name>[a-z-]+) -->\n.*?<!-- end of table -->', re.DOTALL)
 NONE = '–'
 
