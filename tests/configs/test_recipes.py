@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 
@@ -18,6 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 RECIPES = sorted(path for room in ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
 SMOG = [path for path in RECIPES if path.parent.name == 'smog']
 MPCL = [path for path in RECIPES if path.parent.name == 'mpcl']
+CIFAR = [path for path in RECIPES if path.stem.endswith('cifar10')]
 MSBREG = [path for path in RECIPES if path.parent.name == 'msbreg']
 
 
@@ -285,3 +287,57 @@ def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
     losses = model.loss([torch.randn(2, 3, 32, 32) for _ in range(K)])
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
+def test_every_method_and_baseline_has_cifar_recipes_of_three_lengths():
+    lengths: dict[str, set[int]] = {}
+    for path in CIFAR:
+        name, epochs = re.fullmatch(r'(.+)_resnet18_1xb\d+(?:-lars)?-coslr-(\d+)e_cifar10', path.stem).groups()
+        lengths.setdefault(f'{path.parent.name}/{name}', set()).add(int(epochs))
+    names = ('lewel/lewel-m', 'lewel/lewel-b', 'smog/smog', 'msbreg/msbreg-k4')
+    names += tuple(f'mpcl/mpcl-{base}' for base in ('mocov2', 'mocov3', 'barlowtwins'))
+    names += tuple(f'baselines/{base}' for base in ('byol', 'mocov2', 'mocov3', 'barlowtwins'))
+    assert set(lengths) >= set(names)
+    assert all(lengths[name] >= {100, 200, 800} for name in names)
+
+
+def unlike(cfg: Config, other: Config) -> set[str]:
+    """Return the entries in which two configs differ."""
+    return {name for name in {*cfg, *other} if cfg.get(name) != other.get(name)}
+
+
+@pytest.mark.parametrize('path', CIFAR, ids=lambda path: path.stem)
+def test_cifar_recipes_of_a_method_differ_in_length_alone(path):
+    cfg = Config.fromfile(str(path))
+    sibling = next(other for other in CIFAR if re.sub(r'\d+e_', '', other.stem) == re.sub(r'\d+e_', '', path.stem))
+    settings = {'smog': {'model', 'custom_hooks'}, 'msbreg': {'model'}}.get(path.parent.name, set())
+    assert unlike(cfg, Config.fromfile(str(sibling))) <= {'param_scheduler', 'train_cfg'} | settings
+
+
+@pytest.mark.parametrize('path', CIFAR, ids=lambda path: path.stem)
+def test_cifar_recipe_trains_two_steps(path):
+    cfg = Config.fromfile(str(path))
+    cfg.model.backbone.base_channels = cfg.model.backbone.stem_channels = 8  # an eighth of the width
+    cfg.model.neck.in_channels = 64
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
+    model.init_weights()
+    wrapper_cfg = {k: v for k, v in cfg.optim_wrapper.items() if k not in ('dtype', 'loss_scale')}
+    wrapper = build_optim_wrapper(model, ConfigDict(wrapper_cfg, type='OptimWrapper'))
+    if path.parent.name == 'baselines':  # mmpretrain's teachers read their schedule from there
+        for name, value in (('max_iters', 2), ('iter', 0)):
+            MessageHub.get_current_instance().update_info(name, value)
+    else:
+        getattr(model, 'before_training', lambda: None)()
+        if 'smog' in path.stem:
+            model.cache.start(cfg.custom_hooks[0].interval)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for step in range(2):
+        images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+        losses = model.train_step(dict(inputs=images, data_samples=[]), wrapper)
+        assert all(value.isfinite() for value in losses.values())
+        getattr(model, 'after_optimizer_step', lambda _: None)((step + 1) / 2)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    still = [n for n, p in model.named_parameters() if n.startswith('backbone.') and torch.equal(p, before[n])]
+    assert not still

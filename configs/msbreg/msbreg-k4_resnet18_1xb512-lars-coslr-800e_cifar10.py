@@ -1,0 +1,4 @@
+# MSBReg with ResNet-18 on CIFAR-10 for 800 epochs.
+_base_ = './msbreg-k4_resnet18_1xb512-lars-coslr-320e_cifar10.py'
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=790, end=800)]
+train_cfg = dict(max_epochs=800)
