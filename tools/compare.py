@@ -3,6 +3,9 @@
 python tools/compare.py configs/comparisons/NAME.py
 python tools/compare.py configs/comparisons/NAME.py --gpus 0 1 2 3      # one run per GPU
 python tools/compare.py configs/comparisons/NAME.py --report-only       # report the runs that have finished
+python tools/compare.py configs/comparisons/NAME.py --data in100 --processes 8      # the same rows on other data
+python tools/compare.py configs/comparisons/NAME.py --base CONFIG --list            # on another base; print, do not run
+python tools/compare.py configs/METHOD/paper.yml --table 1 --processes 8            # a table of the paper
 
 After a kill, the same command goes on where it stopped and does not repeat finished runs. Without --work-dir, a run of
 another comparison with the same config and seed is used instead of a new one.
@@ -16,6 +19,8 @@ import sys
 from pathlib import Path
 
 from lewel_plugins.comparison.display import make_display
+from lewel_plugins.comparison.listing import list_rows
+from lewel_plugins.comparison.paper import table_comparison
 from lewel_plugins.comparison.report import write_report
 from lewel_plugins.comparison.run import Run, plan_runs
 from lewel_plugins.comparison.scheduler import ScheduledRun, Scheduler
@@ -29,7 +34,17 @@ TOOLS = Path(__file__).resolve().parent
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('comparison', type=Path, help='file under configs/comparisons')
+    parser.add_argument('comparison', type=Path, help='file under configs/comparisons, or the paper.yml of a method')
+    parser.add_argument('--data', metavar='VARIANT', help='run the rows on other data, one of the variants of the file')
+    parser.add_argument('--base', type=Path, metavar='CONFIG', help='run the rows on this config, by its own schedule')
+    parser.add_argument('--table', metavar='NUMBER', help='table of the paper, such as 1, 7a or III')
+    parser.add_argument(
+        '--processes',
+        type=int,
+        metavar='N',
+        help='processes that a run may use; the recipe determines how many it does (default: 1, whatever the recipe)',
+    )
+    parser.add_argument('--list', action='store_true', help='run nothing, print the rows and what they resolve to')
     parser.add_argument('--out', type=Path, help='path of the report, without suffix (default: docs/results/NAME)')
     parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/compare/NAME)')
     parser.add_argument('--jobs', type=int, help='number of runs at a time (default: 1, or one per GPU)')
@@ -49,21 +64,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error(f'--jobs must be at least 1, got {args.jobs}')
+    if args.processes is not None and args.processes < 1:
+        parser.error(f'--processes must be at least 1, got {args.processes}')
     return args
 
 
-def slots(jobs: int | None, gpus: list[str] | None) -> list[dict[str, str]]:
-    """Return the environment variables of each simultaneous run: its GPU, and its share of the cores."""
-    count = jobs or len(gpus or [''])
-    threads = os.environ.get('OMP_NUM_THREADS', str(max(1, provenance.cores() // count)))
+def slots(jobs: int | None, gpus: list[str] | None, processes: int = 1) -> list[dict[str, str]]:
+    """Return the environment variables of each simultaneous run: its GPUs, and its processes' share of the cores.
+
+    Raises:
+        SetupError: The GPUs cannot be dealt to runs of that many processes.
+    """
+    if gpus and len(gpus) % processes:
+        raise SetupError(f'{len(gpus)} GPUs cannot be dealt to runs of {processes} processes')
+    groups = [','.join(gpus[i : i + processes]) for i in range(0, len(gpus), processes)] if gpus else []
+    count = jobs or len(groups) or 1
+    threads = os.environ.get('OMP_NUM_THREADS', str(max(1, provenance.cores() // (count * processes))))
     share = dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
-    return [{**share, 'CUDA_VISIBLE_DEVICES': gpus[i % len(gpus)]} if gpus else share for i in range(count)]
+    return [{**share, 'CUDA_VISIBLE_DEVICES': groups[i % len(groups)]} if groups else share for i in range(count)]
 
 
 def run_all(runs: list[Run], args: argparse.Namespace) -> list[ScheduledRun]:
     """Run all unfinished runs. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
     session = dict(commit=provenance.commit(), machine=provenance.machine())
-    environments = slots(args.jobs, args.gpus)
+    environments = slots(args.jobs, args.gpus, args.processes or 1)
     with make_display(len(environments)) as display:
         scheduler = Scheduler(runs, environments, lambda: {**session, 'start': provenance.now()}, display)
         done = sum(job.status == 'done' for job in scheduler.jobs)
@@ -71,8 +95,23 @@ def run_all(runs: list[Run], args: argparse.Namespace) -> list[ScheduledRun]:
         return scheduler.run()
 
 
-def _plan(args: argparse.Namespace) -> tuple[Comparison, list[int], Path, list[Run]]:
-    comparison = load_comparison(args.comparison, args.cfg_options)
+def load(args: argparse.Namespace) -> Comparison:
+    """Read the comparison that the arguments name.
+
+    Raises:
+        SetupError: Names the argument or the entry of the file that is wrong.
+    """
+    is_paper = args.comparison.suffix in ('.yml', '.yaml')
+    if is_paper and (args.data or args.base):
+        raise SetupError('--data and --base are for files under configs/comparisons, not for a paper')
+    if is_paper != (args.table is not None):
+        raise SetupError('--table is for the paper.yml of a method, which needs it')
+    if is_paper:
+        return table_comparison(args.comparison, args.table, args.cfg_options, args.processes or 1)
+    return load_comparison(args.comparison, args.cfg_options, args.data, args.base)
+
+
+def _plan(args: argparse.Namespace, comparison: Comparison) -> tuple[list[int], Path, list[Run]]:
     unknown = set(args.only or ()) - {row.name for row in comparison.rows}
     if unknown:
         names = ', '.join(row.name for row in comparison.rows)
@@ -81,7 +120,9 @@ def _plan(args: argparse.Namespace) -> tuple[Comparison, list[int], Path, list[R
     comparisons = Path('work_dirs/compare')
     work_dir = args.work_dir or comparisons / comparison.name
     others = None if args.work_dir else comparisons
-    return comparison, seeds, work_dir, plan_runs(comparison, seeds, work_dir, args.train_script, others)
+    is_large = bool(args.table or args.data or args.base)  # where one process would have too small a batch
+    processes = args.processes or (1 if is_large else None)
+    return seeds, work_dir, plan_runs(comparison, seeds, work_dir, args.train_script, others, processes)
 
 
 def last_line(log: Path) -> str:
@@ -97,7 +138,12 @@ def _interrupt(*_: object) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        comparison, seeds, work_dir, runs = _plan(args)
+        comparison = load(args)
+        if args.list:
+            print('\n'.join(list_rows(comparison)))
+            return 0
+        seeds, work_dir, runs = _plan(args, comparison)
+        slots(args.jobs, args.gpus, args.processes or 1)
     except SetupError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

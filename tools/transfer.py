@@ -21,6 +21,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import transfer
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
+from lewel_plugins.running.commands import python_command
 from lewel_plugins.running.jobs import Job
 from lewel_plugins.running.setup import enable_auto_scale_lr, load_config
 from lewel_plugins.running.training_job import claim_training
@@ -44,23 +45,29 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, metavar='FILE', help='json file for the last metrics of all configs')
     parser.add_argument('--seed', type=int, help='seed of the trainings (default: from each config)')
+    parser.add_argument(
+        '--processes', type=int, default=1, metavar='N', help='train on N processes of this machine (default: 1)'
+    )
     parser.add_argument('--pictures', action='store_true', help='draw predictions.png in the folder of each config')
     parser.add_argument(
         '--resolve', action='store_true', help='train nothing, only write the configs and print their paths'
     )
     add_auto_scale_lr(parser)
     add_config_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.processes < 1:
+        parser.error(f'--processes must be at least 1, got {args.processes}')
+    return args
 
 
-def run(*command: str | Path) -> None:
-    """Run a tool.
+def run(*command: str | Path, processes: int = 1) -> None:
+    """Run a tool, on one or several processes.
 
     Raises:
         SetupError: It has failed. Its output is above.
     """
     path = os.pathsep.join(filter(None, (str(TOOLS.parent), os.environ.get('PYTHONPATH'))))
-    words = [sys.executable, *map(str, command)]
+    words = python_command([str(word) for word in command], processes, sys.executable)
     if subprocess.run(words, env={**os.environ, 'PYTHONPATH': path}).returncode:
         raise SetupError(f'failed: {" ".join(words)}')
 
@@ -83,14 +90,14 @@ def resolve(cfg: Config, checkpoint: str, work_dir: Path) -> tuple[Path, Job]:
     return config, job
 
 
-def train(config: Path, work_dir: Path, job: Job) -> None:
+def train(config: Path, work_dir: Path, job: Job, processes: int) -> None:
     """Train, unless that is done.
 
     Raises:
         SetupError: The training has failed.
     """
     if not job.is_done():
-        run(TOOLS / 'train.py', config, '--work-dir', work_dir, '--resume')
+        run(TOOLS / 'train.py', config, '--work-dir', work_dir, '--resume', processes=processes)
         job.finish()
 
 
@@ -109,7 +116,7 @@ def main() -> None:
         if args.resolve:
             print(config)
             continue
-        train(config, work_dir, job)
+        train(config, work_dir, job, args.processes)
         by_config[Path(path).stem] = last_metrics(work_dir)
         if args.pictures:
             out = work_dir / 'predictions.png'

@@ -46,3 +46,24 @@ metrics = [
     dict(key='knn/top1_k200', label='200-NN, %', digits=1),
     dict(key='representation/rank_me', label='RankMe', digits=1),
 ]
+lewel_b_in100 = dict(config='../lewel/lewel-b_resnet50_8xb64-lars-coslr-240e_in100.py')
+variants = dict(
+    # LEWEL_M, whose d is 128; LEWEL_B, whose d is 256, in the rows of Table 7.
+    in100=dict(
+        title="LEWEL's switches on ImageNet-100 (Tables 5 to 7 and Fig. 3)",
+        base='../lewel/lewel-m_resnet50_8xb32-coslr-240e_in100.py',
+        rows={
+            'd 128, h 4': lewel_b_in100,
+            'd 32, h 4': dict(lewel_b_in100, name='d 64, h 4', options={'model.neck.out_channels': 64}),
+            **{f'h {h}': lewel_b_in100 for h in (1, 2, 8)},
+            'EMAN teacher': None,  # the recipe of LEWEL_B has it
+        },
+        add=[
+            dict(lewel_b_in100, name='d 512, h 4', options={'model.neck.out_channels': 512}),
+            dict(lewel_b_in100, name='h 16', options={'model.neck.num_groups': 16}),
+            dict(name='c 64', options={'model.neck.aligned_channels': 64}),
+        ],
+        seeds=[0],
+    ),
+)
+del lewel_b_in100

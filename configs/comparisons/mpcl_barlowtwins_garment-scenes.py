@@ -26,3 +26,14 @@ metrics = [
     dict(key='backbone/uniformity', label='uniformity', digits=3, higher_is_better=False),
     dict(key='projector/cosine', label='cosine between projectors', digits=3, higher_is_better=False),
 ]
+recipe = '../mpcl/mpcl-barlowtwins_resnet50_8xb128-lars-coslr-300e_in100.py'
+variants = dict(
+    in100=dict(
+        title='MPCL on Barlow Twins on ImageNet-100 (Table VII)',
+        base=recipe,
+        configs={'../baselines/barlowtwins_resnet10_1xb64-24e_garment-scenes.py': recipe},
+        rows={'Barlow Twins': dict(options={'model.neck.num_projectors': 1})},  # one projector is Barlow Twins
+        seeds=[0],
+    ),
+)
+del recipe

@@ -43,4 +43,26 @@ metrics = [
     dict(key='backbone/uniformity', label='uniformity', digits=3, higher_is_better=False),
     dict(key='projector/cosine', label='cosine between projectors', digits=3, higher_is_better=False),
 ]
-del no_ptb, no_pcr
+# One projector is MoCo v2. The hidden widths of "different" add up to those of "same".
+one = {'model.neck.num_projectors': 1}
+wide = {'model.neck.hid_channels': [1024, 1536, 2048, 3584], **no_pcr}
+variants = {
+    data: dict(
+        title=f'MPCL on MoCo v2 on {label}',
+        base=recipe,
+        configs={'../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py': recipe},
+        rows={
+            'MoCo v2': dict(options=one),
+            'M = 1': None,
+            'M = 4, different': dict(options=wide),
+            'M = 4, mixed initialisation': dict(name='M = 4, mixed initialization'),  # prose: ok
+        },
+        add=[dict(name=f'M = {m}, PCR', options={'model.neck.num_projectors': m, **no_ptb}) for m in (2, 8)],
+        seeds=[0],
+    )
+    for data, label, recipe in (
+        ('in100', 'ImageNet-100 (Tables I to III)', '../mpcl/mpcl-mocov2_resnet50_8xb16-coslr-200e_in100.py'),
+        ('in1k', 'ImageNet (Tables IV to VI)', '../mpcl/mpcl-mocov2_resnet50_8xb32-coslr-200e_in1k.py'),
+    )
+}
+del no_ptb, no_pcr, one, wide

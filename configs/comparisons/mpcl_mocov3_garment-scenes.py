@@ -37,4 +37,20 @@ metrics = [
     dict(key='backbone/uniformity', label='uniformity', digits=3, higher_is_better=False),
     dict(key='projector/cosine', label='cosine between projectors', digits=3, higher_is_better=False),
 ]
-del no_ptb, no_pcr
+# One projector is MoCo v3. The hidden widths of "different" add up to those of "same".
+one = {'model.neck.num_projectors': 1}
+wide = {'model.neck.hid_channels': [2048, 3072, 4096, 7168], **no_pcr}
+variants = {
+    data: dict(
+        title=f'MPCL on MoCo v3 on ImageNet-100, batch {batch} (Table VII)',
+        base=recipe,
+        configs={'../baselines/mocov3_vit-tiny-p4_1xb64-24e_garment-scenes.py': recipe},
+        rows={'MoCo v3': dict(options=one), 'M = 4, different': dict(options=wide)},
+        seeds=[0],
+    )
+    for data, batch, recipe in (
+        ('in100', 4096, '../mpcl/mpcl-mocov3_vit-base-p16_16xb256-coslr-300e_in100.py'),
+        ('in100-2048', 2048, '../mpcl/mpcl-mocov3_vit-base-p16_8xb256-coslr-300e_in100.py'),
+    )
+}
+del no_ptb, no_pcr, one, wide

@@ -57,4 +57,27 @@ metrics = [
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
 ]
-del byol, singular, brownian, halves, hook
+in100 = '../msbreg/msbreg-k4_resnet18_8xb64-lars-coslr-320e_in100.py'
+byol_in100 = '../msbreg/byol-k2_resnet18_8xb64-lars-coslr-320e_in100.py'
+variants = dict(
+    in100=dict(
+        title="MSBReg's three forces on ImageNet-100 (Table 8)",
+        base=in100,
+        # The recipe of BYOL has MSBReg's class, with the full symmetric loss: twice the centroid loss of two views.
+        rows={
+            **{
+                f'BYOL{added}': dict(config=byol_in100, options=options)
+                for added, options in (
+                    ('', {}),
+                    (' + L_s', {'model.head.lambda_s': 2 * 4e-3}),
+                    (' + L_b', {'model.head.lambda_b': 2 * 0.5}),
+                    (' + L_s + L_b', {'model.head.lambda_s': 2 * 4e-3, 'model.head.lambda_b': 2 * 0.5}),
+                )
+            },
+            **{f'K = 2{added}': None for added in ('', ' + L_s', ' + L_b', ' + L_s + L_b', ', without the own target')},
+            'BYOL, its loss halved': None,
+        },
+        seeds=[0],
+    ),
+)
+del byol, singular, brownian, halves, hook, in100, byol_in100

@@ -12,3 +12,4 @@ options = {
 }
 rows = _base_.rows[1:3]
 baseline = 'BYOL, LN'
+variants = dict(_delete_=True)

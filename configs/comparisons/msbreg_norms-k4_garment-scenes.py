@@ -22,3 +22,11 @@ rows = [
     ),
 ]
 baseline = 'K = 4, BN, L_b 5e-2'
+variants = dict(
+    _delete_=True,
+    stl10=dict(
+        title="BN, LN and weight standardization in MSBReg's heads on STL-10 (Tables 6 and 13)",
+        base='../msbreg/msbreg-k4-ln_resnet18_1xb256-lars-coslr-320e_stl10.py',
+        seeds=[0],
+    ),
+)

@@ -43,4 +43,21 @@ metrics = [
     dict(key='rank_me', label='RankMe of embeddings', digits=1),
     dict(key='std', label='std of embeddings', digits=3),
 ]
-del byol, two, ln, brownian, strong, singular, hook, as_byol
+bn = '../msbreg/byol-k2_resnet18_1xb256-lars-coslr-320e_stl10.py'
+ln_recipe = '../msbreg/byol-k2-ln_resnet18_1xb256-lars-coslr-320e_stl10.py'
+variants = dict(
+    stl10=dict(
+        title="BN, LN and weight standardization in BYOL's heads on STL-10 (Tables 6 and 13)",
+        # The recipes of BYOL have MSBReg's class, with twice the centroid loss of two views: doubled weights.
+        rows={
+            'BYOL, BN': dict(config=bn),
+            'BYOL, LN': dict(config=ln_recipe, options={}),
+            'BYOL, LN + L_b 5e-3': dict(config=ln_recipe, options={'model.head.lambda_b': 2 * 5e-3}),
+            'BYOL, LN + L_b 0.5': dict(config=ln_recipe, options={'model.head.lambda_b': 2 * 0.5}),
+            'BYOL, LN + L_s': dict(config=ln_recipe, options={'model.head.lambda_s': 2 * 4e-3}),
+            'BYOL, LN + WS': dict(config=ln_recipe, options={'model.neck.standardize': True}),
+        },
+        seeds=[0],
+    ),
+)
+del byol, two, ln, brownian, strong, singular, hook, as_byol, bn, ln_recipe

@@ -12,3 +12,4 @@ options = {
 }
 rows = [_base_.rows[3], *_base_.rows[:2]]
 baseline = 'BYOL'
+variants = dict(_delete_=True)

@@ -41,4 +41,11 @@ metrics = [
     dict(key='uniformity', digits=2),
     dict(key='representation/uniformity', label='uniformity of the backbone', digits=2),
 ]
+variants = dict(
+    in100=dict(
+        title='Alignment and uniformity of MSBReg on ImageNet-100 (Table 12)',
+        base='../msbreg/msbreg-k4_resnet18_8xb64-lars-coslr-320e_in100.py',
+        seeds=[0],
+    ),
+)
 del byol, hook

@@ -8,4 +8,5 @@ rows = [
     dict(name=row.name, options={**byol, **{weight: 2 * value for weight, value in row.options.items()}})
     for row in _base_.rows[:20]
 ]
+variants = dict(in100=dict(title="MSBReg's weights, K = 2, on ImageNet-100 (Table 11)"))
 del byol

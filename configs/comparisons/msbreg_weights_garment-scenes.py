@@ -23,3 +23,10 @@ metrics = [
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='representation/std', label='std', digits=3),
 ]
+variants = dict(
+    in100=dict(
+        title="MSBReg's weights, K = 4, on ImageNet-100 (Table 11)",
+        base='../msbreg/msbreg-k4_resnet18_8xb64-lars-coslr-300e_in100.py',
+        seeds=[0],
+    ),
+)

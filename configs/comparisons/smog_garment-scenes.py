@@ -31,3 +31,15 @@ metrics = [
     dict(key='representation/std', label='std', digits=3),
     dict(key='groups_used', label='share of groups used', digits=2),
 ]
+variants = dict(
+    in1k=dict(
+        title="SMoG's switches on ImageNet, 100 epochs (Tables 7a to 7d)",
+        base='../smog/smog_resnet50_8xb512-lars-coslr-100e_in1k.py',
+        rows={
+            '7c: 100 groups': dict(name='7c: 300 groups', options={'model.head.num_groups': 300}),
+            '7c: 1000 groups': dict(options={'model.head.num_groups': 1000}),
+        },
+        add=[dict(name='7c: 10000 groups', options={'model.head.num_groups': 10000})],
+        seeds=[0],
+    ),
+)

@@ -1,5 +1,6 @@
 """A row of a comparison with a seed: the subprocesses to run for it, and its files."""
 
+import copy
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json, write_text
-from lewel_plugins.running.commands import fill_placeholders
+from lewel_plugins.running.commands import fill_placeholders, python_command
 from lewel_plugins.running.jobs import Job, digest
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.work_dir import last_checkpoint
@@ -41,6 +42,7 @@ class Run:
         work_dir: Folder of the comparison.
         train_script: The script that trains; ``{tools}`` is its folder.
         shared: Name → folder for the runs of other comparisons; a folder that is used is removed from it.
+        processes: Number of processes that train it, each with one batch of the config.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Run:
         work_dir: Path,
         train_script: Path,
         shared: MutableMapping[str, Path] | None = None,
+        processes: int = 1,
     ) -> None:
         self.row = row
         self.seed = seed
+        self.processes = processes
         self.config = Config(config.to_dict(), filename=config.filename)
         self.config.merge_from_dict({'randomness.seed': seed})
         self.train_script = train_script
@@ -63,6 +67,7 @@ class Run:
         self.work_dir = work_dir / _file_name(row.name) / f'{folder}-{self.digest}'
         if shared and not row.command and not self.work_dir.is_dir():
             self.work_dir = shared.pop(self.work_dir.name, self.work_dir)
+        self._prefixes = {_file_name(post.name): f'{post.prefix}/' for post in comparison.post if post.prefix}
         self.steps = self._steps(comparison)
 
     def __str__(self) -> str:
@@ -71,7 +76,8 @@ class Run:
     def _steps(self, comparison: Comparison) -> list[Step]:
         if self.row.command:
             return [self._step(_COMMAND, self.row.command, self.work_dir / 'command.json')]
-        train = ('{python}', str(self.train_script), '{config}', '--work-dir', '{work_dir}', '--resume')
+        script = (str(self.train_script), '{config}', '--work-dir', '{work_dir}', '--resume')
+        train = python_command(script, self.processes)
         steps = [self._step(TRAINING, train, None)]
         for post in comparison.post:
             if not post.rows or self.row.name in post.rows:
@@ -149,7 +155,7 @@ class Run:
         values: dict[str, float] = {}
         for step in self.steps:
             if step.output is not None and step.is_done():
-                values.update(flatten(self._select(step.job.result(), step)))
+                values.update(flatten(self._select(step.job.result(), step), self._prefixes.get(step.name, '')))
         try:
             curves = {} if self.row.command else read_curves(self.work_dir)
         except FileNotFoundError:
@@ -166,8 +172,28 @@ class Run:
         return result
 
 
+def recipe_processes(config: Config) -> int:
+    """Return how many processes a config is for: the batch that its rate is set for, over the batch of a process.
+
+    Raises:
+        SetupError: The one is no multiple of the other.
+    """
+    each = (config.get('train_dataloader') or {}).get('batch_size', 1)
+    total = (config.get('auto_scale_lr') or {}).get('base_batch_size', each)
+    if total % each:
+        raise SetupError(
+            f'the rate is set for steps of {total} images, which train_dataloader.batch_size={each} does not divide'
+        )
+    return total // each
+
+
 def plan_runs(
-    comparison: Comparison, seeds: Sequence[int], work_dir: Path, train_script: Path, others: Path | None = None
+    comparison: Comparison,
+    seeds: Sequence[int],
+    work_dir: Path,
+    train_script: Path,
+    others: Path | None = None,
+    processes: int | None = None,
 ) -> list[Run]:
     """Return all runs of a comparison: all rows with the first seed, then all rows with the second, ...
 
@@ -177,25 +203,60 @@ def plan_runs(
         work_dir: Folder of the comparison.
         train_script: The script that trains.
         others: Folder that holds the folders of comparisons to share trainings with.
+        processes: Number of processes that a run may have. Each row then trains on as many as its config is for. By
+            default every row trains in one process.
 
     Raises:
-        SetupError: A config cannot be read, or the options do not fit it.
+        SetupError: A config cannot be read, the options do not fit it, or it is for more processes.
     """
-    configs = {}
-    for row in comparison.rows:
-        try:
-            configs[row.name] = Config.fromfile(str(row.config), import_custom_modules=False)
-            configs[row.name].merge_from_dict(expand_num_views(configs[row.name], row.options))
-        except Exception as error:  # the file is Python, which may raise anything
-            raise SetupError(f'row {row.name!r}: {row.config}: {type(error).__name__}: {error}') from error
+    configs = resolved_configs(comparison)
+    counts = {row.name: 1 for row in comparison.rows}
+    if processes is not None:
+        counts.update(
+            {row.name: _processes(row, configs[row.name], processes) for row in comparison.rows if not row.command}
+        )
     # Each folder is used once: rows that an override has made equal must not wait for each other.
     shared = {} if others is None else {folder.name: folder for folder in sorted(others.glob('*/*/seed*-*'))}
     return [
-        Run(comparison, row, seed, configs[row.name], work_dir, train_script, shared)
+        Run(comparison, row, seed, configs[row.name], work_dir, train_script, shared, counts[row.name])
         for seed in seeds
         for row in comparison.rows
         if row.per_seed or seed == seeds[0]
     ]
+
+
+def resolved_configs(comparison: Comparison) -> dict[str, Config]:
+    """Return the config of each row, with its options.
+
+    Raises:
+        SetupError: A config cannot be read, or the options do not fit it.
+    """
+    files: dict[Path, Config] = {}  # because reading a file is slow
+    configs = {}
+    for row in comparison.rows:
+        try:
+            if row.config not in files:
+                files[row.config] = Config.fromfile(str(row.config), import_custom_modules=False)
+            configs[row.name] = copy.deepcopy(files[row.config])
+            configs[row.name].merge_from_dict(expand_num_views(configs[row.name], row.options))
+        except Exception as error:  # the file is Python, which may raise anything
+            raise SetupError(f'row {row.name!r}: {row.config}: {type(error).__name__}: {error}') from error
+    return configs
+
+
+def _processes(row: Row, config: Config, available: int) -> int:
+    try:
+        count = recipe_processes(config)
+    except SetupError as error:
+        raise SetupError(f'row {row.name!r}: {error}') from None
+    if count > available:
+        each = config.train_dataloader.batch_size
+        larger = count * each // available
+        raise SetupError(
+            f'row {row.name!r} is for {count} processes of {each} images, but there may be {available}: set '
+            f'--processes {count}, or larger batches by --cfg-options train_dataloader.batch_size={larger}'
+        )
+    return count
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, float]:

@@ -10,7 +10,9 @@ from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
 
-_FIELDS = ('name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post')
+from .variants import apply_base, apply_variant
+
+_FIELDS = ('name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post', 'variants')
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,13 @@ class Post:
         name: Name of the log and the json file of the command, in the folder of the run.
         command: Command line with placeholders, see :class:`lewel_plugins.comparison.run.Run`.
         rows: Rows to run it for; all trained ones if empty.
+        prefix: Name in front of its metrics, for commands whose metrics have the same names.
     """
 
     name: str
     command: tuple[str, ...]
     rows: tuple[str, ...] = ()
+    prefix: str = ''
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,12 @@ class Comparison:
     post: tuple[Post, ...]
 
 
-def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Comparison:
+def load_comparison(
+    path: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    data: str | None = None,
+    base: str | Path | None = None,
+) -> Comparison:
     """Read a comparison file.
 
     Paths in the file are relative to it, as in ``_base_``. Its ``options`` apply to every row; options of a row take
@@ -104,18 +113,20 @@ def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = No
     Args:
         path: The file, in mmengine's config syntax.
         cfg_options: Overrides of every row's config, which take precedence over the options of the row.
+        data: Name of one of the file's ``variants``, to run the rows on other data.
+        base: Config to run the rows on instead of the file's ``base``.
 
     Raises:
         SetupError: Names the entry that is wrong and what is accepted.
     """
     path = Path(path)
-    if not path.is_file():
-        raise SetupError(f'comparison file {str(path)!r} does not exist')
-    try:
-        entries = Config.fromfile(str(path)).to_dict()
-    except Exception as error:  # the file is Python, which may raise anything
-        raise SetupError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
-    _refuse_unknown(entries, _FIELDS, str(path))
+    entries = _read(path)
+    if data is not None and base is not None:
+        raise SetupError(f'either --data {data} or --base {base}, not both')
+    if data is not None:
+        entries = apply_variant(entries, data, path)
+    elif base is not None:
+        entries = apply_base(entries, base, path)
     common = entries.get('options', {})
     rows = tuple(_row(entry, entries.get('base'), common, path, cfg_options or {}) for entry in entries.get('rows', ()))
     comparison = Comparison(
@@ -132,10 +143,22 @@ def load_comparison(path: str | Path, cfg_options: Mapping[str, Any] | None = No
     return comparison
 
 
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SetupError(f'comparison file {str(path)!r} does not exist')
+    try:
+        entries = Config.fromfile(str(path)).to_dict()
+    except Exception as error:  # the file is Python, which may raise anything
+        raise SetupError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    _refuse_unknown(entries, _FIELDS, str(path))
+    for row in entries.get('rows', ()):
+        if 'name' not in row:
+            raise SetupError(f'a row of {path} has no name: {row}')
+    return entries
+
+
 def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, cfg_options: Mapping[str, Any]) -> Row:
     _refuse_unknown(entry, [field.name for field in fields(Row)], f'a row of {path}')
-    if 'name' not in entry:
-        raise SetupError(f'a row of {path} has no name: {entry}')
     config = entry.get('config', base)
     if config is None:
         raise SetupError(f'{path}: row {entry["name"]!r} has no config, and there is no `base`')
@@ -155,7 +178,7 @@ def _metric(entry: str | dict) -> Metric:
 
 def _post(entry: dict) -> Post:
     _refuse_unknown(entry, [field.name for field in fields(Post)], 'a post command')
-    return Post(entry['name'], _words(entry['command']), tuple(entry.get('rows', ())))
+    return Post(**{**entry, 'command': _words(entry['command']), 'rows': tuple(entry.get('rows', ()))})
 
 
 def _words(command: str | Sequence[str]) -> tuple[str, ...]:

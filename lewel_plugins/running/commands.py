@@ -23,3 +23,23 @@ def fill_placeholders(words: Sequence[str], values: Mapping[str, Any]) -> list[s
         return str(values[match[1]])
 
     return [_PLACEHOLDER.sub(fill, word) for word in words]
+
+
+def python_command(script: Sequence[str], processes: int, python: str = '{python}') -> tuple[str, ...]:
+    """Return the command line of a script on one or several processes of this machine.
+
+    Args:
+        script: Path of the script, and its arguments.
+        processes: Number of processes; more than one are started by torchrun, and the script needs ``--launcher``.
+        python: The interpreter, or a placeholder.
+    """
+    if processes == 1:
+        return (python, *script)
+    torchrun = (
+        '-m',
+        'torch.distributed.run',
+        '--standalone',
+        '--local-addr=127.0.0.1',
+        f'--nproc_per_node={processes}',
+    )
+    return (python, *torchrun, *script, '--launcher', 'pytorch')

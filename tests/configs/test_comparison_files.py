@@ -1,29 +1,35 @@
 """The comparison files of the repository."""
 
-import copy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from lewel_plugins.comparison.run import resolved_configs
 from lewel_plugins.comparison.spec import load_comparison
 from lewel_plugins.models import group_schedule
 
 FILES = sorted((Path(__file__).resolve().parents[2] / 'configs' / 'comparisons').glob('*.py'))
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_comparison_is_valid_and_no_two_rows_are_the_same(path):
-    comparison = load_comparison(path)
-    assert comparison.name == path.stem
-    resolved = {}
-    paths = {row.config for row in comparison.rows}
-    configs = {config: Config.fromfile(str(config)) for config in paths}  # because reading a file is slow
-    for row in comparison.rows:
-        cfg = copy.deepcopy(configs[row.config])
-        cfg.merge_from_dict(dict(row.options))
-        resolved[row.name] = (str(cfg.to_dict()), row.command, row.select)
-    assert len(set(resolved.values())) == len(resolved)  # no two rows have the same run
+def variants(path: Path) -> list[str]:
+    """Return the names of a file's variants."""
+    return list(Config.fromfile(path).get('variants', {}))
+
+
+ALL = [(path, data) for path in FILES for data in (None, *variants(path))]
+
+
+@pytest.mark.parametrize(('path', 'data'), ALL, ids=lambda value: getattr(value, 'stem', value))
+def test_comparison_is_valid_and_no_two_rows_are_the_same(path, data):
+    comparison = load_comparison(path, data=data)
+    assert comparison.name == (path.stem if data is None else f'{path.stem.rpartition("_")[0]}_{data}')
+    configs = resolved_configs(comparison)
+    runs = {(str(configs[row.name].to_dict()), row.command, row.select) for row in comparison.rows}
+    assert len(runs) == len(comparison.rows)
+    if data is not None:  # nothing of the small training is left
+        assert not any('garment' in str(row.config) for row in comparison.rows)
+        assert all(cfg.train_cfg.max_epochs >= 100 for cfg in configs.values())
 
 
 @pytest.mark.parametrize(('name', 'epochs'), [('smog_reset_garment-scenes', 12), ('smog_ratios-24e_garment-scenes', 24)])

@@ -1,6 +1,7 @@
 """tools/compare.py on made-up trainings."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.comparisons import command_line, compare, environment, starts, write_comparison
+from helpers.comparisons import ROOT, command_line, compare, environment, starts, write_comparison
 from matplotlib import image
 from rich.console import Console
 
@@ -233,3 +234,47 @@ def wait_for(condition) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError('waited for four minutes')
+
+
+@pytest.mark.core
+def test_list_prints_what_the_rows_resolve_to_and_runs_nothing(tmp_path):
+    large = 'train_cfg = dict(max_epochs=9)\ntrain_dataloader = dict(batch_size=4)\nlevel = 1.0\n'
+    large += "auto_scale_lr = dict(base_batch_size=32)\noptim_wrapper = dict(optimizer=dict(type='SGD', lr=0.5))\n"
+    comparison = write_comparison(tmp_path, variants=dict(in100=dict(base='large.py')))
+    (tmp_path / 'large.py').write_text(large)
+    listing = compare(comparison, '--data', 'in100', '--list')
+    assert listing.returncode == 0, listing.stdout
+    for line in (
+        'made_in100: Made up',
+        '2 rows, seeds 0, 1',
+        'B',
+        '  large.py',
+        '  8 × 4 images, 9 epochs, SGD, rate 0.5',
+        '  level=12.5',
+    ):
+        assert line in listing.stdout.splitlines(), listing.stdout
+    assert not (tmp_path / 'runs').exists()
+
+    for arguments, message in (
+        (('--data', 'in100'), "error: row 'A' is for 8 processes of 4 images, but there may be 1: set --processes 8"),
+        (('--data', 'in1k'), "has no variant 'in1k'; its variants are in100"),
+        (('--base', 'none.py'), "error: --base: config 'none.py' does not exist"),
+        (('--data', 'in100', '--base', 'large.py'), 'error: either --data in100 or --base large.py, not both'),
+        (('--table', '1'), 'error: --table is for the paper.yml of a method, which needs it'),
+        (('--gpus', '0', '1', '2', '--processes', '2'), 'error: 3 GPUs cannot be dealt to runs of 2 processes'),
+        (('--processes', '0'), '--processes must be at least 1, got 0'),
+    ):
+        done = compare(comparison, *arguments)
+        assert done.returncode == 2 and message in done.stdout.splitlines()[-1], done.stdout
+    assert not (tmp_path / 'runs').exists()
+
+
+@pytest.mark.core
+def test_a_run_of_several_processes_has_as_many_gpus():
+    spec = importlib.util.spec_from_file_location('compare_tool', ROOT / 'tools' / 'compare.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    gpus = [slot['CUDA_VISIBLE_DEVICES'] for slot in tool.slots(None, list('0123'), 2)]
+    assert gpus == ['0,1', '2,3']
+    assert [slot['CUDA_VISIBLE_DEVICES'] for slot in tool.slots(None, list('012'))] == ['0', '1', '2']
+    assert len(tool.slots(3, None)) == 3 and 'CUDA_VISIBLE_DEVICES' not in tool.slots(3, None)[0]
