@@ -41,8 +41,8 @@ metrics = [
     dict(key='knn/top1_k200', label='200-NN, %', digits=1),
     dict(key='representation/rank_me', label='RankMe', digits=1),
     dict(key='groups_used', label='share of groups used', digits=2),
-    dict(key='groups_time_information', label='group and time, nats', digits=2),
-    dict(key='groups_time_information_shuffled', label='times shuffled, nats', digits=2),
+    dict(key='groups_quarter_information', label='group and time, nats', digits=2),
+    dict(key='groups_quarter_information_shuffled', label='times shuffled, nats', digits=2),
     dict(key='groups_participation_ratio', label='participation ratio of z', digits=1),
     dict(key='groups_agreement', label='online = teacher', digits=2),
 ]

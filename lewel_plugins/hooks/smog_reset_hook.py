@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins import dist
 from lewel_plugins.models import FeatureCache, SMoG
-from lewel_plugins.models.group_diagnosis import MOST_TIME_INFORMATION, GroupDiagnosis, diagnose_groups
+from lewel_plugins.models.group_diagnosis import MOST_INFORMATION, GroupDiagnosis, diagnose_groups
 from lewel_plugins.registry import HOOKS
 from lewel_plugins.seeding import derive_seed
 
@@ -34,9 +34,9 @@ class SMoGResetHook(Hook):
 
     and, if it clusters, measures of the new groups on the embeddings of the window (:class:`GroupDiagnosis`):
 
-    - ``groups_time_information``: mutual information, in nats, of group and quarter of the window; near log 4 = 1.39,
-      the groups separate times instead of images, because the window is a large share of training;
-    - ``groups_time_information_shuffled``: the same with shuffled times, that of groups that do not depend on time;
+    - ``groups_quarter_information``: mutual information, in nats, of group and quarter of the window; near log 4 =
+      1.39, the groups separate times instead of images, because the window is a large share of training;
+    - ``groups_quarter_information_shuffled``: the same with shuffled times, that of groups that do not depend on time;
     - ``groups_participation_ratio``: number of dimensions over which the variance of the embeddings is spread.
 
     Args:
@@ -104,6 +104,7 @@ class SMoGResetHook(Hook):
                 scalars |= self._reset_groups(runner, model)._asdict()
             if self.teacher:
                 model.reset_teacher()
+        # mmengine logs the mean over a window of scalars whose names contain `time` or `loss`; these have no such name.
         for name, value in scalars.items():
             runner.message_hub.update_scalar(f'train/groups_{name}', value)
         runner.logger.info(_report(scalars))
@@ -166,10 +167,10 @@ def _report(measures: dict[str, float]) -> str:
     """Return the line that reports the measures of the groups at a reset."""
     used, agreement = (100 * measures[name] for name in ('used', 'agreement'))
     line = f'Groups: {used:.0f} % used, online network and teacher agree on {agreement:.0f} % of the images'
-    if 'time_information' in measures:
+    if 'quarter_information' in measures:
         line += (
-            f', time information {measures["time_information"]:.2f} of {MOST_TIME_INFORMATION:.2f} nats '
-            f'({measures["time_information_shuffled"]:.2f} with times shuffled), '
+            f', time information {measures["quarter_information"]:.2f} of {MOST_INFORMATION:.2f} nats '
+            f'({measures["quarter_information_shuffled"]:.2f} with times shuffled), '
             f'participation ratio {measures["participation_ratio"]:.1f}'
         )
     return line

@@ -11,7 +11,7 @@ from lewel_plugins import dist
 from lewel_plugins import functional as LF
 
 QUARTERS = 4
-MOST_TIME_INFORMATION = math.log(QUARTERS)  # nats
+MOST_INFORMATION = math.log(QUARTERS)  # nats
 _SIMILARITIES = 1 << 25  # number in memory at once: 128 MiB of float32
 
 
@@ -19,16 +19,16 @@ class GroupDiagnosis(NamedTuple):
     """Measures of groups and of the features that they were clustered from, the same on every rank.
 
     Args:
-        time_information: Mutual information, in nats, of a feature's group and the quarter of the window in which the
-            feature was cached, in [0, log 4 = 1.39]. Groups that separate images have that of shuffled times. Groups
-            that separate times, because the network has changed within the window, have more.
-        time_information_shuffled: The same with the times shuffled. It is not 0, and it is large where a group has few
-            features.
+        quarter_information: Mutual information, in nats, of a feature's group and the quarter of the window in which
+            the feature was cached, in [0, log 4 = 1.39]. Groups that separate images have that of shuffled times.
+            Groups that separate times, because the network has changed within the window, have more.
+        quarter_information_shuffled: The same with the times shuffled. It is not 0, and it is large where a group has
+            few features.
         participation_ratio: See :func:`participation_ratio`, of the unit features, in [1, d].
     """
 
-    time_information: float
-    time_information_shuffled: float
+    quarter_information: float
+    quarter_information_shuffled: float
     participation_ratio: float
 
 

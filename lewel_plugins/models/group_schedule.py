@@ -33,7 +33,7 @@ def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule
     mean:
 
     - an interval of 1 % of the steps, 300 of 31,250. After a larger share the network has changed so much that groups
-      separate times instead of images (``groups_time_information`` of ``SMoGResetHook``);
+      separate times instead of images (``groups_quarter_information`` of ``SMoGResetHook``);
     - interval · (1 − α) = 0.3, 300 · 0.001: the teacher makes a quarter of the way, 1 − α^interval, to an online
       network that stands still;
     - 1.4 images per group and step, 4096 / 3000;

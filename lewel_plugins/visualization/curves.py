@@ -24,7 +24,7 @@ PANELS = (
     ('Learning rate', ('lr',)),
     ('Teacher 1 − α', ('teacher_momentum',)),
     ('Share of groups used', ('groups_used',)),
-    ('Information of groups on time, nats', ('groups_time_information', 'groups_time_information_shuffled')),
+    ('Information of groups on time, nats', ('groups_quarter_information', 'groups_quarter_information_shuffled')),
     ('Participation ratio of z', ('groups_participation_ratio',)),
     ('Online and teacher in one group, share', ('groups_agreement',)),
     ('Accuracy of projectors', ('projector/accuracy_*',)),
@@ -39,8 +39,8 @@ _NAMES = {
     'representation/rank_me': 'backbone, validated',
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
-    'groups_time_information': 'groups',
-    'groups_time_information_shuffled': 'times shuffled',
+    'groups_quarter_information': 'groups',
+    'groups_quarter_information_shuffled': 'times shuffled',
 }
 # Hooks measure these occasionally, and mmengine repeats the last value in between.
 _RARE = (
@@ -49,7 +49,7 @@ _RARE = (
     'uniformity',
     'alignment',
     *(f'groups_{name}' for name in ('used', 'agreement', 'participation_ratio')),
-    *(f'groups_time_information{suffix}' for suffix in ('', '_shuffled')),
+    *(f'groups_quarter_information{suffix}' for suffix in ('', '_shuffled')),
     *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
 )
 _STYLES = ('-', '--', ':', '-.')

@@ -1,3 +1,4 @@
+import json
 import warnings
 from pathlib import Path
 
@@ -184,12 +185,15 @@ def test_logs_the_measures_of_the_groups_and_the_resets(tmp_path):
     runner, _ = train(tmp_path, 5, interval=2)
     shares = list(runner.message_hub.get_scalar('train/groups_used').data[0])
     assert len(shares) == 2 and all(0 < share <= 1 for share in shares)
-    ranges = dict(time_information=(0, 1.3863), time_information_shuffled=(0, 1.3863), participation_ratio=(1, 8))
+    scalars = next(tmp_path.glob('*/vis_data/scalars.json')).read_text()
+    last = [json.loads(line) for line in scalars.splitlines() if 'groups_used' in line][-1]
+    ranges = dict(quarter_information=(0, 1.3863), quarter_information_shuffled=(0, 1.3863), participation_ratio=(1, 8))
     for name, (least, most) in dict(ranges, agreement=(0, 1)).items():
         values = list(runner.message_hub.get_scalar(f'train/groups_{name}').data[0])
         assert len(values) == 2 and all(least <= value <= most for value in values)
-    scalars = next(tmp_path.glob('*/vis_data/scalars.json')).read_text()
-    assert 'groups_used' in scalars and 'groups_time_information_shuffled' in scalars
+        # The log has the values themselves, and not means over a window, as of names with `time` or `loss`.
+        assert last[f'groups_{name}'] == pytest.approx(values[-1], abs=1e-4)
+    assert 'groups_used' in scalars and 'groups_quarter_information_shuffled' in scalars
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert log.count('of 1.39 nats') == 2
     assert log.count('Groups reset: 32 features in 6 groups') == 1  # the start

@@ -49,7 +49,7 @@ def diagnose_rank(rank: int) -> GroupDiagnosis:
 def test_equals_the_loops_for_rows_in_any_order():
     x, groups, order = unit(ROWS, 0), unit(GROUPS, 1), torch.randperm(ROWS, generator=torch.Generator().manual_seed(2))
     expected = naive_diagnosis(x, groups, seed=3)
-    assert expected.time_information > 2 * expected.time_information_shuffled > 0
+    assert expected.quarter_information > 2 * expected.quarter_information_shuffled > 0
     for indices in (torch.arange(ROWS), order):
         assert diagnose_groups(x[indices], indices, groups, seed=3) == pytest.approx(expected, abs=1e-6)
 
@@ -72,11 +72,11 @@ def test_groups_that_tell_only_the_time_have_log_4(dtype):
     groups = torch.eye(4)
     x = groups.repeat_interleave(10, 0).to(dtype)
     diagnosis = diagnose_groups(x, torch.arange(40), groups, seed=0)
-    assert diagnosis.time_information == pytest.approx(math.log(4))
-    assert diagnosis.time_information_shuffled < 0.5
+    assert diagnosis.quarter_information == pytest.approx(math.log(4))
+    assert diagnosis.quarter_information_shuffled < 0.5
     assert diagnosis.participation_ratio == pytest.approx(3)  # four points of a simplex
     alike = diagnose_groups(groups.repeat(10, 1).to(dtype), torch.arange(40), groups, seed=0)
     # Of the 10 rows of a quarter, 3, 3, 2, 2 are in the groups.
-    assert alike.time_information == pytest.approx(
+    assert alike.quarter_information == pytest.approx(
         math.log(4) + 2 * (0.3 * math.log(0.3) + 0.2 * math.log(0.2)), abs=1e-6
     )

@@ -35,7 +35,7 @@ def test_measures_and_draws(tmp_path):
     write_checkpoint(tmp_path / 'a.pth')
     (tmp_path / '2026' / 'vis_data').mkdir(parents=True)
     records = [
-        dict(lr=0.1, iter=i, step=i, groups_used=0.9, groups_agreement=0.1 * i, groups_time_information=1 / i)
+        dict(lr=0.1, iter=i, step=i, groups_used=0.9, groups_agreement=0.1 * i, groups_quarter_information=1 / i)
         for i in range(1, 5)
     ]
     log = tmp_path / '2026' / 'vis_data' / 'scalars.json'
