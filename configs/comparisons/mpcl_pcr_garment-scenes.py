@@ -77,11 +77,29 @@ post = [
         name='views',
         command='{python} {tools}/analysis/alignment_uniformity.py {config} {checkpoint} --seed {seed} --out {json}',
     ),
+    # What the backbone retains of the scenes, from whole images, and of random views.
+    dict(
+        name='factors',
+        command='{python} {tools}/analysis/retained_factors.py {config} {checkpoint} --seed {seed} --out {json}',
+    ),
 ]
 metrics = [
     dict(key='knn/top1_k20', label='20-NN, %', digits=1),
     dict(key='knn/top1_k200', label='200-NN, %', digits=1),
     dict(key='representation/rank_me', label='RankMe', digits=1),
+    dict(key='factors/scene_mean', label='R² of scene factors', digits=3),
+    dict(key='factors/view_mean', label='R² of view factors', digits=3),
+    *[
+        dict(key=f'factors/{name}', label=f'R² of {label}', digits=3)
+        for name, label in (
+            ('tint', 'tint'),
+            ('position', 'position'),
+            ('scale', 'scale'),
+            ('rotation', 'rotation'),
+            ('crop_position', 'crop position'),
+            ('crop_size', 'crop size'),
+        )
+    ],
     dict(key='backbone/alignment', label='alignment', digits=3, higher_is_better=False),
     dict(key='backbone/uniformity', label='uniformity', digits=3, higher_is_better=False),
     dict(key='projector/cosine', label='cosine between projectors', digits=3, higher_is_better=False),
