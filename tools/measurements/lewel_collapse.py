@@ -60,7 +60,7 @@ def load_config(optimizer: str) -> Config:
 
 
 def train(cfg: Config, steps: int, warm_up: int, seed: int) -> dict[str, list[float]]:
-    """Train and return the loss and the spread of the online embeddings in every step."""
+    """Train and return the loss and the measures of the online embeddings in every step."""
     torch.manual_seed(seed)
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
     model.init_weights()
