@@ -165,7 +165,7 @@ class Losses(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        self.losses.append(float((outputs or {})['loss']))
+        self.losses.append((outputs or {})['loss'].item())
 
 
 def train(config: Config, folder: Path, work_dir: Path) -> list[float]:
