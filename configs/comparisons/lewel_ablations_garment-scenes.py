@@ -53,6 +53,11 @@ variants = dict(
         title="LEWEL's switches on ImageNet-100 (Tables 5 to 7 and Fig. 3)",
         base='../lewel/lewel-m_resnet50_8xb32-coslr-240e_in100.py',
         rows={
+            # Twice the hidden channels, as above; the contrast of LEWEL_M has no head of its own.
+            'global only, larger head': dict(
+                options={'model.head.beta': 0.0, 'model.neck.coupled': False, 'model.neck.hid_channels': 4096}
+            ),
+            'extra head': dict(options={'model.neck.alignment': 'uniform', 'model.neck.num_groups': 128}),
             'd 128, h 4': lewel_b_in100,
             'd 32, h 4': dict(lewel_b_in100, name='d 64, h 4', options={'model.neck.out_channels': 64}),
             **{f'h {h}': lewel_b_in100 for h in (1, 2, 8)},

@@ -1,9 +1,12 @@
 """The comparison files of the repository."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 
 from lewel_plugins.comparison.run import resolved_configs
 from lewel_plugins.comparison.spec import load_comparison
@@ -30,6 +33,26 @@ def test_comparison_is_valid_and_no_two_rows_are_the_same(path, data):
     if data is not None:  # nothing of the small training is left
         assert not any('garment' in str(row.config) for row in comparison.rows)
         assert all(cfg.train_cfg.max_epochs >= 100 for cfg in configs.values())
+
+
+@pytest.mark.parametrize(('path', 'data'), ALL, ids=lambda value: getattr(value, 'stem', value))
+def test_the_model_of_every_row_builds(path, data, monkeypatch):
+    """Options of a row that its base does not know, such as those of another head, are errors."""
+    init_default_scope('mmpretrain')
+    # mmpretrain's backbones read its values.
+    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
+    comparison = load_comparison(path, data=data)
+    configs = resolved_configs(comparison)
+    built = set()
+    for name, model in ((row.name, configs[row.name].model) for row in comparison.rows):
+        if str(model) in built:
+            continue
+        built.add(str(model))
+        with torch.device('meta'):  # shapes without memory
+            try:
+                MODELS.build(model)
+            except Exception as error:
+                raise AssertionError(f'row {name}') from error
 
 
 @pytest.mark.parametrize(('name', 'epochs'), [('smog_reset_garment-scenes', 12), ('smog_ratios-24e_garment-scenes', 24)])
