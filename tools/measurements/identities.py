@@ -25,6 +25,10 @@ for folder in ('', 'models/algorithms', 'models/necks'):
 TITLES = {
     'lewel_b': 'LEWEL_B',
     'lewel_m': 'LEWEL_M',
+    'lewel_m-eman': 'LEWEL_M, EMAN teacher',
+    'smog-random': 'SMoG, random groups',
+    'smog-average': 'SMoG, running average',
+    'smog-detached': 'SMoG, detached groups',
     'lewel_b+regularizers': 'LEWEL_B + L_s + L_b',
     'msbreg': 'MSBReg, K = 3',
     'byol_multi_crop': 'BYOL with multi-crop',
