@@ -39,7 +39,7 @@ def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule
     - 1.4 images per group and step, 4096 / 3000;
     - 1 − β^hits = 0.89 at the end of training: the share of a group that its images replace between two resets. A group
       is hit by a step of N images with probability 1 − (1 − 1/l)^N if images fall into l groups evenly and
-      independently, hence hits = interval · (1 − (1 − 1/l)^N), 226 for the paper, where 1 − 0.99^226 = 0.90.
+      independently, hence hits = interval · (1 − (1 − 1/l)^N), 223 for the paper, where 1 − 0.99^223 = 0.89.
 
     The interval is longer than 1 % where K-means would get fewer than 10 features per group, in a training of less than
     800 steps. All settings have two significant digits (of 1 − β for β), and later ones follow from the rounded earlier
