@@ -74,6 +74,8 @@ def present_config(cfg: Config) -> Config:
     if name.startswith('MPCL'):  # the cosine was the only form of PCR
         squared = balance.pop('squared_pcr', False)
         head.balance = dict(balance, pcr='squared_cosine' if squared else 'cosine')
+    if name == 'BYOLMultiCrop':  # small views were no targets
+        head.targets = 'large'
     model.head = head
     if _class_name(model.neck) == 'MultiProjectorNeck':
         model.neck.mlp = dict(shared_hidden=False) | _pop(model.neck, _MLP)
