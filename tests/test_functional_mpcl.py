@@ -133,6 +133,34 @@ def test_second_derivatives_of_fused_losses_are_refused():
             torch.autograd.grad(loss, q, create_graph=True)
 
 
+@pytest.mark.parametrize(
+    ('loss', 'inputs'),
+    [
+        (LF.barlow_twins, (randn(2, 5, 3), randn(2, 5, 3, seed=1))),
+        (barlow_twins, (randn(2, 5, 3) + 1, randn(2, 5, 3, seed=1))),
+        *[(bind(LF.projector_regularization, dict(form=form)), (2 * randn(3, 5, 4) + 1,)) for form in PCR_FORMS],
+        (LF.singular_value_loss, (2 * randn(2, 4, 3) + 1,)),
+        (bind(LF.singular_value_loss, dict(normalize=True)), (randn(2, 4, 3) + 1,)),
+    ],
+    ids=['barlow_twins', 'barlow_twins standardized', *PCR_FORMS, 'singular_value_loss', 'singular_value_loss unit'],
+)
+def test_second_derivatives_on_one_rank(loss, inputs):
+    assert torch.autograd.gradgradcheck(loss, [x.clone().requires_grad_() for x in inputs])
+
+
+def test_second_derivatives_over_ranks_are_refused():
+    x, y = randn(2, 3, 4).requires_grad_(), randn(2, 3, 4, seed=1)
+    x_all = torch.cat([x.detach(), y], 1)
+    for loss in (
+        LF.barlow_twins(x, y, x_all=x_all, y_all=x_all).sum(),
+        LF.projector_regularization(x, z_all=x_all, standardized=True),
+        LF.singular_value_loss(x, sum_over_ranks=lambda s: s),
+    ):
+        torch.autograd.grad(loss, x, retain_graph=True)
+        with pytest.raises(RuntimeError, match=r'(x_all|z_all|sum_over_ranks) has no second derivative: .*ranks'):
+            torch.autograd.grad(loss, x, create_graph=True)
+
+
 def test_info_nce_does_not_overflow():
     q = torch.eye(4, 8).requires_grad_()
     loss = LF.info_nce(q, -q.detach(), q.detach().T, 1e-3)
@@ -262,6 +290,7 @@ def test_zero_and_equal_embeddings_have_finite_values_and_gradients():
         (lambda: LF.batch_similarities(randn(2, 1, 4), randn(2, 1, 4), 0.2), ['at least 2', '1']),
         (lambda: LF.batch_similarities(randn(2, 3, 4), randn(2, 3, 4), 0.0), ['tau', '0.0']),
         (lambda: LF.barlow_twins(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
+        (lambda: LF.barlow_twins(*[randn(2, 3)] * 2, x_all=randn(2, 3)), ['x_all', 'y_all']),
         (lambda: LF.projector_regularization(randn(2, 3, 4), 'sine'), ['cross_correlation, cosine', "'sine'"]),
         (lambda: LF.projector_regularization(randn(2, 3, 4), z_all=randn(2, 6, 4)), ['standardized=True']),
         (lambda: LF.training_balance(randn(3), 0.0), ['epsilon', '0.0']),

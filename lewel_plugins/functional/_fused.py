@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._derivatives import refuse_second_derivative
+
 # Most entries in a block, of keys or of similarities: what fits in a CPU's cache, and 256 MiB of float32 on a GPU.
 _BLOCK, _BLOCK_DEVICE = 2**19, 2**26
+
+_REASON = 'its gradient is computed in the forward pass'  # and saved: autograd would take it as a constant
 
 
 class QueueInfoNCE(torch.autograd.Function):
@@ -49,15 +53,9 @@ class QueueInfoNCE(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor, _: Tensor):  # type: ignore[override]
-        _refuse_second_derivative('info_nce')
+        refuse_second_derivative('info_nce', _REASON)
         grad = grad[..., None, None]
         return *(None if own is None else grad * own for own in ctx.saved_tensors), None
-
-
-def _refuse_second_derivative(name: str) -> None:
-    # With create_graph=True, autograd would treat the saved gradient as a constant and return a wrong derivative.
-    if torch.is_grad_enabled():
-        raise RuntimeError(f'{name} has no second derivative: its gradient is computed in the forward pass')
 
 
 def _blocks(positive: Tensor, queue: Tensor) -> tuple[Tensor, ...]:
@@ -86,6 +84,6 @@ class GroupContrast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[override]
-        _refuse_second_derivative('group_contrast')
+        refuse_second_derivative('group_contrast', _REASON)
         grad_p, grad_moved = ctx.saved_tensors
         return grad * grad_p, grad * grad_moved, None, None, None, None, None

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import check_same_shape, check_temperature
+from ._derivatives import once_differentiable
 from ._fused import QueueInfoNCE
 from ._precision import full_precision
 
@@ -174,7 +175,8 @@ def barlow_twins(
         x: Standardized embeddings of one view, (…, N, d).
         y: Standardized embeddings of the other view, (…, N, d).
         redundancy_weight: λ.
-        x_all: x of all W ranks, (…, WN, d), in any order, without gradient; None for one rank.
+        x_all: x of all W ranks, (…, WN, d), in any order, without gradient; None for one rank. With it, second
+            derivatives raise an error.
         y_all: y of all ranks, in the same order.
         sum_over_ranks: Differentiable sum of a tensor over the ranks; the loss is then the same on each.
 
@@ -182,14 +184,19 @@ def barlow_twins(
         Loss of the batch of all ranks, (…).
 
     Raises:
-        ValueError: x and y have different shapes.
+        ValueError: x and y have different shapes, or only one of x_all and y_all is given.
     """
     check_same_shape('x', x, 'y', y)
-    x_all, y_all = (x if x_all is None else x_all).detach(), (y if y_all is None else y_all).detach()
+    if (x_all is None) != (y_all is None):
+        raise ValueError('x_all and y_all must be given together')
+    one_rank = x_all is None
+    x_all, y_all = (x, y) if x_all is None or y_all is None else (x_all.detach(), y_all.detach())
     count = x_all.shape[-2]
     diagonal = sum_over_ranks((x * y).sum(-2) / count)  # (…, d)
     # This rank's rows of both Gram matrices, (…, N, WN).
     own = ((x @ x_all.mT) * (y @ y_all.mT)).sum((-2, -1)) / count**2
-    # An embedding is in a row and in a column of each Gram matrix, with equal gradients: the rows count twice.
-    squares = sum_over_ranks(2 * own - own.detach())
+    if not one_rank:
+        # An embedding is in a row and in a column of each Gram matrix, with equal gradients: the rows count twice.
+        own = once_differentiable(2 * own - own.detach(), 'barlow_twins with x_all')
+    squares = sum_over_ranks(own)
     return (1 - diagonal).square().sum(-1) + redundancy_weight * (squares - diagonal.square().sum(-1))

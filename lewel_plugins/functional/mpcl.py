@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import check_same_shape
+from ._derivatives import once_differentiable
 from ._precision import full_precision
 from .contrastive import _identity, standardize
 
@@ -54,7 +55,7 @@ def projector_regularization(
         z: Embeddings of M projectors, (M, N, d).
         form: One of the above. The cosines are those of this rank's images.
         z_all: For the other two forms, ``z`` of all W ranks, (M, WN, d), in any order, without gradient; None for one
-            rank.
+            rank. With it, second derivatives raise an error.
         sum_over_ranks: For these forms, the differentiable sum of a tensor over the ranks; the loss is then the same on
             each.
         standardized: Whether ``z`` and ``z_all`` are standardized already, over the batch of all ranks: see
@@ -72,7 +73,7 @@ def projector_regularization(
     if z_all is not None and not standardized:
         raise ValueError('z_all needs standardized=True: one rank cannot standardize over the batch of all ranks')
     y = z if standardized else standardize(z)
-    return _mean_correlation(y, y if z_all is None else z_all, sum_over_ranks, within=form == 'within_projector')
+    return _mean_correlation(y, z_all, sum_over_ranks, within=form == 'within_projector')
 
 
 def check_pcr_form(form: str) -> str:
@@ -90,19 +91,24 @@ def _mean_cosine(z: Tensor, squared: bool) -> Tensor:
     return (values * others).sum() / (N * max(M * (M - 1), 1))
 
 
-def _mean_correlation(y: Tensor, y_all: Tensor, sum_over_ranks: Callable[[Tensor], Tensor], within: bool) -> Tensor:
+def _mean_correlation(
+    y: Tensor, y_all: Tensor | None, sum_over_ranks: Callable[[Tensor], Tensor], within: bool
+) -> Tensor:
     """Return the mean of ‖C^{m,l}‖²_F / d over l ≠ m, or that of C^{m,m} without its diagonal.
 
     No (d, d) matrix is computed: Σ_{m,l} ‖Y_mᵀY_l‖²_F = ‖Σ_m K_m‖²_F with the Gram matrices K_m = Y_mY_mᵀ.
     """
     M, _, d = y.shape
-    count = y_all.shape[1]
-    gram = y @ y_all.detach().mT  # this rank's rows of the Gram matrices, (M, N, WN)
+    keys = y if y_all is None else y_all.detach()
+    count = keys.shape[1]
+    gram = y @ keys.mT  # this rank's rows of the Gram matrices, (M, N, WN)
     own = gram.square().sum()
     if not within:
         own = gram.sum(0).square().sum() - own
-    # An embedding is in a row and in a column of its Gram matrix, with equal gradients: the rows count twice.
-    squares = sum_over_ranks(2 * own - own.detach()) / count**2
+    if y_all is not None:
+        # An embedding is in a row and in a column of its Gram matrix, with equal gradients: the rows count twice.
+        own = once_differentiable(2 * own - own.detach(), 'projector_regularization with z_all')
+    squares = sum_over_ranks(own) / count**2
     if within:
         diagonal = sum_over_ranks(y.square().sum(1) / count)  # (M, d)
         return (squares - diagonal.square().sum()) / (M * d)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import check_same_shape
+from ._derivatives import once_differentiable
 from ._precision import full_precision
 
 
@@ -56,7 +57,7 @@ def singular_value_loss(
         normalize: Whether to normalize the predictions first. The covariance of unit vectors has trace 1 at most and
             cannot be the identity; the paper has p̂ in its text and p in its equations.
         sum_over_ranks: Differentiable sum over ranks, ``dist.all_reduce_sum``. n is then the number of images on all
-            ranks, and the loss is the same on each. With None, n = N.
+            ranks, and the loss is the same on each; second derivatives raise an error. With None, n = N.
 
     Returns:
         Loss, ().
@@ -73,11 +74,21 @@ def singular_value_loss(
         p = F.normalize(p, dim=2)
     add = sum_over_ranks or (lambda x: x)
     # The mean takes a pass of its own, because E pp' − E p E p' would lose a small variance around a large mean. The
-    # derivative of the scatter with respect to the mean is zero, so the mean needs no gradient.
+    # derivative of the scatter with respect to the mean is zero, so the mean needs no gradient, except in a second
+    # derivative.
     first = add(torch.cat([p.detach().sum(1).flatten(), p.new_full((1,), N)]))
     n, mean = first[-1], first[:-1].view(K, 1, d) / first[-1]
     centered = p - mean
-    S = add(centered.transpose(1, 2) @ centered) / (n - 1)  # (K, d, d), Eq. 5
+    scatter = centered.transpose(1, 2) @ centered  # (K, d, d)
+    if sum_over_ranks is None:
+        # Around a constant c, S has Σ (p − c)(p − c)' − n (m − c)(m − c)'. With c equal to the mean m, the last term is
+        # zero and has no first derivative.
+        shift = p.mean(1, keepdim=True)
+        shift = shift - shift.detach()  # (K, 1, d)
+        scatter = scatter - N * shift.mT @ shift
+    else:
+        scatter = once_differentiable(scatter, 'singular_value_loss with sum_over_ranks')
+    S = add(scatter) / (n - 1)  # (K, d, d), Eq. 5
     return (S - torch.eye(d, dtype=S.dtype, device=S.device)).square().sum() / K  # Eq. 6
 
 
