@@ -64,6 +64,7 @@ _KEYS: dict[str, dict[str, str]] = {
         '1 − L_align': 'backbone/alignment', '−L_uniform': 'backbone/uniformity',
     },
 }  # fmt: skip
+_NEEDED = ('method', 'title', 'architectures', 'protocols', 'tables')
 _TOOLS = dict(linear='classification', semi='classification')
 
 
@@ -281,20 +282,33 @@ def load_paper(path: str | Path) -> Paper:
     """Read the tables of a paper.
 
     Raises:
-        SetupError: The file does not exist, or an entry of it is unknown or missing.
+        SetupError: The file does not exist, is no YAML, or an entry of it is unknown or missing.
     """
     path = Path(path)
-    if not path.is_file():
-        raise SetupError(f'file of a paper {str(path)!r} does not exist')
-    entries = yaml.load(path.read_text(encoding='utf-8'), _Loader)
+    entries = _read(path)
     entries.pop('settings', None)  # anchors
     protocols = {name: _protocol(name, entry, path) for name, entry in entries['protocols'].items()}
     tables = tuple(_table(entry, path) for entry in entries['tables'])
     for table in tables:
         for row in table.rows:
             _check_row(row, table, protocols, path)
-    lists = {name: tuple(entries[name]) for name in ('readings', 'architectures') if name in entries}
+    lists: dict[str, Any] = {name: tuple(entries[name]) for name in ('readings', 'architectures') if name in entries}
     return _make(Paper, {**entries, **lists, 'path': path, 'protocols': protocols, 'tables': tables}, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SetupError(f'file of a paper {str(path)!r} does not exist')
+    try:
+        entries = yaml.load(path.read_text(encoding='utf-8'), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:  # several lines, with an excerpt of the file
+        raise SetupError(f'{path}: no YAML: {" ".join(str(error).split())}') from None
+    if not isinstance(entries, dict):
+        raise SetupError(f'{path}: not the file of a paper, which has {", ".join(_NEEDED)}: it is empty or no mapping')
+    missing = [name for name in _NEEDED if name not in entries]
+    if missing:
+        raise SetupError(f'{path}: not the file of a paper, which has {", ".join(_NEEDED)}: no {", ".join(missing)}')
+    return entries
 
 
 def _protocol(name: str, entry: Mapping[str, Any], path: Path) -> Protocol:
