@@ -67,7 +67,10 @@ def _views(cfg: Config, K: int) -> dict[str, Any]:
     kinds = on_device or load['views']
     if any(kind != kinds[0] for kind in kinds):
         raise SetupError(f'num_views={K}: the recipe makes views of different kinds, so their number is not K alone')
-    return {'data_preprocessor.views': [kinds[0]] * K} if on_device else {f'{_PIPELINE}.{index}.num_views': K}
+    if on_device:
+        return {'data_preprocessor.views': [kinds[0]] * K}
+    one_kind = {f'{_PIPELINE}.{index}.views': [kinds[0]]} if len(kinds) > 1 else {}  # the step makes K of each kind
+    return {**one_kind, f'{_PIPELINE}.{index}.num_views': K}
 
 
 def _number_of_views(cfg: Config) -> int:

@@ -92,6 +92,17 @@ def test_views_of_two_kinds_are_refused():
         expand_num_views(cfg, dict(num_views=3))
 
 
+def test_a_kind_that_the_pipeline_names_twice_counts_once():
+    name = 'msbreg-k4_resnet18_8xb64-lars-coslr-320e_in100'
+    cfg = Config.fromfile(MSBREG / f'{name}.py')
+    load = cfg.train_dataloader.dataset.dataset.pipeline[0]
+    load.update(views=[load.views[0]] * 2, num_views=2)
+    check_num_views(cfg)  # 2 of each are 4
+    cfg.merge_from_dict(expand_num_views(cfg, dict(num_views=8)))
+    assert cfg.train_dataloader == resolve(name, num_views=8).train_dataloader
+    check_num_views(cfg)
+
+
 def test_comparisons_and_listings_resolve_it_as_well(tmp_path):
     recipe = MSBREG / 'msbreg-k4_resnet18_8xb64-lars-coslr-320e_in100.py'
     (tmp_path / 'it.py').write_text(
