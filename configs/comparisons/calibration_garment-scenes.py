@@ -24,15 +24,15 @@ cluttered = {
 }
 knn = '{python} {tools}/analysis/baseline_knn.py {config} --seeds {seed} --out {json}'
 rows = [
-    dict(name='as chosen', options=budget),
-    dict(name='residual branches start at zero', options={**budget, 'model.backbone.zero_init_residual': True}),
-    dict(name='crops from 0.2', options={**budget, **small_crops}),
-    dict(name="BYOL's colours", options={**budget, **byol_colors}),  # prose: ok
-    dict(name='AdamW at 1e-3', options={**budget, **adamw}),
-    dict(name='clutter 0.5', options={**budget, **cluttered}),
+    dict(name='as chosen', bound_to_base=True, options=budget),
+    dict(name='residual branches start at zero', bound_to_base=True, options={**budget, 'model.backbone.zero_init_residual': True}),
+    dict(name='crops from 0.2', bound_to_base=True, options={**budget, **small_crops}),
+    dict(name="BYOL's colours", bound_to_base=True, options={**budget, **byol_colors}),  # prose: ok
+    dict(name='AdamW at 1e-3', bound_to_base=True, options={**budget, **adamw}),
+    dict(name='clutter 0.5', bound_to_base=True, options={**budget, **cluttered}),
     dict(name='raw pixels', command=knn, select='raw pixels', per_seed=False),
     dict(name='random initialisation', command=knn, select='random initialization'),  # prose: ok
-    dict(name='raw pixels, clutter 0.5', options=cluttered, command=knn, select='raw pixels', per_seed=False),
+    dict(name='raw pixels, clutter 0.5', bound_to_base=True, options=cluttered, command=knn, select='raw pixels', per_seed=False),
 ]
 seeds = [0, 1]
 baseline = 'as chosen'

@@ -20,6 +20,7 @@ pipeline = 'train_dataloader.dataset.dataset.pipeline'
 rows = [
     dict(
         name="mmpretrain's transforms",
+        bound_to_base=True,
         options={
             pipeline: [load, dict(type='MultiView', num_views=[2], transforms=[mmpretrains_view]), pack],
             'data_preprocessor.views': [],
@@ -27,6 +28,7 @@ rows = [
     ),
     dict(
         name='LoadViews',
+        bound_to_base=True,
         options={
             pipeline: [dict(type='lewel_plugins.LoadViews', views=[view], num_views=2), pack],
             'data_preprocessor.views': [],

@@ -15,6 +15,7 @@ rows = [
     # one aligned embedding, that of GAP: p and s are an extra head on it, with a loss of its own.
     dict(
         name='global only, larger head',
+        bound_to_base=True,
         options={
             'model.head.beta': 0.0,
             'model.neck.coupled': False,
@@ -22,18 +23,22 @@ rows = [
             'model.head.hid_channels': 256,
         },
     ),
-    dict(name='extra head', options={'model.neck.alignment': 'uniform', 'model.neck.num_groups': 64}),
+    dict(
+        name='extra head',
+        bound_to_base=True,
+        options={'model.neck.alignment': 'uniform', 'model.neck.num_groups': 64},
+    ),
     dict(name='random maps', options={'model.neck.alignment': 'random'}),
     # Fig. 3a and 3b.
     dict(name='beta 0.1', options={'model.head.beta': 0.1}),
     dict(name='beta 0.3', options={'model.head.beta': 0.3}),
     dict(name='beta 0.7', options={'model.head.beta': 0.7}),
     dict(name='beta 1', options={'model.head.beta': 1.0}),
-    dict(name='c 16', options={'model.neck.aligned_channels': 16}),
-    dict(name='c 256', options={'model.neck.aligned_channels': 256}),
+    dict(name='c 16', bound_to_base=True, options={'model.neck.aligned_channels': 16}),
+    dict(name='c 256', bound_to_base=True, options={'model.neck.aligned_channels': 256}),
     # Table 7.
-    dict(name='d 128, h 4', options={'model.neck.out_channels': 128}),
-    dict(name='d 32, h 4', options={'model.neck.out_channels': 32}),
+    dict(name='d 128, h 4', bound_to_base=True, options={'model.neck.out_channels': 128}),
+    dict(name='d 32, h 4', bound_to_base=True, options={'model.neck.out_channels': 32}),
     dict(name='h 1', options={'model.neck.num_groups': 1}),
     dict(name='h 2', options={'model.neck.num_groups': 2}),
     dict(name='h 8', options={'model.neck.num_groups': 8}),

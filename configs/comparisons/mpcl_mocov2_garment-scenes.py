@@ -16,7 +16,11 @@ no_pcr = {'model.head.balance.pcr_weight': 0.0, **no_ptb}
 rows = [
     dict(name='MoCo v2', config='../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py'),
     dict(name='M = 4, same', options=no_pcr),
-    dict(name='M = 4, different', options={'model.neck.hid_channels': [64, 96, 128, 224], **no_pcr}),
+    dict(
+        name='M = 4, different',
+        bound_to_base=True,
+        options={'model.neck.hid_channels': [64, 96, 128, 224], **no_pcr},
+    ),
     dict(name='M = 4, PCR', options=no_ptb),
     dict(name='M = 4, PCR and PTB'),
     # Table II.

@@ -52,12 +52,13 @@ rows = [
     dict(name='M = 8, no PCR', baseline='M = 1', options={M: 8, **no_pcr}),
     dict(name='M = 8, cross-correlation, λ = 0.01', baseline='M = 8, no PCR', options={M: 8, weight: 0.01, ptb: None}),
     # Different widths, which have separate hidden layers and learn at different speeds.
-    dict(name=widths, options={**different, ptb: None}),
-    dict(name=f'{widths}, PTB, ε = 0.5', baseline=widths, options={**different, ptb: 0.5}),
-    dict(name=f'{widths}, PTB, ε = 0.05', baseline=widths, options={**different, ptb: 0.05}),
+    dict(name=widths, bound_to_base=True, options={**different, ptb: None}),
+    dict(name=f'{widths}, PTB, ε = 0.5', baseline=widths, bound_to_base=True, options={**different, ptb: 0.5}),
+    dict(name=f'{widths}, PTB, ε = 0.05', baseline=widths, bound_to_base=True, options={**different, ptb: 0.05}),
     dict(
         name=f'{widths}, PTB in per cent, ε = 0.5',
         baseline=widths,
+        bound_to_base=True,
         options={**different, ptb: 0.5, 'custom_hooks.0.percent': True},
     ),
     # What else the paper leaves open.

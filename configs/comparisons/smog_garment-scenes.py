@@ -18,8 +18,8 @@ rows = [
     dict(name='7d: random', options={'model.head.update': 'random'}),
     dict(name='7d: latest', options={'model.head.update': 'latest'}),
     dict(name='7d: average', options={'model.head.update': 'average'}),
-    dict(name='7c: 100 groups', options={'model.head.num_groups': 100}),
-    dict(name='7c: 1000 groups', options={'model.head.num_groups': 1000}),
+    dict(name='7c: 100 groups', bound_to_base=True, options={'model.head.num_groups': 100}),
+    dict(name='7c: 1000 groups', bound_to_base=True, options={'model.head.num_groups': 1000}),
     # How the groups start (Sec. 3.4), which the paper does not ablate.
     dict(name='random start', options={'custom_hooks.0.start': 'random'}),
 ]

@@ -23,10 +23,11 @@ settings = {
     'model.head.detach_groups': False,
 }
 rows = [
-    dict(name='interval 100, 300 groups', options=settings),
+    dict(name='interval 100, 300 groups', bound_to_base=True, options=settings),
     # group_schedule(images=8000, batch_size=64, epochs=24).
     dict(
         name="paper's ratios",
+        bound_to_base=True,
         options={
             **settings,
             'custom_hooks.0.interval': 30,

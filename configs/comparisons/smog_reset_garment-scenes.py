@@ -22,21 +22,24 @@ settings = {
     'model.head.detach_groups': False,
 }
 rows = [
-    dict(name='interval 100', options=settings),
-    dict(name='interval 50', options={**settings, 'custom_hooks.0.interval': 50}),
-    dict(name='interval 25', options={**settings, 'custom_hooks.0.interval': 25}),
-    dict(name='interval 100, last quarter', options={**settings, 'custom_hooks.0.window': 25}),
+    dict(name='interval 100', bound_to_base=True, options=settings),
+    dict(name='interval 50', bound_to_base=True, options={**settings, 'custom_hooks.0.interval': 50}),
+    dict(name='interval 25', bound_to_base=True, options={**settings, 'custom_hooks.0.interval': 25}),
+    dict(name='interval 100, last quarter', bound_to_base=True, options={**settings, 'custom_hooks.0.window': 25}),
     dict(
         name='interval 50, last quarter',
+        bound_to_base=True,
         options={**settings, 'custom_hooks.0.interval': 50, 'custom_hooks.0.window': 12},
     ),
     dict(
         name='interval 25, last quarter',
+        bound_to_base=True,
         options={**settings, 'custom_hooks.0.interval': 25, 'custom_hooks.0.window': 6},
     ),
     # group_schedule(images=8000, batch_size=64, epochs=12).
     dict(
         name="paper's ratios",
+        bound_to_base=True,
         options={
             **settings,
             'custom_hooks.0.interval': 15,
@@ -45,10 +48,11 @@ rows = [
             'model.head.end_beta': 0.82,
         },
     ),
-    dict(name='detached groups', options={**settings, 'model.head.detach_groups': True}),
-    dict(name='β 1 to 0.9', options={**settings, 'model.head.end_beta': 0.9}),
+    dict(name='detached groups', bound_to_base=True, options={**settings, 'model.head.detach_groups': True}),
+    dict(name='β 1 to 0.9', bound_to_base=True, options={**settings, 'model.head.end_beta': 0.9}),
     dict(
         name='β 1 to 0.9, detached groups',
+        bound_to_base=True,
         options={**settings, 'model.head.end_beta': 0.9, 'model.head.detach_groups': True},
     ),
     dict(name='MoCo v2', config='../baselines/mocov2_resnet10_1xb64-24e_garment-scenes.py'),

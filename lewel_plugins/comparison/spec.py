@@ -158,7 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, cfg_options: Mapping[str, Any]) -> Row:
-    _refuse_unknown(entry, [field.name for field in fields(Row)], f'a row of {path}')
+    _refuse_unknown(entry, [*(field.name for field in fields(Row)), 'bound_to_base'], f'a row of {path}')
     config = entry.get('config', base)
     if config is None:
         raise SetupError(f'{path}: row {entry["name"]!r} has no config, and there is no `base`')
@@ -166,6 +166,7 @@ def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, c
     if not config.is_file():
         raise SetupError(f'{path}: row {entry["name"]!r}: config {str(config)!r} does not exist')
     options = {**common, **entry.get('options', {}), **cfg_options}
+    entry = {name: value for name, value in entry.items() if name != 'bound_to_base'}  # only for apply_base
     return Row(**{**entry, 'config': config, 'options': options, 'command': _words(entry.get('command', ()))})
 
 

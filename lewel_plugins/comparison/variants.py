@@ -15,6 +15,10 @@ data sets on which the same rows run::
 
 The options of the rows apply to the other configs. The options of the *file* do not: they fit the length and the rate
 of the small training, and a variant has its own ``options``, if any.
+
+A row with ``bound_to_base=True`` has options that fit only the file's own base, such as the width of a larger head or a
+number of groups. ``--base`` refuses it, because on another base it would not be what its name states. A variant has the
+values for its own data in ``rows``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +77,8 @@ def apply_base(entries: Mapping[str, Any], base: str | Path, path: Path) -> dict
         path: The file, for messages and the name of the comparison.
 
     Raises:
-        SetupError: The config does not exist, or a row has a config of its own, which has no counterpart.
+        SetupError: The config does not exist, a row has a config of its own, which has no counterpart, or a row is
+            ``bound_to_base``.
     """
     base = Path(base)
     if not base.is_file():
@@ -81,6 +86,12 @@ def apply_base(entries: Mapping[str, Any], base: str | Path, path: Path) -> dict
     own = [row['name'] for row in entries.get('rows', ()) if 'config' in row]
     if own:
         raise SetupError(f'--base: rows {own} of {path} have configs of their own; run a variant of the file by --data')
+    bound = [row['name'] for row in entries.get('rows', ()) if row.get('bound_to_base')]
+    if bound:
+        raise SetupError(
+            f'--base: rows {bound} of {path} have options that fit only its own base (bound_to_base); run a '
+            'variant of the file by --data, or make a file with values for this base'
+        )
     result = {name: value for name, value in entries.items() if name not in ('variants', 'options')}
     name = _name(path, base.stem)
     return {**result, 'base': str(base.resolve()), 'name': name, 'title': name}

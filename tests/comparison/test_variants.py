@@ -65,6 +65,18 @@ def test_another_base_replaces_the_schedule_of_the_file(tmp_path):
     assert [dict(row.options) for row in comparison.rows] == [{}, {'level': 12.5}]
 
 
+def test_another_base_refuses_rows_that_fit_only_the_own_base(tmp_path):
+    bound = [dict(name='A'), dict(name='B', options={'level': 12.5}, bound_to_base=True)]
+    path = write(tmp_path, rows=bound, post=[])
+    message = r"^--base: rows \['B'\] of .* fit only its own base \(bound_to_base\); [^\n]*--data, [^\n]*$"
+    with pytest.raises(SetupError, match=message):
+        load_comparison(path, base=tmp_path / 'large.py')
+    free = [dict(name='A'), dict(name='B', options={'level': 12.5})]
+    for data in (None, 'in100'):  # the flag changes nothing else, and so no run
+        rows = load_comparison(write(tmp_path, rows=bound, post=[]), data=data).rows
+        assert rows == load_comparison(write(tmp_path, rows=free, post=[]), data=data).rows
+
+
 @pytest.mark.parametrize(
     ('variant', 'data', 'message'),
     [

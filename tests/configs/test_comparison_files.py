@@ -1,5 +1,6 @@
 """The comparison files of the repository."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from mmengine.registry import MODELS, init_default_scope
 
 from lewel_plugins.comparison.run import resolved_configs
 from lewel_plugins.comparison.spec import load_comparison
+from lewel_plugins.errors import SetupError
 from lewel_plugins.models import group_schedule
 
-FILES = sorted((Path(__file__).resolve().parents[2] / 'configs' / 'comparisons').glob('*.py'))
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / 'configs' / 'comparisons').glob('*.py'))
 
 
 def variants(path: Path) -> list[str]:
@@ -53,6 +56,28 @@ def test_the_model_of_every_row_builds(path, data, monkeypatch):
                 MODELS.build(model)
             except Exception as error:
                 raise AssertionError(f'row {name}') from error
+
+
+WIDTHS = ('hid_channels', 'out_channels', 'aligned_channels', 'model.head.num_groups', 'interval')
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_rows_with_widths_or_counts_are_bound_to_their_base(path):
+    rows = Config.fromfile(path).rows
+    wide = {row.name for row in rows if any(key.endswith(WIDTHS) for key in row.get('options', {}))}
+    assert wide <= {row.name for row in rows if row.get('bound_to_base')}
+    if any(row.get('bound_to_base') and 'config' not in row for row in rows):
+        with pytest.raises(SetupError, match='^--base: rows '):
+            load_comparison(path, base=path)
+
+
+@pytest.mark.parametrize('page', ['configs/comparisons/README.md', 'docs/reproduce.md'])
+def test_documented_command_of_another_base_works(page):
+    text = (ROOT / page).read_text(encoding='utf-8').replace('\\\n', '')
+    file, base = re.search(r'tools/compare.py (\S+) +--base (\S+)', text).groups()
+    comparison = load_comparison(ROOT / file, base=ROOT / base)
+    assert {str(row.config) for row in comparison.rows} == {str(ROOT / base)}
+    assert len(resolved_configs(comparison)) == len(comparison.rows) > 1
 
 
 @pytest.mark.parametrize(('name', 'epochs'), [('smog_reset_garment-scenes', 12), ('smog_ratios-24e_garment-scenes', 24)])

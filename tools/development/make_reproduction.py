@@ -243,11 +243,13 @@ same command goes on.
 - The data sets are those of [install.md](install.md) and [transfer.md](transfer.md).
 
 The command of an ablation trains the rows of a file under `configs/comparisons` on the data of the paper. That file
-runs in minutes on garment scenes, and on any other config by `--base`:
+runs in minutes on garment scenes. A file whose rows are options that suit any network also runs on any other config, by
+`--base`:
 
     python tools/compare.py configs/comparisons/lewel_ablations_garment-scenes.py
     python tools/compare.py configs/comparisons/lewel_ablations_garment-scenes.py --data in100 --processes 8
-    python tools/compare.py configs/comparisons/lewel_ablations_garment-scenes.py --base CONFIG --processes 8
+    python tools/compare.py configs/comparisons/msbreg_weights_garment-scenes.py \\
+        --base configs/msbreg/msbreg-k4_resnet18_1xb512-lars-coslr-320e_stl10.py
 
 **Columns.** Each line has one number of the paper. Where a cell is empty, it is as in the line above. "Ours" is empty
 until the table was run. "Our reading" and the lists above the tables name what the paper leaves open. Rows that a paper
