@@ -86,6 +86,8 @@ class MomentumGroups(nn.Module):
         # checkpoints without it load; see `SMoG.rank_state`.
         self.register_buffer('agreed', torch.zeros(2, dtype=torch.long), persistent=False)
         self._steps: int | None = None  # `steps` on the host
+        # Iterations of the unfinished step. Checkpoints have neither it nor the gradients of these iterations.
+        self._iterations = 0
 
     def start_gather(self, z: Tensor) -> Callable[[], Tensor]:
         """Start gathering the features z (N, d) of all ranks, and return a function that returns them, (WN, d).
@@ -132,11 +134,19 @@ class MomentumGroups(nn.Module):
 
     def _random_groups(self, z: Tensor) -> LF.MovedGroups:
         """Put random features in the places of random groups: all features or all groups, whichever are fewer."""
-        generator = torch.Generator(z.device).manual_seed(self.count_steps() + 1)
+        generator = torch.Generator(z.device).manual_seed(self._next_seed())
         count = min(self.num_groups, len(z))
         features = torch.randperm(len(z), generator=generator, device=z.device)[:count]
         places = torch.randperm(self.num_groups, generator=generator, device=z.device)[:count]
         return LF.MovedGroups(places, F.normalize(z, dim=1)[features], z.new_ones(count))
+
+    @torch.compiler.disable
+    def _next_seed(self) -> int:
+        """Return a seed of its own for every iteration, the same on every rank, and count the iteration."""
+        # torch's CPU generator reads 32 bits of a seed: 24 for the step, and 8 for the iteration in it.
+        seed = self.count_steps() + 1 + (self._iterations << 24)
+        self._iterations += 1
+        return seed
 
     def set_progress(self, progress: float) -> None:
         """Set β for the next step, after a share ``progress`` ∈ [0, 1] of training. SMoG, Sec. 3.4."""
@@ -182,7 +192,9 @@ class MomentumGroups(nn.Module):
         """Count an optimizer step."""
         self._steps = self.count_steps() + 1
         self.steps += 1
+        self._iterations = 0
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._steps = None
+        self._iterations = 0

@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from lewel_plugins import functional as LF
-from lewel_plugins.models import SMoG
+from lewel_plugins.models import MomentumGroups, SMoG
 from lewel_plugins.optim import TypedOptimWrapperConstructor
 
 pytestmark = pytest.mark.core
@@ -187,6 +187,21 @@ def test_random_groups_are_features_of_the_batch(batch):
     equal = torch.cdist(model.head.groups.rows, z) < 1e-6  # (l, N)
     assert equal.sum() == min(5, batch) and equal.sum(0).max() == equal.sum(1).max() == 1
     assert torch.equal(model.head.groups.rows[~equal.any(1)], before[~equal.any(1)])
+
+
+def test_every_iteration_of_a_step_draws_its_own_random_groups():
+    groups = MomentumGroups(4, num_groups=6, update='random')
+    z, assignment = torch.randn(9, 4, generator=torch.Generator().manual_seed(1)), torch.zeros(9, dtype=torch.long)
+    draws = []
+    for step in range(3):
+        for _ in range(2):  # accumulated iterations
+            moved = groups.move(z, assignment, assignment)
+            draws.append((moved.places.tolist(), moved.rows))
+        generator = torch.Generator().manual_seed(step + 1)  # that of a step without accumulation
+        features, places = torch.randperm(9, generator=generator)[:6], torch.randperm(6, generator=generator)
+        assert draws[-2][0] == places.tolist() and torch.equal(draws[-2][1], F.normalize(z, dim=1)[features])
+        groups.end_step()
+    assert all(a[0] != b[0] and not torch.equal(a[1], b[1]) for i, a in enumerate(draws) for b in draws[:i])
 
 
 def test_groups_without_features_keep_their_bits():
