@@ -26,7 +26,7 @@ class GroupSchedule(NamedTuple):
     end_beta: float | None
 
 
-def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule:
+def group_schedule(images: int, batch_size: int, epochs: float, iterations: int = 1) -> GroupSchedule:
     """Return SMoG's settings for a training, by the ratios between the paper's settings (SMoG, Sec. 3.4).
 
     The paper's numbers belong to 31,250 (100 epochs) and more steps of 4096 images. A shorter training keeps what they
@@ -38,8 +38,9 @@ def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule
       network that stands still;
     - 1.4 images per group and step, 4096 / 3000;
     - 1 − β^hits = 0.89 at the end of training: the share of a group that its images replace between two resets. A group
-      is hit by a step of N images with probability 1 − (1 − 1/l)^N if images fall into l groups evenly and
-      independently, hence hits = interval · (1 − (1 − 1/l)^N), 223 for the paper, where 1 − 0.99^223 = 0.89.
+      is hit by n images with probability 1 − (1 − 1/l)^n if images fall into l groups evenly and independently, and it
+      moves in each of the A iterations of a step of N images that hits it. Hence hits =
+      interval · A · (1 − (1 − 1/l)^(N/A)), 223 for the paper with A = 1, where 1 − 0.99^223 = 0.89.
 
     The interval is longer than 1 % where K-means would get fewer than 10 features per group, in a training of less than
     800 steps. All settings have two significant digits (of 1 − β for β), and later ones follow from the rounded earlier
@@ -49,6 +50,7 @@ def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule
         images: Number of images of the data set.
         batch_size: Images N per optimizer step, on all ranks and over all accumulated iterations.
         epochs: Length of the training.
+        iterations: Iterations A per optimizer step, which is 1 without gradient accumulation.
 
     Raises:
         ValueError: The data set has less than a batch, or the training has less than two intervals.
@@ -64,11 +66,13 @@ def group_schedule(images: int, batch_size: int, epochs: float) -> GroupSchedule
             f'{epochs} epochs of {images} images are {steps} steps of {batch_size} images, fewer than 2 resets of '
             f'{num_groups} groups, which need {interval} steps each: train longer or with a smaller batch'
         )
-    beta = (1 - REPLACED_AT_THE_END) ** (1 / _hits(interval, num_groups, batch_size))
+    beta = (1 - REPLACED_AT_THE_END) ** (1 / _hits(interval, num_groups, batch_size, iterations))
     return GroupSchedule(interval, _two_digits(TEACHER_MOVE / interval), num_groups, _round_beta(beta))
 
 
-def scale_to_batch(schedule: GroupSchedule, base_batch_size: int, batch_size: int) -> GroupSchedule:
+def scale_to_batch(
+    schedule: GroupSchedule, base_batch_size: int, batch_size: int, iterations: int = 1
+) -> GroupSchedule:
     """Return the settings with which a training of as many epochs keeps its ratios at another batch size.
 
     The ratios are those of ``schedule``, which need not be the ratios of the paper: the interval's share of training,
@@ -77,25 +81,27 @@ def scale_to_batch(schedule: GroupSchedule, base_batch_size: int, batch_size: in
     of that function is what the function returns, up to rounding.
 
     Args:
-        schedule: Settings at ``base_batch_size``.
+        schedule: Settings at ``base_batch_size``, without gradient accumulation.
         base_batch_size: Images per optimizer step that the settings belong to.
-        batch_size: Images per optimizer step.
+        batch_size: Images per optimizer step, over all accumulated iterations.
+        iterations: Iterations per optimizer step. On them only β depends.
     """
-    ratio = batch_size / base_batch_size
-    num_groups = max(2, int(_two_digits(schedule.num_groups * ratio)))
-    shortest = math.ceil(FEATURES_PER_GROUP * num_groups / batch_size)
-    interval = max(shortest, int(_two_digits(schedule.interval / ratio)))
-    momentum = min(1.0, _two_digits(schedule.momentum * schedule.interval / interval))
-    if schedule.end_beta is None:
-        return GroupSchedule(interval, momentum, num_groups, None)
-    before = _hits(schedule.interval, schedule.num_groups, base_batch_size)
-    beta = schedule.end_beta ** (before / _hits(interval, num_groups, batch_size))
-    return GroupSchedule(interval, momentum, num_groups, _round_beta(beta))
+    interval, momentum, num_groups, end_beta = schedule
+    if batch_size != base_batch_size:
+        ratio = batch_size / base_batch_size
+        num_groups = max(2, int(_two_digits(schedule.num_groups * ratio)))
+        shortest = math.ceil(FEATURES_PER_GROUP * num_groups / batch_size)
+        interval = max(shortest, int(_two_digits(schedule.interval / ratio)))
+        momentum = min(1.0, _two_digits(schedule.momentum * schedule.interval / interval))
+    if end_beta is not None:
+        before = _hits(schedule.interval, schedule.num_groups, base_batch_size, 1)
+        end_beta = _round_beta(end_beta ** (before / _hits(interval, num_groups, batch_size, iterations)))
+    return GroupSchedule(interval, momentum, num_groups, end_beta)
 
 
-def _hits(interval: int, num_groups: int, batch_size: int) -> float:
-    """Return the expected number of steps of an interval that hit a group."""
-    return interval * (1 - (1 - 1 / num_groups) ** batch_size)
+def _hits(interval: int, num_groups: int, batch_size: int, iterations: int) -> float:
+    """Return the expected number of iterations of an interval that hit, and so move, a group."""
+    return interval * iterations * (1 - (1 - 1 / num_groups) ** (batch_size / iterations))
 
 
 def _round_beta(beta: float) -> float:

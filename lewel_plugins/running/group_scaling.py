@@ -14,7 +14,8 @@ _DEFAULTS = GroupSchedule(interval=300, momentum=0.001, num_groups=3000, end_bet
 def scale_groups(cfg: Config, processes: int) -> str | None:
     """Set the SMoG settings of a config that depend on the batch, by the ratios that they have at its base batch size.
 
-    Other methods, and SMoG at its base batch size, stay as they are.
+    The recipe's settings are taken to be without gradient accumulation. Other methods, and SMoG at its base batch size
+    without accumulation, stay as they are.
 
     Args:
         cfg: The config, with ``auto_scale_lr.base_batch_size``, which is changed.
@@ -26,9 +27,9 @@ def scale_groups(cfg: Config, processes: int) -> str | None:
     hooks = [hook for hook in cfg.get('custom_hooks') or [] if _is(hook, 'SMoGResetHook')]
     if not _is(cfg.get('model') or {}, 'SMoG') or not hooks:
         return None
-    base, accumulated = cfg.auto_scale_lr.base_batch_size, cfg.optim_wrapper.get('accumulative_counts', 1)
-    batch_size = processes * cfg.train_dataloader.batch_size * accumulated
-    if batch_size == base:
+    base, iterations = cfg.auto_scale_lr.base_batch_size, iterations_per_step(cfg)
+    batch_size = processes * cfg.train_dataloader.batch_size * iterations
+    if batch_size == base and iterations == 1:
         return None
     model, (hook, *_) = cfg.model, hooks
     before = GroupSchedule(
@@ -37,7 +38,9 @@ def scale_groups(cfg: Config, processes: int) -> str | None:
         model.head.get('num_groups', _DEFAULTS.num_groups),
         model.head.get('end_beta', _DEFAULTS.end_beta),
     )
-    after = scale_to_batch(before, base, batch_size)
+    after = scale_to_batch(before, base, batch_size, iterations)
+    if after == before:
+        return None
     settings: dict[str, Any] = after._asdict()
     if hook.get('window') is not None:
         share = hook.window / before.interval
@@ -45,7 +48,14 @@ def scale_groups(cfg: Config, processes: int) -> str | None:
     hook.interval, model.momentum = after.interval, after.momentum
     model.head.num_groups, model.head.end_beta = after.num_groups, after.end_beta
     values = ', '.join(f'{name} {value}' for name, value in settings.items())
-    return f'SMoG with {batch_size} instead of {base} images per step: {values}'
+    images = f'{batch_size} instead of {base}' if batch_size != base else f'{batch_size}'
+    accumulated = f' in {iterations} iterations' if iterations > 1 else ''
+    return f'SMoG with {images} images per step{accumulated}: {values}'
+
+
+def iterations_per_step(cfg: Config) -> int:
+    """Return the number of iterations whose gradients an optimizer step of a config accumulates."""
+    return (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
 
 
 def _is(settings: Mapping[str, Any], name: str) -> bool:

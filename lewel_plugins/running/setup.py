@@ -5,6 +5,7 @@ that the same config and the same command run on a laptop, on two gloo ranks and
 """
 
 import difflib
+import math
 import os
 import subprocess
 import warnings
@@ -22,7 +23,7 @@ from torch import distributed, nn
 from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_older
 from lewel_plugins.errors import SetupError
 
-from .group_scaling import scale_groups
+from .group_scaling import iterations_per_step, scale_groups
 from .num_views import check_num_views
 from .work_dir import find_last_checkpoint
 
@@ -98,7 +99,11 @@ def _has_bfloat16() -> bool:
 
 
 def enable_auto_scale_lr(cfg: Config, launcher: str = 'none') -> None:
-    """Scale the learning rate by the ratio of the real batch size to the config's base batch size.
+    """Scale the learning rate by the ratio of the images per optimizer step to the config's base batch size.
+
+    mmengine counts the images of one iteration, so with gradient accumulation over A iterations the base batch size
+    becomes that of one iteration, 1/A of it. A config in which scaling is on already, such as one that a run has
+    written, stays as it is.
 
     Settings of SMoG that depend on the batch keep their ratios, see :func:`scale_groups`; a printed line names them.
 
@@ -107,21 +112,29 @@ def enable_auto_scale_lr(cfg: Config, launcher: str = 'none') -> None:
         launcher: Launcher of the ranks; its environment variables hold their number.
 
     Raises:
-        SetupError: The config has no ``auto_scale_lr.base_batch_size``.
+        SetupError: The config has no ``auto_scale_lr.base_batch_size``, or it is no multiple of A.
     """
     if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise SetupError(
             '--auto-scale-lr needs the batch size that the learning rate was set for, and the config has none: '
             'add auto_scale_lr = dict(base_batch_size=...)'
         )
-    cfg.auto_scale_lr.enable = True
+    if cfg.auto_scale_lr.get('enable'):
+        return
+    base, iterations = cfg.auto_scale_lr.base_batch_size, iterations_per_step(cfg)
+    if iterations < 1 or base % iterations:
+        raise SetupError(
+            f'--auto-scale-lr needs optim_wrapper.accumulative_counts to be a divisor of auto_scale_lr.base_batch_size '
+            f'= {base}, got {iterations}'
+        )
     line = scale_groups(cfg, _processes(launcher))
+    cfg.auto_scale_lr.update(enable=True, base_batch_size=base // iterations)
     if line:
         _print(line)
 
 
 def check_batch(cfg: Config, launcher: str) -> None:
-    """Warn if the batch size differs from the one that the learning rate was set for, and nothing scales the rate.
+    """Warn if the images per optimizer step are not those that the rate was set for, and nothing scales the rate.
 
     Args:
         cfg: The config.
@@ -131,11 +144,13 @@ def check_batch(cfg: Config, launcher: str) -> None:
     base = scaling.get('base_batch_size')
     if base is None or scaling.get('enable'):
         return
-    processes = _processes(launcher)
-    each = cfg.train_dataloader.batch_size
-    if processes * each != base:
+    factors = [_processes(launcher), cfg.train_dataloader.batch_size]
+    if iterations_per_step(cfg) != 1:
+        factors.append(iterations_per_step(cfg))
+    images = math.prod(factors)
+    if images != base:
         _warn(
-            f'a step has {processes} × {each} = {processes * each} images, but the learning rate was set for {base}: '
+            f'a step has {" × ".join(map(str, factors))} = {images} images, but the learning rate was set for {base}: '
             f'start as many processes as a step of {base} images needs, or add --auto-scale-lr'
         )
 

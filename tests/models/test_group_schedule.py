@@ -1,8 +1,9 @@
 import math
 
 import pytest
+import torch
 
-from lewel_plugins.models import group_schedule
+from lewel_plugins.models import GroupSchedule, group_schedule, scale_to_batch
 
 pytestmark = pytest.mark.core
 
@@ -30,6 +31,23 @@ def test_keeps_the_ratios_up_to_two_digits(images, batch, epochs):
     replaced = 1 - end_beta ** (interval * (1 - expected_images_without_a_group))
     assert replaced == pytest.approx(0.89, abs=0.01)
     assert interval * batch >= 10 * groups
+
+
+@pytest.mark.parametrize('iterations', [2, 8])
+def test_accumulated_iterations_move_a_group_one_by_one(iterations):
+    """β is that of the iterations in which a group has an image, counted in a simulation."""
+    *others, end_beta = group_schedule(50000, 256, 100, iterations)
+    *same, beta = group_schedule(50000, 256, 100)
+    assert others == same and end_beta > beta
+    interval, _, groups = others
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randint(groups, (interval * iterations, 256 // iterations), generator=generator)
+    hits = torch.zeros(len(draws), groups).scatter_(1, draws, 1.0).sum(0).mean().item()
+    assert 1 - end_beta**hits == pytest.approx(0.89, abs=0.01)  # as above, by two digits
+    scaled = scale_to_batch(GroupSchedule(interval, 0.001, groups, beta), 256, 256, iterations)
+    assert scaled[:3] == (interval, 0.001, groups)
+    once = interval * (1 - (1 - 1 / groups) ** 256)  # hits without accumulation
+    assert 1 - scaled.end_beta == pytest.approx(1 - beta ** (once / hits), rel=0.06)  # two digits, and the simulation
 
 
 def test_bounds_of_a_short_training():

@@ -46,11 +46,23 @@ def test_a_recipe_of_the_paper_keeps_its_own_ratios(monkeypatch):
     assert cfg.custom_hooks[0].window == 300
 
 
-def test_nothing_changes_at_the_base_batch_or_for_another_method(monkeypatch, capsys):
+def test_at_the_base_batch_only_beta_changes_with_accumulation(monkeypatch, capsys):
     monkeypatch.setenv('WORLD_SIZE', '4')
-    options = {'optim_wrapper.accumulative_counts': 2}  # which makes 4096 images per step
+    cfg = recipe('smog/smog_resnet50_8xb512-lars-coslr-400e_in1k', **{'optim_wrapper.accumulative_counts': 2})
+    setup.enable_auto_scale_lr(cfg, 'pytorch')
+    # By hand: 0.99 over 300 · (1 − (2999/3000)^4096) = 223.4 hits before, 600 · (1 − (2999/3000)^2048) = 296.9 now.
+    assert settings(cfg) == (300, 0.001, 3000, 0.9925)
+    assert capsys.readouterr().out.startswith('SMoG with 4096 images per step in 2 iterations: interval 300, ')
+    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=2048)  # images per iteration
+    before = cfg.to_dict()
+    setup.enable_auto_scale_lr(cfg, 'pytorch')  # the config that a run has written
+    assert cfg.to_dict() == before and not capsys.readouterr().out
+
+
+def test_nothing_changes_at_the_base_batch_or_for_another_method(monkeypatch, capsys):
+    monkeypatch.setenv('WORLD_SIZE', '8')
     for cfg in (
-        recipe('smog/smog_resnet50_8xb512-lars-coslr-400e_in1k', **options),
+        recipe('smog/smog_resnet50_8xb512-lars-coslr-400e_in1k'),
         recipe('baselines/byol_resnet10_1xb64-24e_garment-scenes'),
     ):
         before = cfg.to_dict()

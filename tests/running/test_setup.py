@@ -1,12 +1,16 @@
 """Changes of a config before mmengine's Runner is built from it."""
 
+import logging
 import os
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from torch import distributed, nn
 
 from lewel_plugins.checkpoints import check_weights
@@ -91,6 +95,29 @@ def test_auto_scale_lr(cfg):
     cfg.auto_scale_lr = dict(base_batch_size=256)
     setup.enable_auto_scale_lr(cfg)
     assert cfg.auto_scale_lr == dict(base_batch_size=256, enable=True)
+
+
+@pytest.mark.parametrize('iterations', [1, 4])
+def test_the_rate_scales_with_the_images_per_optimizer_step(cfg, iterations):
+    cfg.auto_scale_lr = dict(base_batch_size=256)
+    cfg.optim_wrapper.accumulative_counts = iterations
+    cfg.train_dataloader.batch_size = 32
+    setup.enable_auto_scale_lr(cfg)
+    wrapper = OptimWrapper(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.5))
+    runner = SimpleNamespace(
+        _train_dataloader=cfg.train_dataloader, world_size=2, logger=logging.getLogger(), param_schedulers=[]
+    )
+    Runner.scale_lr(runner, wrapper, cfg.auto_scale_lr)
+    assert wrapper.param_groups[0]['lr'] == 0.5 * 2 * 32 * iterations / 256
+
+
+@pytest.mark.parametrize('iterations', [0, 3])
+def test_the_rate_scales_exactly_or_not(cfg, iterations):
+    cfg.auto_scale_lr = dict(base_batch_size=256)
+    cfg.optim_wrapper.accumulative_counts = iterations
+    with pytest.raises(SetupError, match=f'divisor of auto_scale_lr.base_batch_size = 256, got {iterations}$'):
+        setup.enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr == dict(base_batch_size=256)
 
 
 def test_dataloader_defaults(cfg):
@@ -250,8 +277,13 @@ def test_a_batch_that_the_rate_was_not_set_for_is_named(monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.warns(UserWarning, match=r'2 × 32 = 64 images'):
         setup.check_batch(cfg, 'pytorch')
+    accumulated = Config(dict(cfg, optim_wrapper=dict(accumulative_counts=2)))
+    with pytest.warns(UserWarning, match=r'2 × 32 × 2 = 128 images'):
+        setup.check_batch(accumulated, 'pytorch')
     with warnings.catch_warnings():
         warnings.simplefilter('error')
+        monkeypatch.setenv('WORLD_SIZE', '4')
+        setup.check_batch(accumulated, 'pytorch')
         monkeypatch.setenv('WORLD_SIZE', '8')
         setup.check_batch(cfg, 'pytorch')
         setup.enable_auto_scale_lr(cfg)
