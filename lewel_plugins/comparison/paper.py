@@ -80,6 +80,7 @@ class Protocol:
         tool: ``classification``, ``svm``, ``mmdetection`` or ``mmsegmentation``, which follow from the config's folder,
             ``knn`` or ``alignment_uniformity``, which have none.
         reading: What is our reading.
+        options: For ``knn``, ``--cfg-options`` of ``tools/test.py``, in its syntax.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Protocol:
     config: str = ''
     tool: str = ''
     reading: str = ''
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def step(self) -> str:
@@ -126,6 +128,8 @@ class Protocol:
         words: tuple[str, ...]
         if self.tool == 'knn':
             words = ('{tools}/test.py', '{config}', '{checkpoint}', '--work-dir', folder, '--out', '{json}')
+            if self.options:
+                words += ('--cfg-options', *(f'{name}={value}' for name, value in self.options.items()))
             return python_command(words, processes)
         config = f'{{tools}}/../configs/benchmarks/{self.config}'
         if self.tool == 'svm':
@@ -204,7 +208,6 @@ class Paper:
         tables: The tables.
         readings: What is our reading in all tables.
         pictures: Figures and tables without results, and what they are.
-        metafile_note: A note for the metafile.
     """
 
     path: Path
@@ -216,7 +219,6 @@ class Paper:
     readings: tuple[str, ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
     url: str = ''
-    metafile_note: str = ''
 
     @property
     def configs(self) -> Path:
@@ -316,6 +318,8 @@ def _protocol(name: str, entry: Mapping[str, Any], path: Path) -> Protocol:
     tool = entry.get('tool', _TOOLS.get(room, room))
     if tool not in _KEYS:
         raise SetupError(f'{path}: protocol {name!r} has no tool for {entry}; known are {", ".join(_KEYS)}')
+    if 'options' in entry and tool != 'knn':
+        raise SetupError(f'{path}: protocol {name!r} has options, which only those with the tool knn have, not {tool}')
     return _make(Protocol, {**entry, 'name': name, 'tool': tool}, f'{path}: protocol {name!r}')
 
 
@@ -407,11 +411,15 @@ def _metrics(paper: Paper, rows: list[PaperRow]) -> tuple[Metric, ...]:
 
 def _posts(paper: Paper, rows: list[PaperRow], processes: int) -> tuple[Post, ...]:
     users: dict[str, list[str]] = {}
-    protocols = {}
+    protocols: dict[str, Protocol] = {}
     for row in rows:
         for name in row.figures:
             protocol = paper.protocols[name]
-            protocols[protocol.step] = protocol
+            same = protocols.setdefault(protocol.step, protocol)
+            if same.options != protocol.options:
+                raise SetupError(
+                    f'{paper.path}: protocols {same.name!r} and {protocol.name!r} of a table need the same options'
+                )
             if row.name not in users.setdefault(protocol.step, []):
                 users[protocol.step].append(row.name)
     benchmarks = paper.configs / 'benchmarks'

@@ -36,3 +36,22 @@ def test_errors_name_the_file_on_one_line(text, message, tmp_path):
     with pytest.raises(SetupError, match=f'^{re.escape(str(path))}: {message}') as caught:
         load_paper(path)
     assert '\n' not in str(caught.value)
+
+
+def test_a_table_measures_by_one_set_of_options(tmp_path):
+    """One command measures all rows with the same tool."""
+    knn = '{task: T, dataset: D, tool: knn'
+    recipe = 'msbreg-k4_resnet18_1xb512-lars-coslr-320e_stl10'
+    row = f'{{name: R, recipe: {recipe}, setting: {{}}, figures: {{a: {{5-NN: 1.0}}, b: {{20-NN: 1.0}}}}}}'
+    text = PAPER.replace('{}', f'{{a: {knn}, options: {{x: 1}}}}, b: {knn}}}}}').replace(
+        '[]', f"[{{table: '1', title: T, rows: [{row}]}}]"
+    )
+    (tmp_path / 'configs' / 'method').mkdir(parents=True)
+    (tmp_path / 'configs' / 'method' / f'{recipe}.py').write_text('')
+    path = tmp_path / 'configs' / 'method' / 'paper.yml'
+    path.write_text(text)
+    with pytest.raises(SetupError, match="protocols 'a' and 'b' of a table need the same options"):
+        table_comparison(path, '1')
+    path.write_text(text.replace('tool: knn, options', 'tool: alignment_uniformity, options'))
+    with pytest.raises(SetupError, match="'a' has options, which only those with the tool knn have, not alignment_uni"):
+        load_paper(path)

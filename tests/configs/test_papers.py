@@ -1,5 +1,6 @@
 """The papers' tables: each number has what repeats it, with the setting that the paper prints."""
 
+import argparse
 import importlib.util
 from collections import Counter
 
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from lewel_plugins.comparison.paper import load_paper, table_comparison
 from lewel_plugins.comparison.run import resolved_configs
 from lewel_plugins.comparison.spec import Comparison, load_comparison
+from lewel_plugins.running.command_line import ConfigOptions
 
 pytestmark = pytest.mark.core
 CONFIGS = ROOT / 'configs'
@@ -84,6 +86,32 @@ def test_a_table_is_a_comparison_that_measures_each_of_its_numbers(method, table
             assert not protocol.config or (CONFIGS / 'benchmarks' / protocol.config).is_file()
     for word in (word for post in comparison.post for word in post.command if word.startswith('{tools}')):
         assert (ROOT / 'tools' / word.removeprefix('{tools}/')).resolve().is_file(), word
+
+
+def test_the_5_nn_of_msbreg_is_euclidean_with_equal_votes():
+    paper = PAPERS['msbreg']
+    (post,) = (post for post in table_comparison(paper.path, '1').post if post.name == 'knn')
+    start = post.command.index('--cfg-options') + 1
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={})
+    options = parser.parse_args(['--cfg-options', *post.command[start:]]).cfg_options
+    for cfg in resolve(paper, paper.find_table('1').rows).values():
+        cfg.merge_from_dict(options)
+        metric = cfg.test_evaluator[0]
+        assert metric == dict(type='lewel_plugins.KNNMetric', k=5, temperature=None, distance='euclidean')
+    (post,) = (post for post in table_comparison(paper.path, '4').post if post.name == 'knn')
+    assert '--cfg-options' not in post.command  # 20-NN and 200-NN are those of the recipe
+
+
+def test_the_page_has_what_the_papers_leave_open():
+    page = ' '.join(tool.PAGE.read_text(encoding='utf-8').split())
+    for reading in (
+        'not which ResNet-50 Tables 4 to 6 start from.',
+        'Tables 2 and 7 print different figures for the same model on ImageNet.',
+        'The weights λ_s and λ_b of BYOL\'s rows are doubled',
+        '[test.py](../tools/test.py), by the Euclidean distance and equal votes',
+    ):
+        assert reading in page
 
 
 def test_every_variant_is_in_a_table_or_names_its_table():
