@@ -1,4 +1,6 @@
 # LEWEL_M with ResNet-18 on CIFAR-10, which the paper does not use: one GPU, 800 epochs are our choice.
+# ShuffleBN needs several ranks. In one process, query and key of an image are in batches of the same images, and BN's
+# statistics can give the positive away; model.teacher_norm='eman' gives keys that do not depend on their batch.
 _base_ = [
     '../_base_/models/lewel-m_resnet50.py',
     '../_base_/datasets/cifar10.py',

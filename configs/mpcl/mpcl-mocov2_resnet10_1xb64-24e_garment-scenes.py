@@ -1,4 +1,6 @@
 # MPCL on MoCo v2 on garment scenes.
+# ShuffleBN needs several ranks. In one process, query and key of an image are in batches of the same images, and BN's
+# statistics can give the positive away; model.teacher_norm='eman' gives keys that do not depend on their batch.
 _base_ = [
     '../_base_/models/mpcl-mocov2_resnet50.py',
     '../_base_/datasets/garment-scenes_32px.py',

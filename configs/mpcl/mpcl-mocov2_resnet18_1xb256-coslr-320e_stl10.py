@@ -1,5 +1,7 @@
 # MPCL on MoCo v2 with ResNet-18 on STL-10, which the paper does not use: one GPU and 320 epochs as the MoCo v2 baseline
 # are our choice.
+# ShuffleBN needs several ranks. In one process, query and key of an image are in batches of the same images, and BN's
+# statistics can give the positive away; model.teacher_norm='eman' gives keys that do not depend on their batch.
 _base_ = [
     '../_base_/models/mpcl-mocov2_resnet50.py',
     '../_base_/datasets/stl10.py',

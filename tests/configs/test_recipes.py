@@ -291,6 +291,27 @@ def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
+@pytest.mark.parametrize(
+    'path',
+    [path for path in RECIPES if re.match(r'(lewel-m|mpcl-mocov2)_.*_1xb', path.stem)],
+    ids=lambda path: path.stem,
+)
+def test_recipe_of_one_process_says_what_its_batch_norm_can_give_away(path):
+    assert 'ShuffleBN needs several ranks' in path.read_text(encoding='utf-8').partition('_base_ =')[0]
+
+
+def test_baselines_of_lewel_with_resnet50_are_lewel_and_all_others_mmpretrains():
+    for path in (path for path in RECIPES if path.parent.name == 'baselines'):
+        model = Config.fromfile(path).model
+        if '_resnet50_' in path.stem:
+            expected = dict(byol='lewel_plugins.LEWELB', mocov2='lewel_plugins.LEWELM')[path.stem.partition('_')[0]]
+            assert (model.type, model.head.beta) == (expected, 0.0)
+        else:
+            assert model.type in ('BYOL', 'MoCo', 'MoCoV3', 'BarlowTwins')
+    text = (CONFIGS / 'baselines' / 'README.md').read_text(encoding='utf-8')
+    assert 'With ResNet-50, BYOL and MoCo v2 are LEWEL_B and LEWEL_M with β = 0' in text
+
+
 def test_every_method_and_baseline_has_cifar_recipes_of_three_lengths():
     lengths: dict[str, set[int]] = {}
     for path in CIFAR:
