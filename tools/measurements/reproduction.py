@@ -223,16 +223,22 @@ def report(papers: list[Paper], done: list[Training], command: str) -> str:
     lines += ['## Rows that fail', ''] if failures else []
     lines += [f'- {training.rows[0][1]} ({training.rows[0][0]}): {training.error}' for training in failures]
     lines += [''] if failures else []
-    lines += ['## Rows that are not here', '']
-    for paper in papers:
-        for table in paper.tables:
-            for row in table.rows:
-                if row.missing:
-                    lines.append(f'- {paper.method}, {table.heading}, {row.name}: {row.missing}.')
+    lines += ['## Rows that are not here', '', *rows_not_here(papers)]
     lines += ['', '## How it was run', '', '```', command, '```', '']
     lines += [f'- Date: {provenance.now()}', f'- Commit: {provenance.commit()}', f'- Machine: {provenance.machine()}']
     lines += [f'- Processor time: {sum(training.seconds for training in done):.0f} s']
     return '\n'.join(lines) + '\n'
+
+
+def rows_not_here(papers: list[Paper]) -> list[str]:
+    """Return a line for each row that nothing here repeats."""
+    return [
+        f'- {paper.method}, {table.heading}, {row.name}: {row.missing}.'
+        for paper in papers
+        for table in paper.tables
+        for row in table.rows
+        if row.missing
+    ]
 
 
 def main(argv: list[str] | None = None) -> int:
