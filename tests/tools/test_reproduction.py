@@ -10,6 +10,7 @@ from lewel_plugins.comparison.paper import load_paper
 spec = importlib.util.spec_from_file_location('reproduction', ROOT / 'tools' / 'measurements' / 'reproduction.py')
 tool = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tool)
+RERUN = 'run python tools/measurements/reproduction.py'
 ROWS = [
     ('lewel', '5', 'aligned loss, uncoupled'),
     ('lewel', '7', 'BYOL, d = 256'),
@@ -52,6 +53,22 @@ def test_a_row_that_fails_is_counted_and_named(images, tmp_path):
     assert (
         '1 of 2 different trainings run.' in page and f'- Table 5, both losses, uncoupled (LEWEL): {bad.error}' in page
     )
+
+
+def test_the_page_has_the_rows_of_the_papers():
+    """A row that a paper.yml gains or loses makes the page stale: it has to be measured again."""
+    page = (ROOT / 'docs' / 'results' / 'reproduction.md').read_text(encoding='utf-8')
+    papers = [load_paper(path) for path in sorted((ROOT / 'configs').glob('*/paper.yml'))]
+    for paper in papers:
+        rows = [row for table in paper.tables for row in paper.find_table(table.table).rows]
+        here = [row for row in rows if not row.missing]
+        absent = sum(row.copies for table in paper.tables for row in table.rows if row.missing)
+        (cells,) = (line.split(' | ') for line in page.splitlines() if line.startswith(f'| {paper.method} | '))
+        run, numbers, _, fail, not_here = (int(cell.strip(' |')) for cell in cells[1:])
+        assert (run + fail, not_here) == (len(here), absent), (paper.method, RERUN)
+        assert fail or numbers == sum(len(figures) for row in here for figures in row.figures.values()), RERUN
+    listed = page.partition('## Rows that are not here\n\n')[2].partition('\n\n')[0].splitlines()
+    assert listed == tool.rows_not_here(papers), RERUN
 
 
 def test_trainings_that_tables_share_run_once():
