@@ -28,7 +28,7 @@ def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
     """Train, and return loss, gradients and whole state of every step."""
     model.before_training()
     if hasattr(model, 'teacher'):  # unlike the online network but close to it, so that some positives are ranked first
-        generator = torch.Generator().manual_seed(3)
+        generator = torch.Generator().manual_seed(6)
         for parameter in model.teacher.parameters():
             parameter += 0.5 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
     sgd, history = optimizer(model), []
@@ -100,13 +100,15 @@ def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, training):
         for first, second in zip(ranks[0][f'{method} {training}'], other[f'{method} {training}']):
             names = [n for n in first['state'] if not (n.startswith('teacher.') and 'running' in n)]
             assert all(torch.equal(first['state'][name], second['state'][name]) for name in names)
-            assert first['actual'] == second['actual']
+            assert str(first['actual']) == str(second['actual'])  # CKA of fewer than four images is NaN
 
 
 def test_the_comparison_has_something_to_compare(ranks):
     for method in METHODS:
         history = [r[f'{method} False'] for r in ranks]
-        assert all(g.abs().max() > 1e-9 for g in history[0][0]['gradients'])
+        zeros = sum(int(g.abs().max() < 1e-9) for g in history[0][0]['gradients'])
+        # The units of the last hidden layer are on for all images or for none: standardization removes their shift.
+        assert zeros == int(method == 'mpcl_barlow_twins')
         weights = [step['state']['head.balance.weights'] for step in history[0]]
         assert weights[0].tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 2])
         assert not torch.equal(weights[REWEIGHTED - 1], weights[REWEIGHTED])
