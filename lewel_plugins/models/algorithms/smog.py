@@ -59,8 +59,7 @@ class SMoG(MomentumPretrainer):
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
         """Move the groups by one large view, and contrast it with the group of the other. SMoG, Eqs. 3 and 4.
 
-        The loss has one direction; the two large views exchange roles after every optimizer
-        step.
+        The loss has one direction; the two large views exchange roles after every optimizer step.
 
         Args:
             inputs: ``num_views`` views, each (N, 3, H, W).
