@@ -120,6 +120,9 @@ class Protocol:
         Args:
             benchmarks: The folder ``configs/benchmarks``, which holds the config.
             processes: The most processes that it may use.
+
+        Raises:
+            SetupError: The config builds on a package that is not installed.
         """
         if self.tool == 'alignment_uniformity':
             script = '{tools}/analysis/alignment_uniformity.py'
@@ -135,7 +138,13 @@ class Protocol:
         if self.tool == 'svm':
             script = '{tools}/benchmarks/voc_svm.py'
             return ('{python}', script, config, '{checkpoint}', '--seed', '{seed}', '--json', '{json}')
-        count = min(processes, recipe_processes(Config.fromfile(benchmarks / self.config)))
+        try:
+            recipe = Config.fromfile(benchmarks / self.config)
+        except ModuleNotFoundError as error:  # its base is in mmdet or mmseg
+            raise SetupError(
+                f'protocol {self.name!r} needs {benchmarks.name}/{self.config}, and {error}; see docs/install.md'
+            ) from None
+        count = min(processes, recipe_processes(recipe))
         common = ('--seed', '{seed}', '--auto-scale-lr', '--work-dir', folder)
         if self.tool == 'classification':
             words = ('{tools}/benchmarks/classification.py', config, '{checkpoint}', *common, '--json', '{json}')
@@ -368,7 +377,8 @@ def table_comparison(
         processes: The most processes that a training or a measurement may use.
 
     Raises:
-        SetupError: There is no such table, or nothing of it is repeated here.
+        SetupError: There is no such table, nothing of it is repeated here, or it is measured with mmdet or mmseg, which
+            are not installed.
     """
     paper = load_paper(path)
     source = paper.find_table(table)

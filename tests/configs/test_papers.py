@@ -2,7 +2,9 @@
 
 import argparse
 import importlib.util
+import re
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from mmengine.config import Config
 from lewel_plugins.comparison.paper import load_paper, table_comparison
 from lewel_plugins.comparison.run import resolved_configs
 from lewel_plugins.comparison.spec import Comparison, load_comparison
+from lewel_plugins.errors import SetupError
 from lewel_plugins.running.command_line import ConfigOptions
 
 pytestmark = pytest.mark.core
@@ -75,7 +78,13 @@ def test_a_row_with_a_recipe_and_an_ablation_is_the_same_training(method, table)
 @pytest.mark.parametrize(('method', 'table'), TABLES, ids=lambda value: getattr(value, 'heading', value))
 def test_a_table_is_a_comparison_that_measures_each_of_its_numbers(method, table):
     paper = PAPERS[method]
-    comparison = table_comparison(paper.path, table.table, processes=8)
+    try:
+        comparison = table_comparison(paper.path, table.table, processes=8)
+    except SetupError as error:
+        if find_spec('mmdet') and find_spec('mmseg'):
+            raise
+        assert re.search('needs benchmarks/mm.* is not installed', str(error))
+        return
     rows = [row for row in table.rows if not row.missing]
     assert [row.name for row in comparison.rows] == [row.name for row in rows]
     posts = {post.name: post for post in comparison.post}
@@ -124,6 +133,8 @@ def test_every_variant_is_in_a_table_or_names_its_table():
 
 
 def test_generated_files_are_up_to_date():
+    pytest.importorskip('mmdet')
+    pytest.importorskip('mmseg')
     for path, text in tool.files().items():
         assert path.read_text(encoding='utf-8') == text, 'run python tools/development/make_reproduction.py'
 
