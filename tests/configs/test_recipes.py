@@ -164,10 +164,10 @@ def test_smog_recipe_trains_a_step(path):
 
 
 @pytest.mark.parametrize(
-    'path', [path for path in SMOG if path.stem.endswith(('stl10', 'cifar10'))], ids=lambda path: path.stem
+    'path', [path for path in SMOG if path.stem.endswith(('stl10', 'cifar10', 'scenes'))], ids=lambda path: path.stem
 )
 def test_small_smog_recipes_have_the_ratios_of_the_paper(path):
-    images = dict(stl10=100000, cifar10=50000)[path.stem.rsplit('_')[-1]]
+    images = {'stl10': 100000, 'cifar10': 50000, 'garment-scenes': 8000}[path.stem.rsplit('_')[-1]]
     cfg = Config.fromfile(str(path))
     (hook,) = cfg.custom_hooks
     settings = (hook.interval, cfg.model.momentum, cfg.model.head.num_groups, cfg.model.head.end_beta)
