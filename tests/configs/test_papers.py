@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import re
 from collections import Counter
-from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -81,7 +80,7 @@ def test_a_table_is_a_comparison_that_measures_each_of_its_numbers(method, table
     try:
         comparison = table_comparison(paper.path, table.table, processes=8)
     except SetupError as error:
-        if find_spec('mmdet') and find_spec('mmseg'):
+        if importlib.util.find_spec('mmdet') and importlib.util.find_spec('mmseg'):
             raise
         assert re.search('needs benchmarks/mm.* is not installed', str(error))
         return
