@@ -1,5 +1,6 @@
 """Self-supervised pretraining for OpenMMLab: LEWEL, SMoG, MPCL and MSBReg."""
 
+from importlib import metadata
 from importlib.util import find_spec
 
 from .version import __version__
@@ -12,5 +13,24 @@ if _missing:
         '`pip install -e ".[onedl]"` for the maintained OneDL packages, or '
         '`pip install -e ".[openmmlab]"` for the classic OpenMMLab packages.'
     )
+
+
+def _disable_multimodal_models() -> None:
+    """Make mmpretrain believe that transformers is not installed, if it is version 5 or newer.
+
+    mmpretrain's multimodal models need names that transformers 5 has removed, and all of ``mmpretrain.models`` would
+    fail at import. Without transformers mmpretrain replaces these models with placeholders.
+    """
+    try:
+        major = int(metadata.version('transformers').split('.')[0])
+    except metadata.PackageNotFoundError:
+        return
+    if major >= 5:
+        from mmpretrain.utils import dependency
+
+        dependency.WITH_MULTIMODAL = False
+
+
+_disable_multimodal_models()
 
 __all__ = ['__version__']

@@ -1,5 +1,6 @@
 """Import of the package without the packages that it needs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,3 +24,28 @@ def test_import_without_openmmlab_says_what_to_run():
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith('ImportError: lewel_plugins needs torch, mmengine, mmcv, mmpretrain')
     assert 'pip install -e ".[onedl]"' in last and 'pip install -e ".[openmmlab]"' in last
+
+
+@pytest.mark.core
+def test_models_import_beside_transformers_5(tmp_path):
+    """mmpretrain's multimodal models subclass names that transformers 5 lacks, so they must not be imported."""
+    (tmp_path / 'transformers').mkdir()
+    (tmp_path / 'transformers' / '__init__.py').write_text('')
+    (tmp_path / 'pycocotools').mkdir()
+    (tmp_path / 'pycocotools' / '__init__.py').write_text('')
+    for name, release in (('transformers', '5.24.0'), ('pycocotools', '2.0.8')):
+        info = tmp_path / f'{name}-{release}.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n')
+    for code, succeeds in (
+        ('import lewel_plugins.models', True),
+        ('import mmpretrain.models', False),  # else this test shows nothing
+    ):
+        result = subprocess.run(
+            [sys.executable, '-c', code],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'},
+            capture_output=True,
+            text=True,
+        )
+        assert (result.returncode == 0) == succeeds, result.stderr[-2000:]

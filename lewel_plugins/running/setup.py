@@ -1,7 +1,8 @@
 """What ``tools/train.py`` and ``tools/test.py`` change in a config before they hand it to mmengine's Runner.
 
-mmengine's launchers, AMP and SyncBN need an accelerator. :func:`prepare` adapts a config to a machine without one, so
-that the same config and the same command run on a laptop, on two gloo ranks and on a cluster.
+mmengine's launchers and AMP, and torch's SyncBN, need an accelerator. :func:`prepare` and :class:`PretrainRunner` adapt
+a config to a machine without one, so that the same config and the same command run on a laptop, on two gloo ranks and
+on a cluster.
 """
 
 import difflib
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -22,17 +22,14 @@ from torch import distributed, nn
 
 from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_older
 from lewel_plugins.errors import SetupError
+from lewel_plugins.models.sync_batch_norm import use_sync_batch_norm
 
+from .devices import check_gpus, has_accelerator, has_bfloat16
 from .group_scaling import iterations_per_step, scale_groups
 from .num_views import check_num_views
 from .work_dir import find_last_checkpoint
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-
-
-def has_accelerator() -> bool:
-    """Return whether mmengine's AMP and distributed launchers work on this machine's device."""
-    return get_device() not in ('cpu', 'mps')
 
 
 def _is_first_rank() -> bool:
@@ -85,17 +82,10 @@ def enable_amp(cfg: Config) -> None:
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
         return
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if _has_bfloat16():
+    if has_bfloat16():
         cfg.optim_wrapper.update(dtype='bfloat16', loss_scale=dict(enabled=False))
     else:
         cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
-
-
-def _has_bfloat16() -> bool:
-    if not torch.cuda.is_available():
-        return False
-    # torch.cuda.is_bf16_supported() is also true for emulation, which is slower than float32.
-    return torch.version.hip is not None or torch.cuda.get_device_capability() >= (8, 0)
 
 
 def enable_auto_scale_lr(cfg: Config, launcher: str = 'none') -> None:
@@ -220,18 +210,23 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
 def prepare(cfg: Config, launcher: str) -> None:
     """Adapt a config to the launcher and to this machine's device, and join the process group if that is the CPU.
 
-    Without an accelerator the ranks use gloo instead of NCCL, there is no mixed precision, and SyncBN becomes batch
-    norm (see :func:`build_runner`), because torch's SyncBN has no CPU version.
+    Without an accelerator the ranks use gloo instead of NCCL, and there is no mixed precision.
 
     Raises:
-        SetupError: The config has settings of an older version, or another number of views than its rate is for, or
-            the launcher has not set its variables.
+        SetupError: The config has settings of an older version, or another number of views than its rate is for, the
+            launcher has not set its variables, or there are GPUs that torch cannot use.
     """
     check_settings(cfg)
     check_num_views(cfg)
+    check_gpus()
     cfg.launcher = launcher
     if (cfg.get('randomness') or {}).get('deterministic'):
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses to be deterministic without it
+    if launcher == 'slurm':
+        _set_slurm_port()
+    if cfg.get('model_wrapper_cfg'):
+        # mmengine sets it only without a `model_wrapper_cfg`. SMoG's cache of features differs between ranks.
+        cfg.model_wrapper_cfg.setdefault('broadcast_buffers', False)
     if has_accelerator():
         _replace_missing_bfloat16(cfg)
         return
@@ -248,7 +243,7 @@ def prepare(cfg: Config, launcher: str) -> None:
 
 def _replace_missing_bfloat16(cfg: Config) -> None:
     wants_bfloat16 = cfg.get('optim_wrapper', {}).get('dtype') == 'bfloat16'
-    if wants_bfloat16 and torch.cuda.is_available() and not _has_bfloat16():
+    if wants_bfloat16 and torch.cuda.is_available() and not has_bfloat16():
         _warn('this GPU has no bfloat16: training in float16 with loss scaling')
         cfg.optim_wrapper.update(dtype='float16', loss_scale='dynamic')
 
@@ -260,11 +255,15 @@ def _join_gloo(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = ConfigDict({**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None})
-    if cfg.pop('sync_bn', None):
-        _warn('no accelerator: sync_bn is ignored, batch norm uses the statistics of each rank')
     if not distributed.is_initialized():
-        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 3600)
         distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+
+
+def _set_slurm_port() -> None:
+    """Choose a port by the number of the job, so that jobs on one node do not collide; mmengine has 29500 for all."""
+    if job := os.environ.get('SLURM_JOB_ID'):
+        os.environ.setdefault('MASTER_PORT', str(20000 + int(job) % 10000))
 
 
 def _set_rendezvous(launcher: str) -> None:
@@ -292,18 +291,34 @@ def _set_rendezvous(launcher: str) -> None:
         )
 
 
-class CPURunner(Runner):
-    """A Runner for gloo ranks. It turns SyncBN into batch norm, because torch's SyncBN needs a GPU."""
+class PretrainRunner(Runner):
+    """A Runner whose SyncBN is :class:`lewel_plugins.models.sync_batch_norm.SyncBatchNorm`, on GPUs and on gloo ranks.
+
+    In detection and segmentation the ranks' images differ in size, so that GPUs use torch's SyncBN, and gloo ranks, for
+    which torch has none, use plain batch norm.
+    """
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        if self.distributed and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+        if not self.distributed:
+            return super().wrap_model(model_wrapper_cfg, model)
+        sync_bn = self.cfg.get('sync_bn')
+        if self.cfg.get('default_scope', 'mmpretrain') == 'mmpretrain' and sync_bn in (None, 'torch'):
+            model = use_sync_batch_norm(model, convert=sync_bn == 'torch')
+            self.cfg.sync_bn = None  # mmengine would replace the layers
+        elif not has_accelerator() and (
+            sync_bn or any(isinstance(layer, nn.SyncBatchNorm) for layer in model.modules())
+        ):
             _warn('no accelerator: SyncBN uses the statistics of each rank')
             model = revert_sync_batchnorm(model)
-        return super().wrap_model(model_wrapper_cfg, model)
+            self.cfg.sync_bn = None
+        try:
+            return super().wrap_model(model_wrapper_cfg, model)
+        finally:
+            self.cfg.sync_bn = sync_bn
 
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of a config that :func:`prepare` has adapted."""
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
-    return (Runner if has_accelerator() else CPURunner).from_cfg(cfg)
+    return PretrainRunner.from_cfg(cfg)

@@ -70,20 +70,20 @@ def test_work_dir(cfg, of_config, option, resume, expected):
 
 
 def test_amp_is_bfloat16_without_loss_scaling_where_the_device_has_it(cfg, monkeypatch):
-    monkeypatch.setattr(setup, '_has_bfloat16', lambda: True)
+    monkeypatch.setattr(setup, 'has_bfloat16', lambda: True)
     setup.enable_amp(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('bfloat16', dict(enabled=False))
 
 
 def test_amp_is_float16_with_loss_scaling_elsewhere(cfg, monkeypatch):
-    monkeypatch.setattr(setup, '_has_bfloat16', lambda: False)
+    monkeypatch.setattr(setup, 'has_bfloat16', lambda: False)
     setup.enable_amp(cfg)
     assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('float16', 'dynamic')
 
 
 def test_amp_leaves_a_config_with_amp_alone(cfg, monkeypatch):
-    monkeypatch.setattr(setup, '_has_bfloat16', lambda: True)
+    monkeypatch.setattr(setup, 'has_bfloat16', lambda: True)
     cfg.optim_wrapper = dict(type='AmpOptimWrapper', loss_scale=512.0)
     setup.enable_amp(cfg)
     assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale=512.0)
@@ -212,12 +212,11 @@ def test_prepare_joins_gloo_on_a_machine_without_an_accelerator(cfg, no_accelera
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
     cfg.sync_bn = 'torch'
     try:
-        with pytest.warns(UserWarning, match='sync_bn is ignored'):
-            setup.prepare(cfg, 'slurm')
+        setup.prepare(cfg, 'slurm')
         assert distributed.get_backend() == 'gloo' and get_world_size() == 1
     finally:
         distributed.destroy_process_group()
-    assert cfg.launcher == 'slurm' and 'sync_bn' not in cfg
+    assert cfg.launcher == 'slurm' and cfg.sync_bn == 'torch'
     assert cfg.model_wrapper_cfg == dict(
         type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=False
     )
@@ -239,21 +238,37 @@ def test_prepare_drops_amp_on_a_machine_without_an_accelerator(cfg, no_accelerat
 
 def test_prepare_changes_nothing_where_there_is_an_accelerator(cfg, monkeypatch):
     monkeypatch.setattr(setup, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(setup, 'check_gpus', lambda: None)
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.sync_bn = 'torch'
     before = cfg.to_dict()
+    monkeypatch.delenv('MASTER_PORT', raising=False)
+    monkeypatch.setenv('SLURM_JOB_ID', '4711')
     setup.prepare(cfg, 'slurm')
     assert cfg.to_dict() == {**before, 'launcher': 'slurm'}
+    assert os.environ.pop('MASTER_PORT') == '24711'
+
+
+def test_a_wrapper_does_not_broadcast_buffers(cfg, monkeypatch):
+    monkeypatch.setattr(setup, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(setup, 'check_gpus', lambda: None)
+    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', static_graph=True)
+    setup.prepare(cfg, 'pytorch')
+    assert cfg.model_wrapper_cfg.broadcast_buffers is False
+    cfg.model_wrapper_cfg.broadcast_buffers = True
+    setup.prepare(cfg, 'pytorch')
+    assert cfg.model_wrapper_cfg.broadcast_buffers is True
 
 
 def test_prepare_takes_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
     monkeypatch.setattr(setup, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(setup, 'check_gpus', lambda: None)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
-    monkeypatch.setattr(setup, '_has_bfloat16', lambda: True)
+    monkeypatch.setattr(setup, 'has_bfloat16', lambda: True)
     setup.prepare(cfg, 'none')
     assert cfg.optim_wrapper.dtype == 'bfloat16'
-    monkeypatch.setattr(setup, '_has_bfloat16', lambda: False)
+    monkeypatch.setattr(setup, 'has_bfloat16', lambda: False)
     with pytest.warns(UserWarning, match='no bfloat16: training in float16'):
         setup.prepare(cfg, 'none')
     assert (cfg.optim_wrapper.dtype, cfg.optim_wrapper.loss_scale) == ('float16', 'dynamic')

@@ -24,8 +24,7 @@ def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
         '--cfg-options', 'train_cfg.val_interval=2', 'optim_wrapper.optimizer.lr=0.5', cwd=home,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stdout[-4000:]
-    for warning in ('SyncBN uses the statistics of each rank', 'sync_bn is ignored', 'training in float32'):
-        assert trained.stdout.count(f'UserWarning: no accelerator: {warning}') == 1, trained.stdout
+    assert trained.stdout.count('UserWarning: no accelerator: training in float32') == 1, trained.stdout
     assert 'lr: 1.0000e+00' in trained.stdout  # 0.5 for 8 images; two ranks of 8
     assert 'knn/top1' in trained.stdout
     checkpoint = out / 'iter_2.pth'
