@@ -3,7 +3,8 @@
 default_scope = 'mmpretrain'
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    # Reads the losses from the GPU only in the iterations that are logged.
+    runtime_info=dict(type='lewel_plugins.DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -13,7 +13,8 @@ optim_wrapper = dict(
 train_cfg = dict(type='EpochBasedTrainLoop', val_interval=10)
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    # Reads the losses from the GPU only in the iterations that are logged.
+    runtime_info=dict(type='lewel_plugins.DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     # Validation is logged by iteration, so that its curves share an axis with those of training.
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),

@@ -1,5 +1,6 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .broken_image_hook import BrokenImageHook
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .momentum_update_hook import MomentumUpdateHook
 from .mpcl_reweight_hook import MPCLReweightHook
 from .non_finite_hook import NonFiniteHook
@@ -13,6 +14,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BrokenImageHook',
     'CollapseError',
+    'DeferredRuntimeInfoHook',
     'MPCLReweightHook',
     'MomentumUpdateHook',
     'NonFiniteHook',

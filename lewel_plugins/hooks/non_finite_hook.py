@@ -8,6 +8,8 @@ from torch import Tensor
 from lewel_plugins.registry import HOOKS
 from lewel_plugins.running.work_dir import find_last_checkpoint
 
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
+
 
 def _tensors(state: object, name: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(state, Tensor):
@@ -36,10 +38,11 @@ def non_finite_names(state: dict) -> list[str]:
 class NonFiniteHook(Hook):
     """Stop at a NaN or infinite loss, and never write a checkpoint that holds a NaN or infinity.
 
-    After each iteration, the hook reads the losses that mmengine has already copied to the host, so that it adds no
-    synchronization. The rank with a bad loss raises before anything is saved, after which the launcher stops the other
-    ranks. The rank that writes a checkpoint checks it without collectives, and writes it only if all floating-point
-    parameters, buffers and optimizer states are finite.
+    The hook checks the losses in the message hub, so that it adds no synchronization; with a
+    :class:`DeferredRuntimeInfoHook` and a GPU, this is some iterations late, but before a checkpoint. The rank with a
+    bad loss raises before anything is saved, after which the launcher stops the other ranks. The rank that writes a
+    checkpoint checks it without collectives, and writes it only if all floating-point parameters, buffers and optimizer
+    states are finite.
 
     Raises:
         FloatingPointError: Names the iteration, the losses or tensors, the learning rate and the last good checkpoint.
@@ -47,13 +50,22 @@ class NonFiniteHook(Hook):
 
     priority = 'HIGH'  # after RuntimeInfoHook, which fills the message hub, and before monitors and checkpoints
 
+    def before_train(self, runner) -> None:
+        """Find the hook that reads the losses."""
+        self._unchecked = 0  # iterations
+        self._readers = [hook for hook in runner.hooks if isinstance(hook, DeferredRuntimeInfoHook)]
+
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
-        """Check the losses of this iteration."""
-        losses = {name: self._last(runner, name) for name in outputs or {} if 'loss' in name}
-        if all(isfinite(value) for value in losses.values()):
+        """Check the losses that the message hub has of the iterations since the last check."""
+        self._unchecked += 1
+        if not all(reader.is_up_to_date for reader in self._readers):
             return
-        terms = ', '.join(f'{name} = {value:.6g}' for name, value in losses.items())
-        self._stop(runner, f'the loss is not finite at iteration {runner.iter + 1}: {terms}')
+        iterations, self._unchecked = self._unchecked, 0
+        losses = {name: self._last(runner, name, iterations) for name in outputs or {} if 'loss' in name}
+        for step, terms in enumerate(zip(*losses.values()), runner.iter + 2 - iterations):
+            if not all(map(isfinite, terms)):
+                shown = ', '.join(f'{name} = {value:.6g}' for name, value in zip(losses, terms))
+                self._stop(runner, f'the loss is not finite at iteration {step}: {shown}')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Check the checkpoint before it is written; the Runner calls this on the writing rank only."""
@@ -67,8 +79,8 @@ class NonFiniteHook(Hook):
             )
 
     @staticmethod
-    def _last(runner, name: str) -> float:
-        return float(runner.message_hub.get_scalar(f'train/{name}').current())
+    def _last(runner, name: str, iterations: int) -> list[float]:
+        return runner.message_hub.get_scalar(f'train/{name}').data[0][-iterations:].tolist()
 
     def _stop(self, runner, what: str) -> None:
         rates = ', '.join(f'{name} = {value[0]:.6g}' for name, value in runner.optim_wrapper.get_lr().items())
