@@ -41,12 +41,16 @@ def unwrap_model(model: nn.Module) -> Any:
 @torch.compiler.disable
 def _start_gather(x: Tensor) -> Callable[[], Tensor]:
     own = x.detach().contiguous()
-    out = own.new_empty(world_size(), *own.shape)
-    work = torch_dist.all_gather(list(out.unbind(0)), own, async_op=True)
+    out = own.new_empty(world_size() * len(own), *own.shape[1:])
+    if own.is_cuda:
+        # The gather into a list has a second buffer under NCCL, and a copy for each rank.
+        work = torch_dist.all_gather_into_tensor(out, own, async_op=True)
+    else:
+        work = torch_dist.all_gather(list(out.view(world_size(), *own.shape).unbind(0)), own, async_op=True)
 
     def receive() -> Tensor:
         work.wait()
-        return out.flatten(0, 1)
+        return out
 
     differentiable = torch.is_grad_enabled() and x.requires_grad
     return torch.compiler.disable((lambda: _AllGather.apply(x, receive)) if differentiable else receive)
@@ -61,7 +65,7 @@ class _AllGather(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         # gloo has no reduce_scatter in the supported versions of torch.
-        grad = grad.contiguous().clone()
+        grad = grad.clone(memory_format=torch.contiguous_format)
         torch_dist.all_reduce(grad)
         return grad.narrow(0, rank() * ctx.rows, ctx.rows), None
 
@@ -144,8 +148,17 @@ def gather(x: Tensor) -> list[Tensor]:
 
     Args:
         x: Any shape and type, the same on every rank.
+
+    Raises:
+        ValueError: On every rank, if the ranks' sizes differ.
     """
-    if world_size() == 1 or not x.numel():
+    if world_size() == 1:
+        return [x]
+    # NCCL would wait forever, and gloo return memory that nobody has written.
+    sizes = all_gather(torch.tensor([x.numel()], device=x.device)).tolist()
+    if len(set(sizes)) > 1:
+        raise ValueError(f'a gather needs tensors of one shape, and those of the ranks have {sizes} entries')
+    if not x.numel():
         return [x] * world_size() if rank() == 0 else []
     # Tensors travel as bytes, because gloo supports few types.
     flat = x.detach().contiguous().flatten().view(torch.uint8)

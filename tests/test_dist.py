@@ -54,6 +54,11 @@ def check_all(rank: int) -> dict:
         out['no_grad'] = dist.all_gather(rows_of(rank).requires_grad_())
     out['transposed'] = dist.all_gather(rows_of(rank).T)
     out['integers'] = dist.all_gather(torch.tensor([rank, 10 * rank]))
+    out['on_first'] = dist.gather(rows_of(rank))
+    try:
+        dist.gather(torch.zeros(rank + 1))
+    except ValueError as error:
+        out['uneven'] = str(error)
     source = rows_of(rank)
     dist.all_reduce_sum(source)
     out['source'] = source
@@ -143,6 +148,18 @@ def test_gather_of_what_needs_no_gradient(ranks):
         assert not result['no_grad'].requires_grad
         assert torch.equal(result['transposed'], torch.cat([rows_of(r).T for r in range(len(ranks))]))
         assert result['integers'].tolist() == [v for r in range(len(ranks)) for v in (r, 10 * r)]
+
+
+def test_gather_on_the_first_rank(ranks):
+    expected = [rows_of(r) for r in range(len(ranks))]
+    assert all(torch.equal(a, b) for a, b in zip(ranks[0]['on_first'], expected, strict=True))
+    assert all(result['on_first'] == [] for result in ranks[1:])
+
+
+def test_gather_of_different_sizes_is_an_error_on_every_rank(ranks):
+    sizes = list(range(1, len(ranks) + 1))
+    message = f'a gather needs tensors of one shape, and those of the ranks have {sizes} entries'
+    assert [result['uneven'] for result in ranks] == [message] * len(ranks)
 
 
 def test_the_sum_of_one_loss_needs_no_communication_backward(ranks):

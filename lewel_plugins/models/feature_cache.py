@@ -80,19 +80,24 @@ class FeatureCache(nn.Module):
     def load_rank_state(self, states: list[dict[str, Tensor]]) -> None:
         """Load this rank's part of the saved states, divided anew if the number of ranks has changed.
 
+        All ranks must have the same number of rows. If the rows are no multiple of the number W of ranks, the newest
+        ones, at most W − 1, are left out.
+
         Args:
             states: Results of :meth:`rank_state` on all ranks, in rank order.
         """
         rank, ranks = dist.rank(), dist.world_size()
+        total = sum(len(state['rows']) for state in states)
         if len(states) == ranks:
             rows, positions = states[rank]['rows'], states[rank]['positions']
         else:
-            rows, positions = (
-                torch.cat([state[name] for state in states]).tensor_split(ranks)[rank] for name in ('rows', 'positions')
-            )
+            rows, positions = (torch.cat([state[name] for state in states]) for name in ('rows', 'positions'))
+            total -= total % ranks
+            kept = positions < total
+            rows, positions = (x[kept].tensor_split(ranks)[rank] for x in (rows, positions))
         self.rows = rows.to(self.rows.device, self.dtype, copy=True)
         self.positions = positions.to(self.positions.device, copy=True)
-        self.filled, self.total = len(rows), sum(len(state['rows']) for state in states)
+        self.filled, self.total = len(rows), total
 
     def _make_room(self, capacity: int) -> None:
         for name in ('rows', 'positions'):

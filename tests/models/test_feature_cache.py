@@ -80,8 +80,10 @@ def test_positions_are_those_of_one_process(monkeypatch):
     assert torch.equal(rows[positions.argsort()], expected)
 
 
-@pytest.mark.parametrize('ranks', [1, 2, 3])
+@pytest.mark.parametrize('ranks', [1, 2, 3, 5])
 def test_state_of_two_ranks_goes_on_on_any_number(ranks, monkeypatch):
+    """All ranks have equally many rows; those that are left over are the newest."""
+    total = 8 - 8 % ranks
     states = [dict(rows=features(4, seed).bfloat16(), positions=torch.arange(4) * 2 + seed) for seed in range(2)]
     monkeypatch.setattr(dist, 'world_size', lambda: ranks)
     positions = []
@@ -92,10 +94,12 @@ def test_state_of_two_ranks_goes_on_on_any_number(ranks, monkeypatch):
         cache.load_rank_state(states)
         if ranks == 2:
             assert torch.equal(cache.features()[0], states[rank]['rows'])
+        for row, position in zip(*cache.features()):
+            assert torch.equal(row, states[position % 2]['rows'][position // 2])
         cache.add(features(1))
         positions += cache.features()[1].tolist()
-        assert cache.total == 8 + ranks
-    assert sorted(positions) == list(range(8 + ranks))
+        assert cache.filled == total // ranks + 1 and cache.total == total + ranks
+    assert sorted(positions) == list(range(total + ranks))
 
 
 def test_is_not_in_the_state_dict_and_keeps_its_type():

@@ -2,6 +2,7 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from lewel_plugins.registry import MODELS
 
@@ -53,6 +54,8 @@ class SMoG(MomentumPretrainer):
             raise ValueError(f'SMoG num_views must be at least 2, got {num_views!r}')
         self.num_views = num_views
         self.cache = FeatureCache(self.neck.out_channels, cache_dtype)
+        # Each rank has its own, which `broadcast_buffers=True` would overwrite with that of rank 0.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ['cache.rows', 'cache.positions'])
         self.has_resets = False  # SMoGResetHook sets it
         self._starts = False
 

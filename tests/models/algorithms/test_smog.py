@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from helpers import references as naive
 from helpers import tiny
+from helpers.ranks import on_ranks
+from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
@@ -275,6 +277,25 @@ def test_clustering_sets_the_groups_and_their_sizes():
     assert clusters.inertia == pytest.approx(
         (2 - 2 * (rows @ model.head.groups.rows.float().T).amax(1)).mean().item(), rel=1e-5
     )
+
+
+def cached_under_ddp(rank: int, broadcast_buffers: bool) -> Tensor:
+    model = tiny.smog().float().train()
+    model.cache.start(2)
+    wrapped = MMDistributedDataParallel(model, broadcast_buffers=broadcast_buffers)
+    for step in range(2):
+        wrapped([x.float() for x in tiny.images(4, 2, 10 * rank + step)], mode='loss')
+    return model.cache.features()[0]
+
+
+def test_broadcast_buffers_spares_the_features_of_each_rank(tmp_path):
+    """DDP's default, which mmengine leaves on if the config has a ``model_wrapper_cfg``."""
+    caches = []
+    for broadcast_buffers in (False, True):
+        (folder := tmp_path / str(broadcast_buffers)).mkdir()
+        caches.append(on_ranks(2, folder, cached_under_ddp, broadcast_buffers))
+    assert not torch.equal(caches[0][0], caches[0][1])
+    assert all(torch.equal(*pair) for pair in zip(*caches))
 
 
 def test_resetting_the_teacher_copies_the_online_network():
