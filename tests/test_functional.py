@@ -166,6 +166,19 @@ def test_known_values():
     assert (few[:2] > 1e-3).all() and (few[2:] < 1e-12).all()
 
 
+@pytest.mark.parametrize('shape', [(12, 40), (40, 12), (16, 16), (6, 5000)])
+def test_gram_matrices_give_the_measures_of_the_singular_values(shape):
+    """Also of features that fill few dimensions, and with an image that is 0."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x *= torch.logspace(0, -5, shape[1])
+    x[3] = 0
+    rank, spectrum = LF.rank_me_and_spectrum(x)
+    assert rank.dtype == spectrum.dtype == torch.float32
+    expected = LF.covariance_spectrum(x.double())
+    assert rank.item() == pytest.approx(LF.rank_me(x.double()).item(), rel=1e-6)
+    torch.testing.assert_close(spectrum.double(), expected, rtol=1e-5, atol=1e-9 * expected[0].item())
+
+
 def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
     q, k = randn(3, 4, 5).requires_grad_(), randn(3, 4, 5, seed=1)
     changed = k.clone()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lewel_plugins import dist
-from lewel_plugins.functional import covariance_spectrum, rank_me, uniformity
+from lewel_plugins.functional import rank_me_and_spectrum, uniformity
 from lewel_plugins.registry import METRICS
 
 from .feature_metric import FeatureMetric, FeatureSet, gather_rows, unit
@@ -56,12 +56,13 @@ class RepresentationMetric(FeatureMetric):
         query = splits['query']
         sample = self._sample(query)
         std_raw = self._std(unit(query.feat))
+        rank, spectrum = rank_me_and_spectrum(sample)
         return dict(
             std=std_raw * query.feat.shape[1] ** 0.5,
             std_raw=std_raw,
-            rank_me=float(rank_me(sample)),
+            rank_me=float(rank),
             uniformity=float(uniformity(sample)),
-            **{name: float(value) for name, value in spectrum_at_quartiles(covariance_spectrum(sample)).items()},
+            **{name: float(value) for name, value in spectrum_at_quartiles(spectrum).items()},
         )
 
     @staticmethod

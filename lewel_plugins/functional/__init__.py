@@ -28,6 +28,7 @@ from .measures import (
     mutual_information,
     participation_ratio,
     rank_me,
+    rank_me_and_spectrum,
     uniformity,
 )
 from .mpcl import (
@@ -69,6 +70,7 @@ __all__ = [
     'projector_regularization',
     'projector_terms',
     'rank_me',
+    'rank_me_and_spectrum',
     'ranked_first',
     'singular_value_loss',
     'standardize',

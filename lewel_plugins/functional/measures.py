@@ -59,6 +59,26 @@ def uniformity(x: Tensor, t: float = 2) -> Tensor:
     return exponents.flatten().logsumexp(0) - math.log(len(x) * (len(x) - 1) / 2)
 
 
+_COLUMNS = 4096  # at a time, because a copy of M wide projectors in float64 takes gigabytes
+
+
+def _gram_of_images(x: Tensor) -> Tensor:
+    """Return xxᵀ in float64, (N, N)."""
+    gram = x.new_zeros(len(x), len(x), dtype=torch.double)
+    for part in x.split(_COLUMNS, 1):
+        gram.addmm_(part.double(), part.double().mT)
+    return gram
+
+
+def _effective_rank(sigma: Tensor) -> Tensor:
+    p = sigma / sigma.sum().clamp_min(torch.finfo(sigma.dtype).tiny) + 1e-7
+    return (-p * p.log()).sum().exp()
+
+
+def _scaled_spectrum(sigma: Tensor, N: int, d: int) -> Tensor:
+    return F.pad(sigma.square() * (d / (N - 1)), (0, d - len(sigma)))
+
+
 @full_precision
 def rank_me(x: Tensor) -> Tensor:
     """RankMe, the effective rank of a feature matrix. Garrido et al. 2023 (RankMe), Eq. 1.
@@ -75,9 +95,7 @@ def rank_me(x: Tensor) -> Tensor:
         ValueError: x is not (N, d).
     """
     _check_features(x)
-    sigma = torch.linalg.svdvals(x)  # (min(N, d),)
-    p = sigma / sigma.sum().clamp_min(torch.finfo(x.dtype).tiny) + 1e-7
-    return (-p * p.log()).sum().exp()
+    return _effective_rank(torch.linalg.svdvals(x))
 
 
 @full_precision
@@ -98,8 +116,46 @@ def covariance_spectrum(x: Tensor) -> Tensor:
     _check_features(x, least=2)
     N, d = x.shape
     x = F.normalize(x, dim=1)
-    sigma = torch.linalg.svdvals(x - x.mean(0)).square() * (d / (N - 1))  # (min(N, d),)
-    return F.pad(sigma, (0, d - len(sigma)))
+    return _scaled_spectrum(torch.linalg.svdvals(x - x.mean(0)), N, d)
+
+
+@full_precision
+def rank_me_and_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
+    """RankMe and the spectrum of the covariance, fast on a GPU. Garrido et al. 2023 (RankMe), Eq. 1; MSBReg, Eq. 7.
+
+    These are :func:`rank_me` and :func:`covariance_spectrum` without gradient. A GPU computes singular values of wide
+    matrices slowly, by Jacobi rotations. The eigenvalues of a Gram matrix in float64 are their squares, with errors far
+    below those of features in float32; features in float64 need the singular values. If there are no more images than
+    channels, both measures need the same Gram matrix, which also holds the norms of the images and their mean.
+
+    Args:
+        x: Features, (N, d), N ≥ 2.
+
+    Returns:
+        A scalar and (d,), in the dtype of x.
+
+    Raises:
+        ValueError: x is not (N, d), or there are fewer than 2 images.
+    """
+    _check_features(x, least=2)
+    N, d = x.shape
+    x = x.detach()
+    if x.dtype == torch.double:
+        return rank_me(x), covariance_spectrum(x)
+    if d >= N:
+        gram = _gram_of_images(x)  # (N, N)
+        inverse_norms = gram.diagonal().sqrt().clamp_min(1e-12).reciprocal()  # as in F.normalize
+        unit = gram * inverse_norms * inverse_norms[:, None]
+        rows = unit.mean(0)
+        centered = unit - rows - rows[:, None] + rows.mean()
+    else:
+        wide = x.double()
+        gram = wide.mT @ wide  # (d, d)
+        unit = F.normalize(wide, dim=1)
+        unit -= unit.mean(0)
+        centered = unit.mT @ unit
+    sigma, sigma_centered = (torch.linalg.eigvalsh(g).flip(0).clamp_min(0).sqrt() for g in (gram, centered))
+    return _effective_rank(sigma).to(x.dtype), _scaled_spectrum(sigma_centered, N, d).to(x.dtype)
 
 
 @full_precision

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from math import isfinite
 
 import torch
 from mmengine.hooks import Hook
@@ -11,6 +12,7 @@ from lewel_plugins.models.features import embeddings
 from lewel_plugins.registry import HOOKS
 
 _MAX_SAMPLES = 2048
+_SPECTRUM = ('spectrum_0', 'spectrum_25', 'spectrum_50', 'spectrum_75')
 
 
 class CollapseError(RuntimeError):
@@ -28,6 +30,23 @@ def scaled_std(x: Tensor) -> Tensor:
     """
     unit = nn.functional.normalize(x.double(), dim=1)
     return unit.std(0, correction=0).mean() * x.shape[1] ** 0.5
+
+
+def _measures(z: list[Tensor]) -> dict[str, Tensor]:
+    """Return the measures of one or two views, each (N, d); nothing if an entry is not finite."""
+    if not all(view.isfinite().all() for view in z):  # there are no eigenvalues
+        return {}
+    std = torch.stack([scaled_std(view) for view in z]).mean()
+    if len(z[0]) == 1:
+        return dict(std=std, rank_me=torch.stack([LF.rank_me(view) for view in z]).mean())
+    ranks, spectra = zip(*(LF.rank_me_and_spectrum(view) for view in z))
+    return dict(
+        std=std,
+        rank_me=torch.stack(ranks).mean(),
+        uniformity=LF.uniformity(z[0]),
+        alignment=LF.alignment(z[0], z[-1]) if z[0].shape == z[-1].shape else std * torch.nan,
+        **spectrum_at_quartiles(torch.stack(spectra).mean(0)),
+    )
 
 
 @HOOKS.register_module()
@@ -151,23 +170,21 @@ class RepresentationMonitorHook(Hook):
 
     @torch.no_grad()
     def _measure(self, views: list[Tensor]) -> dict[str, float] | None:
-        # Multi-crop calls the neck more often; two views suffice.
-        gathered = [dist.all_gather(z.float()) for z in views[:2]]
-        step = -(-len(gathered[0]) // _MAX_SAMPLES)
-        z = [view[::step] for view in gathered]
-        if not all(view.isfinite().all() for view in z):  # NaN and infinity have no singular values
-            return None
-        measures = dict(
-            std=torch.stack([scaled_std(view) for view in z]).mean(),
-            rank_me=torch.stack([LF.rank_me(view) for view in z]).mean(),
-        )
-        if len(z[0]) > 1:
-            measures['uniformity'] = LF.uniformity(z[0])
-            measures.update(spectrum_at_quartiles(torch.stack([LF.covariance_spectrum(view) for view in z]).mean(0)))
-        if len(z) > 1 and z[0].shape == z[1].shape:
-            measures['alignment'] = LF.alignment(z[0], z[1])
-        values = torch.stack([value.float() for value in measures.values()]).tolist()  # waits for the device once
-        return dict(zip(measures, values))
+        """Measure on the first rank, and return its numbers on every rank; None if an entry is not finite."""
+        views = views[:2]  # multi-crop calls the neck more often
+        step = -(-dist.world_size() * len(views[0]) // _MAX_SAMPLES)
+        parts = [dist.gather(view[::step].float()) for view in views]
+        names = ['std', 'rank_me']
+        if dist.world_size() * len(views[0]) > 1:
+            names += ['uniformity', *_SPECTRUM]
+        if len(views) > 1 and views[0].shape == views[1].shape:
+            names.append('alignment')
+        values = views[0].new_zeros(len(names), dtype=torch.float)
+        if dist.rank() == 0:
+            measures = _measures([torch.cat(view) for view in parts])
+            values += torch.stack([measures[name].float() for name in names]) if measures else torch.nan
+        numbers = dist.all_reduce_sum(values).tolist()  # the other ranks add zeros
+        return dict(zip(names, numbers)) if all(map(isfinite, numbers)) else None
 
     def _judge(self, runner, stage: str, what: str, measures: dict[str, float]) -> None:
         low = {name: measures[name] for name, bound in self.bounds.items() if not measures[name] >= bound}

@@ -93,8 +93,8 @@ class FeatureCache(nn.Module):
         else:
             rows, positions = (torch.cat([state[name] for state in states]) for name in ('rows', 'positions'))
             total -= total % ranks
-            kept = positions < total
-            rows, positions = (x[kept].tensor_split(ranks)[rank] for x in (rows, positions))
+            oldest = positions < total
+            rows, positions = (x[oldest].tensor_split(ranks)[rank] for x in (rows, positions))
         self.rows = rows.to(self.rows.device, self.dtype, copy=True)
         self.positions = positions.to(self.positions.device, copy=True)
         self.filled, self.total = len(rows), total

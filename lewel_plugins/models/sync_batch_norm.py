@@ -19,6 +19,8 @@ class SyncBatchNorm(_BatchNorm):
     In evaluation mode, and in one process, it is plain batch norm.
     """
 
+    momentum: float  # None is refused by use_sync_batch_norm
+
     @torch.compiler.disable  # collectives are no part of graphs, see lewel_plugins.dist
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (N, C) or (N, C, …) by the mean and the variance of each channel over all ranks."""
@@ -50,7 +52,7 @@ def use_sync_batch_norm(module: nn.Module, convert: bool = False) -> nn.Module:
             if layer.momentum is None:
                 raise ValueError(f'SyncBatchNorm needs a momentum, and that of {name or "the layer"} is None')
             # Not a subclass of torch's layer, because DDP refuses those on a CPU.
-            layer.__class__ = SyncBatchNorm
+            layer.__class__ = SyncBatchNorm  # type: ignore[assignment]
             del layer.process_group
     return module
 
@@ -94,7 +96,9 @@ class _SyncBatchNormGPU(torch.autograd.Function):
         sums = torch.cat([sum_dy, sum_dy_xmu])
         torch_dist.all_reduce(sums)
         counts = torch.full((dist.world_size(),), _rows(x), dtype=torch.int32, device=x.device)
-        grad_x = torch.batch_norm_backward_elemt(grad, x, mean, inverse_std, weight, *sums.split(x.shape[1]), counts)
+        grad_x = torch.batch_norm_backward_elemt(  # type: ignore[call-arg]
+            grad, x, mean, inverse_std, weight, *sums.split(x.shape[1]), counts
+        )
         return grad_x, grad_weight, grad_bias, None, None, None, None
 
 

@@ -54,7 +54,7 @@ def check_gpus(environment: Mapping[str, str] = os.environ) -> None:
 
 def _expects_gpus(environment: Mapping[str, str]) -> bool:
     visible = environment.get('CUDA_VISIBLE_DEVICES')
-    if visible is not None and visible.strip() in ('', '-1', 'NoDevFiles'):  # the last one is Slurm's
+    if visible is not None and visible.strip() in ('', '-1', 'NoDevFiles'):  # Slurm sets NoDevFiles
         return False
     has_driver = _NVIDIA_GPUS.is_dir() and any(_NVIDIA_GPUS.iterdir())
     return bool(visible or environment.get('SLURM_JOB_GPUS') or has_driver)

@@ -72,7 +72,10 @@ def test_losses_on_a_cpu_are_read_immediately(tmp_path):
 
 
 def test_a_bad_loss_stops_the_run_before_the_next_checkpoint(tmp_path, gpu):
-    hooks = {'default_hooks.runtime_info': DEFERRED, 'default_hooks.non_finite': dict(type='lewel_plugins.NonFiniteHook')}
+    hooks = {
+        'default_hooks.runtime_info': DEFERRED,
+        'default_hooks.non_finite': dict(type='lewel_plugins.NonFiniteHook'),
+    }
     runner = _runner(tmp_path, **hooks)
     runner.register_hook(_Poison(at=4))
     with pytest.raises(FloatingPointError, match='the loss is not finite at iteration 5: loss = nan'):

@@ -160,6 +160,17 @@ def _on_rank(rank: int) -> None:
     assert torch.equal(*other)
 
 
+def _not_finite(rank: int) -> None:
+    z = torch.randn(4, 5)
+    if rank:
+        z[1, 2] = float('nan')
+    assert RepresentationMonitorHook()._measure([z]) is None
+
+
+def test_every_rank_sees_an_entry_that_is_not_finite():
+    run_on_ranks(2, _not_finite)
+
+
 def test_ranks_measure_the_global_batch():
     run_on_ranks(2, _on_rank)
 
