@@ -57,15 +57,22 @@ class MomentumEncoder(nn.Module):
         with torch.no_grad():
             return self.module(x)
 
-    def each_view(self, views: list[Tensor]) -> Tensor:
-        """Return the embeddings (K, N, d) of K views (N, 3, H, W), without gradient, for a neck with one output.
+    def each_view(self, views: list[Tensor]):
+        """Return what the neck returns for K views (N, 3, H, W), (N, …), as (K, N, …), without gradient.
 
         The networks are called once per view, so that BN computes its statistics per view. With ``eman`` BN computes
         none, and a single call suffices for views of one size.
+
+        Returns:
+            A tensor (K, N, …), or a tuple of them if the neck has several outputs.
         """
         if self.norm == 'eman' and len({x.shape for x in views}) == 1:
-            return self(torch.cat(views)).unflatten(0, (len(views), -1))
-        return torch.stack([self(x) for x in views])
+            out = self(torch.cat(views))
+            if isinstance(out, Tensor):
+                return out.unflatten(0, (len(views), -1))
+            return tuple(one.unflatten(0, (len(views), -1)) for one in out)
+        outs = [self(x) for x in views]
+        return torch.stack(outs) if isinstance(outs[0], Tensor) else tuple(map(torch.stack, zip(*outs)))
 
     def train(self, mode: bool = True) -> 'MomentumEncoder':
         """Set the mode; an ``eman`` teacher's networks stay in eval mode."""

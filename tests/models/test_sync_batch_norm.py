@@ -62,7 +62,7 @@ def run_rank(rank: int, name: str, channels_last: bool) -> dict[str, Tensor]:
 
 @pytest.mark.core
 @pytest.mark.parametrize('name', LAYERS)
-@pytest.mark.parametrize('ranks', [1, 3])
+@pytest.mark.parametrize('ranks', [1, 2, 4])
 def test_ranks_equal_one_batch_norm_of_the_whole_batch(name, ranks, tmp_path):
     expected = run(*layer_and_batch(name))
     results = on_ranks(ranks, tmp_path, run_rank, name, name == 'maps' and ranks > 1)

@@ -53,6 +53,6 @@ class LEWELB(MomentumPretrainer):
         """
         x1, x2 = self.views(inputs, 2)
         # The teacher runs first: its activations are freed before the online networks, whose activations stay, run.
-        target = self.teacher(x1), self.teacher(x2)  # z (N, d) and z_aligned (N, d/h, c) per view, without gradient
+        z, z_aligned = self.teacher.each_view([x1, x2])  # (2, N, d) and (2, N, d/h, c), without gradient
         online = self.neck(self.backbone(x1)), self.neck(self.backbone(x2))
-        return self.head.loss(online, target)
+        return self.head.loss(online, ((z[0], z_aligned[0]), (z[1], z_aligned[1])))
