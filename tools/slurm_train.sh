@@ -21,7 +21,7 @@ exec srun \
     --gres="gpu:$gpus_per_node" \
     --ntasks="$gpus" \
     --ntasks-per-node="$gpus_per_node" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --cpus-per-task="${CPUS_PER_TASK:-10}" \
     --kill-on-bad-exit=1 \
     ${srun_args[@]+"${srun_args[@]}"} \
     "${PYTHON:-python}" -u "$tools/train.py" "$3" --work-dir "$4" --launcher slurm "${@:5}"

@@ -52,6 +52,26 @@ def check_gpus(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
+def check_ops(scope: str) -> None:
+    """Refuse detection and segmentation on a GPU with ops of mmcv that are for CPUs only.
+
+    Args:
+        scope: ``default_scope`` of the config.
+
+    Raises:
+        SetupError: There are GPUs, and the ops do not run on them. States how to build them.
+    """
+    if scope not in ('mmdet', 'mmseg') or not torch.cuda.is_available():
+        return
+    from mmcv.ops import get_compiling_cuda_version
+
+    if get_compiling_cuda_version() == 'not available':
+        raise SetupError(
+            f"{scope} on a GPU needs mmcv's ops for GPUs, and those of this environment are for CPUs only: run "
+            '`make ops` on a machine with a GPU or nvcc, see docs/install.md'
+        )
+
+
 def _expects_gpus(environment: Mapping[str, str]) -> bool:
     visible = environment.get('CUDA_VISIBLE_DEVICES')
     if visible is not None and visible.strip() in ('', '-1', 'NoDevFiles'):  # Slurm sets NoDevFiles

@@ -24,7 +24,7 @@ from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_ol
 from lewel_plugins.errors import SetupError
 from lewel_plugins.models.sync_batch_norm import use_sync_batch_norm
 
-from .devices import check_gpus, has_accelerator, has_bfloat16
+from .devices import check_gpus, check_ops, has_accelerator, has_bfloat16
 from .group_scaling import iterations_per_step, scale_groups
 from .num_views import check_num_views
 from .work_dir import find_last_checkpoint
@@ -214,11 +214,12 @@ def prepare(cfg: Config, launcher: str) -> None:
 
     Raises:
         SetupError: The config has settings of an older version, or another number of views than its rate is for, the
-            launcher has not set its variables, or there are GPUs that torch cannot use.
+            launcher has not set its variables, or there are GPUs that torch or mmcv's ops cannot use.
     """
     check_settings(cfg)
     check_num_views(cfg)
     check_gpus()
+    check_ops(cfg.get('default_scope', 'mmpretrain'))
     cfg.launcher = launcher
     if (cfg.get('randomness') or {}).get('deterministic'):
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses to be deterministic without it

@@ -36,6 +36,25 @@ def test_follows_the_optimizers_steps_and_the_schedule():
     assert model.teacher.updates.item() == 4
 
 
+@pytest.mark.skipif(torch.__version__ < '2.4', reason='this torch has no fused optimizers on CPUs')
+def test_a_fused_optimizer_skips_an_overflow_too():
+    model, hook = tiny.lewel_b().float(), MomentumUpdateHook()
+    runner = fake_runner(model)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, fused=True)
+    runner.optim_wrapper.optimizer = optimizer
+    hook.before_train(runner)
+    scaler = torch.amp.GradScaler('cpu', init_scale=2.0)
+    for gradient, updates in ((1.0, 1), (float('inf'), 1), (1.0, 2)):
+        before = model.backbone.conv.weight.clone()
+        for p in optimizer.param_groups[0]['params']:
+            p.grad = torch.full_like(p, gradient)
+        scaler.scale(torch.zeros(1))  # makes its scale, as a loss does
+        scaler.step(optimizer)
+        scaler.update()
+        assert model.teacher.updates.item() == updates
+        assert torch.equal(model.backbone.conv.weight, before) == (gradient != 1)
+
+
 def test_a_second_training_does_not_update_twice():
     model, hook = tiny.lewel_b(), MomentumUpdateHook()
     runner = fake_runner(model)

@@ -63,3 +63,17 @@ def test_a_gpu_without_kernels_is_refused(monkeypatch, capability, works):
     else:
         with pytest.raises(SetupError, match=r'no kernels for this GPU \(Tesla V100, sm_70\)'):
             devices.check_gpus({})
+
+
+@pytest.mark.parametrize('compiled', ['not available', '13.0'])
+def test_ops_for_cpus_do_not_serve_detection_on_a_gpu(monkeypatch, compiled):
+    ops = pytest.importorskip('mmcv.ops')
+    monkeypatch.setattr(ops, 'get_compiling_cuda_version', lambda: compiled)
+    devices.check_ops('mmdet')  # on a CPU
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    devices.check_ops('mmpretrain')
+    if compiled == '13.0':
+        devices.check_ops('mmseg')
+    else:
+        with pytest.raises(SetupError, match="mmseg on a GPU needs mmcv's ops for GPUs.*make ops"):
+            devices.check_ops('mmseg')

@@ -62,7 +62,7 @@ def test_slurm_train(tmp_path, srun):
     assert result.returncode == 0, result.stdout[-4000:]
     assert _arguments(result.stdout) == [
         '--partition=gpu', '--job-name=a job', '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8',
-        '--cpus-per-task=5', '--kill-on-bad-exit=1', '--exclude=n1', '--time=1:00',
+        '--cpus-per-task=10', '--kill-on-bad-exit=1', '--exclude=n1', '--time=1:00',
         sys.executable, '-u', str(TOOLS / 'train.py'), 'my config.py', '--work-dir', 'my run', '--launcher', 'slurm',
         '--cfg-options', 'a.b="[1,2]"',
     ]  # fmt: skip
@@ -113,3 +113,40 @@ def test_make_env_says_which_python_is_needed(tmp_path):
     assert result.returncode == 1
     assert 'Python 3.10 or 3.11 is needed' in result.stdout
     assert not (tmp_path / '.venv').exists()
+
+
+@pytest.fixture
+def build_ops(tmp_path):
+    """Call tools/build_ops.sh with a stand-in for the environment's Python, whose torch is of CUDA 13, and for nvcc."""
+    python, nvcc = tmp_path / 'env' / 'bin' / 'python', tmp_path / 'bin' / 'nvcc'
+    python.parent.mkdir(parents=True)
+    nvcc.parent.mkdir()
+
+    def call(nvcc_release: str, is_complete: str = 'false', **environment: str):
+        answers = f'*get_compiling*) exec {is_complete};; *version.cuda*) echo 13;; *pip*) env;;'
+        python.write_text(f'#!/bin/sh\ncase "$*" in {answers} esac\n')
+        nvcc.write_text(f'#!/bin/sh\necho "Cuda compilation tools, release {nvcc_release}, V{nvcc_release}.1"\n')
+        for file in (python, nvcc):
+            file.chmod(0o755)
+        path = f'{nvcc.parent}:/usr/bin:/bin'
+        return run(str(TOOLS / 'build_ops.sh'), str(tmp_path / 'env'), cwd=tmp_path, PATH=path, **environment)
+
+    return call
+
+
+@pytest.mark.core
+def test_ops_for_gpus_are_built_without_a_gpu_in_sight(build_ops):
+    lines = build_ops('13.0').stdout.splitlines()
+    assert {'MMCV_WITH_OPS=1', 'FORCE_CUDA=1', 'TORCH_CUDA_ARCH_LIST=8.0;9.0+PTX'} <= set(lines)
+    assert 'TORCH_CUDA_ARCH_LIST=7.5' in build_ops('13.0', TORCH_CUDA_ARCH_LIST='7.5').stdout
+    lines = build_ops('13.0', FORCE_CUDA='0').stdout.splitlines()
+    assert 'MMCV_WITH_OPS=1' in lines and 'FORCE_CUDA=1' not in lines
+
+
+@pytest.mark.core
+def test_ops_are_not_built_by_another_cuda_nor_twice(build_ops):
+    result = build_ops('12.4')
+    assert result.returncode == 1
+    assert 'nvcc is of CUDA 12, and torch of CUDA 13: load the CUDA module of that version' in result.stdout
+    assert 'MMCV_WITH_OPS' not in result.stdout
+    assert build_ops('12.4', is_complete='true').stdout == ''
