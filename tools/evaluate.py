@@ -18,6 +18,7 @@ from lewel_plugins.evaluation.suite_report import write_suite_report
 from lewel_plugins.files import write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -71,7 +72,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

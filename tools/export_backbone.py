@@ -37,6 +37,7 @@ from lewel_plugins.checkpoints.formats.check import compare_features, random_ima
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import file_digest, replacing, write_checkpoint
 from lewel_plugins.running import setup
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.version import __version__
 
 LIBRARIES = ('openmmlab', 'torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors')
@@ -207,7 +208,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

@@ -25,6 +25,7 @@ from lewel_plugins.checkpoints.formats import find_format, resnet, swin, vit
 from lewel_plugins.checkpoints.formats.check import compare_features
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_checkpoint
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.version import __version__
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {**resnet.ARCHITECTURES, **vit.ARCHITECTURES, **swin.ARCHITECTURES}
@@ -135,7 +136,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

@@ -10,10 +10,10 @@ The output is a config without bases: it can be saved and trained from.
 
 import argparse
 
-from lewel_plugins.errors import SetupError
 from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.running.config_listing import list_config
 from lewel_plugins.running.config_sources import ConfigSources
+from lewel_plugins.running.entry_point import run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,7 +43,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

@@ -9,6 +9,7 @@ from lewel_plugins.checkpoints import check_weights, read_checkpoint, refuse_old
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.entry_point import run_main
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,7 +48,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

@@ -3,9 +3,9 @@
 import argparse
 
 from lewel_plugins.checkpoints import check_weights
-from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.num_views import expand_num_views
 
 
@@ -55,7 +55,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

@@ -22,6 +22,7 @@ from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import transfer
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
 from lewel_plugins.running.commands import python_command
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.jobs import Job
 from lewel_plugins.running.setup import enable_auto_scale_lr, load_config
 from lewel_plugins.running.training_job import claim_training
@@ -129,7 +130,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

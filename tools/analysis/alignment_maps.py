@@ -22,6 +22,7 @@ from lewel_plugins import functional as LF
 from lewel_plugins.datasets import ImageTree
 from lewel_plugins.errors import SetupError
 from lewel_plugins.models.features import preprocessed_images
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.model_files import add_model_files, load_model
 from lewel_plugins.visualization.alignment_maps import draw_alignment_maps, held_out_best, mass_on_object, pick_maps
 from lewel_plugins.visualization.images import evenly_spaced, to_rgb
@@ -188,7 +189,4 @@ def draw(args: argparse.Namespace, images: Tensor, maps: Tensor, masks: Tensor |
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError)

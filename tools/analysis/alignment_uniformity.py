@@ -22,6 +22,7 @@ from lewel_plugins import functional as LF
 from lewel_plugins.errors import SetupError
 from lewel_plugins.models.features import pooled
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.model_files import load_model
 
 
@@ -115,7 +116,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

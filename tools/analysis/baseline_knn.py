@@ -27,6 +27,7 @@ from lewel_plugins.models.features import pooled_features, raw_pixels
 from lewel_plugins.registry import METRICS
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 
 RAW, RANDOM = 'raw pixels', 'random initialization'
 
@@ -114,7 +115,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

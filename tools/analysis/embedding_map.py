@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Subset
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.collect import collect
 from lewel_plugins.models.features import embeddings, pooled_features, preprocessed_images
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.model_files import add_model_files, load_model
 from lewel_plugins.visualization.embedding_map import map_embeddings
 from lewel_plugins.visualization.images import evenly_spaced
@@ -89,7 +90,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

@@ -25,6 +25,7 @@ from lewel_plugins.evaluation.collect import collect
 from lewel_plugins.models import SMoG
 from lewel_plugins.models.features import preprocessed_images
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.model_files import load_model
 from lewel_plugins.visualization.curves import Curve, draw_curves, read_curves
 from lewel_plugins.visualization.group_quality import (
@@ -195,7 +196,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError)

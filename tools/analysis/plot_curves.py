@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.visualization.curves import draw_curves, read_curves
 
 
@@ -53,7 +54,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

@@ -15,9 +15,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
 from lewel_plugins.checkpoints import build_model, read_tensors
-from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.visualization.images import evenly_spaced
 from lewel_plugins.visualization.predictions import draw_predictions
 
@@ -94,7 +94,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

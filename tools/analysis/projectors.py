@@ -7,6 +7,7 @@ several times.
 import argparse
 from pathlib import Path
 
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.visualization.curves import read_curves
 from lewel_plugins.visualization.projectors import draw_projectors
 
@@ -26,7 +27,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

@@ -17,6 +17,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.random_checkpoint import build_random_model
 from lewel_plugins.evaluation.retained_factors import RetainedFactors
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.model_files import load_model
 from lewel_plugins.running.setup import load_config
 
@@ -72,7 +73,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError, FileExistsError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, FileExistsError, ValueError)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.visualization.curves import read_curves
 
 
@@ -59,7 +60,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

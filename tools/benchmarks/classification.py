@@ -26,6 +26,7 @@ from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, 
 from lewel_plugins.files import file_digest, write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.training_job import claim_training
 
 
@@ -151,7 +152,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

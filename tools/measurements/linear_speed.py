@@ -15,12 +15,12 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import LinearResult, base_batch_size, build_classifier, linear_probe
 from lewel_plugins.files import file_digest, write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.entry_point import run_main
 
 
 def parse_args() -> argparse.Namespace:
@@ -126,7 +126,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main, FileNotFoundError, ValueError)

@@ -1,0 +1,60 @@
+"""Run the main function of a command, and end its process in order, as one of several ranks, too."""
+
+import atexit
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+import torch
+from torch import distributed
+
+from lewel_plugins.errors import SetupError
+
+
+def run_main(main: Callable[[], object], *errors: type[Exception]) -> NoReturn:
+    """Run ``main`` and exit: with 0, or with 1 and one line for an error that the user can mend.
+
+    Args:
+        main: The command; its return value counts as exit status if it is an int.
+        errors: Errors that are one line, besides :class:`SetupError`.
+    """
+    one_line: tuple[type[Exception], ...] = (SetupError, *errors)
+    try:
+        result = main()
+        status: object = result if isinstance(result, int) else 0
+    except one_line as error:
+        status = f'error: {error}'
+    except (SystemExit, KeyboardInterrupt, Exception) as error:
+        if not (distributed.is_available() and distributed.is_initialized()):
+            raise
+        if isinstance(error, SystemExit):
+            status = error.code or 0
+        else:
+            traceback.print_exc()
+            status = 1
+    if distributed.is_available() and distributed.is_initialized():
+        _leave_group(status)
+    raise SystemExit(status)
+
+
+def _leave_group(status: object) -> NoReturn:
+    """End the process of a rank without the destructors of its process group.
+
+    A thread of gloo that still runs when the interpreter shuts down aborts the process now and then ("terminate called
+    without an active exception", exit status −6). After an error the other ranks may be waiting for this one, so the
+    process must also not wait for them.
+    """
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+        status = 1
+    # In torch 2.1 this sometimes waits forever for a thread of gloo that waits for the interpreter.
+    if status == 0 and tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 4):
+        distributed.destroy_process_group()
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that write logs, as the interpreter does
+    atexit._run_exitfuncs()  # loggers, visualizers, and workers of data loaders
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(str(status)))
