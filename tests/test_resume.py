@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch.multiprocessing as mp
-from helpers.pretraining import ITERATIONS, Run, different, journal, logged, pretrain, write_images
+from helpers.pretraining import ITERATIONS, Run, different, journal, logged, pretrain, pretrain_in_pieces, write_images
 from helpers.ranks import on_ranks
 
 pytestmark = pytest.mark.core
@@ -57,6 +57,13 @@ def train(run: Run, images: Path, work_dir: Path, *args: object) -> list[dict]:
     return on_ranks(run.ranks, work_dir.parent, pretrain, run, images, work_dir, *args)
 
 
+def forget_statistics_of_the_teacher(*results: dict) -> None:
+    """Nothing reads running statistics of a teacher in training mode; the checkpoint has those of rank 0."""
+    for result in results:
+        for key in [key for key in result['state'] if key.startswith('teacher.') and 'running' in key]:
+            del result['state'][key]
+
+
 @pytest.mark.parametrize('run', CASES, ids=name)
 def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
     # The run without a break loads in the main process, so that the number of workers must not count either.
@@ -70,16 +77,41 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
     assert weights is None or weights.unique().numel() > 1  # PTB has changed the weights
     for rank, (ours, theirs) in enumerate(zip(resumed, expected)):
         assert ours['iterations'] == theirs['iterations'] == ITERATIONS
-        if rank:  # nothing reads running statistics of a teacher in training mode; the checkpoint has those of rank 0
-            for state in (ours['state'], theirs['state']):
-                for name in [n for n in state if n.startswith('teacher.') and 'running' in n]:
-                    del state[name]
+        if rank:
+            forget_statistics_of_the_teacher(ours, theirs)
         assert different(ours, theirs) == []
         losses = journal(tmp_path / 'killed', rank)
         assert sorted(losses) == list(range(1, ITERATIONS + 1))
         assert losses == journal(tmp_path / 'straight', rank)
     assert logged(tmp_path / 'killed') == logged(tmp_path / 'straight')
     assert len(logged(tmp_path / 'straight')) == ITERATIONS
+
+
+@pytest.mark.parametrize(
+    'run',
+    [
+        *(Run(method) for method in ('lewel_b', 'lewel_m', 'smog', 'msbreg')),
+        *(Run(method) for method in ('mpcl_moco', 'mpcl_moco_v3', 'mpcl_barlow_twins')),
+        Run('lewel_m', loop='iter'),
+        Run('smog', accumulate=2, reset=2),
+        Run('lewel_b', ranks=2),
+        Run('smog', ranks=2, reset=4, window=3),
+        Run('mpcl_moco', ranks=2),
+    ],
+    ids=name,
+)
+def test_stopped_anywhere_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
+    """A signal stops a run in each iteration, one after the other: within an epoch, at its end, before a reset."""
+    expected = train(run, images, tmp_path / 'straight')
+    resumed = on_ranks(run.ranks, tmp_path, pretrain_in_pieces, run, images, tmp_path / 'stopped')
+    step = 2 if run.ranks > 1 or run.accumulate > 1 else 1
+    for rank, (ours, theirs) in enumerate(zip(resumed, expected)):
+        assert ours.pop('stops') == list(range(step, ITERATIONS + 1, step))
+        if rank:
+            forget_statistics_of_the_teacher(ours, theirs)
+        assert different(ours, theirs) == []
+        assert journal(tmp_path / 'stopped', rank) == journal(tmp_path / 'straight', rank)
+    assert logged(tmp_path / 'stopped') == logged(tmp_path / 'straight')
 
 
 @pytest.mark.parametrize(

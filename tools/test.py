@@ -5,7 +5,7 @@ import argparse
 import mmengine
 from mmengine.dist import is_main_process
 
-from lewel_plugins.checkpoints import check_weights, read_checkpoint, refuse_older
+from lewel_plugins.checkpoints import check_weights, read_tensors, refuse_older
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options, add_launcher, set_local_rank
@@ -37,7 +37,7 @@ def main() -> None:
         raise SetupError(f'{args.config} has no test_cfg, which defines how to evaluate')
     setup.set_work_dir(cfg, args.work_dir)
     setup.set_dataloader_defaults(cfg)
-    refuse_older(read_checkpoint(args.checkpoint), args.checkpoint)
+    refuse_older(read_tensors(args.checkpoint), args.checkpoint)
     cfg.load_from = args.checkpoint
     setup.prepare(cfg, args.launcher)
     runner = setup.build_runner(cfg)

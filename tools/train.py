@@ -23,6 +23,15 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='checkpoint to resume from; without a value, the last one in the work dir, if any',
     )
+    parser.add_argument(
+        '--max-minutes',
+        type=float,
+        metavar='N',
+        help='save and stop after N minutes, with exit status 75; go on with --resume',
+    )
+    parser.add_argument(
+        '--trust', action='store_true', help='unpickle all objects in the checkpoint, which can run code of the file'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 if the device has it)')
     parser.add_argument('--no-validate', action='store_true', help='skip validation during training')
     add_auto_scale_lr(parser)
@@ -46,7 +55,9 @@ def main() -> None:
     if args.auto_scale_lr:
         setup.enable_auto_scale_lr(cfg, args.launcher)
     setup.check_batch(cfg, args.launcher)
-    checkpoint = setup.set_resume(cfg, args.resume)
+    if args.max_minutes is not None:
+        setup.set_time_limit(cfg, args.max_minutes)
+    checkpoint = setup.set_resume(cfg, setup.resume_or_restart(args.resume), args.trust)
     setup.prepare(cfg, args.launcher)
     runner = setup.build_runner(cfg)
     if checkpoint is not None:

@@ -11,6 +11,7 @@ default_hooks = dict(
     checkpoint=dict(type='lewel_plugins.AtomicCheckpointHook', interval=10, max_keep_ckpts=1),
     sampler_seed=dict(type='lewel_plugins.ReproducibilityHook'),
     non_finite=dict(type='lewel_plugins.NonFiniteHook'),
+    preemption=dict(type='lewel_plugins.PreemptionHook'),
     broken_images=dict(type='lewel_plugins.BrokenImageHook', max_share=0.01),
 )
 

@@ -29,6 +29,8 @@ default_hooks = dict(
     monitor=dict(type='lewel_plugins.RepresentationMonitorHook', interval=50),
     # Stops the run at a NaN or Inf and keeps the last good checkpoint.
     non_finite=dict(type='lewel_plugins.NonFiniteHook'),
+    # Saves and stops a run whose job is about to end. Set max_minutes by --max-minutes.
+    preemption=dict(type='lewel_plugins.PreemptionHook'),
     # Skips and counts unreadable files. Stops the run above this share of the data set.
     broken_images=dict(type='lewel_plugins.BrokenImageHook', max_share=0.01),
 )

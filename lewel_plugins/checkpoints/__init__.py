@@ -4,10 +4,12 @@ from .compare import StateDifference, compare_states
 from .configs import DEFAULT_SCOPE, backbone_config, config_of, model_config, normalization
 from .loading import build_backbone, build_model, check_normalization, check_weights, load_backbone
 from .older_version import check_settings, refuse_older
-from .reading import local_file, read_checkpoint, read_pretrained, read_tensors
+from .reading import local_file, read_pretrained, read_tensors
+from .training_state import DamagedCheckpoint, read_training_state
 
 __all__ = [
     'DEFAULT_SCOPE',
+    'DamagedCheckpoint',
     'StateDifference',
     'backbone_config',
     'build_backbone',
@@ -21,8 +23,8 @@ __all__ = [
     'local_file',
     'model_config',
     'normalization',
-    'read_checkpoint',
     'read_pretrained',
     'read_tensors',
+    'read_training_state',
     'refuse_older',
 ]

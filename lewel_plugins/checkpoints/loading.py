@@ -18,7 +18,7 @@ from lewel_plugins.errors import SetupError
 from .compare import compare_states
 from .configs import model_config, normalization
 from .older_version import refuse_older
-from .reading import read_checkpoint, read_pretrained
+from .reading import read_pretrained, read_tensors
 
 
 def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> BaseModel:
@@ -92,7 +92,7 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
         SetupError: It does not. Names the file and the first differences.
     """
     own = unwrap_model(model).state_dict()
-    difference = compare_states(own, read_checkpoint(path).get('state_dict', {}))
+    difference = compare_states(own, read_tensors(path)['state_dict'])
     if difference:
         problems = difference.describe(limit=3)
         raise SetupError(f"{path} does not fit the config's model of {len(own)} tensors: {problems}")

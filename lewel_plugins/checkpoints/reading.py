@@ -1,8 +1,4 @@
-"""Read checkpoint files.
-
-:func:`read_tensors` and :func:`read_pretrained` run no code of the file, whoever has written it.
-:func:`read_checkpoint` unpickles as mmengine does, and is for checkpoints that mmengine is about to load anyway.
-"""
+"""Read checkpoint files without running code of the file, whoever has written it."""
 
 import os
 import zipfile
@@ -58,21 +54,9 @@ def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any
     return checkpoint, state
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a trusted checkpoint on the CPU. Unlike the other functions, this runs code that the file names.
-
-    Raises:
-        SetupError: The file is missing or not a checkpoint.
-    """
-    # Memory-mapped, so that a caller who needs only keys and shapes does not read the tensors of a large checkpoint.
-    checkpoint = _load(path, weights_only=False, mmap=zipfile.is_zipfile(path))
-    if not isinstance(checkpoint, dict):
-        raise SetupError(f'{path} is not a checkpoint: it holds a {type(checkpoint).__name__}, not a dict')
-    return checkpoint
-
-
 def _read_inert(path: str | Path) -> dict[str, Any]:
-    checkpoint = _load(path, pickle_module=TENSORS_ONLY, weights_only=False)
+    # Memory-mapped, so that a caller who needs only keys and shapes does not read the tensors of a large checkpoint.
+    checkpoint = _load(path, pickle_module=TENSORS_ONLY, weights_only=False, mmap=zipfile.is_zipfile(path))
     return checkpoint if isinstance(checkpoint, dict) else {}
 
 

@@ -1,6 +1,7 @@
 """Read all that a run needs to be resumed from a checkpoint, without running code of the file."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,17 @@ _ALLOWED = {
 
 _GETATTR = (('builtins', 'getattr'), ('__builtin__', 'getattr'))
 _STATISTICS = ('min', 'max', 'current', 'mean')
+
+
+class DamagedCheckpoint(SetupError):
+    """A checkpoint that is cut off, has other bytes than were written, or is none."""
+
+
+def _compare_checksums(path: str | Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if name := archive.testzip():
+                raise ValueError(f'the checksum of {name} is wrong')
 
 
 class _Refused(Exception):
@@ -64,25 +76,33 @@ _TRAINING_STATE = SimpleNamespace(
 )
 
 
-def read_training_state(path: str | Path) -> dict[str, Any]:
+def read_training_state(path: str | Path, trust: bool = False) -> dict[str, Any]:
     """Read a checkpoint on the CPU with all that mmengine resumes from.
 
     The result can be written again, unlike that of :func:`read_tensors`, which replaces objects other than tensors.
+    Checksums in the file are compared, which torch does not do.
+
+    Args:
+        path: The file.
+        trust: Unpickle objects of any type, which can run code of the file.
 
     Raises:
         SetupError: The file is missing, is not a checkpoint with a ``state_dict``, or holds an object of another type.
+        DamagedCheckpoint: The file cannot be read, or a checksum is wrong.
     """
     if not Path(path).is_file():
         raise SetupError(f'checkpoint {str(path)!r} does not exist')
+    options: dict[str, Any] = {} if trust else dict(pickle_module=_TRAINING_STATE)
     try:
-        checkpoint = torch.load(str(path), map_location='cpu', pickle_module=_TRAINING_STATE, weights_only=False)
+        _compare_checksums(path)
+        checkpoint = torch.load(str(path), map_location='cpu', weights_only=False, **options)
     except _Refused as error:
         raise SetupError(
             f'{path} holds an object of the type {error}, which no training of this package writes. It was not '
-            'unpickled, because that could run code'
+            'unpickled, because that could run code. If you trust whoever wrote the file, add --trust'
         ) from None
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
-        raise SetupError(f'{path} cannot be read, it is damaged or not a checkpoint: {error}') from error
+        raise DamagedCheckpoint(f'{path} cannot be read, it is damaged or not a checkpoint: {error}') from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), dict):
         raise SetupError(f'{path} is not a checkpoint of a training: it has no state_dict')
     return checkpoint

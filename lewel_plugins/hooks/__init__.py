@@ -4,6 +4,7 @@ from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .momentum_update_hook import MomentumUpdateHook
 from .mpcl_reweight_hook import MPCLReweightHook
 from .non_finite_hook import NonFiniteHook
+from .preemption_hook import STOPPED_STATUS, PreemptionHook, StoppedRun
 from .regularizer_hook import RegularizerHook
 from .representation_monitor_hook import CollapseError, RepresentationMonitorHook
 from .reproducibility_hook import ReproducibilityHook
@@ -16,11 +17,14 @@ __all__ = [
     'CollapseError',
     'DeferredRuntimeInfoHook',
     'MPCLReweightHook',
+    'STOPPED_STATUS',
     'MomentumUpdateHook',
     'NonFiniteHook',
+    'PreemptionHook',
     'RegularizerHook',
     'RepresentationMonitorHook',
     'ReproducibilityHook',
     'SMoGResetHook',
+    'StoppedRun',
     'StrictPretrainedHook',
 ]

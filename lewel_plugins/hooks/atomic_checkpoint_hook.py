@@ -1,7 +1,9 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from lewel_plugins import dist
 from lewel_plugins.files import leftovers, write_bytes, write_text
 from lewel_plugins.registry import HOOKS
-from lewel_plugins.running.work_dir import LAST_CHECKPOINT
+from lewel_plugins.running.work_dir import LAST_CHECKPOINT, STOPPED
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -90,16 +92,45 @@ class AtomicCheckpointHook(CheckpointHook):
                 file.unlink()
                 runner.logger.info(f'Removed {file}, left by an interrupted write.')
 
-    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+    def save_stopped(self, runner) -> str:
+        """Save ``stopped.pth`` after an iteration, at any place in an epoch; the next regular checkpoint removes it.
+
+        All ranks must call this, in the same iteration. It returns when the file is complete.
+
+        Returns:
+            The path of the file, which ``last_checkpoint`` now names.
+        """
+        path = str(self.file_backend.join_path(str(self.out_dir), STOPPED))
+        with self._state_of_ranks(runner):
+            runner.save_checkpoint(
+                str(self.out_dir),
+                STOPPED,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                by_epoch=False,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+        if is_main_process():
+            write_text(Path(runner.work_dir, LAST_CHECKPOINT), path)
+        barrier()
+        return path
+
+    @contextmanager
+    def _state_of_ranks(self, runner) -> Iterator[None]:
         model = dist.unwrap_model(runner.model)
         self.rank_state = _gather_states(model.rank_state()) if hasattr(model, 'rank_state') else None
         try:
+            yield
+        finally:
+            self.rank_state = None
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        with self._state_of_ranks(runner):
             if self.atomic:
                 self._save_atomically(runner, step, meta)
             else:
                 super()._save_checkpoint_with_step(runner, step, meta)
-        finally:
-            self.rank_state = None
 
     def _save_atomically(self, runner, step: int, meta: dict) -> None:
         outdated = self._outdated_by(step)
@@ -121,6 +152,7 @@ class AtomicCheckpointHook(CheckpointHook):
         )
         if is_main_process():
             write_text(Path(runner.work_dir, LAST_CHECKPOINT), str(self.last_ckpt))
+            Path(self.out_dir, STOPPED).unlink(missing_ok=True)
             for old in outdated:
                 path = self.file_backend.join_path(str(self.out_dir), self.filename_tmpl.format(old))
                 if self.file_backend.isfile(path):

@@ -36,7 +36,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             losses = {k: value.detach() if isinstance(value, Tensor) else value for k, value in outputs.items()}
             self._losses.append(losses)
             if not _are_on_gpu(losses) or self._are_needed(runner, batch_idx):
-                self._read(runner)
+                self.read(runner)
 
     @property
     def is_up_to_date(self) -> bool:
@@ -51,7 +51,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             or self.is_last_train_iter(runner)
         )
 
-    def _read(self, runner) -> None:
+    def read(self, runner) -> None:
+        """Move the losses that are kept to the message hub."""
         losses, self._losses = self._losses, []
         tensors = [value.reshape(1) for step in losses for value in step.values() if isinstance(value, Tensor)]
         values = iter(torch.cat(tensors).tolist() if tensors else ())  # waits for the device once

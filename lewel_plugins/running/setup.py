@@ -12,22 +12,31 @@ import subprocess
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import distributed, nn
 
-from lewel_plugins.checkpoints import check_settings, read_checkpoint, refuse_older
+from lewel_plugins.checkpoints import (
+    DamagedCheckpoint,
+    check_settings,
+    read_pretrained,
+    read_training_state,
+    refuse_older,
+)
+from lewel_plugins.dist import unwrap_model
 from lewel_plugins.errors import SetupError
 from lewel_plugins.models.sync_batch_norm import use_sync_batch_norm
 
 from .devices import check_gpus, check_ops, has_accelerator, has_bfloat16
 from .group_scaling import iterations_per_step, scale_groups
 from .num_views import check_num_views
-from .work_dir import find_last_checkpoint
+from .work_dir import list_checkpoints
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -168,12 +177,31 @@ def set_dataloader_defaults(cfg: Config) -> None:
             cfg[name] = ConfigDict({**defaults, **loader})
 
 
-def set_resume(cfg: Config, resume: str | None) -> str | None:
+def set_time_limit(cfg: Config, max_minutes: float) -> None:
+    """Have the run save and stop after a number of minutes.
+
+    Raises:
+        SetupError: The number is not positive.
+    """
+    if not max_minutes > 0:
+        raise SetupError(f'--max-minutes takes a positive number, got {max_minutes:g}')
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    hooks.setdefault('preemption', ConfigDict(type='lewel_plugins.PreemptionHook')).max_minutes = max_minutes
+
+
+def resume_or_restart(resume: str | None) -> str | None:
+    """Return what to resume from: the last checkpoint if torchrun has restarted the ranks (``--max-restarts``)."""
+    return 'auto' if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) else resume
+
+
+def set_resume(cfg: Config, resume: str | None, trust: bool = False) -> str | None:
     """Point the config to the checkpoint to resume from, after checking that it can be resumed from.
 
     Args:
         cfg: The config, which is changed.
-        resume: None for a new run, ``'auto'`` for the last checkpoint of ``cfg.work_dir``, or a path.
+        resume: None for a new run, ``'auto'`` for the last checkpoint of ``cfg.work_dir``, or a path. If the last
+            checkpoint is damaged, the newest undamaged one is used, with a warning.
+        trust: Unpickle objects of any type, which can run code of the file.
 
     Returns:
         Path of the checkpoint; None for a run that starts fresh.
@@ -181,13 +209,14 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
     Raises:
         SetupError: The file is missing or unreadable, or holds no training state.
     """
+    cfg.trust_checkpoints = trust
     if resume is None:
         return None
-    path = find_last_checkpoint(cfg.work_dir) if resume == 'auto' else Path(resume)
-    if path is None:
+    paths = list_checkpoints(cfg.work_dir) if resume == 'auto' else [Path(resume)]
+    if not paths:
         _print(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
         return None
-    checkpoint = read_checkpoint(path)
+    path, checkpoint = _read_first(paths, trust)
     refuse_older(checkpoint, path)
     missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
     if missing:
@@ -205,6 +234,18 @@ def set_resume(cfg: Config, resume: str | None) -> str | None:
     cfg.load_from = str(path)
     _print(f'--resume: continuing from {path} in {cfg.work_dir}')
     return str(path)
+
+
+def _read_first(paths: list[Path], trust: bool) -> tuple[Path, dict]:
+    """Return the first checkpoint that is not damaged."""
+    for path in paths:
+        try:
+            return path, read_training_state(path, trust)
+        except DamagedCheckpoint as error:
+            if path == paths[-1]:
+                raise
+            _warn(f'{error}; trying the next older checkpoint')
+    raise AssertionError
 
 
 def prepare(cfg: Config, launcher: str) -> None:
@@ -292,12 +333,34 @@ def _set_rendezvous(launcher: str) -> None:
         )
 
 
-class PretrainRunner(Runner):
-    """A Runner whose SyncBN is :class:`lewel_plugins.models.sync_batch_norm.SyncBatchNorm`, on GPUs and on gloo ranks.
+_NO_MODULE = [(r'^module\.', '')]  # mmengine's default for `revise_keys`
 
-    In detection and segmentation the ranks' images differ in size, so that GPUs use torch's SyncBN, and gloo ranks, for
-    which torch has none, use plain batch norm.
+
+class PretrainRunner(Runner):
+    """A Runner that runs no code of checkpoints, and has a SyncBN without waits, on gloo ranks, too.
+
+    mmengine unpickles checkpoints with all that they contain, and runs the text of the config in them.
+
+    SyncBN is :class:`lewel_plugins.models.sync_batch_norm.SyncBatchNorm`. In detection and segmentation the ranks'
+    images differ in size, so that GPUs use torch's SyncBN, and gloo ranks, for which torch has none, use plain batch
+    norm.
     """
+
+    def load_checkpoint(
+        self, filename: str, map_location: Any = 'cpu', strict: bool = False, revise_keys: list = _NO_MODULE
+    ) -> dict:
+        """Load a checkpoint into the model, as mmengine does, and return it; it is read on the CPU."""
+        if self._resume:
+            checkpoint = read_training_state(filename, self.cfg.get('trust_checkpoints', False))
+        else:
+            checkpoint, _ = read_pretrained(filename)
+        # Runner.resume would run it, to compare the numbers of GPUs that a configuration has not named for years.
+        checkpoint.get('meta', {}).pop('config', None)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        _load_checkpoint_to_model(unwrap_model(self.model), checkpoint, strict, revise_keys=revise_keys)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if not self.distributed:

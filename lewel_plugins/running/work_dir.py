@@ -6,6 +6,7 @@ from pathlib import Path
 from lewel_plugins.errors import SetupError
 
 LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names the last checkpoint
+STOPPED = 'stopped.pth'  # the checkpoint of a run that was stopped within an epoch, until the next regular one
 _NO_METRICS = ('step', 'time', 'data_time')
 
 
@@ -21,6 +22,15 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     recorded = Path(note.read_text(encoding='utf-8').strip())
     beside = note.with_name(recorded.name)
     return recorded if recorded.is_file() and not beside.is_file() else beside
+
+
+def list_checkpoints(work_dir: str | Path) -> list[Path]:
+    """Return the checkpoints of a run that is to be resumed: the last one, then the others, newest first."""
+    last = find_last_checkpoint(work_dir)
+    if last is None:
+        return []
+    others = (path for path in last.parent.glob('*.pth') if path != last)
+    return [last, *sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
 def last_checkpoint(work_dir: str | Path) -> Path:

@@ -23,7 +23,10 @@ import lewel_plugins.evaluation
 import lewel_plugins.hooks  # noqa: F401
 from helpers import tiny, tiny_mpcl
 from helpers.toy_runner import ToyImages  # noqa: F401
+from lewel_plugins.checkpoints import read_tensors
+from lewel_plugins.hooks import STOPPED_STATUS, StoppedRun
 from lewel_plugins.running import setup
+from lewel_plugins.running.work_dir import STOPPED
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 GLOBAL_BATCH, ITERATIONS = 4, 12
@@ -63,12 +66,19 @@ class Run:
 
 @HOOKS.register_module(force=True)
 class Journal(Hook):
-    """Writes the exact losses of every iteration to one file per rank; kills the process after ``kill_after``."""
+    """Writes the exact losses of every iteration to one file per rank.
 
-    priority = 'LOWEST'
+    Kills the process after iteration ``kill_after``, and sends SIGUSR1 to the last rank in iteration ``stop_in``.
+    """
 
-    def __init__(self, path: str, kill_after: int | None = None) -> None:
-        self.path, self.kill_after = path, kill_after
+    priority = 'VERY_LOW'  # after the default hooks of this priority, which save, and before the one that stops
+
+    def __init__(self, path: str, kill_after: int | None = None, stop_in: int | None = None) -> None:
+        self.path, self.kill_after, self.stop_in = path, kill_after, stop_in
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        if runner.iter + 1 == self.stop_in and runner.rank + 1 == runner.world_size:
+            os.kill(os.getpid(), signal.SIGUSR1)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         losses = {name: float(value).hex() for name, value in outputs.items()}
@@ -88,7 +98,7 @@ def write_images(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / f'{number}' / f'{i:03}.png')
 
 
-def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Config:
+def config(run: Run, images: Path, work_dir: Path, kill_after: int | None, stop_in: int | None = None) -> Config:
     cfg = Config.fromfile(CONFIGS / '_base_' / 'default_runtime.py')
     pipeline = [dict(type='lewel_plugins.LoadRGB')]
     preprocessor = dict(
@@ -107,7 +117,8 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         backbone=tiny.backbone_config(),
         neck=necks.get(run.method) or tiny.neck_config(alignment=run.alignment),
     )
-    custom_hooks = [dict(type='mmengine.Journal', path=str(work_dir / f'journal-{rank()}.txt'), kill_after=kill_after)]
+    journal_file = str(work_dir / f'journal-{rank()}.txt')
+    custom_hooks = [dict(type='mmengine.Journal', path=journal_file, kill_after=kill_after, stop_in=stop_in)]
     settings: dict = {}
     if run.method == 'smog':
         settings.update(num_groups=6, end_beta=0.5)
@@ -133,7 +144,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None) -> Co
         model=model,
         work_dir=str(work_dir),
         # By default, two runs of a process within a second share a Visualizer, and so the folder of the first.
-        experiment_name=str(work_dir).replace(os.sep, '_'),
+        experiment_name=f'{work_dir}-{stop_in}'.replace(os.sep, '_'),
         randomness=dict(seed=run.seed),
         train_dataloader=dict(
             batch_size=GLOBAL_BATCH // run.ranks,
@@ -198,12 +209,18 @@ def rank() -> int:
 
 
 def pretrain(
-    _: int, run: Run, images: Path, work_dir: Path, resume: bool = False, kill_after: int | None = None
+    _: int,
+    run: Run,
+    images: Path,
+    work_dir: Path,
+    resume: bool = False,
+    kill_after: int | None = None,
+    stop_in: int | None = None,
 ) -> dict:
     """Train as ``tools/train.py`` does, and return the final state of this rank."""
     register_all_modules(init_default_scope=False)
     mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # because yapf takes longer than the training
-    cfg = config(run, images, work_dir, kill_after)
+    cfg = config(run, images, work_dir, kill_after, stop_in)
     work_dir.mkdir(parents=True, exist_ok=True)
     setup.set_dataloader_defaults(cfg)
     checkpoint = setup.set_resume(cfg, 'auto' if resume else None)
@@ -218,6 +235,20 @@ def pretrain(
         scheduler=[scheduler.state_dict() for scheduler in runner.param_schedulers],
         iterations=runner.iter,
     )
+
+
+def pretrain_in_pieces(_: int, run: Run, images: Path, work_dir: Path) -> dict:
+    """Train like :func:`pretrain`, but stop in every iteration, or in every second one on several ranks, and resume."""
+    stops = []
+    while True:
+        done = stops[-1] if stops else 0
+        try:
+            result = pretrain(_, run, images, work_dir, bool(stops), stop_in=done + 1)
+        except StoppedRun as error:
+            assert error.code == STOPPED_STATUS
+            stops.append(read_tensors(work_dir / STOPPED)['meta']['iter'])
+        else:
+            return dict(result, stops=stops)
 
 
 def journal(work_dir: Path, rank: int) -> dict[int, dict[str, str]]:

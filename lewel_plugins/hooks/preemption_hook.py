@@ -1,0 +1,116 @@
+import signal
+import threading
+import time
+from datetime import timedelta
+from types import FrameType
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.hooks import Hook
+
+from lewel_plugins import dist
+from lewel_plugins.registry import HOOKS
+
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
+
+STOPPED_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again later
+_START = time.monotonic()
+_PATIENCE = timedelta(days=1)  # for ranks that validate longer than others; a lost rank is noticed by other groups
+
+
+class StoppedRun(SystemExit):
+    """The run was saved and is to be resumed; the exit status is :data:`STOPPED_STATUS`."""
+
+    def __init__(self) -> None:
+        super().__init__(STOPPED_STATUS)
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Save a run and stop it when its job is about to end, so that a resume loses nothing.
+
+    After SIGTERM, SIGUSR1 or SIGUSR2 on any rank, or at the time limit, all ranks finish the same iteration, save
+    ``stopped.pth`` and exit with status 75. Slurm sends SIGTERM to a job that it preempts or cancels, and any signal
+    before the time limit (``sbatch --signal=USR1@120``); torchrun passes SIGTERM on to the ranks.
+
+    With gradient accumulation the ranks go on to the next step of the optimizer, because a checkpoint has no gradients.
+    A signal during a validation or a reset of SMoG's groups counts after it. One that arrives before the training is
+    up ends the process as usual.
+
+    The ranks agree through an all-reduce of one number by gloo, which runs during the next iteration. So nothing waits
+    for the GPU.
+
+    Args:
+        max_minutes: Minutes from the start of the process until the run stops; None for no limit.
+
+    Raises:
+        ValueError: ``max_minutes`` is not positive, or the run has no :class:`AtomicCheckpointHook`.
+    """
+
+    priority = 'LOWEST'  # after all that belongs to an iteration
+    signals = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+    def __init__(self, max_minutes: float | None = None) -> None:
+        if max_minutes is not None and not max_minutes > 0:
+            raise ValueError(f'max_minutes must be positive, or None for no limit, got {max_minutes}')
+        self.max_minutes = max_minutes
+        self._reason = ''
+        self._handlers: dict = {}
+        self._answer: tuple[torch.Tensor, torch_dist.Work] | None = None
+
+    def before_train(self, runner) -> None:
+        """Listen for the signals."""
+        checkpoints = [hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)]
+        if not checkpoints:
+            raise ValueError('PreemptionHook needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint')
+        self._checkpoint = checkpoints[0]
+        self._reason, self._answer = '', None
+        self._group = torch_dist.new_group(backend='gloo', timeout=_PATIENCE) if dist.world_size() > 1 else None
+        if threading.current_thread() is threading.main_thread():  # signals have handlers in no other
+            self._handlers = {number: signal.signal(number, self._receive) for number in self.signals}
+
+    def after_train(self, runner) -> None:
+        """Listen no more."""
+        if self._answer is not None:
+            self._answer[1].wait()
+            self._answer = None
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
+        """Stop if a rank wants to, after a step of the optimizer."""
+        if self.max_minutes is not None and time.monotonic() - _START > 60 * self.max_minutes:
+            self._reason = self._reason or f'the limit of {self.max_minutes:g} minutes'
+        iterations = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if (runner.iter + 1) % iterations == 0 and self._ranks_stop():
+            self._stop(runner)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._reason = signal.Signals(number).name
+
+    def _ranks_stop(self) -> bool:
+        """Return whether a rank wanted to stop at the last call, the same on all ranks."""
+        if self._group is None:
+            return bool(self._reason)
+        wanted = False
+        if self._answer is not None:
+            number, work = self._answer
+            work.wait()
+            wanted = bool(number)
+        number = torch.tensor(int(bool(self._reason)))
+        self._answer = number, torch_dist.all_reduce(number, torch_dist.ReduceOp.MAX, self._group, async_op=True)
+        return wanted
+
+    def _stop(self, runner) -> None:
+        for hook in runner.hooks:
+            if isinstance(hook, DeferredRuntimeInfoHook):
+                hook.read(runner)
+        path = self._checkpoint.save_stopped(runner)
+        self.after_train(runner)
+        runner.logger.info(
+            f'Stopped at iteration {runner.iter + 1} by {self._reason or "another rank"}, saved as {path}. To go on, '
+            'use the same command with --resume.'
+        )
+        raise StoppedRun
