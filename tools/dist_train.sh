@@ -4,7 +4,7 @@ set -euo pipefail
 
 if (($# < 2)); then
     echo "usage: $0 CONFIG NUM_PROCESSES [arguments of tools/train.py ...]" >&2
-    echo 'environment: NNODES NODE_RANK MASTER_ADDR PORT OMP_NUM_THREADS PYTHON' >&2
+    echo 'environment: NNODES NODE_RANK MASTER_ADDR PORT MAX_RESTARTS OMP_NUM_THREADS PYTHON' >&2
     exit 2
 fi
 
@@ -25,4 +25,5 @@ fi
 exec "${PYTHON:-python}" -m torch.distributed.run \
     "${rendezvous[@]}" \
     --nproc_per_node="$2" \
+    --max-restarts="${MAX_RESTARTS:-0}" \
     "$tools/train.py" "$1" --launcher pytorch "${@:3}"

@@ -74,7 +74,6 @@ class PreemptionHook(Hook):
         """Listen no more."""
         if self._answer is not None:
             self._answer[1].wait()
-            self._answer = None
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
@@ -108,7 +107,8 @@ class PreemptionHook(Hook):
             if isinstance(hook, DeferredRuntimeInfoHook):
                 hook.read(runner)
         path = self._checkpoint.save_stopped(runner)
-        self.after_train(runner)
+        # The handlers stay. A launcher signals the ranks that are a little later than the first one to exit, and they
+        # must exit with the same status.
         runner.logger.info(
             f'Stopped at iteration {runner.iter + 1} by {self._reason or "another rank"}, saved as {path}. To go on, '
             'use the same command with --resume.'

@@ -166,6 +166,7 @@ def test_resume_names_the_file_it_cannot_use(cfg, tmp_path):
     whole = _checkpoint(tmp_path / 'whole.pth', state_dict=dict(w=torch.zeros(1000))).read_bytes()
     (tmp_path / 'half.pth').write_bytes(whole[: len(whole) // 2])
     (tmp_path / 'empty.pth').write_bytes(b'')
+    (tmp_path / 'flipped.pth').write_bytes(_with_another_byte(whole))
     torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
     torch.save([1], tmp_path / 'list.pth')
     for name, message in [
@@ -173,10 +174,51 @@ def test_resume_names_the_file_it_cannot_use(cfg, tmp_path):
         ('half.pth', 'cannot be read'),
         ('empty.pth', 'cannot be read'),
         ('weights.pth', 'has no optimizer, message_hub, meta'),
-        ('list.pth', 'holds a list'),
+        ('list.pth', 'is not a checkpoint of a training'),
+        ('flipped.pth', 'the checksum of .* is wrong'),
     ]:
         with pytest.raises(SetupError, match=f'{name}.*{message}'):
             setup.set_resume(cfg, str(tmp_path / name))
+
+
+def _with_another_byte(content: bytes) -> bytes:
+    """Change a byte within a tensor, which torch reads without an error."""
+    place = content.index(bytes(1000)) + 500
+    return content[:place] + b'x' + content[place + 1 :]
+
+
+def _run_with_a_damaged_last_checkpoint(folder) -> None:
+    for step in (4, 2, 6):
+        path = _checkpoint(folder / f'iter_{step}.pth', state_dict=dict(w=torch.zeros(1000)))
+        os.utime(path, (step, step))
+    path.write_bytes(_with_another_byte(path.read_bytes()))
+    (folder / 'last_checkpoint').write_text(str(path))
+
+
+def test_resume_takes_the_newest_undamaged_checkpoint(cfg, tmp_path):
+    cfg.work_dir = str(tmp_path)
+    _run_with_a_damaged_last_checkpoint(tmp_path)
+    with pytest.warns(UserWarning, match=r'iter_6.pth cannot be read.*; trying the next older checkpoint'):
+        assert setup.set_resume(cfg, 'auto') == str(tmp_path / 'iter_4.pth')
+    with pytest.raises(SetupError, match='iter_6.pth cannot be read'):  # named by the user
+        setup.set_resume(cfg, str(tmp_path / 'iter_6.pth'))
+    for step in (2, 4):
+        (tmp_path / f'iter_{step}.pth').write_bytes(b'')
+    with pytest.warns(UserWarning), pytest.raises(SetupError, match='iter_[24].pth cannot be read'):
+        setup.set_resume(cfg, 'auto')
+
+
+def test_torchruns_restart_resumes(monkeypatch):
+    for restarts, expected in (('0', None), ('2', 'auto')):
+        monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', restarts)
+        assert setup.resume_or_restart(None) == expected
+
+
+def test_time_limit(cfg):
+    setup.set_time_limit(cfg, 1.5)
+    assert cfg.default_hooks.preemption == dict(type='lewel_plugins.PreemptionHook', max_minutes=1.5)
+    with pytest.raises(SetupError, match='--max-minutes takes a positive number, got 0'):
+        setup.set_time_limit(cfg, 0)
 
 
 def test_check_weights(tmp_path):

@@ -40,13 +40,15 @@ def test_dist_train_and_test_on_two_cpu_ranks(tmp_path):
 
 
 @pytest.fixture
-def srun(tmp_path):
-    """Put a stand-in for srun on the PATH that prints its arguments, one per line."""
+def slurm(tmp_path):
+    """Put stand-ins on the PATH that print their name and arguments, one per line; srun then exits with SRUN_STATUS."""
     folder = tmp_path / 'bin'
     folder.mkdir()
-    script = folder / 'srun'
-    script.write_text('#!/bin/sh\nfor a in "$@"; do printf "[%s]\\n" "$a"; done\n')
-    script.chmod(0o755)
+    for name in ('srun', 'sbatch', 'scontrol'):
+        script = folder / name
+        show = 'for a in "${0##*/}" "$@"; do printf "[%s]\\n" "$a"; done'
+        script.write_text(f'#!/bin/sh\n{show}\n[ "${{0##*/}}" != srun ] || exit "${{SRUN_STATUS:-0}}"\n')
+        script.chmod(0o755)
     return folder
 
 
@@ -54,24 +56,54 @@ def _arguments(stdout: str) -> list[str]:
     return [line[1:-1] for line in stdout.splitlines() if line.startswith('[')]
 
 
-def test_slurm_train(tmp_path, srun):
-    result = run(
-        str(TOOLS / 'slurm_train.sh'), 'gpu', 'a job', 'my config.py', 'my run', '--cfg-options', 'a.b="[1,2]"',
-        cwd=tmp_path, PATH=f'{srun}:/usr/bin:/bin', GPUS='16', SRUN_ARGS='--exclude=n1 --time=1:00',
-    )  # fmt: skip
+SLURM_TRAIN = (
+    str(TOOLS / 'slurm_train.sh'), 'gpu', 'a job', 'my config.py', 'my run', '--cfg-options', 'a.b="[1,2]"',
+)  # fmt: skip
+RESOURCES = [
+    '--partition=gpu', '--job-name=a job', '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8', '--cpus-per-task=10',
+]  # fmt: skip
+
+
+def _slurm_train(tmp_path, slurm, **environment: str):
+    return run(*SLURM_TRAIN, cwd=tmp_path, PATH=f'{slurm}:/usr/bin:/bin', GPUS='16', **environment)
+
+
+def test_slurm_train_submits_a_job_that_can_be_requeued(tmp_path, slurm):
+    result = _slurm_train(tmp_path, slurm, SBATCH_ARGS='--time=4:00:00 --account=me')
+    assert result.returncode == 0, result.stdout[-4000:]
+    *arguments, wrap = _arguments(result.stdout)
+    assert arguments == [
+        'sbatch', *RESOURCES, '--requeue', '--open-mode=append', '--output=my run/slurm-%j.log', '--signal=USR1@120',
+        '--time=4:00:00', '--account=me',
+    ]  # fmt: skip
+    # The command in the job is this one again.
+    inside = run('/bin/sh', '-c', f'printf "[%s]\\n" {wrap.removeprefix("--wrap=")}', cwd=tmp_path)
+    assert _arguments(inside.stdout) == list(SLURM_TRAIN)
+
+
+@pytest.mark.parametrize(('restarts', 'resume'), [('', []), ('0', []), ('2', ['--resume'])])
+def test_slurm_train_in_a_job_resumes_after_a_restart(tmp_path, slurm, restarts, resume):
+    job = dict(SLURM_JOB_ID='7', SLURM_RESTART_COUNT=restarts, SRUN_ARGS='--exclude=n1 --time=1:00')
+    result = _slurm_train(tmp_path, slurm, **job)
     assert result.returncode == 0, result.stdout[-4000:]
     assert _arguments(result.stdout) == [
-        '--partition=gpu', '--job-name=a job', '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8',
-        '--cpus-per-task=10', '--kill-on-bad-exit=1', '--exclude=n1', '--time=1:00',
+        'srun', *RESOURCES, '--kill-on-bad-exit=1', '--exclude=n1', '--time=1:00',
         sys.executable, '-u', str(TOOLS / 'train.py'), 'my config.py', '--work-dir', 'my run', '--launcher', 'slurm',
-        '--cfg-options', 'a.b="[1,2]"',
+        '--cfg-options', 'a.b="[1,2]"', *resume,
     ]  # fmt: skip
 
 
-def test_slurm_test(tmp_path, srun):
+@pytest.mark.parametrize(('status', 'requeues'), [('0', False), ('1', False), ('75', True)])
+def test_slurm_train_requeues_a_run_that_was_saved(tmp_path, slurm, status, requeues):
+    result = _slurm_train(tmp_path, slurm, SLURM_JOB_ID='7', SRUN_STATUS=status)
+    assert result.returncode == int(status)
+    assert (_arguments(result.stdout)[-3:] == ['scontrol', 'requeue', '7']) == requeues
+
+
+def test_slurm_test(tmp_path, slurm):
     result = run(
         str(TOOLS / 'slurm_test.sh'), 'gpu', 'job', 'my config.py', 'a checkpoint.pth', '--out', 'm.json',
-        cwd=tmp_path, PATH=f'{srun}:/usr/bin:/bin', GPUS='2',
+        cwd=tmp_path, PATH=f'{slurm}:/usr/bin:/bin', GPUS='2',
     )  # fmt: skip
     assert result.returncode == 0, result.stdout[-4000:]
     arguments = _arguments(result.stdout)

@@ -55,6 +55,54 @@ def test_resume_without_a_work_dir_stays_with_the_checkpoint(tmp_path):
     assert not (tmp_path / 'work_dirs').exists()
 
 
+@pytest.mark.core
+def test_a_time_limit_stops_and_a_resume_goes_on(tmp_path):
+    atomic = {'default_hooks.checkpoint.type': 'lewel_plugins.AtomicCheckpointHook'}
+    config = write_config(tmp_path / 'toy.py', **{'train_cfg.max_iters': 3}, **atomic)
+    command = (sys.executable, TRAIN, config, '--work-dir', 'run')
+    stopped = run(*command, '--max-minutes', '0.0001', cwd=tmp_path)
+    assert stopped.returncode == 75, stopped.stdout[-4000:]
+    assert 'Stopped at iteration 1 by the limit of 0.0001 minutes, saved as' in stopped.stdout
+    assert 'Traceback' not in stopped.stdout
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('stopped.pth')
+    ended = run(*command, '--resume', cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout[-4000:]
+    assert 'resumed epoch: 0, iter: 1' in ended.stdout
+    assert not (tmp_path / 'run' / 'stopped.pth').exists()
+
+
+class _Hostile:
+    def __reduce__(self):
+        return print, ('THE CODE OF THE FILE RAN',)
+
+
+@pytest.mark.core
+def test_no_code_of_a_checkpoint_runs(tmp_path):
+    config = write_config(tmp_path / 'toy.py', **{'train_cfg.max_iters': 1})
+    command = (sys.executable, TRAIN, config, '--no-validate')
+    assert run(*command, '--work-dir', 'run', cwd=tmp_path).returncode == 0
+    checkpoint = torch.load(tmp_path / 'run' / 'iter_1.pth', weights_only=False)
+    longer = ('--cfg-options', 'train_cfg.max_iters=2')
+
+    checkpoint['meta']['config'] = "print('THE CODE OF THE FILE RAN')"
+    torch.save(checkpoint, tmp_path / 'config.pth')
+    resumed = run(*command, '--work-dir', 'run', '--resume', 'config.pth', *longer, cwd=tmp_path)
+    assert resumed.returncode == 0 and 'THE CODE' not in resumed.stdout, resumed.stdout[-4000:]
+
+    checkpoint['meta']['object'] = _Hostile()
+    torch.save(checkpoint, tmp_path / 'hostile.pth')
+    refused = run(*command, '--work-dir', 'run', '--resume', 'hostile.pth', *longer, cwd=tmp_path)
+    assert refused.returncode == 1 and 'THE CODE' not in refused.stdout
+    assert 'error: hostile.pth holds an object of the type __builtin__.print' in refused.stdout
+    trusted = run(*command, '--work-dir', 'run', '--resume', 'hostile.pth', '--trust', *longer, cwd=tmp_path)
+    assert trusted.returncode == 0 and 'THE CODE' in trusted.stdout
+
+    tested = run(sys.executable, TEST, config, 'hostile.pth', cwd=tmp_path)
+    started = run(*command, '--work-dir', 'new', '--cfg-options', 'load_from=hostile.pth', cwd=tmp_path)
+    for result in (tested, started):
+        assert result.returncode == 0 and 'THE CODE' not in result.stdout, result.stdout[-4000:]
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
