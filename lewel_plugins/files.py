@@ -30,10 +30,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
         _sync(partial)
-        os.replace(partial, path)
+        _rename(partial, path)
         _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _rename(partial: Path, path: Path) -> None:
+    try:
+        os.replace(partial, path)
+    except OSError:
+        if not path.is_file():
+            raise
+        # Some network file systems do not rename over a file. A kill between these lines leaves no file of this name.
+        path.unlink()
+        os.rename(partial, path)
 
 
 def _sync(path: Path) -> None:

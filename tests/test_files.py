@@ -38,6 +38,21 @@ def test_equal_checkpoints_are_equal_files(tmp_path):
     assert torch.equal(torch.load(tmp_path / 'a.pth', weights_only=True)['state_dict']['a'], torch.arange(3))
 
 
+def test_a_file_system_that_does_not_rename_over_files(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def refuse(source, target):
+        if os.path.exists(target):
+            raise FileExistsError(f'{target} exists')
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    for content in (b'first', b'second'):
+        files.write_bytes(tmp_path / 'file', content)
+        assert (tmp_path / 'file').read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
 def test_an_error_while_writing_keeps_the_old_file(tmp_path):
     path = tmp_path / 'file'
     path.write_text('old')

@@ -25,12 +25,15 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
 
 
 def list_checkpoints(work_dir: str | Path) -> list[Path]:
-    """Return the checkpoints of a run that is to be resumed: the last one, then the others, newest first."""
+    """Return the checkpoints of a run that is to be resumed: the last one, then the others, newest first.
+
+    Without ``last_checkpoint``, which a kill can remove on a file system that does not rename over files, the newest
+    one counts as the last.
+    """
     last = find_last_checkpoint(work_dir)
-    if last is None:
-        return []
-    others = (path for path in last.parent.glob('*.pth') if path != last)
-    return [last, *sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)]
+    folder = last.parent if last else Path(work_dir)
+    others = (path for path in folder.glob('*.pth') if path != last)
+    return [*filter(None, [last]), *sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
 def last_checkpoint(work_dir: str | Path) -> Path:

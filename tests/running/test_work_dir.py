@@ -1,11 +1,12 @@
 """Files that a training leaves in its work dir."""
 
 import json
+import os
 
 import pytest
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running.work_dir import find_last_checkpoint, last_checkpoint, last_metrics
+from lewel_plugins.running.work_dir import find_last_checkpoint, last_checkpoint, last_metrics, list_checkpoints
 
 pytestmark = pytest.mark.core
 
@@ -23,6 +24,20 @@ def test_last_checkpoint(tmp_path):
     assert last_checkpoint(work_dir) == elsewhere / 'iter_2.pth'  # the run writes its checkpoints elsewhere
     (work_dir / 'iter_2.pth').touch()
     assert last_checkpoint(work_dir) == work_dir / 'iter_2.pth'  # a copy of a work dir goes on from its own
+
+
+@pytest.mark.parametrize('recorded', ['iter_4.pth', 'iter_6.pth', None])
+def test_checkpoints_to_resume_from(tmp_path, recorded):
+    assert list_checkpoints(tmp_path) == []
+    for step in (4, 2, 6):
+        path = tmp_path / f'iter_{step}.pth'
+        path.touch()
+        os.utime(path, (step, step))
+    if recorded:
+        (tmp_path / 'last_checkpoint').write_text(str(tmp_path / recorded))
+    newest_first = ['iter_6.pth', 'iter_4.pth', 'iter_2.pth']
+    others = [name for name in newest_first if name != recorded]
+    assert [path.name for path in list_checkpoints(tmp_path)] == [*filter(None, [recorded]), *others]
 
 
 def test_last_metrics(tmp_path):
