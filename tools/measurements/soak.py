@@ -273,8 +273,8 @@ def main() -> None:
                 campaign.round(number)
             ends = ', '.join(f'{count} × {end}' for end, count in sorted(campaign.ends.items()))
             row = dict(vars(campaign), method=method, rounds=rounds)
-            kept = ('method', 'ranks', 'rounds', 'damaged', 'finished', 'largest_loss', 'problems')
-            figures = {name: row[name] for name in kept} | dict(ends=dict(campaign.ends))
+            names = ('method', 'ranks', 'rounds', 'damaged', 'finished', 'largest_loss', 'problems')
+            figures = {name: row[name] for name in names} | dict(ends=dict(campaign.ends))
             problems = '; '.join(campaign.problems) or 'none'
             report.add(figures, method, ranks, rounds, ends, campaign.damaged, campaign.finished, problems)
             failed |= bool(campaign.problems)
