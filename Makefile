@@ -1,11 +1,12 @@
 # make quickstart   from a clone to a pretrained backbone and pictures
 # make test         lint, types, spelling and tests
-# Both create the virtual environment .venv if it is missing, with Python 3.10 or newer (PYTHON=... selects one).
+# make nightly      a dry run of every recipe, about 20 minutes
+# All create the virtual environment .venv if it is missing, with Python 3.10 or newer (PYTHON=... selects one).
 
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: quickstart test lint env ops
+.PHONY: quickstart test nightly lint env ops
 
 quickstart: env
 	$(BIN)/python tools/quickstart.py
@@ -14,6 +15,9 @@ quickstart: env
 test: export FORCE_CUDA ?= 0
 test: env ops lint
 	$(BIN)/python -m pytest
+
+nightly: env ops
+	$(BIN)/python -m pytest -m nightly
 
 lint: env
 	$(BIN)/ruff check .

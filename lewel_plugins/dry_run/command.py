@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None = None, description: str | None = None) ->
     parser.add_argument('--memory', type=float, metavar='GIB', help='memory of a GPU (default: that of --gpu)')
     parser.add_argument('--largest-batch', action='store_true', help='search for the largest batch that fits')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the reports to a file')
-    parser.add_argument('--markdown', type=Path, metavar='FILE', help='write a table to a file')
+    parser.add_argument('--markdown', type=Path, metavar='FILE', help='write a page with a table to a file')
     add_config_options(parser)
     return parser.parse_args(argv)
 
@@ -39,12 +39,13 @@ def dry_run(path: str, args: argparse.Namespace, gpu: GPU, memory: float) -> dic
     cfg = load_config(path)
     cfg.merge_from_dict(expand_num_views(cfg, args.cfg_options))
     world_size = args.gpus or own_gpus(cfg)
+    run = None
     try:
         run = DryRun(cfg, world_size)
         record = run.measure()
         largest = find_largest_batch(run, record, memory * 2**30) if args.largest_batch else None
     except StepError as error:
-        return report.failure(path, world_size, error)
+        return report.failure(path, world_size, error, run.reached() if run else {})
     return report.success(path, record, gpu, memory, largest)
 
 
@@ -91,5 +92,5 @@ def main(argv: list[str] | None = None, description: str | None = None) -> int:
             json.dumps(report.document(results), indent=1, ensure_ascii=False) + '\n', encoding='utf-8'
         )
     if args.markdown:
-        args.markdown.write_text(report.as_markdown(results), encoding='utf-8')
+        args.markdown.write_text(report.as_page(report.document(results)), encoding='utf-8')
     return 0 if all(map(_is_good, results)) else 1

@@ -26,16 +26,17 @@ class DeviceError(RuntimeError):
 class GPUDispatch(TorchDispatchMode):
     """Check and count the operations on fake CUDA tensors; enter it after a ``FakeTensorMode``.
 
-    What the host computes on its own tensors is computed. What it reads from the device is 0. A mask selects every
-    element. Reads and masks count as waits.
+    What the host computes on its own tensors is computed. What it reads from the device is 0 or a given truth value. A
+    mask selects every element. Reads and masks count as waits.
 
     Args:
         counters: Counts the operations.
+        truth: The truth value.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, truth: bool = False) -> None:
         super().__init__()
-        self.counters = counters
+        self.counters, self.truth = counters, truth
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run an operation."""
@@ -70,6 +71,8 @@ class GPUDispatch(TorchDispatchMode):
             return True
         with unset_fake_temporarily():
             values = torch.zeros(args[0].shape, dtype=kwargs.get('dtype') or args[0].dtype)
+            if values.dtype == torch.bool:
+                values.fill_(self.truth)
             return values.item() if func is aten._local_scalar_dense.default else values
 
     def _wait_for_values(self, func: Any, args: tuple, kwargs: dict) -> tuple:

@@ -8,6 +8,7 @@ class StepError(RuntimeError):
 
     Args:
         error: The error that the step raised.
+        hint: What else to know.
 
     Attributes:
         message: First line of its message.
@@ -15,7 +16,8 @@ class StepError(RuntimeError):
         code: That line.
     """
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, hint: str = '') -> None:
         self.message = str(error).strip().split('\n')[0] or type(error).__name__
+        self.message += f' ({hint})' if hint else ''
         self.source, self.code = error_source(error)
         super().__init__(f'{self.message} ({self.source}: {self.code})')

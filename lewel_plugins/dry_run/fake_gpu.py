@@ -1,6 +1,6 @@
 """A GPU of which a step sees everything but numbers: tensors have shape, dtype and device, and no memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -40,14 +40,16 @@ class FakeGPU:
 
     Args:
         world_size: Number of ranks.
+        replacements: Stand-ins for functions of other packages: owner, name, value.
+        truth: What the host reads from a boolean tensor.
 
     Attributes:
         counters: Counts of the operations since they were cleared.
         memory: Bytes that are alive on the GPU.
     """
 
-    def __init__(self, world_size: int) -> None:
-        self.world_size = world_size
+    def __init__(self, world_size: int, replacements: Sequence[tuple[Any, str, Any]] = (), truth: bool = False) -> None:
+        self.world_size, self._more, self._truth = world_size, replacements, truth
         self.counters, self.memory = Counters(), LiveMemory()
         self._fake_tensors = FakeTensorMode(allow_non_fake_inputs=True)
 
@@ -55,12 +57,12 @@ class FakeGPU:
     def active(self) -> Iterator[None]:
         """Run the block on the GPU."""
         with ExitStack() as stack:
-            for owner, name, value in _replacements():
+            for owner, name, value in [*_replacements(), *self._more]:
                 stack.enter_context(replaced(owner, name, value))
             stack.enter_context(fake_ranks(self.counters, self.world_size))
             stack.enter_context(self._fake_tensors)
             stack.enter_context(self.memory)
-            stack.enter_context(GPUDispatch(self.counters))
+            stack.enter_context(GPUDispatch(self.counters, self._truth))
             stack.enter_context(_GPUFunctions())
             yield
 

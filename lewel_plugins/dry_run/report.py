@@ -12,6 +12,7 @@ from .gpus import GPU
 from .step import StepRecord
 
 _GIB = 2**30
+_LINES = 10  # places in the list of waits
 NOTE = 'These are estimates from shapes and data sheets; no GPU has confirmed them.'
 
 
@@ -31,9 +32,17 @@ ASSUMPTIONS = (
 )
 
 
-def failure(config: str, world_size: int, error: StepError) -> dict[str, Any]:
-    """Return the report of a step that raised an error."""
-    return dict(config=config, gpus=world_size, error=error.message, source=error.source, code=error.code)
+def failure(config: str, world_size: int, error: StepError, reached: dict[str, int]) -> dict[str, Any]:
+    """Return the report of a step that raised an error.
+
+    Args:
+        config: Name of the config.
+        world_size: Number of ranks.
+        error: The error.
+        reached: Bytes until then, by name.
+    """
+    gib = {name: round(size / _GIB, 2) for name, size in reached.items()}
+    return dict(config=config, gpus=world_size, error=error.message, source=error.source, code=error.code, gib=gib)
 
 
 def success(config: str, record: StepRecord, gpu: GPU, memory: float, largest: StepRecord | None) -> dict[str, Any]:
@@ -98,10 +107,10 @@ def _collectives(record: StepRecord) -> dict[str, dict[str, int]]:
 def as_text(report: dict[str, Any]) -> str:
     """Return the report of one config as lines of text."""
     if 'error' in report:
-        return f'{report["config"]}: error: {report["error"]}\n  {report["source"]}: {report["code"]}'
+        return _error_text(report)
     gib = report['gib']
     low, high = report['images_per_second']
-    lines = [
+    lines: list[tuple[str, str]] = [
         ('memory per GPU', f'{gib["need"]} GiB needed of {report["memory"]:g}: {_fits(report)}'),
         (
             '',
@@ -116,7 +125,7 @@ def as_text(report: dict[str, Any]) -> str:
             )
             or 'none',
         ),
-        ('waits', '; '.join(f'{x["kind"]} × {x["count"]} ({x["source"]})' for x in report['waits']) or 'none'),
+        *_wait_lines(report['waits']),
         ('parameters', f'{report["trainable"] / 1e6:.1f} M trainable, {_unused(report["unused"])}'),
         ('speed', f'{low:,} to {high:,} images/s on {report["gpus"]} × {report["gpu"]}'),
     ]
@@ -125,6 +134,22 @@ def as_text(report: dict[str, Any]) -> str:
     views = ', '.join(f'{count} × {side} px' for side, count in Counter(report['views']).items())
     title = f'{report["config"]}: {report["gpus"]} GPUs × {report["batch"]} images, {views}, {report["precision"]}'
     return '\n'.join([title, *(f'  {name:<16}{text}' for name, text in lines)])
+
+
+def _error_text(report: dict[str, Any]) -> str:
+    until = ', '.join(f'{name} {size} GiB' for name, size in report['gib'].items())
+    lines = [f'{report["config"]}: error: {report["error"]}', f'{report["source"]}: {report["code"]}']
+    return '\n  '.join([*lines, f'until then: {until}'] if until else lines)
+
+
+def _wait_lines(waits: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    if not waits:
+        return [('waits', 'none')]
+    lines = [f'{x["count"]} × {x["kind"]}, {x["source"]}' for x in sorted(waits, key=lambda x: -x['count'])]
+    if len(lines) > _LINES:
+        lines[_LINES:] = [f'and in {len(lines) - _LINES} more lines, which --json lists']
+    total = f'{sum(x["count"] for x in waits)} per step'
+    return [('waits', total), *(('', line) for line in lines)]
 
 
 def _fits(report: dict[str, Any]) -> str:
@@ -168,6 +193,24 @@ def _cells(report: dict[str, Any]) -> list[str]:
         str(sum(x['count'] for x in report['waits'])),
         f'{low:,} – {high:,}',
     ]
+
+
+def as_page(document: dict[str, Any]) -> str:
+    """Return a markdown page from the dict of :func:`document`."""
+    reports = document['rows']
+    memory, gpu = next(((x['memory'], x['gpu']) for x in reports if 'gpu' in x), (0, 'no GPU'))
+    return '\n'.join(
+        [
+            '# Dry runs\n',
+            'One training step per config, by `tools/dry_run.py` with torch '
+            f'{document["torch"]}. Memory is in GiB per GPU; work is per GPU and step.',
+            f'{document["note"]}\n',
+            as_markdown(reports),
+            f'{document["assumptions"]}\n',
+            f'"Largest batch" is the largest multiple of 8 images per GPU that fits {memory:g} GiB. Images/s are',
+            f'those of all GPUs together, each an {gpu}.\n',
+        ]
+    )
 
 
 def document(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:

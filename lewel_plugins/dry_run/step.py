@@ -25,7 +25,12 @@ from .counters import Counters
 from .engine import GraphRoot, backward
 from .errors import StepError
 from .fake_gpu import FakeGPU, move_to_gpu, without_initialization
+from .mmcv_ops import mmcv_replacements
 from .replacing import replaced
+from .transfer_batches import DetectorBatches, SegmenterBatches
+
+_MAKERS: dict[str, Any] = dict(mmdet=DetectorBatches, mmseg=SegmenterBatches)
+_VALUES = 'the sizes of tensors in a detector depend on values that a dry run does not have, so this may be its limit'
 
 
 @dataclass(frozen=True)
@@ -82,23 +87,27 @@ class DryRun:
         check_settings(cfg)
         check_num_views(cfg)
         self.cfg, self.world_size = deepcopy(cfg), world_size
-        self._gpu = FakeGPU(world_size)
+        self._scope = cfg.get('default_scope', 'mmpretrain')
+        if self._scope == 'mmdet':  # boxes exist, and so does an anchor in an image
+            self._gpu = FakeGPU(world_size, mmcv_replacements(), truth=True)
+        else:
+            self._gpu = FakeGPU(world_size)
         self._is_warm = False
         self._unused: list[str] = []
         with self._in_scope():
-            self._batches = BatchMaker(self.cfg)
+            self._batches = _MAKERS.get(self._scope, BatchMaker)(self.cfg)
             self._build()
 
     @contextmanager
     def _in_scope(self) -> Iterator[None]:
         """Build and run in the config's scope, and name the line of the step that raises an error."""
         try:
-            with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'mmpretrain')):
+            with DefaultScope.overwrite_default_scope(self._scope):
                 yield
         except (SetupError, StepError):
             raise
         except Exception as error:
-            raise StepError(error) from error
+            raise StepError(error, _VALUES if self._scope == 'mmdet' else '') from error
 
     def measure(self, batch: int | None = None) -> StepRecord:
         """Run a step and return what it needs.
@@ -118,13 +127,18 @@ class DryRun:
                 return record
             self._is_warm = True  # the first step has allocated the state of the optimizer
 
+    def reached(self) -> dict[str, int]:
+        """Return the bytes of the weights, and the peak of the last step, which an error may have cut short."""
+        weights = {x.untyped_storage()._cdata: x.untyped_storage().nbytes() for x in self.model.state_dict().values()}
+        return dict(weights=sum(weights.values()), peak=self._gpu.memory.peak)
+
     def _build(self) -> None:
         settings = deepcopy(self.cfg.model)
         if self.cfg.get('data_preprocessor'):
             settings.setdefault('data_preprocessor', self.cfg.data_preprocessor)
         with without_initialization():
             self.model = MODELS.build(settings)
-        if self.world_size > 1 and self.cfg.get('default_scope', 'mmpretrain') == 'mmpretrain':
+        if self.world_size > 1 and self._scope == 'mmpretrain':
             self.model = use_sync_batch_norm(self.model, convert=self.cfg.get('sync_bn') == 'torch')
         with self._gpu.active():
             move_to_gpu(self.model)

@@ -51,7 +51,7 @@ class Double(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad, grad_sum):
         (x,) = ctx.saved_tensors
-        return 2 * grad + grad_sum * torch.ones_like(x)
+        return (2 * grad + grad_sum * torch.ones_like(x)).double()  # torch's engine returns it to float32
 
 
 def chain(w, v):

@@ -208,8 +208,24 @@ def comparison_table(folder: Path) -> str:
     return table(['comparison', 'what it compares', 'rows × seeds', 'results'], rows)
 
 
+def needs_table(folder: Path) -> str:
+    """Return the table of what a training step of the ImageNet recipes needs, from ``docs/results/dry_run.json``."""
+    document = json.loads((RESULTS / 'dry_run.json').read_text(encoding='utf-8'))
+    rows = []
+    for row in document['rows']:
+        path = ROOT / row['config']
+        if path.parent == folder:
+            gib, (low, high) = row['gib'], row['images_per_second']
+            memory = [f'{gib["activations"]:.1f}', f'{gib["need"]:.0f}', str(row['largest_batch'])]
+            work = [f'{row["tflop"]:.1f}', f'{row["calls"]:,}', f'{low:,} – {high:,}']
+            rows.append([link(path, folder), f'{row["gpus"]} × {row["batch"]}', *memory, *work])
+    headings = ['recipe', 'GPUs × images', 'activations, GiB', 'need, GiB', 'largest batch in 80 GiB']
+    return table([*headings, 'TFLOP per GPU and step', 'aten calls', 'images/s, H100'], rows)
+
+
 TABLES = {
     'recipes': recipe_table,
+    'needs': needs_table,
     'figures': figure_table,
     'benchmarks': benchmark_table,
     'comparisons': comparison_table,
