@@ -6,6 +6,7 @@ of torch's engine to the last bit. Hooks on tensors (``Tensor.register_hook``) a
 """
 
 import heapq
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -109,7 +110,7 @@ def _is_leaf(node: Node) -> bool:
 
 
 def _call(node: Node, received: dict[int, Tensor]) -> list[Tensor | None]:
-    """Return a node's gradients, one per edge, and release what a custom function has saved."""
+    """Return a node's gradients, one per edge, and release what it has saved."""
     if _is_leaf(node):
         if 0 in received:
             _accumulate(node.variable, received.pop(0))
@@ -121,9 +122,22 @@ def _call(node: Node, received: dict[int, Tensor]) -> list[Tensor | None]:
             gradient = torch.zeros(tuple(like.shape), dtype=like.dtype, device=like.device)
         gradients.append(gradient)
     outputs = node.apply(*gradients) if isinstance(node, _CustomNode) else node(*gradients)
-    if isinstance(node, _CustomNode):
-        node.maybe_clear_saved_tensors()  # type: ignore[attr-defined]
+    _release(node)
     return list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
+def _release(node: Node) -> None:
+    """Free the tensors that a node has saved, which may be kept alive for the nodes after it."""
+    for name in dir(node):
+        if name.startswith('_raw_saved_'):
+            values = getattr(node, name)
+            for saved in values if isinstance(values, (tuple, list)) else [values]:
+                with suppress(RuntimeError):  # nothing is saved, or it has been freed
+                    saved.register_hooks(_forget, _forget)  # keeps the result of the first instead of the tensor
+
+
+def _forget(_: object) -> None:
+    return None
 
 
 def _fit(gradient: Tensor | None, node: Node, index: int) -> Tensor | None:
