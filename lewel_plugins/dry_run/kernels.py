@@ -67,6 +67,10 @@ def _reduce(grad: Tensor, x: Tensor, mean: Tensor, inverse_std: Tensor, weight: 
     return *sums, *(_empty(affine, x.shape[1]) if is_wanted else None for is_wanted in wanted[1:])
 
 
+def _write(x: Tensor, *_: Any, out: Tensor) -> Tensor:
+    return out
+
+
 def _like_first(x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x)
 
@@ -75,7 +79,7 @@ def _like_first(x: Tensor, *_: Any) -> Tensor:
 MISSING_KERNELS: dict[Any, Callable[..., Any]] = {
     aten.batch_norm_stats.default: _statistics,
     aten.batch_norm_gather_stats_with_counts.default: _gather_statistics,
-    aten.batch_norm_elemt.default: _like_first,
+    aten.batch_norm_elemt.out: _write,
     aten.batch_norm_backward_reduce.default: _reduce,
     aten.batch_norm_backward_elemt.default: _like_first,
 }

@@ -16,7 +16,7 @@ from torch import Tensor
 from lewel_plugins.checkpoints import check_settings
 from lewel_plugins.errors import SetupError
 from lewel_plugins.hooks import MomentumUpdateHook, RegularizerHook, SMoGResetHook
-from lewel_plugins.models.sync_batch_norm import use_sync_batch_norm
+from lewel_plugins.models.batch_norm import use_sync_batch_norm
 from lewel_plugins.running.num_views import check_num_views
 from lewel_plugins.seeding import seeded
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .batch_norm import embed_views
+
 NORMS = ('train', 'eman')
 
 
@@ -60,8 +62,8 @@ class MomentumEncoder(nn.Module):
     def each_view(self, views: list[Tensor]):
         """Return what the neck returns for K views (N, 3, H, W), (N, …), as (K, N, …), without gradient.
 
-        The networks are called once per view, so that BN computes its statistics per view. With ``eman`` BN computes
-        none, and a single call suffices for views of one size.
+        BN computes its statistics per view, see :func:`embed_views`. With ``eman`` BN computes none, and a single call
+        suffices for views of one size.
 
         Returns:
             A tensor (K, N, …), or a tuple of them if the neck has several outputs.
@@ -71,7 +73,7 @@ class MomentumEncoder(nn.Module):
             if isinstance(out, Tensor):
                 return out.unflatten(0, (len(views), -1))
             return tuple(one.unflatten(0, (len(views), -1)) for one in out)
-        outs = [self(x) for x in views]
+        outs = embed_views(self, [self.module], views)
         return torch.stack(outs) if isinstance(outs[0], Tensor) else tuple(map(torch.stack, zip(*outs)))
 
     def train(self, mode: bool = True) -> 'MomentumEncoder':

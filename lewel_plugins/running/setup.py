@@ -31,7 +31,7 @@ from lewel_plugins.checkpoints import (
 )
 from lewel_plugins.dist import unwrap_model
 from lewel_plugins.errors import SetupError
-from lewel_plugins.models.sync_batch_norm import use_sync_batch_norm
+from lewel_plugins.models.batch_norm import use_sync_batch_norm
 
 from .devices import check_gpus, check_ops, has_accelerator, has_bfloat16
 from .group_scaling import iterations_per_step, scale_groups
@@ -341,7 +341,7 @@ class PretrainRunner(Runner):
 
     mmengine unpickles checkpoints with all that they contain, and runs the text of the config in them.
 
-    SyncBN is :class:`lewel_plugins.models.sync_batch_norm.SyncBatchNorm`. In detection and segmentation the ranks'
+    SyncBN is :class:`lewel_plugins.models.batch_norm.SyncBatchNorm`. In detection and segmentation the ranks'
     images differ in size, so that GPUs use torch's SyncBN, and gloo ranks, for which torch has none, use plain batch
     norm.
     """

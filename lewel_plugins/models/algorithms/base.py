@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lewel_plugins import dist
 
+from ..batch_norm import embed_views
 from ..heads import build_head
 from ..momentum_encoder import MomentumEncoder, running_statistics
 
@@ -95,6 +96,10 @@ class MomentumPretrainer(BaseSelfSupervisor):
         views = check_views(self, inputs, count, or_more)
         self._check_teacher_follows()
         return views
+
+    def embed(self, views: list[Tensor]) -> list:
+        """Return the online neck's output for each view (N, 3, H, W), with BN's statistics per view."""
+        return embed_views(lambda x: self.neck(self.backbone(x)), [self.backbone, self.neck], views)
 
     def start_shuffle(self, x: Tensor) -> Callable[[], tuple[Tensor, Tensor | None]]:
         """Start the exchange of ShuffleBN on the keys' view (N, 3, H, W), as :func:`dist.start_batch_shuffle` does.

@@ -2,6 +2,7 @@ from torch import Tensor
 
 from lewel_plugins.registry import MODELS
 
+from ..batch_norm import use_view_batch_norm
 from ..heads.byol_multi_crop_head import LARGE
 from .base import MomentumPretrainer
 
@@ -11,10 +12,10 @@ class BYOLMultiCrop(MomentumPretrainer):
     """BYOL with multi-crop, a baseline of the MSBReg paper. MSBReg, Sec. 4.4.
 
     The first two views are large, the others small. All go through the online network. All go through the teacher as
-    well, since in the paper small views are targets, too; with ``head.targets='large'`` only the large ones do. Both
-    networks are called once per view. So batch norm has its statistics per view, and never mixes large and small views;
-    its running statistics, which evaluation uses, average over all views. Without small views this is BYOL with its
-    symmetric loss.
+    well, since in the paper small views are targets, too; with ``head.targets='large'`` only the large ones do. Batch
+    norm has its statistics per view, and its running statistics, which evaluation uses, average over all views. On GPUs
+    and on several ranks, views of one size go through the networks together, see :func:`embed_views`. Without small
+    views this is BYOL with its symmetric loss.
 
     Equations:
         MSBReg, Eq. 1 and Sec. 4.4: ``multi_crop_loss`` in functional/msbreg.py.
@@ -40,6 +41,7 @@ class BYOLMultiCrop(MomentumPretrainer):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(backbone, neck, head, momentum, 0.0, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        use_view_batch_norm(self)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
         """Predict the teacher's embedding of every target from every other view. MSBReg, Sec. 4.4.
@@ -57,7 +59,7 @@ class BYOLMultiCrop(MomentumPretrainer):
         views = self.views(inputs, LARGE, or_more=True)
         _check_sizes(views)
         z_t = self.teacher.each_view(self.head.target_views(views))  # (T, N, d), without gradient
-        z = [self.neck(self.backbone(x)) for x in views]  # V + 2 times (N, d)
+        z = self.embed(views)  # V + 2 times (N, d)
         return self.head.loss(z, z_t)
 
 

@@ -2,6 +2,7 @@ from torch import Tensor
 
 from lewel_plugins.registry import MODELS
 
+from ..batch_norm import use_view_batch_norm
 from .base import MomentumPretrainer
 
 
@@ -9,9 +10,9 @@ from .base import MomentumPretrainer
 class MSBReg(MomentumPretrainer):
     """BYOL with K views and three forces. Moon et al. 2022, An Embedding-Dynamic Approach to Self-Supervised Learning.
 
-    The pipeline sets the number of views K ≥ 2. The networks are called once per view. So batch norm has its statistics
-    per view, as in BYOL, views may differ in size, and time and memory are linear in K. A teacher that needs no
-    statistics (``eman``) is called once.
+    The pipeline sets the number of views K ≥ 2. Batch norm has its statistics per view, as in BYOL, views may differ in
+    size, and time and memory are linear in K. On GPUs and on several ranks, views of one size go through the
+    networks together, see :func:`embed_views`.
 
     Equations:
         MSBReg, Eq. 2: ``MSBRegHead.loss`` in models/heads/msbreg_head.py.
@@ -42,6 +43,7 @@ class MSBReg(MomentumPretrainer):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(backbone, neck, head, momentum, 0.0, teacher_norm, data_preprocessor, init_cfg)
+        use_view_batch_norm(self)
 
     def loss(self, inputs: list[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
         """Pull all views toward the centroid of the teacher's embeddings, and regularize them. MSBReg, Eq. 2.
@@ -56,5 +58,5 @@ class MSBReg(MomentumPretrainer):
         views = self.views(inputs, 2, or_more=True)
         # The teacher runs first: its activations are freed before the online networks, whose activations stay, run.
         z_t = self.teacher.each_view(views)  # (K, N, d), without gradient
-        z = [self.neck(self.backbone(x)) for x in views]  # K times (N, d)
+        z = self.embed(views)  # K times (N, d)
         return self.head.loss(z, z_t)

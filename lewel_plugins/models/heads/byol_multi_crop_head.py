@@ -5,6 +5,7 @@ from torch import Tensor
 from lewel_plugins.functional import multi_crop_loss
 from lewel_plugins.registry import MODELS
 
+from ..batch_norm import embed_views
 from ..necks.mlp import MLP
 
 LARGE = 2  # number of large views
@@ -60,5 +61,5 @@ class BYOLMultiCropHead(BaseModule):
         Returns:
             ``loss``: a sum over the T(V + 1) pairs, a mean over the images.
         """
-        p = torch.stack([self.predictor(view) for view in z])  # (V + 2, N, d)
+        p = torch.stack(embed_views(self.predictor, [self.predictor], z))  # (V + 2, N, d)
         return dict(loss=multi_crop_loss(p, z_t))

@@ -5,6 +5,7 @@ from torch import Tensor
 from lewel_plugins.functional import centroid_loss
 from lewel_plugins.registry import MODELS
 
+from ..batch_norm import embed_views
 from ..losses import BrownianLoss, SingularValueLoss
 from ..losses.weight import check_weight
 from ..necks.mlp import MLP
@@ -57,7 +58,7 @@ class MSBRegHead(BaseModule):
         Returns:
             ``loss_centroid`` λ_c L_c, ``loss_singular`` λ_s L_s, ``loss_brownian`` λ_b L_b, which mmengine adds.
         """
-        p = torch.stack([self.predictor(view) for view in z])  # (K, N, d); batch norm has its statistics per view
+        p = torch.stack(embed_views(self.predictor, [self.predictor], z))  # (K, N, d)
         losses = dict(loss_centroid=self.lambda_c * centroid_loss(p, z_t, self.exclude_self))
         for regularizer in (self.singular_value_loss, self.brownian_loss):
             if regularizer.weight:

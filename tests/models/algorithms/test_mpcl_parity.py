@@ -1,6 +1,6 @@
 """MPCL on its frameworks, with PTB: one process against 2 and 4 gloo ranks on the same global batch, in float64.
 
-BN in the networks is in evaluation mode where results are compared, as in ``test_parity.py``.
+BN in the networks is in evaluation mode, or synchronized, where results are compared, as in ``test_parity.py``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from helpers.tiny_mpcl import METHODS
 from test_parity import GLOBAL_BATCH, TOLERANCE, chunk, optimizer, snapshot
 from torch.nn.parallel import DistributedDataParallel
 
+from lewel_plugins.models.batch_norm import use_sync_batch_norm
+
 pytestmark = pytest.mark.core
 
 STEPS, REWEIGHTED = 4, 1  # step after which the weights change
+NORMS = ('eval', 'sync', 'train')  # how BN works
 
 
-def build(method: str, training: bool = False) -> tiny_mpcl.MPCL:
+def build(method: str, norm: str = 'eval') -> tiny_mpcl.MPCL:
     settings = dict(queue_len=GLOBAL_BATCH + 3) if method == 'mpcl_moco' else {}
-    return tiny_mpcl.build(method, **settings).train(training)
+    model = tiny_mpcl.build(method, **settings).train(norm != 'eval')
+    return use_sync_batch_norm(model, convert=True) if norm == 'sync' else model
 
 
 def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
@@ -47,10 +51,10 @@ def train(model: tiny_mpcl.MPCL, loss_of_step) -> list[dict]:
 def train_rank(rank: int, world_size: int) -> dict[str, list]:
     results = {}
     for method in METHODS:
-        for training in (False, True):
-            model = build(method, training)
+        for norm in NORMS:
+            model = build(method, norm)
             wrapped = DistributedDataParallel(model, broadcast_buffers=False)
-            results[f'{method} {training}'] = train(
+            results[f'{method} {norm}'] = train(
                 model,
                 lambda views: sum(wrapped(chunk(views, rank, world_size), None, mode='loss').values()),  # noqa: B023
             )
@@ -62,15 +66,15 @@ def ranks(request, tmp_path_factory) -> list[dict]:
     return on_ranks(request.param, tmp_path_factory.mktemp('ranks'), train_rank, request.param)
 
 
-def differences(ranks: list[dict], method: str) -> dict[str, float]:
+def differences(ranks: list[dict], method: str, norm: str) -> dict[str, float]:
     """Return the largest differences over steps and ranks: mean loss, gradients averaged by DDP, whole state."""
-    model = build(method)
+    model = build(method, norm)
     worst = dict(loss=0.0, gradient=0.0, state=0.0)
     for step, expected in enumerate(train(model, lambda views: sum(model.loss(views).values()))):
-        loss = torch.stack([r[f'{method} False'][step]['loss'] for r in ranks]).mean()
+        loss = torch.stack([r[f'{method} {norm}'][step]['loss'] for r in ranks]).mean()
         worst['loss'] = max(worst['loss'], (loss - expected['loss']).abs().item())
         for result in ranks:
-            ours = result[f'{method} False'][step]
+            ours = result[f'{method} {norm}'][step]
             difference = naive.largest_difference(ours['gradients'], expected['gradients'])
             worst['gradient'] = max(worst['gradient'], difference)
             assert ours['state'].keys() == expected['state'].keys()
@@ -86,18 +90,19 @@ def differences(ranks: list[dict], method: str) -> dict[str, float]:
     return worst
 
 
+@pytest.mark.parametrize('norm', ['eval', 'sync'])
 @pytest.mark.parametrize('method', METHODS)
-def test_ranks_do_the_step_of_one_process(ranks, method):
-    worst = differences(ranks, method)
+def test_ranks_do_the_step_of_one_process(ranks, method, norm):
+    worst = differences(ranks, method, norm)
     assert max(worst.values()) < TOLERANCE, worst
 
 
-@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('norm', NORMS)
 @pytest.mark.parametrize('method', METHODS)
-def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, training):
+def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, norm):
     """Only running statistics of a teacher in training mode may differ, because nothing reads them."""
     for other in ranks[1:]:
-        for first, second in zip(ranks[0][f'{method} {training}'], other[f'{method} {training}']):
+        for first, second in zip(ranks[0][f'{method} {norm}'], other[f'{method} {norm}']):
             names = [n for n in first['state'] if not (n.startswith('teacher.') and 'running' in n)]
             assert all(torch.equal(first['state'][name], second['state'][name]) for name in names)
             assert str(first['actual']) == str(second['actual'])  # CKA of fewer than four images is NaN
@@ -105,7 +110,7 @@ def test_all_ranks_have_the_same_state_bit_for_bit(ranks, method, training):
 
 def test_the_comparison_has_something_to_compare(ranks):
     for method in METHODS:
-        history = [r[f'{method} False'] for r in ranks]
+        history = [r[f'{method} eval'] for r in ranks]
         zeros = sum(int(g.abs().max() < 1e-9) for g in history[0][0]['gradients'])
         # The units of the last hidden layer are on for all images or for none: standardization removes their shift.
         assert zeros == int(method == 'mpcl_barlow_twins')
@@ -113,5 +118,5 @@ def test_the_comparison_has_something_to_compare(ranks):
         assert weights[0].tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 2])
         assert not torch.equal(weights[REWEIGHTED - 1], weights[REWEIGHTED])
         assert weights[REWEIGHTED].max() - weights[REWEIGHTED].min() > 1e-2, method
-    losses = [r['mpcl_moco False'][0]['loss'].item() for r in ranks]
+    losses = [r['mpcl_moco eval'][0]['loss'].item() for r in ranks]
     assert max(losses) - min(losses) > 1e-4  # the chunks differ

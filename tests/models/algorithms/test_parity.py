@@ -1,7 +1,8 @@
 """One process against 2 and 4 gloo ranks on the same global batch of float64 images.
 
-BN is in evaluation mode wherever results are compared, so that no statistic depends on the split of the batch and only
-rounding differs. L_a of LEWEL_M, which the paper defines on the local batch, is compared with the mean over chunks.
+BN is in evaluation mode, or synchronized, wherever results are compared, so that no statistic depends on the split of
+the batch and only rounding differs. L_a of LEWEL_M, which the paper defines on the local batch, is compared with the
+mean over chunks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lewel_plugins import functional as LF
 from lewel_plugins.hooks import RegularizerHook
 from lewel_plugins.models import LEWELM, BYOLMultiCrop, MomentumPretrainer, MSBReg, SMoG
+from lewel_plugins.models.batch_norm import use_sync_batch_norm
 from lewel_plugins.models.momentum_encoder import running_statistics
 from lewel_plugins.seeding import seed_shared_generator
 
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.core
 GLOBAL_BATCH, STEPS, TOLERANCE = 8, 3, 1e-10
 METHODS = (
     *('lewel_b', 'lewel_m', 'lewel_m-eman', 'lewel_b+regularizers', 'msbreg', 'byol_multi_crop'),
+    *('lewel_b-sync', 'msbreg-sync', 'byol_multi_crop-sync', 'smog-sync'),
     *('smog-random', 'smog-average', 'smog-detached', 'smog'),
 )
 REGULARIZERS = [
@@ -34,12 +37,17 @@ REGULARIZERS = [
 
 
 def build(method: str) -> MomentumPretrainer:
-    """Build a model in evaluation mode, with a queue whose length is no multiple of the batch, so that it wraps."""
+    """Build a model in evaluation mode, or with SyncBN.
+
+    The length of the queue is no multiple of the batch, so that it wraps.
+    """
     settings: dict = dict(queue_len=GLOBAL_BATCH + 3) if method.startswith('lewel_m') else {}
     method, regularizers = method.partition('+')[::2]
     method, switch = method.partition('-')[::2]
     if switch == 'detached':
         settings['detach_groups'] = True
+    elif switch == 'sync':
+        return use_sync_batch_norm(getattr(tiny, method)(momentum=0.3).train(), convert=True)
     elif switch:
         settings['update' if method == 'smog' else 'teacher_norm'] = switch
     model = getattr(tiny, method)(momentum=0.3, **settings).eval()
