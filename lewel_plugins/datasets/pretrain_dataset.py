@@ -19,7 +19,7 @@ class SampleId(NamedTuple):
 
 @DATASETS.register_module()
 class PretrainDataset(DatasetWrapper):
-    """Load each item of the wrapped dataset under its own seed, and replace broken images.
+    """Load each item of the wrapped dataset under its own seed and without label, and replace broken images.
 
     With a :class:`SampleId` from :class:`SeededSampler`, the views of an image are a function of (run seed, epoch,
     index) alone. They depend on neither the number of workers nor the order, and a resumed run makes the same ones.
@@ -28,6 +28,8 @@ class PretrainDataset(DatasetWrapper):
     If :class:`LoadRGB` raises :class:`BrokenImageError` for an image, another image replaces it, drawn from the seed.
     The data sample of the replacement lists the broken files in its metainfo ``broken_files``, which
     ``BrokenImageHook`` reads. All other errors propagate.
+
+    Labels are left out because each would travel from the worker in a shared-memory file of its own.
 
     Args:
         dataset: Config of any dataset with a pipeline that starts with ``lewel_plugins.LoadRGB`` and ends with
@@ -57,6 +59,8 @@ class PretrainDataset(DatasetWrapper):
                 errors.append(error)
                 index, seed = self._draw_other(seed, len(errors))
             else:
+                if 'data_samples' in sample:
+                    sample['data_samples'].pop('gt_label', None)
                 if errors:
                     sample['data_samples'].set_metainfo({'broken_files': [str(error) for error in errors]})
                 return sample

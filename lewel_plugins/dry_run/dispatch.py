@@ -50,7 +50,8 @@ class GPUDispatch(TorchDispatchMode):
         result = self._run(func, self._wait_for_values(func, args, kwargs), kwargs)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if not _is_free(func):
-            self.counters.kernels.append(describe_kernel(func, args, kwargs, result, inputs + outputs))
+            read = [x for x in inputs if x is not kwargs.get('out')]
+            self.counters.kernels.append(describe_kernel(func, args, kwargs, result, read + outputs))
         return result
 
     @staticmethod
@@ -94,9 +95,10 @@ class GPUDispatch(TorchDispatchMode):
 
     @staticmethod
     def _run(func: Any, args: tuple, kwargs: dict) -> Any:
-        stand_in = MISSING_KERNELS.get(func) or SIZED_BY_VALUES.get(func)
-        if stand_in:
-            return stand_in(*args)
+        if func in MISSING_KERNELS:
+            return MISSING_KERNELS[func](*args, **kwargs)
+        if func in SIZED_BY_VALUES:
+            return SIZED_BY_VALUES[func](*args)
         try:
             return func(*args, **kwargs)
         except RuntimeError as error:

@@ -79,6 +79,7 @@ def _like_first(x: Tensor, *_: Any) -> Tensor:
 MISSING_KERNELS: dict[Any, Callable[..., Any]] = {
     aten.batch_norm_stats.default: _statistics,
     aten.batch_norm_gather_stats_with_counts.default: _gather_statistics,
+    aten.batch_norm_elemt.default: _like_first,
     aten.batch_norm_elemt.out: _write,
     aten.batch_norm_backward_reduce.default: _reduce,
     aten.batch_norm_backward_elemt.default: _like_first,

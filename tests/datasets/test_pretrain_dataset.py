@@ -113,3 +113,12 @@ def test_bad_values(image_folder):
         make(image_folder, max_tries=0)
     with pytest.raises(ValueError, match='empty'):
         PretrainDataset([])
+
+
+def test_labels_stay_in_the_worker(image_folder):
+    pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='mmpretrain.PackInputs')]
+    dataset = PretrainDataset(dict(type='mmpretrain.CustomDataset', data_root=str(image_folder), pipeline=pipeline))
+    assert 'gt_label' in dataset.dataset[0]['data_samples']
+    for index in (0, SampleId(0, 5)):
+        sample = dataset[index]['data_samples']
+        assert 'gt_label' not in sample and sample.img_path

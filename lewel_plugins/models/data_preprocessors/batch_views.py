@@ -114,7 +114,7 @@ class BatchViews(SelfSupDataPreprocessor):
             ValueError: If ``inputs`` are images where views are expected, or the reverse.
         """
         if not training:
-            return super().forward(data, training)
+            return super().forward({**data, 'data_samples': self._move_samples(data.get('data_samples'))}, training)
         self._check(data['inputs'])
         images = self.cast_data(data['inputs'])
         views = self._make(images) if self.views else self._finish(images)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmpretrain.structures import DataSample
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms.functional import gaussian_blur
 
 from lewel_plugins.models import BatchViews
@@ -149,3 +150,22 @@ def test_samples_with_more_than_a_label_go_to_the_device_as_they_are():
     sample = DataSample().set_gt_label(1).set_gt_score(torch.ones(3))
     (moved,) = BatchViews().to('meta')._move_samples([sample])
     assert moved.gt_label.is_meta and moved.gt_score.is_meta
+
+
+class Copies(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._to_copy.default and (kwargs or {}).get('device') is not None
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_the_labels_of_a_batch_are_one_copy(training):
+    samples = [DataSample().set_gt_label(i) for i in range(6)]
+    images = torch.zeros(6, 3, 16, 16, dtype=torch.uint8)
+    preprocessor = BatchViews().to('meta')
+    with Copies() as copies:
+        data = preprocessor(dict(inputs=[images] if training else images, data_samples=samples), training)
+    assert copies.count == 2  # images and labels
+    assert all(sample.gt_label.is_meta for sample in data['data_samples'])
