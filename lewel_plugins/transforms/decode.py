@@ -1,13 +1,25 @@
 """Decode image files to BGR arrays, with errors for missing data that decoders would silently fill in."""
 
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
+
+from .image_bounds import (
+    MAX_PIXELS,
+    Coding,
+    UndecodableError,
+    check_file_size,
+    check_pixels,
+    check_scans,
+    read_orientation,
+    read_tags,
+)
 
 
 class BrokenImageError(Exception):
@@ -27,10 +39,6 @@ class BrokenImageError(Exception):
         return f'{self.path}: {self.reason}'
 
 
-class _UndecodableError(Exception):
-    """Content that cannot be decoded; the path of the file is not known where this is raised."""
-
-
 @contextmanager
 def naming_broken_image(path: str) -> Iterator[None]:
     """Turn errors in reading and decoding a file into :class:`BrokenImageError`."""
@@ -38,7 +46,7 @@ def naming_broken_image(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise BrokenImageError(path, f'cannot be read ({error.strerror or error})') from error
-    except _UndecodableError as error:
+    except UndecodableError as error:
         raise BrokenImageError(path, str(error)) from error
 
 
@@ -53,50 +61,138 @@ def to_bgr(img: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(img, cv2.COLOR_GRAY2BGR if img.ndim == 2 else cv2.COLOR_RGB2BGR)
 
 
-def decode_bgr(data: bytes) -> np.ndarray:
+def decode_bgr(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode the content of an image file to (H, W, 3) uint8, BGR.
 
     Call it within :func:`naming_broken_image`, which names the file in errors.
+
+    Args:
+        data: Content of the file.
+        max_pixels: Largest number of pixels, see :class:`LoadRGB`.
     """
     if not data:
-        raise _UndecodableError('the file is empty')
+        raise UndecodableError('the file is empty')
+    check_file_size(len(data), max_pixels)
     if is_jpeg(data):
-        return decode_jpeg(data, read_jpeg_header(data))
+        return decode_jpeg(data, read_jpeg_header(data), max_pixels=max_pixels)
     if data.startswith(b'\x89PNG\r\n\x1a\n'):
-        return _decode_png(data)
+        return _decode_png(data, max_pixels)
     if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
-        return _decode_webp(data)
-    try:
-        return _decode_pillow(data)
-    except _UndecodableError:
-        if not data.startswith((b'II*\0', b'MM\0*')):
-            raise
-        return _decode_cv2(data)  # 16-bit RGB TIFF, which Pillow cannot read
+        return _decode_webp(data, max_pixels)
+    if data.startswith((b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')):
+        return _decode_tiff(data, max_pixels)
+    if data.startswith(b'BM'):
+        return _decode_bmp(data, max_pixels)
+    if data.startswith((b'GIF87a', b'GIF89a')):
+        return _decode_gif(data, max_pixels)
+    raise UndecodableError('it is not a JPEG, PNG, WebP, BMP, TIFF or GIF')
 
 
-# OpenCV's versions differ in whether they apply the EXIF orientation of a PNG or WebP, so Pillow decodes these.
+# OpenCV's versions differ in whether they apply the EXIF orientation of a PNG or WebP, so it is applied here.
 
 
-def _decode_png(data: bytes) -> np.ndarray:
+def _decode_png(data: bytes, max_pixels: int) -> np.ndarray:
+    if data[12:16] != b'IHDR':
+        raise UndecodableError('the PNG does not start with its header')
+    width, height = (int.from_bytes(data[i : i + 4], 'big') for i in (16, 20))
+    check_pixels(Coding.PNG_16 if data[24:25] == b'\x10' else Coding.PNG, height, width, max_pixels)
+    texts = sum(data.count(kind) for kind in (b'zTXt', b'iTXt'))
+    if texts > _MAX_TEXTS:  # each may unpack to 8 MB
+        raise UndecodableError(f'the PNG has {texts} compressed texts, at most {_MAX_TEXTS} are read')
     if data.rfind(b'IEND') < 0:
-        raise _UndecodableError('the PNG is truncated (no end chunk)')
-    has_exif = b'eXIf' in data or b'Raw profile type' in data  # the second is ImageMagick's way, in a text chunk
-    is_8_bit = data[24:25] == b'\x08'
-    return _decode_pillow(data) if has_exif and is_8_bit else _decode_cv2(data)
+        raise UndecodableError('the PNG is truncated (no end chunk)')
+    return _turn(_decode_cv2(data, _UNTURNED), read_orientation(_png_exif(data)))
 
 
-def _decode_webp(data: bytes) -> np.ndarray:
+_MAX_TEXTS = 30
+_MAX_PROFILE = 2**20  # Pillow's bound on a text, too
+
+
+def _png_exif(data: bytes) -> bytes:
+    """Return the EXIF of a PNG, from its own chunk or, as ImageMagick writes it, from digits in a text chunk."""
+    position = data.find(b'eXIf')
+    if position > 0:
+        return data[position + 4 : position + 4 + int.from_bytes(data[position - 4 : position], 'big')]
+    position = data.find(b'Raw profile type exif\0')
+    if position < 8:
+        return b''
+    end = position + int.from_bytes(data[position - 8 : position - 4], 'big')
+    text = data[position + 22 : min(end, position + _MAX_PROFILE)]
+    try:
+        if data[position - 4 : position] == b'zTXt':
+            text = zlib.decompressobj().decompress(text[1:], _MAX_PROFILE)
+        return bytes.fromhex(b''.join(text.split(b'\n')[3:]).decode())
+    except (zlib.error, ValueError):
+        return b''
+
+
+def _decode_webp(data: bytes, max_pixels: int) -> np.ndarray:
     if len(data) < 8 + int.from_bytes(data[4:8], 'little'):
-        raise _UndecodableError('the WebP is truncated')
-    return _decode_pillow(data) if data[12:16] == b'VP8X' else _decode_cv2(data)
+        raise UndecodableError('the WebP is truncated')
+    if data[12:16] == b'VP8X':
+        width, height = (1 + int.from_bytes(data[i : i + 3], 'little') for i in (24, 27))
+        check_pixels(Coding.EXTENDED_WEBP, height, width, max_pixels)
+        return _decode_pillow(data, 'WEBP', Coding.EXTENDED_WEBP, max_pixels)
+    if data[12:16] == b'VP8L':
+        bits = int.from_bytes(data[21:25], 'little')
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:
+        width, height = (int.from_bytes(data[i : i + 2], 'little') & 0x3FFF for i in (26, 28))
+    check_pixels(Coding.WEBP, height, width, max_pixels)
+    return _decode_cv2(data)
+
+
+def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
+    tags = read_tags(data)
+    width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    # A tile may be larger than the image, and the decoder has memory for a whole one.
+    tile_width, tile_height = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_HEIGHT, 0)
+    if min(width, height) < 1:
+        raise UndecodableError('the TIFF has no width or height')
+    is_16_bit_color = tags.get(_BITS, 1) > 8 and tags.get(_SAMPLES, 1) > 1
+    coding = Coding.TIFF_16 if is_16_bit_color else Coding.RAW
+    check_pixels(coding, max(height, tile_height), max(width, tile_width), max_pixels)
+    if tags.get(_BITS, 1) > 32 or tags.get(_SAMPLES, 1) > 6:
+        raise UndecodableError(f'{tags.get(_SAMPLES, 1)} samples of {tags.get(_BITS, 1)} bits are not supported')
+    if is_16_bit_color:  # which Pillow cannot read
+        return _turn(_decode_cv2(data, _UNTURNED), tags.get(_ORIENTATION, 1))
+    return _decode_pillow(data, 'TIFF', coding, max_pixels)
+
+
+_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 274, 277, 322, 323
+
+
+def _decode_bmp(data: bytes, max_pixels: int) -> np.ndarray:
+    if data[30:31] in (b'\1', b'\2') and data[14:15] != b'\x0c':
+        raise UndecodableError('run-length coding of a BMP is not supported')  # Pillow decodes it in Python
+    return _decode_pillow(data, 'BMP', Coding.RAW, max_pixels)
+
+
+def _decode_gif(data: bytes, max_pixels: int) -> np.ndarray:
+    if len(data) > _MAX_GIF_BYTES:  # Pillow reads its blocks in Python
+        raise UndecodableError(f'a GIF of {len(data)} bytes is too large: at most {_MAX_GIF_BYTES} are read')
+    return _decode_pillow(data, 'GIF', Coding.GIF, max_pixels)
+
+
+_MAX_GIF_BYTES = 4 * 2**20
 
 
 class JpegHeader(NamedTuple):
-    """Channels and size of a JPEG after its EXIF orientation is applied."""
+    """Contents of the header of a JPEG.
+
+    Attributes:
+        channels: 1, 3 or 4.
+        height: Height after the EXIF orientation is applied.
+        width: Width, likewise.
+        scans: Number of passes over all pixels, 0 if the file is decoded in a single one, row by row.
+        orientation: The EXIF orientation, 1 to 8.
+    """
 
     channels: int
     height: int
     width: int
+    scans: int
+    orientation: int
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -111,38 +207,40 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     file ends them. An FF D9 before them belongs to a thumbnail.
     """
     channels = height = width = 0
-    is_turned = False
+    orientation = 0
+    is_progressive = False
     position = 2
-    while position + 9 < len(data):
+    for _ in range(_MAX_SEGMENTS):
+        if position + 9 >= len(data):
+            raise UndecodableError('the JPEG is truncated (no pixels)')
         if data[position] != 0xFF:
-            raise _UndecodableError('the JPEG has a damaged header')
+            raise UndecodableError('the JPEG has a damaged header')
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            if marker > 0xC2:
+                raise UndecodableError('a JPEG in lossless or arithmetic coding is not supported')
             height, width = (int.from_bytes(data[position + i : position + i + 2], 'big') for i in (5, 7))
             channels = data[position + 9]
+            is_progressive = marker == 0xC2
         if marker == 0xDA:  # start of scan
             if data.rfind(b'\xff\xd9') < position:
-                raise _UndecodableError('the JPEG is truncated (no end marker)')
-            return JpegHeader(channels, width, height) if is_turned else JpegHeader(channels, height, width)
+                raise UndecodableError('the JPEG is truncated (no end marker)')
+            # Counted only where there are several, because that takes a while.
+            scans = data.count(b'\xff\xda', position) if is_progressive or data[position + 4] < channels else 0
+            size = (width, height) if orientation >= 5 else (height, width)
+            return JpegHeader(channels, *size, scans, orientation or 1)
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
-        if data[position + 4 : position + 10] == b'Exif\0\0':
-            is_turned = _exif_orientation(data[position + 4 : end]) >= 5
+        if not orientation and data[position + 4 : position + 10] == b'Exif\0\0':
+            orientation = _exif_orientation(data[position + 4 : end])
         position = end
-    raise _UndecodableError('the JPEG is truncated (no pixels)')
+    raise UndecodableError(f'the header of the JPEG has more than {_MAX_SEGMENTS} segments')
 
 
-def _exif_orientation(segment: bytes) -> int:
-    """Return the orientation, 1 to 8, or 1 for a damaged segment. From 5 on, height and width are exchanged."""
-    exif = Image.Exif()
-    try:
-        exif.load(segment)
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow's parser raises errors of many types
-        return 1
-    return orientation if orientation in range(1, 9) else 1
+_MAX_SEGMENTS = 10_000
+_exif_orientation = read_orientation
 
 
 _REDUCED = {
@@ -153,51 +251,114 @@ _REDUCED = {
 }
 
 
-def decode_jpeg(data: bytes, header: JpegHeader, reduction: int = 1) -> np.ndarray:
+def decode_jpeg(data: bytes, header: JpegHeader, reduction: int = 1, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode a JPEG to BGR.
 
     Args:
         data: Content of the file.
         header: Result of :func:`read_jpeg_header`.
         reduction: 1, 2, 4 or 8, by which the sides are divided, rounded up. Ignored for four channels.
+        max_pixels: Largest number of pixels, see :class:`LoadRGB`.
     """
+    check_file_size(len(data), max_pixels)
+    if header.scans:
+        coding = Coding.PROGRESSIVE_JPEG
+        check_scans(header.scans, header.height, header.width, max_pixels)
+    else:
+        coding = Coding.JPEG if reduction == 1 else Coding.REDUCED_JPEG
+    check_pixels(coding, header.height, header.width, max_pixels)
     if header.channels == 4:
-        return _decode_pillow(data)
+        plain = _without_metadata(data)
+        return _decode_pillow(plain, 'JPEG', Coding.CMYK_JPEG, max_pixels, header.orientation)
     return _decode_cv2(data, _REDUCED[reduction])
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """Return a JPEG, whose header was read before, without the segments that Pillow would interpret."""
+    segments = [data[:2]]
+    position = 2
+    while data[position + 1] != 0xDA:
+        if data[position + 1] == 0xFF:
+            position += 1
+            continue
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+        if not 0xE1 <= data[position + 1] <= 0xED:  # the rest are tables, and Adobe's segment with the kind of color
+            segments.append(data[position:end])
+        position = end
+    return b''.join([*segments, data[position:]])
+
+
+_UNTURNED = _REDUCED[1] | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def _decode_cv2(data: bytes, flags: int = _REDUCED[1]) -> np.ndarray:
     try:
         img = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise _UndecodableError(f'OpenCV cannot decode it ({error.err})') from error
+        raise UndecodableError(f'OpenCV cannot decode it ({error.err})') from error
     if img is None:
-        raise _UndecodableError('OpenCV cannot decode it')
+        raise UndecodableError('OpenCV cannot decode it')
     if img.dtype == np.uint16:
         return _scale_16_bit(img)
     if img.dtype != np.uint8:
-        raise _UndecodableError(f'pixels of type {img.dtype} are not supported')
+        raise UndecodableError(f'pixels of type {img.dtype} are not supported')
     return img
 
 
+_8_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
 def _scale_16_bit(img: np.ndarray) -> np.ndarray:
-    return ((img.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    scaled = np.empty(img.shape, np.uint8)
+    for rows in _bands(*img.shape[:2]):
+        scaled[rows] = _8_BIT[img[rows]]
+    return scaled
 
 
-def _decode_pillow(data: bytes) -> np.ndarray:
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Yield slices of rows with about a million pixels, so that the copies that a conversion makes are small."""
+    step = max(1, 2**20 // max(width, 1))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
+def _turn(img: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation to (H, W, 3)."""
+    if orientation >= 5:
+        img = cv2.transpose(img)
+    axes = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    return cv2.flip(img, axes[orientation]) if orientation in axes else img
+
+
+def _decode_pillow(data: bytes, file_format: str, coding: Coding, max_pixels: int, orientation: int = 1) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode == 'F':
-                raise _UndecodableError('pixels of type float32 are not supported')
-            if upright.mode.startswith('I'):
-                # Modes I and I;16 are 16-bit gray. Pillow's own conversion would clip values at 255.
-                values = np.asarray(upright)
-                if values.min() < 0 or values.max() > 65535:
-                    raise _UndecodableError('pixels of 32 bits are not supported')
-                return to_bgr(_scale_16_bit(values))
-            return to_bgr(np.asarray(upright.convert('RGB')))
-    except (MemoryError, _UndecodableError):
+        with Image.open(io.BytesIO(data), formats=[file_format]) as image:
+            check_pixels(coding, image.height, image.width, max_pixels)
+            bgr = _bgr_of(image)
+            if file_format == 'TIFF':  # some versions of Pillow have applied the orientation and removed the tag
+                orientation = image.getexif().get(_ORIENTATION, 1)
+            elif file_format == 'WEBP':
+                orientation = read_orientation(image.info.get('exif', b''))
+            return _turn(bgr, orientation)
+    except (MemoryError, UndecodableError):
         raise
     except Exception as error:  # Pillow's parsers raise errors of many types on damaged files
-        raise _UndecodableError(f'Pillow cannot decode it ({error})') from error
+        raise UndecodableError(f'Pillow cannot decode it ({error})') from error
+
+
+def _bgr_of(image: Image.Image) -> np.ndarray:
+    if image.mode == 'F':
+        raise UndecodableError('pixels of type float32 are not supported')
+    image.load()
+    bgr = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in _bands(image.height, image.width):
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        if image.mode.startswith('I'):
+            # Modes I and I;16 are 16-bit gray. Pillow's own conversion would clip values at 255.
+            values = np.asarray(band)
+            if values.min() < 0 or values.max() > 65535:
+                raise UndecodableError('pixels of 32 bits are not supported')
+            bgr[rows] = to_bgr(_8_BIT[values])
+        else:
+            bgr[rows] = to_bgr(np.asarray(band.convert('RGB')))
+    return bgr

@@ -5,6 +5,7 @@ import numpy as np
 from lewel_plugins.registry import TRANSFORMS
 
 from .decode import decode_bgr, decode_jpeg, is_jpeg, naming_broken_image, read_jpeg_header, to_bgr
+from .image_bounds import MAX_PIXELS
 from .load_rgb import LoadRGB
 from .make_views import MakeViews
 from .view_scheme import ViewParameters
@@ -28,9 +29,10 @@ class LoadViews(LoadRGB):
         num_views: Number of views per scheme, either one number for all schemes or one per scheme.
         on_device: Whether to only cut the crops here; see :class:`MakeViews`.
         backend_args: Arguments of mmengine's file backend. By default the prefix of the path decides.
+        max_pixels: Bound on pixels and bytes of a file, see :class:`LoadRGB`.
 
     Raises:
-        BrokenImageError: If the file cannot be read or decoded, or ends too early.
+        BrokenImageError: If the file cannot be read or decoded, ends too early, or is too large.
         ValueError: If there is no view, or a value is outside its range.
     """
 
@@ -40,8 +42,9 @@ class LoadViews(LoadRGB):
         num_views: int | Sequence[int] = 1,
         on_device: bool = False,
         backend_args: dict | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        super().__init__(backend_args)
+        super().__init__(backend_args, max_pixels=max_pixels)
         self.make_views = MakeViews(views, num_views, on_device)
 
     def transform(self, results: dict) -> dict:
@@ -59,15 +62,15 @@ class LoadViews(LoadRGB):
         """Return the image, reduced or not, its full height and width, and the parameters of its views."""
         header = read_jpeg_header(data) if is_jpeg(data) else None
         if header is None or header.channels == 4:
-            image = decode_bgr(data)
+            image = decode_bgr(data, self.max_pixels)
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         size = header.height, header.width
         parameters = self.make_views.draw(*size)
         reduction = self._reduction(parameters)
-        image = decode_jpeg(data, header, reduction)
+        image = decode_jpeg(data, header, reduction, self.max_pixels)
         if image.shape[:2] != tuple(-(-side // reduction) for side in size):
             # The decoder reads a damaged EXIF segment differently from :func:`read_jpeg_header`.
-            image = decode_jpeg(data, header)
+            image = decode_jpeg(data, header, 1, self.max_pixels)
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         if reduction > 1:
             parameters = [view._replace(box=_reduced_box(view.box, reduction, image.shape)) for view in parameters]
