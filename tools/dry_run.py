@@ -8,10 +8,8 @@ The step runs at its real batch on tensors without memory (torch's fake tensors)
 step raises an error, a parameter gets no gradient, or the memory is too small.
 """
 
-import sys
-
 from lewel_plugins.dry_run.torch_version import check_torch
-from lewel_plugins.errors import SetupError
+from lewel_plugins.running.entry_point import run_main
 
 
 def main() -> int:
@@ -22,7 +20,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except SetupError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_main(main)

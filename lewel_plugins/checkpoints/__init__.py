@@ -6,6 +6,7 @@ from .loading import build_backbone, build_model, check_normalization, check_wei
 from .older_version import check_settings, refuse_older
 from .reading import local_file, read_pretrained, read_tensors
 from .training_state import DamagedCheckpoint, read_training_state
+from .unpickling import confine_torch_load
 
 __all__ = [
     'DEFAULT_SCOPE',
@@ -19,6 +20,7 @@ __all__ = [
     'check_weights',
     'compare_states',
     'config_of',
+    'confine_torch_load',
     'load_backbone',
     'local_file',
     'model_config',

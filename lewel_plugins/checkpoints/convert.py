@@ -15,6 +15,7 @@ from .configs import config_of, read_config
 from .loading import build_model
 from .older_version import is_older, present_config, present_name
 from .training_state import read_training_state
+from .unpickling import confine_torch_load
 
 _BN_BUFFERS = ('running_mean', 'running_var', 'num_batches_tracked')
 
@@ -131,6 +132,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+    confine_torch_load()
     try:
         main()
     except SetupError as error:

@@ -92,10 +92,10 @@ def read_training_state(path: str | Path, trust: bool = False) -> dict[str, Any]
     """
     if not Path(path).is_file():
         raise SetupError(f'checkpoint {str(path)!r} does not exist')
-    options: dict[str, Any] = {} if trust else dict(pickle_module=_TRAINING_STATE)
+    module = pickle if trust else _TRAINING_STATE
     try:
         _compare_checksums(path)
-        checkpoint = torch.load(str(path), map_location='cpu', weights_only=False, **options)
+        checkpoint = torch.load(str(path), map_location='cpu', weights_only=False, pickle_module=module)
     except _Refused as error:
         raise SetupError(
             f'{path} holds an object of the type {error}, which no training of this package writes. It was not '

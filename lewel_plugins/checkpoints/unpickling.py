@@ -1,5 +1,6 @@
 """An unpickler that runs no code of the file."""
 
+import functools
 import pickle
 from types import SimpleNamespace
 from typing import Any
@@ -54,3 +55,26 @@ TENSORS_ONLY = SimpleNamespace(
     Unpickler=TensorUnpickler,
     load=lambda file, **options: TensorUnpickler(file, **options).load(),
 )
+
+
+def confine_torch_load() -> None:
+    """Make ``torch.load`` run no code of files from here on, wherever this process calls it.
+
+    ``init_cfg=dict(type='Pretrained', …)`` of any module, addresses such as ``https://…`` and ``torchvision://…``, and
+    models of other libraries end in ``torch.load``. If torch refuses a file, mmengine requests all of its objects. Each
+    call that sets neither ``weights_only`` nor a ``pickle_module`` reads as :func:`read_tensors` does: objects other
+    than tensors, numbers, text and containers become placeholders. Entry points of commands call this function.
+    """
+    if getattr(torch.load, 'is_confined', False):
+        return
+    original = torch.load
+
+    @functools.wraps(original)
+    def load(f: Any, map_location: Any = None, pickle_module: Any = None, **options: Any) -> Any:
+        if pickle_module is None and not options.get('weights_only'):
+            options['weights_only'] = False
+            pickle_module = TENSORS_ONLY
+        return original(f, map_location, pickle_module, **options)
+
+    load.is_confined = True  # type: ignore[attr-defined]
+    torch.load = torch.serialization.load = load

@@ -1,4 +1,7 @@
-"""Run the main function of a command, and end its process in order, as one of several ranks, too."""
+"""Run the main function of a command, and end its process in order, as one of several ranks, too.
+
+No command runs code of a checkpoint.
+"""
 
 import atexit
 import os
@@ -11,16 +14,20 @@ from typing import NoReturn
 import torch
 from torch import distributed
 
+from lewel_plugins.checkpoints import confine_torch_load
 from lewel_plugins.errors import SetupError
 
 
 def run_main(main: Callable[[], object], *errors: type[Exception]) -> NoReturn:
     """Run ``main`` and exit: with 0, or with 1 and one line for an error that the user can mend.
 
+    ``torch.load`` runs no code of files in it.
+
     Args:
         main: The command; its return value counts as exit status if it is an int.
         errors: Errors that are one line, besides :class:`SetupError`.
     """
+    confine_torch_load()
     one_line: tuple[type[Exception], ...] = (SetupError, *errors)
     try:
         result = main()
