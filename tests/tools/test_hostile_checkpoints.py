@@ -44,6 +44,8 @@ def folder(tmp_path_factory) -> Path:
     torch.save(backbone, folder / 'plain.pth')
     plant(folder / 'plain.pth', folder / 'resnet10.pth')
     write_config(folder / 'toy.py')
+    init = dict(type='Pretrained', checkpoint='toy.pth', prefix='backbone')
+    write_config(folder / 'init.py', **{'model.backbone.init_cfg': init})
     make_scenes(SceneConfig(num_train=24, num_val=12), ROOT / 'data' / 'fashion_mnist', folder / 'single', 1)
     (folder / 'suite.py').write_text(f'linear = {str(LINEAR)!r}\nknn = dict(k=(1,), temperature=0.07)\n')
     return folder
@@ -65,14 +67,13 @@ SCENES = [
     *LOADERS,
     'train_cfg.max_epochs=1',
 ]
-INIT = ("model.backbone.init_cfg={'type':'Pretrained','checkpoint':'%s','prefix':'backbone'}",)
 # Command, and what it prints once it has read the checkpoint.
 COMMANDS = {
     'resume': ([TRAIN, 'toy.py', '--resume', 'toy.pth'], 'error: toy.pth holds an object of the type posix.mkdir'),
     'load_from': ([TRAIN, 'toy.py', '--cfg-options', 'load_from=toy.pth'], 'Load checkpoint from toy.pth'),
-    'init_cfg': ([TRAIN, 'toy.py', '--cfg-options', INIT[0] % 'toy.pth'], 'load backbone in model from: toy.pth'),
+    'init_cfg': ([TRAIN, 'init.py'], 'load backbone in model from: toy.pth'),
     'test': ([TEST, 'toy.py', 'toy.pth'], 'knn/top1'),
-    'pictures': (['analysis/embedding_map.py', 'toy.py', 'toy.pth', '--max-images', '8'], 'embedding_map.png'),
+    'pictures': (['analysis/embedding_map.py', 'toy.py', 'toy.pth', '--max-images', '8', '--out', 'map.png'], 'map.png'),
     'export': (['export_backbone.py', 'toy.pth', '--out', 'exported.pth'], 'tensors ('),
     'import': (['import_backbone.py', 'resnet10.pth', '--arch', 'resnet50', '--out', 'new'], 'error: resnet10'),
     'convert': (['-m', 'lewel_plugins.checkpoints.convert', 'toy.pth', 'new.pth'], 'the type posix.mkdir'),
