@@ -66,9 +66,10 @@ class PreemptionHook(Hook):
             raise ValueError('PreemptionHook needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint')
         self._checkpoint = checkpoints[0]
         self._reason, self._answer = '', None
-        self._group = torch_dist.new_group(backend='gloo', timeout=_PATIENCE) if dist.world_size() > 1 else None
         if threading.current_thread() is threading.main_thread():  # signals have handlers in no other
             self._handlers = {number: signal.signal(number, self._receive) for number in self.signals}
+        # The ranks wait for each other here, so that none is in its first iteration before all of them listen.
+        self._group = torch_dist.new_group(backend='gloo', timeout=_PATIENCE) if dist.world_size() > 1 else None
 
     def after_train(self, runner) -> None:
         """Listen no more."""

@@ -1,0 +1,60 @@
+"""The signals that PreemptionHook listens for, and from when on; tests/test_resume.py stops whole trainings."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+from torch import distributed
+
+from lewel_plugins import dist
+from lewel_plugins.hooks import AtomicCheckpointHook, PreemptionHook
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture
+def runner():
+    return SimpleNamespace(hooks=[AtomicCheckpointHook(interval=1)], optim_wrapper=None, iter=0)
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    handlers = {number: signal.getsignal(number) for number in PreemptionHook.signals}
+    yield handlers
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_listens_from_before_to_after_the_training(runner, handlers):
+    hook = PreemptionHook()
+    hook.before_train(runner)
+    for number in hook.signals:
+        os.kill(os.getpid(), number)
+        assert hook._reason == signal.Signals(number).name
+    hook.after_train(runner)
+    assert {number: signal.getsignal(number) for number in hook.signals} == handlers
+
+
+def test_no_rank_starts_before_all_listen(runner, handlers, monkeypatch):
+    """The ranks wait for each other in new_group: a signal to one that did not listen yet would kill the run."""
+    listened = []
+
+    def new_group(**options):
+        listened.extend(number for number in PreemptionHook.signals if signal.getsignal(number) != handlers[number])
+
+    monkeypatch.setattr(dist, 'world_size', lambda: 2)
+    monkeypatch.setattr(distributed, 'new_group', new_group)
+    PreemptionHook().before_train(runner)
+    assert tuple(listened) == PreemptionHook.signals
+
+
+@pytest.mark.parametrize('minutes', [0, -1])
+def test_limits_are_positive(minutes):
+    with pytest.raises(ValueError, match=f'max_minutes must be positive, or None for no limit, got {minutes}'):
+        PreemptionHook(minutes)
+
+
+def test_needs_checkpoints_of_its_kind():
+    with pytest.raises(ValueError, match='needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint'):
+        PreemptionHook().before_train(SimpleNamespace(hooks=[]))
