@@ -1,18 +1,19 @@
 """Kill small trainings at random moments, resume them, and compare the end with a run without a break.
 
-Each round starts or resumes a training of 120 steps by ``tools/train.py``, on one process or by
-``tools/dist_train.sh`` on several, and ends it: by SIGKILL or SIGTERM, in a random phase (start-up, a step, a
-validation, K-means of SMoG's groups, writing a checkpoint), by a limit of the size of files, which fails like a full
-disk, or not at all. Between rounds a checkpoint may be cut off or get another byte. A checkpoint is written every 10
-steps. The script checks that a SIGTERM in training loses no step and leaves with status 75, that nothing else loses
-more than 10 steps, or 20 with a damaged checkpoint, and that all tensors at the end have the bits of the run without a
-break.
+A training has 120 steps and writes a checkpoint every 10. Each round resumes it and ends it: by SIGKILL or SIGTERM, of
+one rank or of all, in a random phase (start-up, the first K-means of SMoG's groups, a step, a validation, a later
+K-means, writing a checkpoint), by a limit of the size of files, which fails like a full disk, or not at all. Before one
+round in eight the last checkpoint is cut off or gets another byte. In one round in four, renaming to the name of a file
+fails, as on some network file systems. One round in ten uses the commands of the README, `tools/train.py` or
+`tools/dist_train.sh`; the others fork `tools/train.py` from a process that has imported torch, so that their start-up
+has no imports. The script checks that a SIGTERM in training loses no step and that every rank leaves with status 75,
+that nothing else loses more than 10 steps, or 20 with a damaged checkpoint, that no process aborts or hangs, and that
+all tensors at the end have the bits of the run without a break.
 """
 
 import argparse
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -26,22 +27,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from forks import NO_RENAME_OVER, Fork, Forks
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
 from steps.report import Report
 
-from lewel_plugins.checkpoints import read_tensors
-from lewel_plugins.checkpoints.training_state import read_training_state
+from lewel_plugins.checkpoints import DamagedCheckpoint, read_tensors, read_training_state
 from lewel_plugins.hooks import STOPPED_STATUS, SMoGResetHook
 from lewel_plugins.running.work_dir import list_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
+TRAIN, DIST_TRAIN = ROOT / 'tools/train.py', ROOT / 'tools/dist_train.sh'
 STEPS, INTERVAL = 120, 10
-PHASES = ('start-up', 'step', 'validation', 'K-means', 'checkpoint')
-ENDS = ('SIGKILL', 'SIGTERM', 'full disk')
-HOOK_MODULES = dict(PYTHONPATH=f'{ROOT}:{Path(__file__).parent}', OMP_NUM_THREADS='1')
+STARTS = ('start-up', 'first K-means')  # before the training listens for signals
+ENDS = dict(SIGKILL=6, SIGTERM=6, full_disk=1)  # and how often
+SMALL_FILE = 500_000  # bytes, less than a checkpoint
+ENVIRONMENT = dict(PYTHONPATH=f'{ROOT}:{Path(__file__).parent}', OMP_NUM_THREADS='1', PYTHON=sys.executable)
 
 
 @HOOKS.register_module(force=True)
@@ -55,21 +58,23 @@ class PhaseHook(Hook):
 
     def write(self, runner: Any, phase: str) -> None:
         if runner.rank == 0:
-            Path(self.path).write_text(f'{phase} {runner.iter}')
+            write_phase(Path(self.path), phase, runner.iter)
 
     def before_train(self, runner: Any) -> None:
+        self.starts = True
         for hook in runner.hooks:
             if isinstance(hook, SMoGResetHook):
                 hook._cluster = self._in_phase(runner, hook._cluster)  # type: ignore[method-assign]
 
     def _in_phase(self, runner: Any, function: Callable) -> Callable:
         def wrapped(*args: Any) -> None:
-            self.write(runner, 'K-means')
+            self.write(runner, 'first K-means' if self.starts else 'K-means')
             function(*args)
 
         return wrapped
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self.starts = False
         self.write(runner, 'step')
 
     def before_val_epoch(self, runner: Any) -> None:
@@ -79,11 +84,23 @@ class PhaseHook(Hook):
         self.write(runner, 'checkpoint')
 
 
+def write_phase(path: Path, phase: str, step: int) -> None:
+    """Write the phase with one call of the system, so that a kill leaves no half of it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.pwrite(descriptor, f'{phase} {step}'.ljust(30).encode(), 0)
+    os.close(descriptor)
+
+
+def read_phase(path: Path) -> tuple[str, int]:
+    phase, _, step = path.read_text().strip().rpartition(' ')
+    return phase, int(step)
+
+
 def write_images(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for i in range(80):
         (folder / f'{i % 4}').mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f'{i % 4}' / f'{i}.png')
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f'{i % 4}' / f'{i}.png')
 
 
 def make_config(method: str, ranks: int, folder: Path) -> Path:
@@ -97,7 +114,7 @@ def make_config(method: str, ranks: int, folder: Path) -> Path:
     for part in (cfg.val_dataloader, cfg.val_cfg.bank_dataloader):
         part.update(**loader, batch_size=16)
         part.dataset = dict(images, pipeline=part.dataset.pipeline)
-    cfg.model.data_preprocessor.views = [dict(view, size=32) for view in cfg.model.data_preprocessor.views]
+    cfg.val_evaluator = [dict(type='lewel_plugins.KNNMetric', k=5)]
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=STEPS // 10, val_interval=3)
     cfg.param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, T_max=STEPS)]
     cfg.default_hooks.checkpoint.update(interval=INTERVAL, by_epoch=False, max_keep_ckpts=3)
@@ -112,65 +129,23 @@ def make_config(method: str, ranks: int, folder: Path) -> Path:
     return folder / 'config.py'
 
 
-def command(ranks: int, folder: Path, run: str) -> list[str]:
-    arguments = ['--work-dir', str(folder / run), '--resume']
-    if ranks == 1:
-        return [sys.executable, str(ROOT / 'tools/train.py'), str(folder / 'config.py'), *arguments]
-    return [str(ROOT / 'tools/dist_train.sh'), str(folder / 'config.py'), str(ranks), *arguments]
-
-
-def small_files() -> None:
-    """Limit files to less than a checkpoint."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-
-
-def start(ranks: int, folder: Path, run: str, log: Path, full_disk: bool = False) -> subprocess.Popen:
-    (folder / 'phase').write_text('start-up 0')
-    with log.open('a') as file:
-        return subprocess.Popen(
-            command(ranks, folder, run),
-            env={**os.environ, **HOOK_MODULES, 'PYTHON': sys.executable},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=small_files if full_disk else None,
-        )
-
-
-def wait_for(phase: str, process: subprocess.Popen, folder: Path, rng: random.Random) -> str:
-    """Wait until the training has been in a phase for a random time; return the phase in which it then is."""
-    if phase == 'start-up':
-        time.sleep(rng.uniform(0, 6))
-    else:
-        visits = rng.randint(1, 40 if phase == 'step' else 3)
-        last = ''
-        while process.poll() is None and visits:
-            now = (folder / 'phase').read_text()
-            if now != last and now.startswith(phase):
-                visits -= 1
-            last = now
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.03))
-    return ' '.join((folder / 'phase').read_text().split()[:-1])
-
-
 def saved_step(work_dir: Path) -> int:
     """Return the step of the newest checkpoint that is whole."""
     for path in list_checkpoints(work_dir):
         try:
             return read_training_state(path)['meta']['iter']
-        except Exception:
+        except DamagedCheckpoint:
             continue
     return 0
 
 
 def damage(work_dir: Path, rng: random.Random) -> str:
-    """Cut off the last checkpoint, or change a byte of it."""
+    """Cut off the last checkpoint, or change a byte of it; return which, and '' if there is no older one."""
     paths = list_checkpoints(work_dir)
     if len(paths) < 2:
         return ''
     content = paths[0].read_bytes()
-    place = rng.randrange(len(content) // 4, len(content) // 2)  # within the tensors
+    place = rng.randrange(len(content))
     if rng.random() < 0.5:
         paths[0].write_bytes(content[:place])
         return 'cut off'
@@ -193,65 +168,167 @@ def equal(a: Any, b: Any) -> bool:
     return a == b
 
 
+class Command:
+    """A training by the commands of the README, with the methods of :class:`Fork`."""
+
+    def __init__(self, ranks: int, arguments: list[str], log: Path) -> None:
+        config, *options = arguments
+        words = [str(DIST_TRAIN), config, str(ranks), *options]
+        if ranks == 1:
+            words = [sys.executable, str(TRAIN), *arguments]
+        with log.open('a') as file:
+            environment = {**os.environ, **ENVIRONMENT}
+            self._process = subprocess.Popen(words, env=environment, stdout=file, stderr=file, start_new_session=True)
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self, seconds: float = 120) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            return None
+
+    def send_signal(self, number: int) -> None:
+        """Send SIGKILL to all processes; torchrun passes other signals on."""
+        if number == signal.SIGKILL:
+            os.killpg(self._process.pid, number)
+        else:
+            self._process.send_signal(number)
+
+
 class Campaign:
     """Rounds of one method on a number of ranks, and what they showed."""
 
-    def __init__(self, method: str, ranks: int, folder: Path, seed: int) -> None:
-        self.ranks, self.folder, self.rng = ranks, folder, random.Random(seed)
+    def __init__(self, forks: Forks, method: str, ranks: int, folder: Path, seed: int) -> None:
+        self.forks, self.method, self.ranks, self.folder = forks, method, ranks, folder
+        self.rng = random.Random(seed)
+        self.phase, self.work_dir = folder / 'phase', folder / 'run'
         write_images(folder / 'images')
         make_config(method, ranks, folder)
-        self.log = folder / 'log'
-        straight = start(ranks, folder, 'straight', self.log)
-        if straight.wait():
-            raise SystemExit(f'error: the run without a break failed, see {self.log}')
-        self.expected = end_state(folder / 'straight')
         self.ends: Counter[str] = Counter()
-        self.damaged = self.finished = self.largest_loss = 0
+        self.damaged: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()
+        self.finished = self.largest_loss = self.no_renames = self.commands = 0
         self.problems: list[str] = []
+        straight = self._start(folder / 'straight', folder / 'straight.log')
+        if any(process.wait(600) for process in straight):
+            raise SystemExit(f'error: the run without a break failed:\n{(folder / "straight.log").read_text()}')
+        self.expected = end_state(folder / 'straight')
+
+    def _start(self, work_dir: Path, log: Path, **options: Any) -> list[Fork]:
+        write_phase(self.phase, 'start-up', 0)
+        arguments = [str(self.folder / 'config.py'), '--work-dir', str(work_dir), '--resume']
+        return self.forks.start_ranks(self.ranks, TRAIN, *arguments, log=log, **options)
 
     def round(self, number: int) -> None:
-        work_dir = self.folder / 'run'
-        before = saved_step(work_dir)
-        how = damage(work_dir, self.rng) if self.rng.random() < 0.1 else ''
-        self.damaged += bool(how)
-        resumed_from = saved_step(work_dir)
+        """Resume the training, end it in some way, and look at what is left."""
+        log = self.folder / f'{number}.log'
+        resumed_from = self._damage(number)
+        end = self.rng.choices(list(ENDS), list(ENDS.values()))[0]
+        processes = self._start_round(end, log)
+        phase = self._end(processes, end)
+        statuses = [process.wait() for process in processes]
+        step = max(read_phase(self.phase)[1], resumed_from)
+        before = len(self.problems)
+        what = f'round {number}: {end} in {phase} at step {step}'
+        print(f'{self.method}, {self.ranks} ranks, {what}, statuses {statuses}', file=sys.stderr, flush=True)
+        self._check(what, end, phase, step, statuses)
+        if len(self.problems) > before:
+            print(self.problems[-1], log.read_text()[-3000:], sep='\n', file=sys.stderr)
+        log.unlink()
+
+    def _damage(self, number: int) -> int:
+        before = saved_step(self.work_dir)
+        how = damage(self.work_dir, self.rng) if self.rng.random() < 1 / 8 else ''
+        self.damaged.update(filter(None, [how]))
+        resumed_from = saved_step(self.work_dir)
         if before - resumed_from > (2 * INTERVAL if how else 0):
             self.problems.append(f'round {number}: step {resumed_from} instead of {before} ({how})')
-        end = self.rng.choices(ENDS, (6, 6, 1))[0]
-        process = start(self.ranks, self.folder, 'run', self.log, end == 'full disk')
-        phase = self._end(process, end, self.rng.choice(PHASES))
-        status = process.wait()
-        reached = int((self.folder / 'phase').read_text().split()[-1])
-        saved = saved_step(work_dir)
-        if status == 0:
-            self._compare(number, work_dir)
-        else:
-            self.ends[f'{end}, {phase}'] += 1
-            loss = reached - saved
-            self.largest_loss = max(self.largest_loss, loss)
-            if loss > INTERVAL:
-                self.problems.append(f'round {number}: {end} in {phase} at step {reached}, {saved} saved')
-            if end == 'SIGTERM' and phase != 'start-up' and self.ranks == 1 and (status != STOPPED_STATUS or loss > 0):
-                self.problems.append(f'round {number}: SIGTERM in {phase}: status {status}, {loss} steps lost')
+        return resumed_from
 
-    def _end(self, process: subprocess.Popen, end: str, phase: str) -> str:
-        if end == 'full disk':
-            process.wait()
+    def _start_round(self, end: str, log: Path) -> list[Any]:
+        if end != 'full_disk' and self.rng.random() < 1 / 10:
+            self.commands += 1
+            write_phase(self.phase, 'start-up', 0)
+            config = str(self.folder / 'config.py')
+            return [Command(self.ranks, [config, '--work-dir', str(self.work_dir), '--resume'], log)]
+        options: dict[str, Any] = dict(file_limit=SMALL_FILE) if end == 'full_disk' else {}
+        if self.rng.random() < 1 / 4:
+            self.no_renames += 1
+            options['changes'] = [NO_RENAME_OVER]
+        return self._start(self.work_dir, log, **options)
+
+    def _end(self, processes: list[Any], end: str) -> str:
+        """End the training in a random phase, and return the phase."""
+        if end == 'full_disk':
             return 'checkpoint'
-        phase = wait_for(phase, process, self.folder, self.rng)
-        if process.poll() is None:
-            # torchrun passes SIGTERM on to the ranks; SIGKILL is for all of them at once.
-            if end == 'SIGTERM' and self.ranks > 1:
-                process.send_signal(signal.SIGTERM)
-            else:
-                os.killpg(process.pid, getattr(signal, end))
+        phase = self._wait_for(self.rng.choice(self._phases()), processes)
+        some = [self.rng.choice(processes)] if self.rng.random() < 0.5 else processes
+        for process in some:
+            if process.poll() is None:
+                process.send_signal(getattr(signal, end))
         return phase
 
-    def _compare(self, number: int, work_dir: Path) -> None:
+    def _phases(self) -> list[str]:
+        """Return the phases that the training will have: the first K-means only if it starts anew."""
+        fresh = not list_checkpoints(self.work_dir)
+        clusters = self.method == 'SMoG'
+        if fresh and clusters and self.rng.random() < 0.5:
+            return ['first K-means']
+        return ['start-up', 'step', 'validation', *(['K-means'] if clusters else []), 'checkpoint']
+
+    def _wait_for(self, phase: str, processes: list[Any]) -> str:
+        """Wait until the training has been in a phase for a random time; return the phase in which it then is."""
+        seconds = 8 if isinstance(processes[0], Command) else 1.5  # about the time of a start-up
+        if phase == 'start-up':
+            time.sleep(self.rng.uniform(0, seconds))
+        else:
+            visits = self.rng.randint(1, 40 if phase == 'step' else 3)
+            last = None
+            while visits and all(process.poll() is None for process in processes):
+                now = read_phase(self.phase)
+                visits -= now != last and now[0] == phase
+                last = now
+                time.sleep(0.001)
+            time.sleep(self.rng.uniform(0, 0.03))
+        return read_phase(self.phase)[0]
+
+    def _check(self, what: str, end: str, phase: str, step: int, statuses: list[int | None]) -> None:
+        self.statuses.update(map(str, statuses))
+        saved = saved_step(self.work_dir)
+        aborts = {-signal.SIGABRT, -signal.SIGSEGV, None} & set(statuses)
+        if aborts:
+            self.problems.append(f'{what}: statuses {statuses}')
+        if not any(statuses):
+            self._compare(what)
+            return
+        self.ends[f'{end} in {phase}'] += 1
+        loss = step - saved
+        self.largest_loss = max(self.largest_loss, loss)
+        if loss > INTERVAL:
+            self.problems.append(f'{what}: only {saved} saved')
+        if end == 'SIGTERM' and phase not in STARTS and saved < STEPS:
+            # torchrun has a status of its own.
+            stopped = all(status == STOPPED_STATUS for status in statuses) or -signal.SIGTERM not in statuses == [1]
+            if loss > 0 or not stopped:
+                self.problems.append(f'{what}: statuses {statuses}, {saved} saved')
+
+    def _compare(self, what: str) -> None:
         self.finished += 1
-        if not equal(end_state(work_dir), self.expected):
-            self.problems.append(f'round {number}: the end differs from the run without a break')
-        shutil.rmtree(work_dir)
+        if not equal(end_state(self.work_dir), self.expected):
+            self.problems.append(f'{what}: the end differs from the run without a break')
+        shutil.rmtree(self.work_dir)
+
+    def add_to(self, report: Report, rounds: int) -> None:
+        ends = ', '.join(f'{count} × {end}' for end, count in sorted(self.ends.items()))
+        damaged = ', '.join(f'{count} × {how}' for how, count in sorted(self.damaged.items()))
+        names = ('method', 'ranks', 'no_renames', 'commands', 'finished', 'largest_loss', 'problems')
+        row = {name: getattr(self, name) for name in names} | dict(rounds=rounds)
+        row |= {name: dict(getattr(self, name)) for name in ('ends', 'damaged', 'statuses')}
+        problems = '; '.join(self.problems) or 'none'
+        report.add(row, self.method, self.ranks, rounds, ends, damaged, self.finished, self.largest_loss, problems)
 
 
 def main() -> None:
@@ -262,22 +339,18 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='seed of the moments (default: %(default)s)')
     parser.add_argument('--out', type=Path, help='json file to write, with the table in markdown beside it')
     args = parser.parse_args()
-    report = Report('Kills and resumes', 'method', 'ranks', 'rounds', 'ended by, in', 'damaged', 'finished', 'problems')
+    columns = ('method', 'ranks', 'rounds', 'ended by', 'damaged', 'finished', 'most steps lost', 'problems')
+    report = Report('Kills and resumes', *columns)
     pairs = [(method, ranks) for method in args.methods for ranks in args.ranks]
     failed = False
     for i, (method, ranks) in enumerate(pairs):
         rounds = args.rounds // len(pairs)
-        with tempfile.TemporaryDirectory() as name:
-            campaign = Campaign(method, ranks, Path(name), args.seed + i)
+        with tempfile.TemporaryDirectory() as name, Forks() as forks:
+            campaign = Campaign(forks, method, ranks, Path(name), args.seed + i)
             for number in range(rounds):
                 campaign.round(number)
-            ends = ', '.join(f'{count} × {end}' for end, count in sorted(campaign.ends.items()))
-            row = dict(vars(campaign), method=method, rounds=rounds)
-            names = ('method', 'ranks', 'rounds', 'damaged', 'finished', 'largest_loss', 'problems')
-            figures = {name: row[name] for name in names} | dict(ends=dict(campaign.ends))
-            problems = '; '.join(campaign.problems) or 'none'
-            report.add(figures, method, ranks, rounds, ends, campaign.damaged, campaign.finished, problems)
-            failed |= bool(campaign.problems)
+        campaign.add_to(report, rounds)
+        failed |= bool(campaign.problems)
     report.write(args.out, __doc__.partition('\n')[2], steps=STEPS, interval=INTERVAL)
     raise SystemExit(int(failed))
 
