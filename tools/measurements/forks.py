@@ -5,6 +5,7 @@ file as a server. The server forks a child per script before it has a thread or 
 loop of the server and runs the script as ``__main__``, so that it ends as an interpreter ends.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.distributed import TCPStore
+from yapf.yapflib import yapf_api
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_RENAME_OVER, NO_RUN_MAIN = 'no rename over files', 'no run_main'
@@ -198,6 +200,9 @@ if __name__ == '__main__':
     os.dup2(2, 1)  # some imports print
     for module in _IMPORTS:
         importlib.import_module(module)
+    # Most of the time of a small run is for the layout of its config, and for collections of what was imported.
+    yapf_api.FormatCode = lambda text, **_: (text, True)
+    gc.freeze()
     script = _serve(reports)
     if script is not None:
         _become(script)
