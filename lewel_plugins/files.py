@@ -32,6 +32,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _sync(partial)
         _rename(partial, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.errno and error.filename is None:  # as of a full disk
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -61,6 +62,15 @@ def test_an_error_while_writing_keeps_the_old_file(tmp_path):
         assert path.read_text() == 'old'
         raise OSError('no space left')
     assert path.read_text() == 'old' and [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/file'"),
+        files.replacing(tmp_path / 'file'),
+    ):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kill_while_writing_keeps_the_old_file_and_leaves_a_leftover(tmp_path):

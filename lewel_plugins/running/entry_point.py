@@ -4,6 +4,7 @@ No command runs code of a checkpoint.
 """
 
 import atexit
+import errno
 import os
 import sys
 import threading
@@ -17,6 +18,8 @@ from torch import distributed
 from lewel_plugins.checkpoints import confine_torch_load
 from lewel_plugins.errors import SetupError
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def run_main(main: Callable[[], object], *errors: type[Exception]) -> NoReturn:
     """Run ``main`` and exit: with 0, or with 1 and one line for an error that the user can mend.
@@ -25,26 +28,29 @@ def run_main(main: Callable[[], object], *errors: type[Exception]) -> NoReturn:
 
     Args:
         main: The command; its return value counts as exit status if it is an int.
-        errors: Errors that are one line, besides :class:`SetupError`.
+        errors: Errors that are one line, besides :class:`SetupError` and a full disk.
     """
     confine_torch_load()
-    one_line: tuple[type[Exception], ...] = (SetupError, *errors)
     try:
         result = main()
         status: object = result if isinstance(result, int) else 0
-    except one_line as error:
-        status = f'error: {error}'
     except (SystemExit, KeyboardInterrupt, Exception) as error:
-        if not (distributed.is_available() and distributed.is_initialized()):
+        if isinstance(error, (SetupError, *errors)) or getattr(error, 'errno', None) in _NO_SPACE:
+            status = f'error: {error}'
+        elif not _is_rank():
             raise
-        if isinstance(error, SystemExit):
-            status = error.code or 0
+        elif isinstance(error, SystemExit):
+            status = 0 if error.code is None else error.code
         else:
             traceback.print_exc()
             status = 1
-    if distributed.is_available() and distributed.is_initialized():
+    if _is_rank():
         _leave_group(status)
     raise SystemExit(status)
+
+
+def _is_rank() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def _leave_group(status: object) -> NoReturn:
@@ -54,7 +60,7 @@ def _leave_group(status: object) -> NoReturn:
     without an active exception", exit status −6). After an error the other ranks may be waiting for this one, so the
     process must also not wait for them.
     """
-    if isinstance(status, str):
+    if not isinstance(status, int):
         print(status, file=sys.stderr)
         status = 1
     # In torch 2.1 this sometimes waits forever for a thread of gloo that waits for the interpreter.
@@ -64,4 +70,4 @@ def _leave_group(status: object) -> NoReturn:
     atexit._run_exitfuncs()  # loggers, visualizers, and workers of data loaders
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(int(str(status)))
+    os._exit(status)

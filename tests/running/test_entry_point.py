@@ -42,6 +42,10 @@ def call(what: str, grouped: bool) -> subprocess.CompletedProcess:
         ('sys.exit("as text")', 1, 'as text'),
         ('raise SetupError("a wrong setting")', 1, 'error: a wrong setting'),
         ('raise FileNotFoundError("a missing file")', 1, 'error: a missing file'),
+        ('raise OSError(28, "No space left", "/run/a.pth")', 1, "error: [Errno 28] No space left: '/run/a.pth'"),
+        ('raise OSError(5, "a broken disk")', 1, 'OSError: [Errno 5] a broken disk'),
+        ('sys.exit("")', 1, ''),
+        ('sys.exit((1, 2))', 1, '(1, 2)'),
         ('raise ValueError("a bug")', 1, 'ValueError: a bug'),
         ('raise KeyboardInterrupt', None, 'KeyboardInterrupt'),
     ],
@@ -54,5 +58,5 @@ def test_status_message_and_what_else_has_to_end(what, status, message, grouped)
         assert result.returncode == status
     errors = [line for line in result.stderr.splitlines() if 'Warning' not in line]
     assert (errors[-1] if errors else '') == message
-    assert ('Traceback' in result.stderr) == (message.startswith(('ValueError', 'Keyboard')))
+    assert ('Traceback' in result.stderr) == (message.startswith(('ValueError', 'OSError', 'Keyboard')))
     assert result.stdout.splitlines() == ['a thread', 'the end']
