@@ -229,7 +229,7 @@ class Campaign:
         end = self.rng.choices(list(ENDS), list(ENDS.values()))[0]
         processes = self._start_round(end, log)
         phase = self._end(processes, end)
-        statuses = [process.wait() for process in processes]
+        statuses = self._statuses(processes, phase)
         step = max(read_phase(self.phase)[1], resumed_from)
         before = len(self.problems)
         what = f'round {number}: {end} in {phase} at step {step}'
@@ -295,6 +295,19 @@ class Campaign:
             time.sleep(self.rng.uniform(0, 0.03))
         return read_phase(self.phase)[0]
 
+    def _statuses(self, processes: list[Any], phase: str) -> list[int | None]:
+        """Wait for all processes; end a start-up whose other rank is gone, as a launcher does."""
+        if phase in STARTS and len(processes) > 1:
+            while all(process.poll() is None for process in processes):
+                time.sleep(0.01)
+            end = time.monotonic() + 5
+            while None in (polled := [process.poll() for process in processes]) and time.monotonic() < end:
+                time.sleep(0.01)
+            if any(polled):
+                for process in processes:
+                    process.send_signal(signal.SIGTERM)
+        return [process.wait() for process in processes]
+
     def _check(self, what: str, end: str, phase: str, step: int, statuses: list[int | None]) -> None:
         self.statuses.update(map(str, statuses))
         saved = saved_step(self.work_dir)
@@ -351,7 +364,7 @@ def main() -> None:
                 campaign.round(number)
         campaign.add_to(report, rounds)
         failed |= bool(campaign.problems)
-    report.write(args.out, __doc__.partition('\n')[2], steps=STEPS, interval=INTERVAL)
+        report.write(args.out, __doc__.partition('\n')[2], steps=STEPS, interval=INTERVAL)
     raise SystemExit(int(failed))
 
 
