@@ -8,18 +8,35 @@ if (($# < 2)); then
     exit 2
 fi
 
+# A host that joins again would start anew, and the others go on, unless all of them resume.
+if ((${NNODES:-1} > 1 && ${MAX_RESTARTS:-0} > 0)) && [[ " ${*:3} " != *' --resume'[\ =]* ]]; then
+    echo "error: MAX_RESTARTS=$MAX_RESTARTS on several machines needs --resume, so that all ranks go on from one step" >&2
+    exit 2
+fi
+if ((${MAX_RESTARTS:-0} > 0)) && [[ " ${*:3} " = *' --max-minutes'[\ =]* ]]; then
+    echo "error: MAX_RESTARTS=$MAX_RESTARTS would start again what --max-minutes has stopped: use one of them" >&2
+    exit 2
+fi
+
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # One thread per process is torchrun's default as well, but torchrun would warn that it sets it.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
+# By default, torchrun keeps one store over restarts, where new ranks find the addresses of those that have died.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
 if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
     rendezvous=(--standalone --local-addr=127.0.0.1) # on a free port, so that jobs on one machine do not collide
 else
+    # Not --node_rank, with which a host cannot join again, and which has that store in any case.
+    address=${MASTER_ADDR:-127.0.0.1}
     rendezvous=(
-        --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
-        --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}"
+        --nnodes="${NNODES:-1}" --rdzv-backend=c10d --rdzv-endpoint="$address:${PORT:-29500}"
+        --rdzv-conf="is_host=$((${NODE_RANK:-0} == 0))"
     )
+    if [ "${NODE_RANK:-0}" = 0 ]; then
+        rendezvous+=(--local-addr="$address")
+    fi
 fi
 
 exec "${PYTHON:-python}" -m torch.distributed.run \

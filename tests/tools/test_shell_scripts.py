@@ -1,6 +1,7 @@
 """The shell scripts around tools/train.py and tools/test.py."""
 
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -182,3 +183,50 @@ def test_ops_are_not_built_by_another_cuda_nor_twice(build_ops):
     assert 'nvcc is of CUDA 12, and torch of CUDA 13: load the CUDA module of that version' in result.stdout
     assert 'MMCV_WITH_OPS' not in result.stdout
     assert build_ops('12.4', is_complete='true').stdout == ''
+
+
+@pytest.fixture
+def dist_train(tmp_path):
+    """Return a call of dist_train.sh in which Python prints its arguments, one per line, and the store's setting."""
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\nfor a in "$@"; do printf "[%s]\\n" "$a"; done\nenv | grep RDZV_TCP_STORE\n')
+    python.chmod(0o755)
+
+    def call(*arguments: str, **environment: str):
+        script = str(TOOLS / 'dist_train.sh')
+        return subprocess.run(
+            [script, 'a config.py', '8', *arguments],
+            env=dict(PATH='/usr/bin:/bin', PYTHON=str(python), **environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return call
+
+
+@pytest.mark.core
+def test_dist_train_on_several_machines(dist_train):
+    several = dict(NNODES='2', MASTER_ADDR='10.0.0.1', PORT='1234')
+    backend = ['--nnodes=2', '--rdzv-backend=c10d', '--rdzv-endpoint=10.0.0.1:1234']
+    first = dist_train(**several)
+    assert _arguments(first.stdout)[:7] == [
+        '-m', 'torch.distributed.run', *backend, '--rdzv-conf=is_host=1', '--local-addr=10.0.0.1',
+    ]  # fmt: skip
+    assert 'TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1' in first.stdout
+    second = _arguments(dist_train('--resume', NODE_RANK='1', MAX_RESTARTS='3', **several).stdout)
+    assert second[2:7] == [*backend, '--rdzv-conf=is_host=0', '--nproc_per_node=8']
+    assert second[7] == '--max-restarts=3' and second[9:] == ['a config.py', '--launcher', 'pytorch', '--resume']
+
+
+@pytest.mark.core
+def test_dist_train_does_not_restart_what_would_go_wrong(dist_train):
+    several = dict(NNODES='2', MAX_RESTARTS='3')
+    for result in (dist_train(**several), dist_train('--resumed', **several)):
+        assert result.returncode == 2 and result.stdout == ''
+        assert 'error: MAX_RESTARTS=3 on several machines needs --resume' in result.stderr
+    assert dist_train('--resume=a.pth', **several).returncode == 0
+    stopped = dist_train('--max-minutes', '5', MAX_RESTARTS='3')
+    assert stopped.returncode == 2 and 'would start again what --max-minutes has stopped' in stopped.stderr
+    assert dist_train(MAX_RESTARTS='3').returncode == 0
+    assert dist_train('--max-minutes', '5').returncode == 0
