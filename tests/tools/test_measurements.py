@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import os
 import sys
 
 import pytest
+import torch
 from helpers.tool_runs import ROOT, run
 
 SCRIPTS = ROOT / 'tools' / 'measurements'
@@ -77,6 +79,40 @@ def test_scaling(tmp_path):
         assert row['value'] == 2 and row['batch'] == 4
         assert row['ratio'] == pytest.approx(row['step'] / row['passes'])
         assert row['per_view'] == pytest.approx(row['step'] / 8)
+
+
+def test_exits(tmp_path):
+    rows = results(tmp_path, 'exits.py', '--runs', '2', '--control', '1')['rows']
+    assert [row['runs'] for row in rows] == [1, 1, 1]
+    assert [row['expected'] for row in rows] == [[0, 0], [75, 75], [0, 0]]
+    assert [row['counts'] for row in rows[:2]] == [{'as expected': 1}] * 2  # the control may abort
+
+
+def test_soak(tmp_path):
+    (row,) = results(tmp_path, 'soak.py', '--rounds', '3', '--methods', 'LEWEL_M', '--ranks', '1')['rows']
+    assert row['problems'] == [] and row['finished'] + sum(row['ends'].values()) == 3
+
+
+def test_soak_sees_what_differs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    soak = importlib.import_module('soak')
+    a, b = torch.arange(3.0), torch.tensor([0.0, 1.0, 2.0000002])
+    assert soak.equal(dict(x=[a, 1]), dict(x=[a.clone(), 1]))
+    assert not soak.equal(dict(x=[a]), dict(x=[b])) and not soak.equal(dict(x=a), dict(y=a))
+    for step in (10, 20):
+        torch.save(dict(state_dict=dict(x=torch.rand(99)), meta=dict(iter=step)), tmp_path / f'iter_{step}.pth')
+        os.utime(tmp_path / f'iter_{step}.pth', (step, step))
+    assert soak.saved_step(tmp_path) == 20
+    content = (tmp_path / 'iter_20.pth').read_bytes()
+    (tmp_path / 'iter_20.pth').write_bytes(content[:-9])
+    assert soak.saved_step(tmp_path) == 10
+
+
+def test_several_machines_are_trained_as_the_page_says(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    command = importlib.import_module('two_hosts').page_command()
+    assert all(f' {word}' in f' {command}' for word in ('NODE_RANK=0 ', 'CONFIG 8 ', 'RUN ', '--resume'))
+    assert ' tools/dist_train.sh ' in command
 
 
 @pytest.mark.parametrize(

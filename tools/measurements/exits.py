@@ -79,6 +79,8 @@ def write_config(folder: Path, method: str) -> Path:
     write_images(folder / 'images')
     cfg = Config.fromfile(make_config(method, RANKS, folder))
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=STEPS, val_interval=STEPS)
+    for loader in (cfg.val_dataloader, cfg.val_cfg.bank_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)  # cheaper; the training's loader keeps its worker
     cfg.test_evaluator, cfg.test_dataloader = cfg.val_evaluator, cfg.val_dataloader
     cfg.test_cfg.bank_dataloader = cfg.val_cfg.bank_dataloader
     cfg.default_hooks.checkpoint.interval = STEPS
@@ -121,6 +123,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, Forks() as forks:
         write_config(Path(name), args.method)
         for end, runs in [*zip(ENDS, shares), (CONTROL, args.control)]:
+            if not runs:
+                continue
             counts: Counter[str] = Counter()
             for _ in range(runs):
                 statuses = run(forks, end, Path(name), number)
@@ -132,7 +136,7 @@ def main() -> None:
             row = dict(tool=end.tool, end=end.name, runs=runs, expected=end.expected, counts=dict(counts))
             cells = (counts[kind] for kind in ('as expected', 'aborted', 'hung', 'others'))
             report.add(row, end.tool, end.name, runs, ', '.join(map(str, end.expected)), *cells)
-    report.write(args.out, __doc__.partition('\n')[2], method=args.method)
+            report.write(args.out, __doc__.partition('\n')[2], method=args.method)
     raise SystemExit(int(failed))
 
 

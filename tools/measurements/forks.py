@@ -164,6 +164,7 @@ def _report(out: int, pid: int, status: int | None) -> None:
 def _become(request: dict[str, Any]) -> None:
     """Turn this child into the process of a script."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
     log = os.open(request['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
