@@ -44,10 +44,14 @@ class GPUDispatch(TorchDispatchMode):
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if not is_gpu(kwargs.get('device')) and not any(x.is_cuda for x in inputs):
             return self._run_on_host(func, args, kwargs, inputs)
-        if func in (aten._local_scalar_dense.default, aten.equal.default) or _is_download(func, args, kwargs):
+        for kind in waits_of(func, args, kwargs):
+            self.counters.add_wait(kind)
+        if _is_read(func, args, kwargs):
             return self._read(func, args, kwargs)
+        if _is_upload(func, args, kwargs):
+            self.counters.add_upload()
         check_dtypes(func, args)
-        result = self._run(func, self._wait_for_values(func, args, kwargs), kwargs)
+        result = self._run(func, _without_masks(func, args), kwargs)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if not _is_free(func):
             read = [x for x in inputs if x is not kwargs.get('out')]
@@ -62,11 +66,8 @@ class GPUDispatch(TorchDispatchMode):
             return func(*args, **kwargs)
 
     def _read(self, func: Any, args: tuple, kwargs: dict) -> Any:
-        """Count a wait, and return zeros for what the host reads from the device."""
-        is_copy = func is aten.copy_.default
-        if not (any(args[2:]) if is_copy else kwargs.get('non_blocking')):
-            self.counters.add_wait('read by the host')
-        if is_copy:
+        """Return zeros for what the host reads from the device."""
+        if func is aten.copy_.default:
             return args[0]
         if func is aten.equal.default:
             return True
@@ -75,23 +76,6 @@ class GPUDispatch(TorchDispatchMode):
             if values.dtype == torch.bool:
                 values.fill_(self.truth)
             return values.item() if func is aten._local_scalar_dense.default else values
-
-    def _wait_for_values(self, func: Any, args: tuple, kwargs: dict) -> tuple:
-        """Count the waits for values that an operation needs on the host, and replace masks by positions."""
-        if func in SIZED_BY_VALUES:
-            self.counters.add_wait(f'size of {_name(func)}')
-        elif _is_upload(func, args, kwargs):
-            self.counters.add_upload()
-            if not (any(args[2:]) if func is aten.copy_.default else kwargs.get('non_blocking')):
-                self.counters.add_wait('copy from the host')
-        elif func in _INDEXING and not _is_masked_fill(args):
-            if any(x is not None and x.device.type == 'cpu' for x in args[1]):
-                self.counters.add_wait('indices from the host')
-            indices, has_masks = without_masks(args[1])
-            if has_masks:
-                self.counters.add_wait('mask')
-            return (args[0], indices, *args[2:])
-        return args
 
     @staticmethod
     def _run(func: Any, args: tuple, kwargs: dict) -> Any:
@@ -115,6 +99,41 @@ def _name(func: Any) -> str:
 def is_gpu(device: Any) -> bool:
     """Return whether a device, or its name, is a GPU."""
     return device is not None and torch.device(device).type == 'cuda'
+
+
+def waits_of(func: Any, args: tuple, kwargs: dict) -> list[str]:
+    """Return why the host waits for the device before an operation on CUDA tensors can go on; nothing if it does not.
+
+    Args:
+        func: The operation.
+        args: Its arguments.
+        kwargs: Its named arguments.
+    """
+    if _is_read(func, args, kwargs):
+        return [] if _is_non_blocking(func, args, kwargs) else ['read by the host']
+    if func in SIZED_BY_VALUES:
+        return [f'size of {_name(func)}']
+    if _is_upload(func, args, kwargs):
+        return [] if _is_non_blocking(func, args, kwargs) else ['copy from the host']
+    if func not in _INDEXING or _is_masked_fill(args):
+        return []
+    indices = [x for x in args[1] if x is not None]
+    waits = ['indices from the host'] if any(x.device.type == 'cpu' for x in indices) else []
+    return [*waits, 'mask'] if any(x.dtype in (torch.bool, torch.uint8) for x in indices) else waits
+
+
+def _without_masks(func: Any, args: tuple) -> tuple:
+    if func not in _INDEXING or _is_masked_fill(args):
+        return args
+    return (args[0], without_masks(args[1]), *args[2:])
+
+
+def _is_non_blocking(func: Any, args: tuple, kwargs: dict) -> bool:
+    return bool(any(args[2:]) if func is aten.copy_.default else kwargs.get('non_blocking'))
+
+
+def _is_read(func: Any, args: tuple, kwargs: dict) -> bool:
+    return func in (aten._local_scalar_dense.default, aten.equal.default) or _is_download(func, args, kwargs)
 
 
 def _is_download(func: Any, args: tuple, kwargs: dict) -> bool:

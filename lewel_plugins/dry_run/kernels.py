@@ -106,15 +106,15 @@ SIZED_BY_VALUES: dict[Any, Callable[..., Any]] = {
 }
 
 
-def without_masks(indices: Any) -> tuple[Any, bool]:
-    """Replace boolean masks among indices by the positions of all elements; return whether there were any."""
+def without_masks(indices: Any) -> list[Tensor | None]:
+    """Replace boolean masks among indices by the positions of all elements."""
     positions: list[Tensor | None] = []
     for index in indices:
         if isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8):
             positions += _nonzero(index).unbind(1)
         else:
             positions.append(index)
-    return positions, len(positions) != len(indices) or any(a is not b for a, b in zip(positions, indices))
+    return positions
 
 
 def describe_kernel(func: Any, args: tuple, kwargs: dict, result: Any, tensors: list[Tensor]) -> Kernel:

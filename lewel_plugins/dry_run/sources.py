@@ -11,11 +11,24 @@ import mmengine
 import torch
 
 _HERE = str(Path(__file__).parent)
-_CALLERS = (f'{_HERE}/step.py', f'{_HERE}/engine.py')  # what calls them is no part of the step
+_machinery = [_HERE]
+_callers = [f'{_HERE}/step.py', f'{_HERE}/engine.py']  # what calls them is no part of the step
 _TORCH = str(Path(torch.__file__).parent)
 _MMENGINE = str(Path(mmengine.__file__).parent)
 _STDLIB = sysconfig.get_path('stdlib')
 _PACKAGES = (sysconfig.get_path('purelib'), str(Path(__file__).resolve().parents[2]), str(Path.cwd()))
+
+
+def add_machinery(folder: str, caller: str) -> None:
+    """Let no line of a folder, and none that calls code of a file in it, count as a source.
+
+    Args:
+        folder: Path of the folder.
+        caller: Path of the file, whose code runs a step or a training.
+    """
+    if folder not in _machinery:
+        _machinery.append(folder)
+        _callers.append(caller)
 
 
 def current_source() -> str:
@@ -39,18 +52,18 @@ def error_source(error: BaseException) -> tuple[str, str]:
 
 
 def _source(frames: list[tuple[FrameType, int]]) -> tuple[str, str]:
-    """Return the innermost ``file:line`` outside torch, mmengine and this package, and that line of code.
+    """Return the innermost ``file:line`` outside torch, mmengine and this folder, and that line of code.
 
     Failing that, it is a place in mmengine, or the node of the backward pass that runs.
 
     Args:
         frames: Frames with their lines, innermost first.
     """
-    step = list(takewhile(lambda frame: frame[0].f_code.co_filename not in _CALLERS, frames))
+    step = list(takewhile(lambda frame: frame[0].f_code.co_filename not in _callers, frames))
     for skipped in ((_TORCH, _MMENGINE), (_TORCH,)):
         for frame, line in step:
             file = frame.f_code.co_filename
-            if not file.startswith((_HERE, '<', *skipped)) and not _is_stdlib(file):
+            if not file.startswith((*_machinery, '<', *skipped)) and not _is_stdlib(file):
                 return f'{_short(file)}:{line}', linecache.getline(file, line).strip()
     node = frames[len(step)][0].f_locals.get('node') if len(step) < len(frames) else None
     if node is not None:

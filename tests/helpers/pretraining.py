@@ -31,6 +31,7 @@ from lewel_plugins.running.work_dir import STOPPED
 CONFIGS = Path(__file__).parents[2] / 'configs'
 GLOBAL_BATCH, ITERATIONS = 4, 12
 TYPES = dict(
+    byol_multi_crop='lewel_plugins.BYOLMultiCrop',
     lewel_b='lewel_plugins.LEWELB',
     lewel_m='lewel_plugins.LEWELM',
     msbreg='lewel_plugins.MSBReg',
@@ -107,10 +108,15 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None, stop_
     more = 1 if run.method == 'msbreg' else 0  # MSBReg has K = 3
     if run.views == 'device':
         view = dict(size=16, crop_scale=(0.2, 1.0))
-        preprocessor.update(type='lewel_plugins.BatchViews', views=[view] * more + [view, dict(view, solarize=0.2)])
+        views = [view] * more + [view, dict(view, solarize=0.2)]
+        if run.method == 'byol_multi_crop':
+            views += [dict(view, size=8)] * 2
+        preprocessor.update(type='lewel_plugins.BatchViews', views=views)
     else:
         pipeline.append(dict(type='MultiView', num_views=[1 + more, 1], transforms=[VIEW, VIEW]))
-    necks = dict(msbreg=tiny.projection_config(), smog=tiny.smog_neck_config())
+    necks = dict(
+        msbreg=tiny.projection_config(), byol_multi_crop=tiny.projection_config(), smog=tiny.smog_neck_config()
+    )
     model = dict(
         type=TYPES[run.method],
         data_preprocessor=preprocessor,
