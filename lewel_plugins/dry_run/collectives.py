@@ -44,7 +44,7 @@ def _size(*tensors: Tensor) -> int:
     return sum(x.numel() * x.element_size() for x in tensors)
 
 
-class _StandIns:
+class StandIns:
     """The functions that replace those of ``torch.distributed`` on one of ``world_size`` ranks."""
 
     def __init__(self, counters: Counters, world_size: int) -> None:
@@ -101,10 +101,10 @@ def fake_ranks(counters: Counters, world_size: int) -> Iterator[None]:
 
     excepthook = sys.excepthook  # init_process_group wraps it
     torch_dist.init_process_group('fake', store=FakeStore(), rank=0, world_size=world_size)
-    stand_ins = _StandIns(counters, world_size)
+    stand_ins = StandIns(counters, world_size)
     try:
         with ExitStack() as stack:
-            for name in (name for name in vars(_StandIns) if not name.startswith('_')):
+            for name in (name for name in vars(StandIns) if not name.startswith('_')):
                 stand_in: Callable = getattr(stand_ins, name)
                 stack.enter_context(replaced(torch_dist, name, stand_in))
             yield

@@ -76,7 +76,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (mmengine.device, 'get_device', lambda: 'cuda'),
         (amp_wrapper, 'is_cuda_available', lambda: True),
         (torch._C, '_conv_determine_backend_memory_format', _convolution_format),
-        (torch, 'Generator', _FakeGenerator),
+        (torch, 'Generator', FakeGenerator),
         (lewel_plugins.seeding, '_shared_generators', {}),
     ]
 
@@ -94,12 +94,12 @@ def _is_channels_last(x: Tensor) -> bool:
     return is_last and not (x.is_contiguous() and x.shape[1] == 1)
 
 
-class _FakeGenerator(torch.Generator):
+class FakeGenerator(torch.Generator):
     """A generator of any device. Its draws on a GPU are fake."""
 
     target: torch.device
 
-    def __new__(cls, device: str | torch.device = 'cpu') -> '_FakeGenerator':
+    def __new__(cls, device: str | torch.device = 'cpu') -> 'FakeGenerator':
         self = super().__new__(cls, 'cpu')  # type: ignore[call-arg]
         self.target = torch.device(device)
         return self
@@ -114,7 +114,7 @@ class _GPUFunctions(TorchFunctionMode):
             return _attention(*args, **kwargs)
         generator = kwargs.get('generator')
         if generator is not None:
-            _check_generator(func, generator, kwargs.get('device') or getattr(args[0], 'device', 'cpu'))
+            check_generator(func, generator, kwargs.get('device') or getattr(args[0], 'device', 'cpu'))
             kwargs['generator'] = None if is_gpu(_device_of(generator)) else generator
         return func(*args, **kwargs)
 
@@ -123,7 +123,14 @@ def _device_of(generator: torch.Generator) -> torch.device:
     return getattr(generator, 'target', generator.device)
 
 
-def _check_generator(func: Any, generator: torch.Generator, device: Any) -> None:
+def check_generator(func: Any, generator: torch.Generator, device: Any) -> None:
+    """Raise DeviceError if a function on one device draws from a generator of the other.
+
+    Args:
+        func: The function.
+        generator: The generator.
+        device: Device of the result.
+    """
     if is_gpu(device) != is_gpu(_device_of(generator)):
         here, there = (str(torch.device(x).type).upper() for x in (device, _device_of(generator)))
         raise DeviceError(f'{func.__name__} on {here} with a generator of {there}')

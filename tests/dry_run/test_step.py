@@ -4,33 +4,12 @@ import pytest
 import torch
 import torch.distributed as torch_dist
 from helpers import buggy_model
+from helpers.buggy_model import ERRORS, WAITS
 from mmengine.config import Config
 from torch import Tensor
 
 from lewel_plugins.dry_run.errors import StepError
 from lewel_plugins.dry_run.step import DryRun, StepRecord
-
-ERRORS = dict(
-    cpu_tensor='mul of tensors on cuda:0 and cpu',
-    cpu_target='nll_loss_forward of tensors on cuda:0 and cpu',
-    cpu_gradient='mul of tensors on cuda:0 and cpu',
-    generator='randn on CUDA with a generator of CPU',
-    dtypes='mm of float16, float32: CUDA has no kernel for a mix',
-    index_dtypes='index_copy_ of float32, bfloat16: CUDA has no kernel for a mix',
-    half_svd='_linalg_svd of torch.float16',
-    strides='all_reduce of a tensor that is not contiguous',
-    cpu_collective='all_reduce of a tensor on the CPU',
-    gather_sizes='all_gather_into_tensor of 2 × (8, 8) into (3, 8)',
-)
-WAITS = dict(
-    item='read by the host',
-    branch='read by the host',
-    cpu='read by the host',
-    mask='mask',
-    nonzero='size of nonzero',
-    upload='copy from the host',
-    cpu_indices='indices from the host',
-)
 
 
 def measure(bug: str = 'none', ranks: int = 2, **settings: object) -> StepRecord:

@@ -10,6 +10,29 @@ from torch import Tensor, nn
 
 from lewel_plugins import dist
 
+# By the name of the mistake: how the error begins, or the kind of wait.
+ERRORS = dict(
+    cpu_tensor='mul of tensors on cuda:0 and cpu',
+    cpu_target='nll_loss_forward of tensors on cuda:0 and cpu',
+    cpu_gradient='mul of tensors on cuda:0 and cpu',
+    generator='randn on CUDA with a generator of CPU',
+    dtypes='mm of float16, float32: CUDA has no kernel for a mix',
+    index_dtypes='index_copy_ of float32, bfloat16: CUDA has no kernel for a mix',
+    half_svd='_linalg_svd of torch.float16',
+    strides='all_reduce of a tensor that is not contiguous',
+    cpu_collective='all_reduce of a tensor on the CPU',
+    gather_sizes='all_gather_into_tensor of 2 × (8, 8) into (3, 8)',
+)
+WAITS = dict(
+    item='read by the host',
+    branch='read by the host',
+    cpu='read by the host',
+    mask='mask',
+    nonzero='size of nonzero',
+    upload='copy from the host',
+    cpu_indices='indices from the host',
+)
+
 
 class CPUGradient(torch.autograd.Function):
     """The identity, with a gradient that a constant on the CPU scales."""
