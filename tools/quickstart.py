@@ -16,7 +16,7 @@ from pathlib import Path
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_text
 from lewel_plugins.running.jobs import Job
-from lewel_plugins.running.work_dir import last_checkpoint
+from lewel_plugins.running.work_dir import last_checkpoint, metric_curve
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
@@ -95,7 +95,7 @@ class Quickstart:
             if isinstance(row, dict) and 'knn/top1_k20' in row:
                 accuracies = row['knn/top1_k20']
                 print(f'   {name:<34}{sum(accuracies) / len(accuracies):6.1f}')
-        for iteration, accuracy in knn_curve(self.run):
+        for iteration, accuracy in metric_curve(self.run, 'knn/top1_k20').items():
             print(f'   {f"LEWEL_B after {iteration} iterations":<34}{accuracy:6.1f}')
         print(f'   training: {self.minutes.read_text().strip()} minutes')
         print('\n== Results')
@@ -152,17 +152,6 @@ def training_options(data: Path, epochs: int) -> list[str]:
     options += [f'param_scheduler.0.T_max={epochs}', f'param_scheduler.0.end={epochs}']
     options += [f'default_hooks.checkpoint.interval={interval}']
     return ['--cfg-options', *options]
-
-
-def knn_curve(run: Path) -> list[tuple[int, float]]:
-    """Return (iteration, k-NN accuracy in percent) of every validation of a run, over all its starts."""
-    points: dict[int, float] = {}
-    for file in sorted(run.glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            record = json.loads(line)
-            if 'knn/top1_k20' in record:
-                points[record['step']] = record['knn/top1_k20']
-    return sorted(points.items())
 
 
 def main() -> None:

@@ -63,3 +63,19 @@ def last_metrics(work_dir: str | Path) -> dict[str, float]:
     if not metrics:
         raise SetupError(f'{work_dir} has no validation in */vis_data/scalars.json')
     return metrics
+
+
+def metric_curve(work_dir: str | Path, name: str) -> dict[int, float]:
+    """Return a metric of validation by iteration, over all starts of a run.
+
+    Args:
+        work_dir: Folder of the run.
+        name: Name of the metric, such as ``knn/top1_k20``.
+    """
+    points: dict[int, float] = {}
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in file.read_text(encoding='utf-8').splitlines():
+            record = json.loads(line)
+            if name in record:
+                points[record['step']] = record[name]
+    return dict(sorted(points.items()))

@@ -6,7 +6,13 @@ import os
 import pytest
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.running.work_dir import find_last_checkpoint, last_checkpoint, last_metrics, list_checkpoints
+from lewel_plugins.running.work_dir import (
+    find_last_checkpoint,
+    last_checkpoint,
+    last_metrics,
+    list_checkpoints,
+    metric_curve,
+)
 
 pytestmark = pytest.mark.core
 
@@ -49,3 +55,12 @@ def test_last_metrics(tmp_path):
         records = [dict(lr=0.1, loss=3.0, step=1), dict(mIoU=iou, step=1, time=0.1), dict(lr=0.1, loss=2.0, step=2)]
         (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, records)))
     assert last_metrics(tmp_path) == dict(mIoU=2.0)
+
+
+def test_metric_curve(tmp_path):
+    assert metric_curve(tmp_path, 'knn') == {}
+    for start, records in (('b', [dict(knn=3.0, step=4)]), ('a', [dict(loss=9.0, step=1), dict(knn=1.0, step=2)])):
+        (tmp_path / start / 'vis_data').mkdir(parents=True)
+        lines = '\n'.join(map(json.dumps, records))
+        (tmp_path / start / 'vis_data' / 'scalars.json').write_text(lines)
+    assert list(metric_curve(tmp_path, 'knn').items()) == [(2, 1.0), (4, 3.0)]

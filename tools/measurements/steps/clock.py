@@ -41,6 +41,7 @@ def alternate(
     repeats: int,
     warm_up: int = 1,
     clock: Callable[[Function, str], float] = seconds,
+    calls: int = 1,
 ) -> dict[str, list[float]]:
     """Run functions in turn.
 
@@ -50,15 +51,24 @@ def alternate(
         repeats: How often to measure each.
         warm_up: How often to run each before.
         clock: What returns a function's seconds on a device.
+        calls: Number of calls per repetition; on a GPU, the host prepares a call while another one runs.
 
     Returns:
-        The seconds of each repetition by name.
+        The seconds per call of each repetition by name.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(warm_up + repeats):
         for name, function in functions.items():
-            times[name].append(clock(function, device))
+            times[name].append(clock(_repeated(function, calls), device) / calls)
     return {name: values[warm_up:] for name, values in times.items()}
+
+
+def _repeated(function: Function, calls: int) -> Function:
+    def run() -> None:
+        for _ in range(calls):
+            function()
+
+    return run
 
 
 def median_ratio(above: list[float], below: list[float]) -> float:

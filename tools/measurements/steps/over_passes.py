@@ -82,6 +82,7 @@ def measure(
     bf16: bool = False,
     num_views: int | None = None,
     overrides: dict[str, Any] | None = None,
+    calls: int = 1,
 ) -> dict[str, float]:
     """Return seconds and bytes of a step and of its necessary passes.
 
@@ -93,16 +94,17 @@ def measure(
         bf16: Whether to use the recipes' mixed precision.
         num_views: Views per image; by default 2, or the K in the method's name.
         overrides: Options of the recipe, in the place of those that belong to the method.
+        calls: Number of calls per repetition.
     """
     torch.manual_seed(0)
     model, wrapper = build(method, setting.depth, device, overrides, bf16)
     data = random_views(setting.batch, setting.size, num_views or int(method.partition('K = ')[2] or 2))
     functions = dict(step=passes.full_step(model, wrapper, data), passes=passes.necessary_passes(model, data, bf16))
-    times = alternate(functions, device, repeats)
+    times = alternate(functions, device, repeats, calls=calls)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     parts = {
-        name: median(alternate({name: part}, device, repeats)[name])
+        name: median(alternate({name: part}, device, repeats, calls=calls)[name])
         for name, part in _parts(model, wrapper, data).items()
     }
     step, necessary = median(times['step']), median(times['passes'])
@@ -111,6 +113,7 @@ def measure(
     rest = step - necessary - sum(parts.values())
     bytes_step, bytes_passes = passes.memory(model, data, bf16)
     row = dict(step=step, passes=necessary, ratio=ratio, **parts, rest=rest)
+    row.update(step_fastest=min(times['step']), step_slowest=max(times['step']))
     return dict(**row, bytes_step=bytes_step, bytes_passes=bytes_passes)
 
 

@@ -18,7 +18,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from . import options
 from .clock import alternate, median_ratio
 from .passes import full_step
-from .recipes import build_model, load_recipe, prepare, random_views, start_cache
+from .recipes import build_model, in_bfloat16, load_recipe, prepare, random_views, start_cache
 from .report import Report
 
 try:
@@ -67,21 +67,32 @@ def run(args: argparse.Namespace) -> None:
     report = Report('Steps beside those of other libraries', *COLUMNS)
     for setting in args.settings:
         for method in args.methods:
-            for row in measure(method, setting, args):
+            for row in measure(method, setting, args.repeats, args.device):
                 times = f'{row["seconds"]:.3f}', row['peer'], f'{row["peer_seconds"]:.3f}', f'{row["ratio"]:.3f}'
                 report.add(row, method, *setting, *times)
     report.write(args.out, (__doc__ or '').split('\n\n', 1)[1], repeats=args.repeats)
 
 
-def measure(method: str, setting: options.Setting, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return a row for each peer."""
+def measure(
+    method: str, setting: options.Setting, repeats: int, device: str, bf16: bool = False, calls: int = 1
+) -> list[dict[str, Any]]:
+    """Return a row for each peer.
+
+    Args:
+        method: One of ``OURS``.
+        setting: Shapes.
+        repeats: How often to measure.
+        device: ``cpu`` or ``cuda``.
+        bf16: Whether to use the recipes' mixed precision in all steps.
+        calls: Number of calls per repetition.
+    """
     data = random_views(setting.batch, setting.size, 2)
     steps = {}
     for library, build in _builders(method).items():
-        model, wrapper = build(method, setting.depth, args.device)
-        start_cache(model, args.repeats + 1)
-        steps[library] = full_step(model, wrapper, data)
-    times = alternate(steps, args.device, args.repeats)
+        model, wrapper = build(method, setting.depth, device)
+        start_cache(model, calls * (repeats + 1))
+        steps[library] = full_step(model, in_bfloat16(wrapper, device) if bf16 else wrapper, data)
+    times = alternate(steps, device, repeats, calls=calls)
     ours = times.pop('ours')
     return [
         dict(

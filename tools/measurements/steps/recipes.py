@@ -1,5 +1,7 @@
 """Models of recipes on a ResNet of any depth, in float32 or bfloat16, with random views."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, OPTIM_WRAPPERS, init_default_scope
+from torch import nn
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 METHODS = {
@@ -30,6 +33,30 @@ BASES = {
 OPTIONS = {'SMoG, 30,000 groups': {'model.head.num_groups': 30000}}
 
 
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16 on a CPU, for which mmengine has none."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass under autocast."""
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield
+
+
+def in_bfloat16(wrapper: OptimWrapper, device: str) -> OptimWrapper:
+    """Return an optim wrapper for the recipes' mixed precision, with the same optimizer."""
+    cfg: dict[str, Any] = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
+    if device == 'cpu':
+        cfg = dict(type='CPUAmpOptimWrapper')
+    return OPTIM_WRAPPERS.build(dict(cfg, optimizer=wrapper.optimizer))
+
+
+def recipe_batch(method: str) -> int:
+    """Return the images per GPU of the recipe of one of ``METHODS``."""
+    return Config.fromfile(str(CONFIGS / METHODS[method])).train_dataloader.batch_size
+
+
 def prepare(threads: int | None) -> None:
     """Choose mmpretrain's registry, schedules that end far away, and the number of PyTorch's threads."""
     if threads:
@@ -38,16 +65,13 @@ def prepare(threads: int | None) -> None:
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
 
 
-def load_recipe(
-    path: str, depth: int, options: dict[str, Any] | None = None, bf16: bool = False, base: str | None = None
-) -> Config:
-    """Return a recipe with a ResNet of this depth, in float32 or bfloat16.
+def load_recipe(path: str, depth: int, options: dict[str, Any] | None = None, base: str | None = None) -> Config:
+    """Return a recipe with a ResNet of this depth, in float32.
 
     Args:
         path: Config file in ``configs/``.
         depth: Depth of the ResNet.
         options: Overrides, as in ``--cfg-options``.
-        bf16: Whether to train in the recipes' mixed precision.
         base: Config file in ``configs/`` whose model takes the place of that in the recipe.
     """
     cfg = Config.fromfile(str(CONFIGS / path))
@@ -59,8 +83,6 @@ def load_recipe(
     cfg.optim_wrapper.type = 'OptimWrapper'
     for key in ('dtype', 'loss_scale'):
         cfg.optim_wrapper.pop(key, None)
-    if bf16:
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
     cfg.optim_wrapper.optimizer.lr = 1e-3  # keeps the weights finite on random images
     return cfg
 
@@ -78,9 +100,10 @@ def build(
 ) -> tuple[Any, OptimWrapper]:
     """Return the model of one of ``METHODS`` and its optim wrapper; ``options`` take the place of ``OPTIONS``."""
     overrides = OPTIONS.get(method) if options is None else options
-    cfg = load_recipe(METHODS[method], depth, overrides, bf16, BASES.get(method))
+    cfg = load_recipe(METHODS[method], depth, overrides, BASES.get(method))
     model = build_model(cfg, device)
-    return model, build_optim_wrapper(model, cfg.optim_wrapper)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    return model, in_bfloat16(wrapper, device) if bf16 else wrapper
 
 
 def start_cache(model: Any, steps: int) -> None:

@@ -21,11 +21,12 @@ from torch import nn
 from . import options
 from .clock import alternate, median_ratio
 from .passes import full_step
-from .recipes import METHODS, build, prepare, random_views, start_cache
+from .recipes import METHODS, build, in_bfloat16, prepare, random_views, start_cache
 from .report import Report
 
 ONE_PER_PAPER = ('LEWEL_B', 'MSBReg, K = 2', 'SMoG', 'MPCL on MoCo v2, M = 4')
 COLUMNS = ('method', 'ResNet', 'pixels', 'batch', 'switch', 'with, s', 'without, s', 'without / with')
+COMPILER = 'inductor'
 Built = tuple[Any, OptimWrapper]
 
 
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
             for switch in args.switches:
                 if switch == 'bf16' and args.device == 'cpu':
                     continue
-                row = measure(method, setting, switch, args)
+                row = measure(method, setting, switch, args.repeats, args.device)
                 times = (f'{row[name]:.3f}' for name in ('with', 'without', 'ratio'))
                 report.add(
                     dict(method=method, **setting._asdict(), switch=switch, **row), method, *setting, switch, *times
@@ -55,15 +56,27 @@ def run(args: argparse.Namespace) -> None:
     report.write(args.out, (__doc__ or '').split('\n\n', 1)[1], repeats=args.repeats)
 
 
-def measure(method: str, setting: options.Setting, switch: str, args: argparse.Namespace) -> dict[str, float]:
-    """Return the seconds of both steps and their ratio."""
+def measure(
+    method: str, setting: options.Setting, switch: str, repeats: int, device: str, bf16: bool = False, calls: int = 1
+) -> dict[str, float]:
+    """Return the seconds of both steps and their ratio.
+
+    Args:
+        method: One of ``METHODS``.
+        setting: Shapes.
+        switch: One of ``SWITCHES``.
+        repeats: How often to measure.
+        device: ``cpu`` or ``cuda``.
+        bf16: Whether to use the recipes' mixed precision in both steps.
+        calls: Number of calls per repetition.
+    """
     steps = {}
     for name, change in zip(('with', 'without'), SWITCHES[switch]):
         torch.manual_seed(0)
-        model, wrapper = change(*build(method, setting.depth, args.device))
-        start_cache(model, args.repeats + 2)
+        model, wrapper = change(*build(method, setting.depth, device, bf16=bf16))
+        start_cache(model, calls * (repeats + 2))
         steps[name] = full_step(model, wrapper, random_views(setting.batch, setting.size, 2))
-    times = alternate(steps, args.device, args.repeats, warm_up=2)
+    times = alternate(steps, device, repeats, warm_up=2, calls=calls)
     medians = {name: median(values) for name, values in times.items()}
     return dict(**medians, ratio=median_ratio(times['without'], times['with']))
 
@@ -116,13 +129,12 @@ def looped_teacher(model: Any, wrapper: OptimWrapper) -> Built:
 
 def bfloat16(model: Any, wrapper: OptimWrapper) -> Built:
     """Use the recipes' mixed precision."""
-    cfg = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False), optimizer=wrapper.optimizer)
-    return model, build_optim_wrapper(model, cfg)
+    return model, in_bfloat16(wrapper, 'cuda')
 
 
 def compiled(model: Any, wrapper: OptimWrapper) -> Built:
     """Compile the step as ``compile = True`` does in mmengine's Runner."""
-    model.train_step = torch.compile(model.train_step)
+    model.train_step = torch.compile(model.train_step, backend=COMPILER)
     return model, wrapper
 
 
