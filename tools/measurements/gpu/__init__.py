@@ -1,0 +1,1 @@
+"""What ``tools/gpu_check.py`` measures on a GPU: the rows, their processes, their record, and the page."""
