@@ -11,7 +11,7 @@ from helpers.gpus import NEEDS_TWO, on_gpus
 from torch import Tensor, nn
 
 from lewel_plugins import dist
-from lewel_plugins.models.sync_batch_norm import _SyncBatchNormCPU, _SyncBatchNormGPU, use_sync_batch_norm
+from lewel_plugins.models.batch_norm import _SyncBatchNormCPU, _SyncBatchNormGPU, use_sync_batch_norm
 
 SHAPES = [(16, 6, 5, 4), (24, 7)]
 
@@ -31,22 +31,23 @@ def run(layer, x: Tensor, grad: Tensor, weight: Tensor, bias: Tensor, mean: Tens
     return dict(y=y.detach(), mean=mean, var=var, **gradients)
 
 
-def ours(x, weight, bias, mean, var):
+def ours(views, x, weight, bias, mean, var):
     function = _SyncBatchNormGPU if x.is_cuda else _SyncBatchNormCPU
-    return function.apply(x, weight, bias, mean, var, 1e-5, 0.1)
+    return function.apply(x, weight, bias, mean, var, 1e-5, 0.1, views)
 
 
-def torchs(x, weight, bias, mean, var):
-    return F.batch_norm(x, mean, var, weight, bias, True, 0.1, 1e-5)
+def torchs(views, x, weight, bias, mean, var):
+    return torch.cat([F.batch_norm(view, mean, var, weight, bias, True, 0.1, 1e-5) for view in x.chunk(views)])
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize('shape', SHAPES, ids=len)
-def test_sync_batch_norm_of_one_rank_is_batch_norm(shape, dtype, device, process_group):
+@pytest.mark.parametrize('views', [1, 2])
+def test_sync_batch_norm_of_one_rank_is_batch_norm(views, shape, dtype, device, process_group):
     x, grad = ((draw(shape, seed) * 3 + 1).to(device, dtype) for seed in (0, 1))
     parameters = [draw((shape[1],), seed).to(device) for seed in (2, 3)]
     statistics = [torch.zeros(shape[1], device=device), torch.ones(shape[1], device=device)]
-    actual, expected = (run(layer, x, grad, *parameters, *statistics) for layer in (ours, torchs))
+    actual, expected = (run(partial(layer, views), x, grad, *parameters, *statistics) for layer in (ours, torchs))
     assert actual.keys() == expected.keys()
     for name, value in expected.items():
         assert actual[name].dtype == value.dtype, name

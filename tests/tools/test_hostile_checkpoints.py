@@ -73,7 +73,10 @@ COMMANDS = {
     'load_from': ([TRAIN, 'toy.py', '--cfg-options', 'load_from=toy.pth'], 'Load checkpoint from toy.pth'),
     'init_cfg': ([TRAIN, 'init.py'], 'load backbone in model from: toy.pth'),
     'test': ([TEST, 'toy.py', 'toy.pth'], 'knn/top1'),
-    'pictures': (['analysis/embedding_map.py', 'toy.py', 'toy.pth', '--max-images', '8', '--out', 'map.png'], 'map.png'),
+    'pictures': (
+        ['analysis/embedding_map.py', 'toy.py', 'toy.pth', '--max-images', '8', '--out', 'map.png'],
+        'map.png',
+    ),
     'export': (['export_backbone.py', 'toy.pth', '--out', 'exported.pth'], 'tensors ('),
     'import': (['import_backbone.py', 'resnet10.pth', '--arch', 'resnet50', '--out', 'new'], 'error: resnet10'),
     'convert': (['-m', 'lewel_plugins.checkpoints.convert', 'toy.pth', 'new.pth'], 'the type posix.mkdir'),

@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 
 from lewel_plugins.functional import rank_me_and_spectrum
 from lewel_plugins.models import BatchViews
-from lewel_plugins.models.sync_batch_norm import _SyncBatchNormCPU, _SyncBatchNormGPU
+from lewel_plugins.models.batch_norm import _SyncBatchNormCPU, _SyncBatchNormGPU
 from lewel_plugins.transforms import MakeViews
 
 from ..input_speed import schemes
@@ -40,7 +40,7 @@ def sync_bn(device: str, shape: tuple[int, ...], bf16: bool, repeats: int, calls
     statistics = {name: (torch.zeros(C, device=device), torch.ones(C, device=device)) for name in ('ours', 'torch')}
 
     def ours(x: Tensor) -> Tensor:
-        return function.apply(x, weight, bias, *statistics['ours'], 1e-5, 0.1)
+        return function.apply(x, weight, bias, *statistics['ours'], 1e-5, 0.1, 1)
 
     def torchs(x: Tensor) -> Tensor:
         return F.batch_norm(x, *statistics['torch'], weight, bias, True, 0.1, 1e-5)
