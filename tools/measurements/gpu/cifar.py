@@ -97,6 +97,6 @@ def config(device: str, recipe: str, epochs: int, interval: int, batch: int | No
         folder.update(images)
     for name in ('test_cfg', 'test_dataloader', 'test_evaluator'):
         cfg.pop(name, None)
-    cfg.val_evaluator = [dict(cfg.val_evaluator[0], k=20)]
+    cfg.val_evaluator = [dict(cfg.val_evaluator[0], k=(20,))]
     cfg.default_hooks.checkpoint.update(interval=interval, max_keep_ckpts=1)
     return cfg
