@@ -34,6 +34,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.models.batch_norm import use_sync_batch_norm
 
 from .devices import check_gpus, check_ops, has_accelerator, has_bfloat16
+from .gradient_buckets import fix_buckets
 from .group_scaling import iterations_per_step, scale_groups
 from .num_views import check_num_views
 from .work_dir import list_checkpoints
@@ -376,7 +377,9 @@ class PretrainRunner(Runner):
             model = revert_sync_batchnorm(model)
             self.cfg.sync_bn = None
         try:
-            return super().wrap_model(model_wrapper_cfg, model)
+            model = super().wrap_model(model_wrapper_cfg, model)
+            fix_buckets(model)
+            return model
         finally:
             self.cfg.sync_bn = sync_bn
 
