@@ -18,7 +18,6 @@ from lewel_plugins.checkpoints.unpickling import Placeholder
 from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 
 TOOLS = ROOT / 'tools'
-METHOD = ROOT / 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
 LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
 FCN = ROOT / 'configs/benchmarks/mmsegmentation/garment-scenes/fcn_resnet10-d4_1xb16-600i_garment-scenes.py'
 PLANTED = 'planted'
@@ -28,7 +27,7 @@ class Hostile:
     """Makes a folder where the process runs when it is unpickled."""
 
     def __reduce__(self) -> tuple:
-        return os.mkdir, (PLANTED,)
+        return os.makedirs, (PLANTED, 0o777, True)
 
 
 @pytest.fixture(scope='module')
@@ -40,14 +39,19 @@ def folder(tmp_path_factory) -> Path:
     plant(folder / 'run' / 'iter_2.pth', folder / 'toy.pth', cfg=toy_config('').pretty_text)
     init_default_scope('mmpretrain')
     state = MODELS.build(dict(type='lewel_plugins.ResNet10')).state_dict()
-    backbone = dict(meta={}, state_dict={f'backbone.{name}': value for name, value in state.items()})
+    backbone = dict(
+        meta=dict(backbone=dict(type='lewel_plugins.ResNet10')),
+        state_dict={f'backbone.{name}': value for name, value in state.items()},
+    )
     torch.save(backbone, folder / 'plain.pth')
     plant(folder / 'plain.pth', folder / 'resnet10.pth')
     write_config(folder / 'toy.py')
     init = dict(type='Pretrained', checkpoint='toy.pth', prefix='backbone')
     write_config(folder / 'init.py', **{'model.backbone.init_cfg': init})
     make_scenes(SceneConfig(num_train=24, num_val=12), ROOT / 'data' / 'fashion_mnist', folder / 'single', 1)
-    (folder / 'suite.py').write_text(f'linear = {str(LINEAR)!r}\nknn = dict(k=(1,), temperature=0.07)\n')
+    multi = SceneConfig(kind='multi', size=64, num_train=8, num_val=4, scale=(0.3, 0.6), clutter=0.2)
+    make_scenes(multi, ROOT / 'data' / 'fashion_mnist', folder / 'data' / 'garment_scenes_transfer', 1)
+    (folder / 'suite.py').write_text(f'linear = {str(LINEAR)!r}\nlrs = (0.4,)\nknn = dict(k=(1,), temperature=0.07)\n')
     return folder
 
 
@@ -69,17 +73,17 @@ SCENES = [
 ]
 # Command, and what it prints once it has read the checkpoint.
 COMMANDS = {
-    'resume': ([TRAIN, 'toy.py', '--resume', 'toy.pth'], 'error: toy.pth holds an object of the type posix.mkdir'),
+    'resume': ([TRAIN, 'toy.py', '--resume', 'toy.pth'], 'error: toy.pth holds an object of the type os.makedirs'),
     'load_from': ([TRAIN, 'toy.py', '--cfg-options', 'load_from=toy.pth'], 'Load checkpoint from toy.pth'),
     'init_cfg': ([TRAIN, 'init.py'], 'load backbone in model from: toy.pth'),
     'test': ([TEST, 'toy.py', 'toy.pth'], 'knn/top1'),
-    'pictures': (
-        ['analysis/embedding_map.py', 'toy.py', 'toy.pth', '--max-images', '8', '--out', 'map.png'],
-        'map.png',
-    ),
+    'pictures': (['analysis/embedding_map.py', 'toy.py', 'toy.pth', '--max-images', '8', '--out', 'a.png'], 'a.png'),
     'export': (['export_backbone.py', 'toy.pth', '--out', 'exported.pth'], 'tensors ('),
-    'import': (['import_backbone.py', 'resnet10.pth', '--arch', 'resnet50', '--out', 'new'], 'error: resnet10'),
-    'convert': (['-m', 'lewel_plugins.checkpoints.convert', 'toy.pth', 'new.pth'], 'the type posix.mkdir'),
+    'import': (
+        ['import_backbone.py', 'resnet10.pth', '--from', 'timm', '--arch', 'resnet50', '--out', 'x'],
+        'pth cannot be',
+    ),
+    'convert': (['-m', 'lewel_plugins.checkpoints.convert', 'toy.pth', 'new.pth'], 'the type os.makedirs'),
     'transfer': (
         ['transfer.py', 'resnet10.pth', str(FCN), '--cfg-options', 'train_cfg.max_iters=1', *LOADERS],
         'all 72 tensors of',
@@ -89,7 +93,7 @@ COMMANDS = {
         'accuracy/top1',
     ),
     'evaluate': (
-        ['evaluate.py', 'suite.py', str(METHOD), 'resnet10.pth', '--out', 'out', '--cfg-options', *SCENES],
+        ['evaluate.py', 'suite.py', 'resnet10.pth', '--out', 'out', '--cfg-options', *SCENES],
         'top1_k1',
     ),
 }  # fmt: skip
