@@ -19,7 +19,7 @@ class SampleId(NamedTuple):
 
 @DATASETS.register_module()
 class PretrainDataset(DatasetWrapper):
-    """Load each item of the wrapped dataset under its own seed and without label, and replace broken images.
+    """Load each item of the wrapped dataset under its own seed, and replace broken images.
 
     With a :class:`SampleId` from :class:`SeededSampler`, the views of an image are a function of (run seed, epoch,
     index) alone. They depend on neither the number of workers nor the order, and a resumed run makes the same ones.
@@ -29,23 +29,23 @@ class PretrainDataset(DatasetWrapper):
     The data sample of the replacement lists the broken files in its metainfo ``broken_files``, which
     ``BrokenImageHook`` reads. All other errors propagate.
 
-    Labels are left out because each would travel from the worker in a shared-memory file of its own.
-
     Args:
         dataset: Config of any dataset with a pipeline that starts with ``lewel_plugins.LoadRGB`` and ends with
             ``PackInputs``.
         max_tries: Number of images to try for one sample.
+        labels: Whether samples keep their label. Without, batches arrive sooner, because each label travels from the
+            worker in a shared-memory file of its own.
 
     Raises:
         ValueError: If ``max_tries`` is below 1, or the dataset is empty.
         RuntimeError: If ``max_tries`` images in a row are broken. The message names them.
     """
 
-    def __init__(self, dataset: dict | BaseDataset, max_tries: int = 10) -> None:
+    def __init__(self, dataset: dict | BaseDataset, max_tries: int = 10, labels: bool = True) -> None:
         if max_tries < 1:
             raise ValueError(f'max_tries must be at least 1, got {max_tries}')
         super().__init__(dataset)
-        self.max_tries = max_tries
+        self.max_tries, self.labels = max_tries, labels
         if len(self.dataset) == 0:
             raise ValueError(f'the {type(self.dataset).__name__} to pretrain on is empty: {dataset}')
 
@@ -59,7 +59,7 @@ class PretrainDataset(DatasetWrapper):
                 errors.append(error)
                 index, seed = self._draw_other(seed, len(errors))
             else:
-                if 'data_samples' in sample:
+                if not self.labels:
                     sample['data_samples'].pop('gt_label', None)
                 if errors:
                     sample['data_samples'].set_metainfo({'broken_files': [str(error) for error in errors]})

@@ -115,10 +115,12 @@ def test_bad_values(image_folder):
         PretrainDataset([])
 
 
-def test_labels_stay_in_the_worker(image_folder):
+@pytest.mark.parametrize('labels', [True, False])
+def test_labels_stay_in_the_worker_if_nobody_needs_them(labels, image_folder):
     pipeline = [dict(type='lewel_plugins.LoadRGB'), dict(type='mmpretrain.PackInputs')]
-    dataset = PretrainDataset(dict(type='mmpretrain.CustomDataset', data_root=str(image_folder), pipeline=pipeline))
+    images = dict(type='mmpretrain.CustomDataset', data_root=str(image_folder), pipeline=pipeline)
+    dataset = PretrainDataset(images, labels=labels)
     assert 'gt_label' in dataset.dataset[0]['data_samples']
     for index in (0, SampleId(0, 5)):
         sample = dataset[index]['data_samples']
-        assert 'gt_label' not in sample and sample.img_path
+        assert ('gt_label' in sample) == labels and sample.img_path

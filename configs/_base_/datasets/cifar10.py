@@ -14,6 +14,7 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
+        labels=False,
         dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline),
     ),
 )

@@ -22,6 +22,7 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
+        labels=False,
         dataset=dict(
             type='lewel_plugins.ImageNetSubset', data_root=data_root, split='train', classes_file=classes_file
         ),

@@ -20,7 +20,9 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
-        type='lewel_plugins.PretrainDataset', dataset=dict(type='ImageNet', data_root=data_root, split='train')
+        type='lewel_plugins.PretrainDataset',
+        labels=False,
+        dataset=dict(type='ImageNet', data_root=data_root, split='train'),
     ),
 )
 # k-NN: the labeled images of the bank classify the images of val_dataloader. The bank is the whole

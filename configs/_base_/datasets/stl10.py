@@ -15,6 +15,7 @@ train_dataloader = dict(
     sampler=dict(type='lewel_plugins.SeededSampler'),
     dataset=dict(
         type='lewel_plugins.PretrainDataset',
+        labels=False,
         dataset=dict(type='lewel_plugins.STL10', data_root=data_root, split='unlabeled', pipeline=train_pipeline),
     ),
 )
