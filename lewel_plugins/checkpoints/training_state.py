@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
 
 from lewel_plugins.errors import SetupError
 
@@ -18,9 +19,11 @@ from .unpickling import Placeholder, TensorUnpickler
 _BUILTINS = ('bytearray', 'complex', 'dict', 'float', 'frozenset', 'int', 'list', 'range', 'set', 'slice')
 _ALLOWED = {
     ('_codecs', 'encode'),  # bytes, in pickles of protocol 2
+    ('collections', 'Counter'),  # milestones of mmengine's MultiStepLR
     ('collections', 'defaultdict'),
     ('collections', 'deque'),
     ('mmengine.logging.history_buffer', 'HistoryBuffer'),
+    ('mmengine.optim.scheduler.param_scheduler', 'OneCycleParamScheduler'),
     ('numpy', 'dtype'),
     ('numpy', 'ndarray'),
     *((f'numpy.{core}.multiarray', name) for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
@@ -29,7 +32,10 @@ _ALLOWED = {
 
 
 _GETATTR = (('builtins', 'getattr'), ('__builtin__', 'getattr'))
-_STATISTICS = ('min', 'max', 'current', 'mean')
+_METHODS = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
 
 
 class DamagedCheckpoint(SetupError):
@@ -47,9 +53,9 @@ class _Refused(Exception):
     """The file names a type that is not allowed."""
 
 
-def _statistic(owner: Any, name: str) -> Any:
-    """Return a method of HistoryBuffer, in place of ``getattr``, by which every pickled buffer names four of them."""
-    if owner is not HistoryBuffer or name not in _STATISTICS:
+def _method(owner: Any, name: str) -> Any:
+    """Return a method, in place of ``getattr``, by which every pickled buffer names four of them, for example."""
+    if not isinstance(owner, type) or name not in _METHODS.get(owner, ()):
         raise _Refused('getattr')
     return getattr(owner, name)
 
@@ -60,7 +66,7 @@ class TrainingStateUnpickler(TensorUnpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return an allowed class or function."""
         if (module, name) in _GETATTR:
-            return _statistic
+            return _method
         if (module, name) in _ALLOWED:
             return pickle.Unpickler.find_class(self, module, name)
         known = super().find_class(module, name)

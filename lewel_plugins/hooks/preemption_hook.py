@@ -38,6 +38,8 @@ class PreemptionHook(Hook):
     A signal during a validation or a reset of SMoG's groups counts after it. One that arrives before the training is
     up ends the process as usual.
 
+    A run without :class:`AtomicCheckpointHook` writes nothing to go on from, so signals end it as usual.
+
     The ranks agree through an all-reduce of one number by gloo, which runs during the next iteration. So nothing waits
     for the GPU.
 
@@ -45,7 +47,7 @@ class PreemptionHook(Hook):
         max_minutes: Minutes from the start of the process until the run stops; None for no limit.
 
     Raises:
-        ValueError: ``max_minutes`` is not positive, or the run has no :class:`AtomicCheckpointHook`.
+        ValueError: ``max_minutes`` is not positive, or it is set and the run has no :class:`AtomicCheckpointHook`.
     """
 
     priority = 'LOWEST'  # after all that belongs to an iteration
@@ -61,11 +63,12 @@ class PreemptionHook(Hook):
 
     def before_train(self, runner) -> None:
         """Listen for the signals."""
-        checkpoints = [hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)]
-        if not checkpoints:
-            raise ValueError('PreemptionHook needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint')
-        self._checkpoint = checkpoints[0]
+        self._checkpoint = next((hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None)
         self._reason, self._answer = '', None
+        if self._checkpoint is None:
+            if self.max_minutes is not None:
+                raise ValueError('max_minutes needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint')
+            return
         if threading.current_thread() is threading.main_thread():  # signals have handlers in no other
             self._handlers = {number: signal.signal(number, self._receive) for number in self.signals}
         # The ranks wait for each other here, so that none is in its first iteration before all of them listen.
@@ -81,6 +84,8 @@ class PreemptionHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         """Stop if a rank wants to, after a step of the optimizer."""
+        if self._checkpoint is None:
+            return
         if self.max_minutes is not None and time.monotonic() - _START > 60 * self.max_minutes:
             self._reason = self._reason or f'the limit of {self.max_minutes:g} minutes'
         iterations = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
@@ -107,6 +112,7 @@ class PreemptionHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, DeferredRuntimeInfoHook):
                 hook.read(runner)
+        assert self._checkpoint is not None
         path = self._checkpoint.save_stopped(runner)
         # The handlers stay. A launcher signals the ranks that are a little later than the first one to exit, and they
         # must exit with the same status.

@@ -55,6 +55,14 @@ def test_limits_are_positive(minutes):
         PreemptionHook(minutes)
 
 
-def test_needs_checkpoints_of_its_kind():
-    with pytest.raises(ValueError, match='needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint'):
-        PreemptionHook().before_train(SimpleNamespace(hooks=[]))
+def test_a_time_limit_needs_checkpoints_of_its_kind():
+    with pytest.raises(ValueError, match='max_minutes needs lewel_plugins.AtomicCheckpointHook as default_hooks.check'):
+        PreemptionHook(1).before_train(SimpleNamespace(hooks=[]))
+
+
+def test_signals_end_a_run_without_checkpoints_as_usual(handlers):
+    hook, runner = PreemptionHook(), SimpleNamespace(hooks=[])
+    hook.before_train(runner)
+    assert {number: signal.getsignal(number) for number in hook.signals} == handlers
+    hook.after_train_iter(runner, 0)
+    hook.after_train(runner)

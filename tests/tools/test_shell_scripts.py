@@ -149,8 +149,9 @@ def test_make_env_says_which_python_is_needed(tmp_path):
 
 
 @pytest.fixture
-def build_ops(tmp_path):
+def build_ops(tmp_path, monkeypatch):
     """Call tools/build_ops.sh with a stand-in for the environment's Python, whose torch is of CUDA 13, and for nvcc."""
+    monkeypatch.delenv('FORCE_CUDA', raising=False)  # make test sets it
     python, nvcc = tmp_path / 'env' / 'bin' / 'python', tmp_path / 'bin' / 'nvcc'
     python.parent.mkdir(parents=True)
     nvcc.parent.mkdir()
