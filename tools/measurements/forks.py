@@ -43,7 +43,7 @@ class Fork:
         self._forks.read(0)
         return self.status
 
-    def wait(self, seconds: float = 120) -> int | None:
+    def wait(self, seconds: float = 600) -> int | None:
         """Return the exit status when the script has ended; None after too many seconds, after SIGKILL."""
         end = time.monotonic() + seconds
         while self.status is None and time.monotonic() < end:

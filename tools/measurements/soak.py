@@ -183,7 +183,7 @@ class Command:
     def poll(self) -> int | None:
         return self._process.poll()
 
-    def wait(self, seconds: float = 120) -> int | None:
+    def wait(self, seconds: float = 600) -> int | None:
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
