@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'clusters.md'
 KILL_STEP = 35
 LIMIT = 900  # seconds for a training
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def page_command() -> str:
@@ -128,8 +129,11 @@ class Hosts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
         for host in self.hosts:
             host.remove()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
     def start(self, work_dir: Path, prefix: str = '') -> None:
         """Start the command of the page on both hosts."""
@@ -239,6 +243,13 @@ def measure(args: argparse.Namespace, folder: Path, report: Report) -> bool:
     return fine
 
 
+def stop(*_: object) -> None:
+    """End the script, which removes the namespaces; further signals must not interrupt that."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description='Train on two hosts, kill one, and compare with one host.')
     parser.add_argument('--ranks', type=int, default=2, help='ranks per host (default: %(default)s)')
@@ -247,7 +258,8 @@ def main() -> None:
     args = parser.parse_args()
     if os.geteuid() or not shutil.which('ip'):
         raise SystemExit('error: network namespaces need root and the command ip (iproute2)')
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the namespaces are removed then, too
+    for number in SIGNALS:
+        signal.signal(number, stop)
     report = Report('Two hosts', 'what happened', 'exit status', 'resumed from step', 'bits of one host')
     with tempfile.TemporaryDirectory() as folder:
         fine = measure(args, Path(folder), report)
