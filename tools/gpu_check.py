@@ -16,15 +16,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lewel_plugins.dry_run.torch_version import check_torch
+from lewel_plugins.errors import SetupError
+from lewel_plugins.files import write_text
+from lewel_plugins.running import provenance
+
+try:
+    check_torch()  # the modules below need that torch, since they compare with dry runs
+except SetupError as error:
+    raise SystemExit(f'error: {error}') from None
 from measurements.gpu.cifar import check_data
 from measurements.gpu.page import as_page
 from measurements.gpu.plan import PARTS, plan
 from measurements.gpu.record import Record, read_rows
 from measurements.gpu.rows import Row, RowFailed, TimeIsUp, open_device, run_row
-
-from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_text
-from lewel_plugins.running import provenance
 
 _PATIENCE = 4  # times the estimate of a row, after which it counts as stuck
 _SHORTEST = dict(cuda=60, cpu=600)  # seconds that every row may take; a CPU may be busy

@@ -16,7 +16,13 @@ import pytest
 import torch
 from helpers.tool_runs import ROOT
 
+from lewel_plugins.dry_run.torch_version import check_torch
 from lewel_plugins.errors import SetupError
+
+try:
+    check_torch()
+except SetupError as error:
+    pytest.skip(str(error), allow_module_level=True)
 
 TOOLS = str(ROOT / 'tools')
 sys.path.append(TOOLS)  # for the processes of the rows, too
