@@ -12,6 +12,7 @@ all tensors at the end have the bits of the run without a break.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -168,6 +169,12 @@ def equal(a: Any, b: Any) -> bool:
     return a == b
 
 
+def _descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, those that they have started, and so on."""
+    words = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(pid)], capture_output=True, text=True).stdout.split()
+    return [one for child in map(int, words) for one in [*_descendants(child), child]]
+
+
 class Command:
     """A training by the commands of the README, with the methods of :class:`Fork`."""
 
@@ -193,7 +200,10 @@ class Command:
     def send_signal(self, number: int) -> None:
         """Send SIGKILL to all processes; torchrun passes other signals on."""
         if number == signal.SIGKILL:
-            os.killpg(self._process.pid, number)
+            # torchrun starts each rank in a session of its own, where the rank would go on training.
+            for pid in [*_descendants(self._process.pid), self._process.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         else:
             self._process.send_signal(number)
 
