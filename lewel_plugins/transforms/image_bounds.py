@@ -32,7 +32,7 @@ class Coding(Enum):
     JPEG = 'a JPEG', 2 / 3
     PROGRESSIVE_JPEG = 'a progressive JPEG', 1 / 5
     CMYK_JPEG = 'a CMYK JPEG', 1 / 4
-    PNG = 'a PNG', 1 / 2
+    PNG = 'a PNG', 3 / 10
     PNG_16 = 'a 16-bit PNG', 1 / 6
     WEBP = 'a WebP', 1 / 4
     EXTENDED_WEBP = 'a WebP with metadata, transparency or animation', 1 / 8

@@ -26,7 +26,7 @@ class LoadRGB(BaseTransform):
 
     So is a file with more pixels, which its header announces, than a worker can decode within 2 s and 500 MB. At most
     ``max_pixels`` are decoded from a JPEG at reduced size (see :class:`LoadViews`), 2/3 of them from a JPEG in full,
-    1/2 from a PNG, and less from codings that take more time or memory per pixel (:class:`Coding`). No file has more
+    3/10 from a PNG, and less from codings that take more time or memory per pixel (:class:`Coding`). No file has more
     bytes than that.
 
     Args:
