@@ -30,7 +30,9 @@ def test_import_without_openmmlab_says_what_to_run():
 def test_models_import_beside_transformers_5(tmp_path):
     """mmpretrain's multimodal models subclass names that transformers 5 lacks, so they must not be imported."""
     (tmp_path / 'transformers').mkdir()
-    (tmp_path / 'transformers' / '__init__.py').write_text('')
+    (tmp_path / 'transformers' / '__init__.py').write_text('from . import configuration_utils\n')
+    configuration = 'class PretrainedConfig:\n    pass\n'  # the compiler of torch 2.1 changes it
+    (tmp_path / 'transformers' / 'configuration_utils.py').write_text(configuration)
     (tmp_path / 'pycocotools').mkdir()
     (tmp_path / 'pycocotools' / '__init__.py').write_text('')
     for name, release in (('transformers', '5.24.0'), ('pycocotools', '2.0.8')):
