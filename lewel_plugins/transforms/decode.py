@@ -234,13 +234,12 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
             return JpegHeader(channels, *size, scans, orientation or 1)
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
         if not orientation and data[position + 4 : position + 10] == b'Exif\0\0':
-            orientation = _exif_orientation(data[position + 4 : end])
+            orientation = read_orientation(data[position + 4 : end])
         position = end
     raise UndecodableError(f'the header of the JPEG has more than {_MAX_SEGMENTS} segments')
 
 
 _MAX_SEGMENTS = 10_000
-_exif_orientation = read_orientation
 
 
 _REDUCED = {

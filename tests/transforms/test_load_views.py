@@ -156,7 +156,7 @@ def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, re
 
 def test_a_decoder_that_reads_a_damaged_exif_differently(tmp_path, monkeypatch):
     path = write(tmp_path / 'a.jpg', exif=turned(6))
-    monkeypatch.setattr(decode, '_exif_orientation', lambda segment: 1)
+    monkeypatch.setattr(decode, 'read_orientation', lambda segment: 1)
     loaded = LoadViews([dict(size=8, **NOTHING)])(dict(img_path=path))
     expected = MakeViews([dict(size=8, **NOTHING)])(LoadRGB()(dict(img_path=path)))
     assert loaded['ori_shape'] == expected['ori_shape'] == (160, 120)
