@@ -21,7 +21,7 @@ class ViewBatchNorm(_BatchNorm):
     :func:`embed_views` sets ``views``; outside it, this is plain batch norm.
     """
 
-    momentum: float  # None is refused by _convert
+    momentum: float  # layers with None are not converted
     views = 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +65,10 @@ class SyncBatchNorm(ViewBatchNorm):
 
 
 def use_view_batch_norm(module: nn.Module) -> None:
-    """Replace torch's batch norms in a module by :class:`ViewBatchNorm`, so that :func:`embed_views` calls it once."""
+    """Replace torch's batch norms in a module by :class:`ViewBatchNorm`, so that :func:`embed_views` calls it once.
+
+    A layer with ``momentum=None``, a mean over all batches, stays, and so does one call per view.
+    """
     _convert(module, (nn.BatchNorm1d, nn.BatchNorm2d), ViewBatchNorm)
 
 
@@ -133,6 +136,8 @@ def _convert(module: nn.Module, types: tuple[type, ...], to: type[ViewBatchNorm]
     for name, layer in module.named_modules():
         if type(layer) in types:
             if layer.momentum is None:
+                if to is ViewBatchNorm:
+                    continue
                 raise ValueError(f'{to.__name__} needs a momentum, and that of {name or "the layer"} is None')
             # Not a subclass of torch's SyncBatchNorm, because DDP refuses those on a CPU.
             layer.__class__ = to  # type: ignore[assignment]

@@ -119,9 +119,12 @@ def test_views_in_one_batch_have_the_bits_of_one_call_per_view(name):
             assert torch.equal(value, expected[key]), key
 
 
-def test_a_mean_over_all_batches_is_refused():
-    with pytest.raises(ValueError, match='ViewBatchNorm needs a momentum, and that of 1 is None'):
-        use_view_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=None)))
+def test_a_mean_over_all_batches_stays_or_is_refused_where_ranks_share_it():
+    layers = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=None))
+    use_view_batch_norm(layers)
+    assert type(layers[1]) is nn.BatchNorm1d
+    with pytest.raises(ValueError, match='SyncBatchNorm needs a momentum, and that of 1 is None'):
+        use_sync_batch_norm(layers, convert=True)
 
 
 def count_calls(rank: int, per_view: bool) -> tuple[list[tuple[int, ...]], bool]:
