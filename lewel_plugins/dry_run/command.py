@@ -5,6 +5,8 @@ import gc
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,19 @@ def _is_good(result: dict[str, Any]) -> bool:
     return 'error' not in result and result['fits'] and not result['unused']
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings and the logs of mmengine from the screen, which the report is for."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(disabled)
+
+
 def main(argv: list[str] | None = None, description: str | None = None) -> int:
     """Run the command.
 
@@ -79,13 +94,12 @@ def main(argv: list[str] | None = None, description: str | None = None) -> int:
         raise SetupError(f'--gpus must be at least 1, got {args.gpus}')
     if memory <= 0:
         raise SetupError(f'--memory must be positive, got {memory:g}')
-    warnings.filterwarnings('ignore')
-    logging.disable(logging.ERROR)
     results = []
-    for path in args.configs:
-        results.append(dry_run(path, args, gpu, memory))
-        print(report.as_text(results[-1]), flush=True)
-        gc.collect()
+    with _quiet():
+        for path in args.configs:
+            results.append(dry_run(path, args, gpu, memory))
+            print(report.as_text(results[-1]), flush=True)
+            gc.collect()
     print(f'\n{report.NOTE} {report.ASSUMPTIONS}')
     if args.json:
         args.json.write_text(

@@ -1,6 +1,7 @@
 """``tools/dry_run.py`` from the command line."""
 
 import json
+import logging
 import re
 import sys
 
@@ -69,6 +70,7 @@ def test_reports_of_a_good_and_a_bad_config(tmp_path):
 def test_exit_codes(tmp_path, capsys, bug, options, code, text):
     assert command.main([write(tmp_path, bug), *options]) == code
     assert text in capsys.readouterr().out
+    assert logging.root.isEnabledFor(logging.ERROR)  # the next Runner of this process has its log
 
 
 @pytest.mark.parametrize(
