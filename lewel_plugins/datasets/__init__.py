@@ -1,3 +1,4 @@
+from .cifar10 import CIFAR10
 from .image_tree import ImageTree
 from .imagenet_subset import ImageNetSubset
 from .inaturalist import INaturalist
@@ -7,6 +8,7 @@ from .seeded_sampler import SeededSampler
 from .stl10 import STL10
 
 __all__ = [
+    'CIFAR10',
     'STL10',
     'INaturalist',
     'ImageNetSubset',

@@ -1,0 +1,13 @@
+# MSBReg on CIFAR-10, small, K = 4, with the widths and the teacher of BYOL and LEWEL_B there.
+_base_ = [
+    '../_base_/models/msbreg_resnet50.py',
+    '../_base_/datasets/cifar10_small.py',
+    '../_base_/cifar10_10e.py',
+]
+model = dict(
+    backbone=dict(_delete_=True, type='lewel_plugins.ResNet10'),
+    neck=dict(in_channels=128, hid_channels=128, out_channels=64),
+    head=dict(hid_channels=128),
+    momentum=0.02,
+)
+data_preprocessor = dict(views=_base_.views[:1] * 4)
