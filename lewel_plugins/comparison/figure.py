@@ -43,22 +43,68 @@ def draw_curves(results: Results, path: Path) -> bool:
     ]
     if not panels:
         return False
-    columns = min(_COLUMNS, len(panels))
-    lines = -(-len(panels) // columns)
+    figure, axes, width = _panels(len(panels))
+    for axis, metric in zip(axes, panels):
+        _draw_panel(axis, metric, results.rows)
+    _save(figure, axes, width, results, 'mean and range', path)
+    return True
+
+
+def draw_series(results: Results, path: Path) -> bool:
+    """Draw one panel per metric: its value over the number in which the rows of a series differ, on a log axis.
+
+    Args:
+        results: Results of the comparison.
+        path: The PNG file to write.
+
+    Returns:
+        False if there is nothing to draw.
+    """
+    panels = [metric for metric in results.metrics if any(row.series and row.of_metric(metric) for row in results.rows)]
+    if not panels:
+        return False
+    figure, axes, width = _panels(len(panels))
+    for axis, metric in zip(axes, panels):
+        for index, name in enumerate(dict.fromkeys(row.series for row in results.rows if row.series)):
+            points = sorted(
+                (row.value, summary.mean)
+                for row in results.rows
+                if row.series == name and row.value is not None and (summary := results.summary(row, metric))
+            )
+            color, style = _appearance(index)
+            axis.plot(*zip(*points or [(np.nan, np.nan)]), style, label=name, color=color, marker='o', markersize=4)
+        axis.set_xscale('log')
+        axis.set_title(metric.heading, fontsize='medium')
+        axis.grid(alpha=0.25)
+        axis.spines[['top', 'right']].set_visible(False)
+    _save(figure, axes, width, results, 'mean', path)
+    return True
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes], float]:
+    """Return a figure with ``count`` panels, the panels, and its width in inches."""
+    columns = min(_COLUMNS, count)
+    lines = -(-count // columns)
     width = max(_LEAST_WIDTH, 5.2 * columns + 0.4)
     figure = Figure(figsize=(width, 3.4 * lines + 0.9), layout='constrained')
     axes = list(figure.subplots(lines, columns, squeeze=False).flat)
-    for axis, metric in zip(axes, panels):
-        _draw_panel(axis, metric, results.rows)
-    for axis in axes[len(panels) :]:
+    for axis in axes[count:]:
         axis.remove()
-    _draw_legend(figure, axes[: len(panels)], width)
+    return figure, axes[:count], width
+
+
+def _save(figure: Figure, axes: Sequence[Axes], width: float, results: Results, shows: str, path: Path) -> None:
+    _draw_legend(figure, axes, width)
     seeds = max(len(row.curves) for row in results.rows)  # the seeds that have run
-    suffix = f' (mean and range of {seeds} seeds)' if seeds > 1 else ' (one seed)'
+    suffix = f' ({shows} of {seeds} seeds)' if seeds > 1 else ' (one seed)'
     figure.suptitle(textwrap.fill(results.title + suffix, int(width / _LETTER)), fontsize='medium')
     with replacing(path) as partial:
         figure.savefig(partial, dpi=150, format='png')
-    return True
+
+
+def _appearance(index: int) -> tuple[str, str]:
+    """Return color and line style of a row or a series."""
+    return _COLORS[index % len(_COLORS)], _STYLES[index // len(_COLORS) % len(_STYLES)]
 
 
 def _draw_legend(figure: Figure, axes: Sequence[Axes], width: float) -> None:
@@ -75,7 +121,7 @@ def _draw_legend(figure: Figure, axes: Sequence[Axes], width: float) -> None:
 def _draw_panel(axis: Axes, metric: Metric, rows: Sequence[RowResult]) -> None:
     band = 0.18 if len(rows) <= 6 else 0.06
     for index, row in enumerate(rows):
-        color, style = _COLORS[index % len(_COLORS)], _STYLES[index // len(_COLORS) % len(_STYLES)]
+        color, style = _appearance(index)
         curves = [curves[metric.key] for curves in row.curves.values() if curves.get(metric.key, ([], []))[0]]
         constants = [] if curves else [values[metric.key] for values in row.values.values() if metric.key in values]
         if curves:

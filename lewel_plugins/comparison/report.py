@@ -9,11 +9,12 @@ from pathlib import Path
 from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import provenance
 
-from .figure import draw_curves
+from .claims import claims_table, judge
+from .figure import draw_curves, draw_series
 from .progress import duration
 from .run import Run
 from .spec import Comparison, Row
-from .table import Results, as_json, collect, markdown_tables
+from .table import Results, as_json, collect, markdown_tables, series_tables
 
 
 def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run], command: str, out: Path) -> Path:
@@ -31,7 +32,7 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
     """
     results = collect(comparison, seeds, runs)
     markdown, picture = _with_suffix(out, '.md'), _with_suffix(out, '.png')
-    has_picture = draw_curves(results, picture)
+    has_picture = (draw_series if any(row.series for row in comparison.rows) else draw_curves)(results, picture)
     if not has_picture:
         picture.unlink(missing_ok=True)
     sessions = [session for run in runs if run.is_trained() for session in run.sessions()]
@@ -46,6 +47,15 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
         baseline=comparison.baseline,
         seeds=list(seeds),
         rows=as_json(results),
+        claims=[
+            dict(
+                vars(verdict.claim),
+                difference=verdict.difference and verdict.difference._asdict(),
+                standard_error=verdict.error,
+                verdict=verdict.word,
+            )
+            for verdict in judge(comparison.claims, results)
+        ],
     )
     write_json(_with_suffix(out, '.json'), record)
     lines = _markdown(comparison, results, runs, record, picture if has_picture else None)
@@ -66,8 +76,11 @@ def _markdown(
         lines += [comparison.question.strip(), '']
     if unfinished:
         lines += [f'**Partial: {len(unfinished)} of {len(runs)} runs are missing:** {"; ".join(unfinished)}.', '']
-    lines += [f'Mean ± sample standard deviation over seeds {", ".join(map(str, results.seeds))}.', '']
-    lines += markdown_tables(results)
+    lines += [f'Mean ± sample standard deviation over seeds {", ".join(map(str, results.seeds))}.']
+    lines += series_tables(results)
+    if comparison.claims:
+        lines += ['', '## Claims of the papers', '', *claims_table(judge(comparison.claims, results)), '', '## Rows']
+    lines += ['', *markdown_tables(results)]
     if picture is not None:
         lines += ['', f'![Curves]({picture.name})']
     return [*lines, *_provenance(runs, record), *_configs(comparison.rows)]

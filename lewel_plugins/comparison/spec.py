@@ -12,7 +12,10 @@ from lewel_plugins.errors import SetupError
 
 from .variants import apply_base, apply_variant
 
-_FIELDS = ('name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post', 'variants')
+_FIELDS = (
+    'name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post', 'claims', 'shared',
+    'variants',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Row:
         select: Entry of the command's json, names joined by ``/``, that holds the metrics; all of it by default.
         per_seed: False if the seed makes no difference. The row then runs once and is compared with every seed.
         baseline: Row to compare this one with; by default the baseline of the comparison.
+        series: Rows of one series differ in one number, ``value``: the report also has them side by side.
+        value: That number, such as the learning rate.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Row:
     select: str = ''
     per_seed: bool = True
     baseline: str = ''
+    series: str = ''
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,25 @@ class Post:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """An order of two rows that a paper states.
+
+    Args:
+        source: The paper with its table or section.
+        better: The row that is better in the paper.
+        worse: The other row.
+        metric: Key of the measure.
+        figure: The difference in the paper, with its unit or data, for the reader.
+    """
+
+    source: str
+    better: str
+    worse: str
+    metric: str
+    figure: str = ''
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A checked comparison file."""
 
@@ -97,6 +123,7 @@ class Comparison:
     metrics: tuple[Metric, ...]
     baseline: str
     post: tuple[Post, ...]
+    claims: tuple[Claim, ...] = ()
 
 
 def load_comparison(
@@ -108,7 +135,7 @@ def load_comparison(
     """Read a comparison file.
 
     Paths in the file are relative to it, as in ``_base_``. Its ``options`` apply to every row; options of a row take
-    precedence.
+    precedence. ``shared`` is for files that inherit from it and is not read.
 
     Args:
         path: The file, in mmengine's config syntax.
@@ -138,6 +165,7 @@ def load_comparison(
         metrics=tuple(_metric(entry) for entry in entries.get('metrics', ())),
         baseline=entries.get('baseline', rows[0].name if rows else ''),
         post=tuple(_post(entry) for entry in entries.get('post', ())),
+        claims=tuple(_claim(entry) for entry in entries.get('claims', ())),
     )
     _check(comparison, path)
     return comparison
@@ -182,6 +210,11 @@ def _post(entry: dict) -> Post:
     return Post(**{**entry, 'command': _words(entry['command']), 'rows': tuple(entry.get('rows', ()))})
 
 
+def _claim(entry: dict) -> Claim:
+    _refuse_unknown(entry, [field.name for field in fields(Claim)], 'a claim')
+    return Claim(**entry)
+
+
 def _words(command: str | Sequence[str]) -> tuple[str, ...]:
     """Split a command line into words. Placeholders are filled in later, so that spaces in values split no words."""
     return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
@@ -207,6 +240,18 @@ def _check(comparison: Comparison, path: Path) -> None:
     for baseline in (comparison.baseline, *(row.baseline for row in comparison.rows if row.baseline)):
         if baseline not in names:
             raise SetupError(f'{path}: baseline {baseline!r} is not a row; rows are {names}')
+    keys = [metric.key for metric in comparison.metrics]
+    for claim in comparison.claims:
+        for what, value, known in (
+            ('row', claim.better, names),
+            ('row', claim.worse, names),
+            ('metric', claim.metric, keys),
+        ):
+            if value not in known:
+                raise SetupError(f'{path}: a claim of {claim.source} names the {what} {value!r}; there are {known}')
+    for row in comparison.rows:
+        if bool(row.series) != (row.value is not None):
+            raise SetupError(f'{path}: row {row.name!r} needs both series and value, or neither')
     for post in comparison.post:
         missing = set(post.rows) - set(names)
         if missing:

@@ -24,6 +24,8 @@ class RowResult:
     name: str
     per_seed: bool
     baseline: str
+    series: str = ''
+    value: float | None = None
     curves: dict[int, dict[str, Curve]] = field(default_factory=dict)
     values: dict[int, dict[str, float]] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
@@ -65,7 +67,10 @@ class Results:
 
 def collect(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run]) -> Results:
     """Gather the results of the runs that have finished."""
-    rows = {row.name: RowResult(row.name, row.per_seed, row.baseline or comparison.baseline) for row in comparison.rows}
+    rows = {
+        row.name: RowResult(row.name, row.per_seed, row.baseline or comparison.baseline, row.series, row.value)
+        for row in comparison.rows
+    }
     for run in runs:
         if not run.is_trained():
             continue
@@ -99,8 +104,34 @@ def markdown_tables(results: Results) -> list[str]:
         rows = [
             [row.name, *(_seeds_cell(row, metric, results.seeds) for metric in results.metrics)] for row in results.rows
         ]
-        lines += _table(['', *headings], rows)
+        lines += markdown_table(['', *headings], rows)
     return lines
+
+
+def series_tables(results: Results) -> list[str]:
+    """Return one table per metric: a line for each series, a column for each of its numbers, the best in bold."""
+    values = sorted({row.value for row in results.rows if row.value is not None})
+    names = list(dict.fromkeys(row.series for row in results.rows if row.series))
+    cells = {(row.series, row.value): row for row in results.rows}
+    lines = []
+    for metric in results.metrics if names else ():
+        lines += ['', f'{metric.heading}:', '']
+        rows = []
+        for name in names:
+            summaries = [
+                results.summary(row, metric) if (row := cells.get((name, value))) is not None else None
+                for value in values
+            ]
+            means = [summary.mean for summary in summaries if summary is not None]
+            best = (max if metric.higher_is_better else min)(means, default=None)
+            rows.append([name, *(_series_cell(summary, metric.digits, best) for summary in summaries)])
+        lines += markdown_table(['', *(f'{value:g}' for value in values)], rows)
+    return lines
+
+
+def _series_cell(summary: Summary | None, digits: int, best: float | None) -> str:
+    cell = _mean_cell(summary, digits)
+    return f'**{cell}**' if summary is not None and summary.mean == best else cell
 
 
 def _means(results: Results, headings: Sequence[str]) -> list[str]:
@@ -110,7 +141,7 @@ def _means(results: Results, headings: Sequence[str]) -> list[str]:
         count = f'{len(row.values)}/{len(results.seeds) if row.per_seed else 1}'
         minutes = f'{sum(row.seconds.values()) / len(row.seconds) / 60:.1f}' if row.seconds else '—'
         rows.append([row.name, *means, count, minutes])
-    return _table(['', *headings, 'runs', 'minutes per run'], rows)
+    return markdown_table(['', *headings, 'runs', 'minutes per run'], rows)
 
 
 def _differences(results: Results, headings: Sequence[str]) -> list[str]:
@@ -119,10 +150,12 @@ def _differences(results: Results, headings: Sequence[str]) -> list[str]:
         if row.name != row.baseline:
             cells = [_difference_cell(results.difference(row, metric), metric.digits) for metric in results.metrics]
             rows.append([f'{row.name} − {row.baseline}', *cells])
-    return _table(['', *headings], rows)
+    return markdown_table(['', *headings], rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table as lines of markdown, all columns but the first aligned to the right."""
+
     def line(cells: Sequence[str]) -> str:
         return '| ' + ' | '.join(cell.replace('|', r'\|') for cell in cells) + ' |'
 

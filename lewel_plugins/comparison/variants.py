@@ -128,6 +128,10 @@ def _rename(entries: dict[str, Any], names: Mapping[str, str], left_out: set[str
         {**entry, 'rows': [new(name) for name in entry['rows'] if name not in left_out]} if entry.get('rows') else entry
         for entry in posts
     ]
+    if 'claims' in entries:
+        remaining = [claim for claim in entries['claims'] if not left_out & {claim['better'], claim['worse']}]
+        claims = [{**claim, 'better': new(claim['better']), 'worse': new(claim['worse'])} for claim in remaining]
+        entries = {**entries, 'claims': claims}
     if 'baseline' in entries:
         entries = {**entries, 'baseline': new(entries['baseline'])}
     return {**entries, 'rows': rows, 'post': [entry for entry in post if entry.get('rows', True)]}

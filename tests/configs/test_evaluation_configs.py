@@ -118,6 +118,9 @@ NUMBERS = {
     'msbreg-linear_1xb256-steplr-84e_stl10': msbreg(84, drops(28, 56), (256, 256), STL10),
     'lewel-semi-1pct_8xb32-steplr-50e_in1k': lewel_semi(1.0, 1e-4, (32, 256), IMAGENET, 1e-4),
     'lewel-semi-10pct_8xb32-steplr-50e_in1k': lewel_semi(0.1, 0.01, (32, 256), IMAGENET, 1e-4),
+    'lewel-semi-1pct_1xb64-steplr-50e_cifar10': lewel_semi(1.0, 1e-4, (64, 64), CIFAR10),
+    'lewel-semi-10pct_1xb64-steplr-50e_cifar10': lewel_semi(0.1, 0.01, (64, 64), CIFAR10),
+    'lewel-semi-100pct_1xb64-steplr-50e_cifar10': lewel_semi(0.1, 0.01, (64, 64), CIFAR10),
     'lewel-semi-1pct_1xb64-steplr-50e_garment-scenes': lewel_semi(1.0, 1e-4, (64, 64), PLAIN),
     'lewel-semi-10pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
     'lewel-semi-100pct_1xb64-steplr-50e_garment-scenes': lewel_semi(0.1, 0.01, (64, 64), PLAIN),
@@ -259,7 +262,7 @@ def test_split_has_the_share_that_the_name_says(path):
     assert dataset.type == 'lewel_plugins.LabeledSplit' and dataset.fraction == percent / 100
     data = path.stem.rsplit('_', 1)[1]
     assert dataset.split_file == f'data/splits/{data}_{percent}pct_seed0.txt' and dataset.seed == 0
-    assert dataset.dataset.type in ('ImageNet', 'CustomDataset')
+    assert dataset.dataset.type in ('ImageNet', 'CustomDataset', 'lewel_plugins.CIFAR10')
 
 
 def test_evaluation_comparison_has_all_rows_and_evaluates_each():

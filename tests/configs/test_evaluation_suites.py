@@ -20,7 +20,7 @@ COMMANDS = {
     'evaluation_garment-scenes': FEW_LABELS,
     'evaluation-transfer_garment-scenes': [*FEW_LABELS, *ON_SCENES],
     'evaluation-all_garment-scenes': [*FEW_LABELS, *ON_SCENES, 'semi_100pct', 'svm'],
-    'evaluation_cifar10': [],
+    'evaluation_cifar10': FEW_LABELS,
     'evaluation_stl10': [],
     'evaluation_in100': [],
     'evaluation_in1k': [*FEW_LABELS, 'semi_100pct', 'places205', 'inat18', 'svm', *ON_PHOTOGRAPHS],

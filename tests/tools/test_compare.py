@@ -47,6 +47,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
             dict(key='loss', value='best', higher_is_better=False, digits=3),
             dict(key='deep/read'),
         ],
+        claims=[dict(source='Paper, Table 1', better='B', worse='A', metric='knn/top1', figure='+1.0')],
     )
     done = compare(comparison)
     assert done.returncode == 0, done.stdout[-4000:]
@@ -57,6 +58,8 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
         '| A | 14.67 ± 2.08 | 0.333 ± 0.000 | — | 3/3 | 0.0 |',
         '| B | 17.17 ± 2.08 | 0.333 ± 0.000 | 34.33 ± 4.16 | 3/3 | 0.0 |',
         '| pixels | 9.50 | — | — | 1/1 | 0.0 |',
+        'Of 1 claims, 1 hold, 100% of the decided ones; 0 do not, 0 are undecided.',
+        '| Paper, Table 1 | B > A | k-NN | +1.0 | +2.50 ± 0.00 (3/3) | holds |',
         'Differences on the same seeds (in brackets: seeds with the sign of the mean):',
         '| B − A | +2.50 ± 0.00 (3/3) | +0.000 ± 0.000 (0/3) | — |',
         '| pixels − B | -7.67 ± 2.08 (3/3) | — | — |',
@@ -73,6 +76,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
     row = record['rows'][1]
     assert row['values']['2']['knn/top1'] == 19.5
     assert row['curves']['0']['knn/top1'] == dict(iteration=[1, 2, 3], value=[13.5, 14.5, 15.5])
+    assert [(claim['better'], claim['verdict']) for claim in record['claims']] == [('B', 'holds')]
     assert row['difference']['knn/top1'] == dict(mean=2.5, std=0.0, n=3, same_sign=3)
     picture = image.imread(comparison.parent / 'report' / 'it.png')
     assert picture.shape[0] > 300 and picture.std() > 0.05  # the image is not blank
