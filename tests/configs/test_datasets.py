@@ -121,3 +121,14 @@ def test_basenames_are_unique():
     """MIM finds a config by its basename."""
     names = [path.name for path in (ROOT / 'configs').rglob('*.py')]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs/benchmarks/supervised').glob('*.py')), ids=lambda path: path.stem)
+def test_supervised_recipes_train_on_a_batch_of_their_data(path, data, monkeypatch):
+    register_all_modules(init_default_scope=True)
+    monkeypatch.chdir(data.parent)
+    trust_cifar(monkeypatch)
+    config = Config.fromfile(path)
+    model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor))
+    batch = model.data_preprocessor(first_batch(config.train_dataloader, 4), training=True)
+    assert model(**batch, mode='loss')['loss'].isfinite()

@@ -284,9 +284,11 @@ def test_evaluation_comparison_has_all_rows_and_evaluates_each():
     assert len(budgets) == 1 and next(iter(budgets))[0] == 6
 
 
-def test_supervised_row_trains_on_the_view_of_the_others():
-    cfg = Config.fromfile(str(CONFIGS / 'benchmarks/supervised/supervised_resnet10_1xb64-24e_garment-scenes.py'))
-    other = Config.fromfile(str(CONFIGS / 'baselines/byol_resnet10_1xb64-24e_garment-scenes.py'))
+@pytest.mark.parametrize('stem', ['resnet10_1xb64-24e_garment-scenes', 'resnet10_1xb128-10e_cifar10'])
+def test_supervised_row_trains_on_the_view_of_the_others(stem):
+    cfg = Config.fromfile(str(CONFIGS / f'benchmarks/supervised/supervised_{stem}.py'))
+    other = Config.fromfile(str(CONFIGS / f'baselines/byol_{stem}.py'))
+    assert cfg.optim_wrapper == other.optim_wrapper and cfg.param_scheduler == other.param_scheduler
     assert cfg.data_preprocessor.views == other.data_preprocessor.views[:1]
     init_default_scope('mmpretrain')
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))

@@ -11,6 +11,7 @@ model = dict(
     head=dict(type='LinearClsHead', num_classes=10, loss=dict(type='CrossEntropyLoss'), topk=(1,)),
 )
 data_preprocessor = dict(views=_base_.views[:1])
+train_dataloader = dict(dataset=dict(labels=True))
 max_epochs = 24
 optim_wrapper = dict(
     type='OptimWrapper',
