@@ -2,6 +2,7 @@
 
 from importlib import metadata
 from importlib.util import find_spec
+from typing import Any
 
 from .version import __version__
 
@@ -33,4 +34,20 @@ def _disable_multimodal_models() -> None:
 
 _disable_multimodal_models()
 
-__all__ = ['__version__']
+_PRETRAINED = ('list_pretrained', 'load_pretrained')
+
+
+def __getattr__(name: str) -> Any:
+    """Import the functions for pretrained weights when they are first used, because they need torch and mmengine."""
+    if name in _PRETRAINED:
+        from . import checkpoints
+
+        return getattr(checkpoints, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PRETRAINED})
+
+
+__all__ = ['__version__', *_PRETRAINED]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
+from lewel_plugins.checkpoints import local_file
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.random_checkpoint import write_random_checkpoint
 from lewel_plugins.evaluation.suite import Suite
@@ -47,11 +48,10 @@ def main() -> None:
     MMLogger.get_instance('mmengine', log_level='WARNING')
     cfg = setup.load_config(args.config)
     args.out.mkdir(parents=True, exist_ok=True)
-    checkpoint = Path(args.checkpoint)
-    if checkpoint.suffix == '.py':
+    if args.checkpoint.endswith('.py'):
         checkpoint = write_random_checkpoint(args.checkpoint, args.seed, args.out)
-    elif not checkpoint.is_file():
-        raise SetupError(f'checkpoint {args.checkpoint!r} does not exist')
+    else:
+        checkpoint = local_file(args.checkpoint)
     results = Suite(cfg, checkpoint, args.seed, args.out, TOOLS, args.cfg_options).run(args.protocols)
     record = dict(
         checkpoint=str(args.checkpoint),

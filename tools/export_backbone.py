@@ -28,8 +28,11 @@ from lewel_plugins.checkpoints import (
     build_backbone,
     compare_states,
     config_of,
+    encode_safetensors,
     load_backbone,
+    local_file,
     model_config,
+    read_safetensors,
     read_tensors,
 )
 from lewel_plugins.checkpoints.formats import find_format
@@ -45,15 +48,15 @@ OURS = ('openmmlab', 'safetensors')  # have OpenMMLab's network and names
 PREFIX = 'backbone.'
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training, or an exported or imported backbone')
+    parser.add_argument('checkpoint', help='checkpoint of a training, or an exported or imported backbone')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
     parser.add_argument(
         '--to', choices=LIBRARIES, default='openmmlab', help='library to export to (default: openmmlab)'
     )
     parser.add_argument('--config', help='config file (default: the config in the checkpoint)')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def plain(value: Any) -> Any:
@@ -63,6 +66,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def input_size(preprocessor: dict[str, Any], cfg: dict[str, Any]) -> int | None:
+    """Return the side of the first view of a training, in pixels.
+
+    None unless ``BatchViews``, or ``LoadViews`` or ``MakeViews`` of the pipeline, makes the views.
+    """
+    try:
+        dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+        pipeline = dataset.get('dataset', dataset).get('pipeline') or ()
+        sizes = [part['views'][0]['size'] for part in (preprocessor, *pipeline) if part.get('views')]
+    except (AttributeError, KeyError, TypeError):  # other pipelines, and configs of any kind
+        return None
+    return sizes[0] if sizes and type(sizes[0]) is int else None
 
 
 def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,7 +95,7 @@ def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[
     """
     meta = checkpoint.get('meta', {})
     if config is None and isinstance(meta.get('backbone'), dict):
-        facts = ('data_preprocessor', 'method', 'config', 'epoch', 'iter')
+        facts = ('data_preprocessor', 'input_size', 'method', 'config', 'epoch', 'iter')
         init_default_scope('mmpretrain')
         return backbone_config(checkpoint, path), {name: plain(meta.get(name)) for name in facts}
     cfg = config_of(checkpoint, path) if config is None else setup.load_config(config)
@@ -89,6 +106,7 @@ def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[
     preprocessor = model_config(cfg).get('data_preprocessor') or {}
     return dict(model['backbone']), dict(
         data_preprocessor={name: plain(preprocessor.get(name)) for name in ('mean', 'std', 'to_rgb')},
+        input_size=input_size(preprocessor, cfg),
         method=model.get('type'),
         config=str(meta.get('experiment_name', '')),
         epoch=plain(meta.get('epoch')),
@@ -99,9 +117,7 @@ def origin(checkpoint: dict[str, Any], path: Path, config: str | None) -> tuple[
 def write(file: Path, library: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write the tensors in the file format of the library."""
     if library == 'safetensors':
-        from safetensors.torch import save_file
-
-        save_file(tensors, file, metadata={name: json.dumps(value) for name, value in meta.items()})
+        file.write_bytes(encode_safetensors(tensors, {name: json.dumps(value) for name, value in meta.items()}))
     elif library == 'detectron2':
         # With matching_heuristics, its checkpointer matches res2.… with backbone.bottom_up.res2.…
         write_checkpoint(file, dict(model=tensors, matching_heuristics=True, __author__='lewel_plugins'))
@@ -114,9 +130,7 @@ def write(file: Path, library: str, tensors: dict[str, Tensor], meta: dict[str, 
 def read(file: Path, library: str) -> dict[str, Tensor]:
     """Read the tensors that :func:`write` has written."""
     if library == 'safetensors':
-        from safetensors.torch import load_file
-
-        return load_file(file)
+        return read_safetensors(file)[0]
     content = torch.load(file, weights_only=True)
     return content.get('state_dict', content.get('model', content))
 
@@ -189,19 +203,20 @@ def export(args: argparse.Namespace, settings: dict[str, Any], backbone: nn.Modu
         print(f"Use it as\n  init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='{PREFIX}')")
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    settings, facts = origin(read_tensors(args.checkpoint), args.checkpoint, args.config)
-    backbone = build_backbone(settings, args.checkpoint)
-    load_backbone(backbone, args.checkpoint, PREFIX)
+    checkpoint = local_file(args.checkpoint)
+    settings, facts = origin(read_tensors(checkpoint), checkpoint, args.config)
+    backbone = build_backbone(settings, checkpoint)
+    load_backbone(backbone, checkpoint, PREFIX)
     backbone.eval()  # some of OpenMMLab's overrides of eval() do not return the network
     meta = dict(
         arch=settings['type'],
         backbone=plain(settings),
         **facts,
-        source=args.checkpoint.name,
-        source_sha256=file_digest(args.checkpoint),
+        source=checkpoint.name,
+        source_sha256=file_digest(checkpoint),
         lewel_plugins_version=__version__,
     )
     export(args, settings, backbone, meta)

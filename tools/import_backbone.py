@@ -20,7 +20,7 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from lewel_plugins.checkpoints import build_backbone
+from lewel_plugins.checkpoints import build_backbone, read_safetensors
 from lewel_plugins.checkpoints.formats import find_format, resnet, swin, vit
 from lewel_plugins.checkpoints.formats.check import compare_features
 from lewel_plugins.errors import SetupError
@@ -62,13 +62,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise SetupError(f'weights {str(path)!r} do not exist')
+    if path.suffix == '.safetensors':
+        return read_safetensors(path)[0]
     try:
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-
-            return load_file(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # pickle, zipfile, torch and safetensors have their own errors for a damaged file
+    except Exception as error:  # pickle, zipfile and torch have their own errors for a damaged file
         raise SetupError(f'{path} cannot be read, it is damaged or holds more than tensors: {error}') from error
     content = content.get('state_dict', content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):

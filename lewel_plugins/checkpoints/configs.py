@@ -77,6 +77,9 @@ def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
 
     They come from the config in the checkpoint of a training, or from the ``meta`` of an exported backbone; None if
     neither has them.
+
+    Raises:
+        SetupError: They are no numbers.
     """
     meta = checkpoint.get('meta')
     if not isinstance(meta, dict):
@@ -85,9 +88,13 @@ def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
     if isinstance(meta.get('cfg'), str):
         cfg = read_config(checkpoint, 'the checkpoint')  # nothing is built from it, so types may be unknown
         preprocessor = model_config(cfg).get('data_preprocessor') if 'model' in cfg else None
-    if not preprocessor or not preprocessor.get('mean') or not preprocessor.get('std'):
+    if not isinstance(preprocessor, dict) or not preprocessor.get('mean') or not preprocessor.get('std'):
         return None
-    return {name: [float(value) for value in preprocessor[name]] for name in ('mean', 'std')}
+    try:
+        return {name: [float(value) for value in preprocessor[name]] for name in ('mean', 'std')}
+    except (TypeError, ValueError):
+        values = ', '.join(f'{name}={str(preprocessor[name])[:80]!r}' for name in ('mean', 'std'))
+        raise SetupError(f'the checkpoint records how images were normalized by {values}: no numbers') from None
 
 
 def backbone_config(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Read checkpoint files without running code of the file, whoever has written it."""
 
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from lewel_plugins.errors import SetupError
 
+from .released import SCHEME, released_file
+from .safetensors_format import SUFFIX, read_safetensors
 from .unpickling import TENSORS_ONLY
 
 
@@ -21,6 +24,9 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     mmengine's checkpoints also hold other objects (logged values, NumPy scalars), because of which
     ``torch.load(weights_only=True)`` refuses them. This function replaces such objects by inert placeholders and runs
     no code of the file. The config in ``meta`` is text, for :func:`config_of`; mmengine's ``Config`` would run it.
+
+    Args:
+        path: A file or an address, see :func:`local_file`. From a ``.safetensors`` file, the metadata become ``meta``.
 
     Raises:
         SetupError: The file is missing, or holds no checkpoint with a ``state_dict``.
@@ -44,7 +50,7 @@ def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any
     Raises:
         SetupError: The file is missing or not a checkpoint, or has no tensor under the prefix.
     """
-    checkpoint = _read_inert(local_file(path))
+    checkpoint = _read_inert(path)
     state = checkpoint.get('state_dict', checkpoint)
     if prefix:
         prefix = prefix.rstrip('.') + '.'
@@ -55,14 +61,24 @@ def read_pretrained(path: str, prefix: str | None = None) -> tuple[dict[str, Any
 
 
 def _read_inert(path: str | Path) -> dict[str, Any]:
+    path = local_file(str(path))
+    if path.suffix == SUFFIX:
+        tensors, metadata = read_safetensors(path)
+        return dict(meta={name: _json_value(text) for name, text in metadata.items()}, state_dict=tensors)
     # Memory-mapped, so that a caller who needs only keys and shapes does not read the tensors of a large checkpoint.
     checkpoint = _load(path, pickle_module=TENSORS_ONLY, weights_only=False, mmap=zipfile.is_zipfile(path))
     return checkpoint if isinstance(checkpoint, dict) else {}
 
 
-def _load(path: str | Path, **options: Any) -> Any:
-    if not Path(path).is_file():
-        raise SetupError(f'checkpoint {str(path)!r} does not exist')
+def _json_value(text: str) -> Any:
+    """Return the value that tools/export_backbone.py has written as JSON; other metadata are texts."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _load(path: Path, **options: Any) -> Any:
     try:
         return torch.load(str(path), map_location='cpu', **options)
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
@@ -73,11 +89,14 @@ def local_file(path: str) -> Path:
     """Return the path of a checkpoint on this machine; an address is first downloaded into torch.hub's cache.
 
     Args:
-        path: A file, or ``https://…``, ``http://…`` or ``torchvision://NAME``.
+        path: A file, or ``https://…``, ``http://…``, ``torchvision://NAME`` or ``lewel_plugins://NAME``, the weights
+            that come with this package.
 
     Raises:
         SetupError: The file or the address does not exist.
     """
+    if path.startswith(SCHEME):
+        return released_file(path.removeprefix(SCHEME))
     if path.startswith('torchvision://'):
         urls = get_torchvision_models()
         name = path.removeprefix('torchvision://')

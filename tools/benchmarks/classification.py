@@ -18,7 +18,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from lewel_plugins.checkpoints import backbone_config, read_tensors
+from lewel_plugins.checkpoints import backbone_config, local_file, read_tensors
 from lewel_plugins.datasets.labeled_split import is_given_list
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.extraction import extract_features, plain_loader
@@ -132,6 +132,7 @@ def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     args = parse_args()
+    args.checkpoint = str(local_file(args.checkpoint))
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     cfg.model.checkpoint = args.checkpoint
