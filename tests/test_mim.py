@@ -102,10 +102,12 @@ def test_legacy_develop_links_mims_files(clone, tmp_path):
 
 
 @pytest.mark.mim
-def test_wheel_holds_the_tools_and_the_present_configs(clone, tmp_path):
+def test_wheel_holds_the_tools_the_weights_and_the_present_configs(clone, tmp_path):
     copy = tmp_path / 'clone'
     shutil.copytree(clone, copy)
     (copy / 'configs' / 'old.py').write_text('a = 1\n')
+    for name in ('new.safetensors', 'new.md'):
+        (copy / 'lewel_plugins' / 'weights' / name).write_text('')
     build = [sys.executable, 'setup.py', '--quiet', 'build', '--build-base', str(tmp_path / 'build')]
     built = tmp_path / 'build' / 'lib' / 'lewel_plugins' / '.mim'
     assert _run(*build, cwd=copy).returncode == 0
@@ -117,6 +119,9 @@ def test_wheel_holds_the_tools_and_the_present_configs(clone, tmp_path):
         expected = {path.relative_to(copy) for path in (copy / room).rglob('*') if '__pycache__' not in path.parts}
         assert {path.relative_to(built) for path in (built / room).rglob('*')} == expected
     assert (built / 'model-index.yml').is_file()
+    weights = {path.name for path in (copy / 'lewel_plugins' / 'weights').iterdir()}
+    assert {'README.md', 'new.safetensors', 'new.md'} <= weights
+    assert {path.name for path in (built.parent / 'weights').iterdir()} == weights
 
 
 @pytest.mark.core
