@@ -93,9 +93,11 @@ def test_recipe_yields_views_and_evaluation_images(path, data, monkeypatch):
 def test_multi_crop_yields_two_large_and_four_small_views(path, data, monkeypatch):
     register_all_modules(init_default_scope=True)
     monkeypatch.chdir(data.parent)
+    trust_cifar(monkeypatch)
     config = Config.fromfile(path)
     views = MODELS.build(config.data_preprocessor)(first_batch(config.train_dataloader, 2), training=True)['inputs']
-    assert [tuple(view.shape) for view in views] == [(2, 3, 224, 224)] * 2 + [(2, 3, 96, 96)] * 4
+    large, small = (224, 96) if path.stem.endswith('in1k') else (32, 16)
+    assert [tuple(view.shape) for view in views] == [(2, 3, large, large)] * 2 + [(2, 3, small, small)] * 4
     assert len(views) == config.model.num_views
     assert not torch.equal(views[2], views[3])
 
