@@ -2,6 +2,7 @@
 
 python tools/compare.py configs/comparisons/NAME.py
 python tools/compare.py configs/comparisons/NAME.py --gpus 0 1 2 3      # one run per GPU
+python tools/compare.py configs/comparisons/NAME.py --max-minutes 10    # in pieces; exit status 75: run it again
 python tools/compare.py configs/comparisons/NAME.py --report-only       # report the runs that have finished
 python tools/compare.py configs/comparisons/NAME.py --data in100 --processes 8      # the same rows on other data
 python tools/compare.py configs/comparisons/NAME.py --base CONFIG --list            # on another base; print, do not run
@@ -25,9 +26,11 @@ from lewel_plugins.comparison.report import write_report
 from lewel_plugins.comparison.run import Run, plan_runs
 from lewel_plugins.comparison.scheduler import ScheduledRun, Scheduler
 from lewel_plugins.comparison.spec import Comparison, load_comparison
+from lewel_plugins.comparison.time_limit import TimeLimit
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import provenance
 from lewel_plugins.running.command_line import ConfigOptions
+from lewel_plugins.running.work_dir import STOPPED_STATUS
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -52,6 +55,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seeds', nargs='+', type=int, help='seeds (default: those in the file)')
     parser.add_argument('--only', nargs='+', metavar='ROW', help='run only these rows; the report has all rows')
     parser.add_argument(
+        '--max-minutes',
+        type=float,
+        metavar='N',
+        help='save and stop the runs before N minutes are over; exit status 75: run it again for the rest',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
@@ -66,6 +75,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f'--jobs must be at least 1, got {args.jobs}')
     if args.processes is not None and args.processes < 1:
         parser.error(f'--processes must be at least 1, got {args.processes}')
+    if args.max_minutes is not None and not args.max_minutes > 0:
+        parser.error(f'--max-minutes must be positive, got {args.max_minutes:g}')
     return args
 
 
@@ -85,11 +96,12 @@ def slots(jobs: int | None, gpus: list[str] | None, processes: int = 1) -> list[
 
 
 def run_all(runs: list[Run], args: argparse.Namespace) -> list[ScheduledRun]:
-    """Run all unfinished runs. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
+    """Run all unfinished runs in the time there is. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
+    limit = TimeLimit(None if args.max_minutes is None else 60 * args.max_minutes)
     session = dict(commit=provenance.commit(), machine=provenance.machine())
     environments = slots(args.jobs, args.gpus, args.processes or 1)
     with make_display(len(environments)) as display:
-        scheduler = Scheduler(runs, environments, lambda: {**session, 'start': provenance.now()}, display)
+        scheduler = Scheduler(runs, environments, lambda: {**session, 'start': provenance.now()}, display, limit)
         done = sum(job.status == 'done' for job in scheduler.jobs)
         display.event(f'{len(runs)} runs, {done} of them already done')
         return scheduler.run()
@@ -148,12 +160,14 @@ def main(argv: list[str] | None = None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 2
     failures: list[ScheduledRun] = []
+    left: list[ScheduledRun] = []
     is_interrupted = False
     if not args.report_only:
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             jobs = run_all([run for run in runs if not args.only or run.row.name in args.only], args)
             failures = [job for job in jobs if job.status == 'failed']
+            left = [job for job in jobs if job.status in ('waiting', 'stopped')]
         except KeyboardInterrupt:
             is_interrupted = True
             print('interrupted; the same command goes on from the last checkpoints', flush=True)
@@ -165,7 +179,9 @@ def main(argv: list[str] | None = None) -> int:
         print('no run has finished, so there is no report')
     for job in failures:
         print(f'FAILED {job.run}: {job.reason}' + (f'\n  {job.log}: {last_line(job.log)}' if job.log else ''))
-    return 130 if is_interrupted else int(bool(failures))
+    if left:
+        print(f'left: {"; ".join(str(job.run) for job in left)}. The same command goes on.')
+    return 130 if is_interrupted else 1 if failures else STOPPED_STATUS if left else 0
 
 
 if __name__ == '__main__':

@@ -15,10 +15,12 @@ from typing import IO, Protocol
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running.jobs import lock
+from lewel_plugins.running.work_dir import STOPPED_STATUS
 
 from .progress import Progress, read_progress
 from .run import TRAINING, Run
 from .step import Step
+from .time_limit import TimeLimit
 
 _GRACE = 10.0  # seconds between SIGTERM and SIGKILL for a subprocess
 _RECORD_EVERY = 10.0  # seconds between records of a run's time, so that a kill loses little of it
@@ -26,7 +28,10 @@ _RECORD_EVERY = 10.0  # seconds between records of a run's time, so that a kill 
 
 @dataclass
 class ScheduledRun:
-    """A run and its status: ``waiting``, ``running``, ``done`` or ``failed``."""
+    """A run and its status: ``waiting``, ``running``, ``stopped``, ``done`` or ``failed``.
+
+    A stopped run goes on when the same command is run again.
+    """
 
     run: Run
     status: str = 'waiting'
@@ -60,6 +65,7 @@ class _Active:
         self.process: subprocess.Popen | None = None
         self.log: IO[str] | None = None
         self.record_time = 0.0
+        self.has_stop_signal = False
 
     @property
     def step(self) -> Step:
@@ -80,6 +86,21 @@ class _Active:
             pass_fds=[self.lock_descriptor],  # the lock lives as long as the subprocess
             preexec_fn=_end_with_parent(),
         )
+
+    def stop(self) -> None:
+        """Send the subprocess the signal on which a training saves and ends."""
+        assert self.process is not None
+        # To it alone: torchrun passes the signal on, and data loaders without their workers could finish no iteration.
+        self.process.send_signal(signal.SIGTERM)
+        self.has_stop_signal = True
+
+    def is_stopped(self, code: int) -> bool:
+        """Return whether an exit status means that the step was stopped and is to go on another time."""
+        if code == STOPPED_STATUS:
+            return True
+        # Other commands than a training, and one that has not begun, end by the signal. The status of torchrun is 1.
+        by_signal = code in (-signal.SIGTERM, -signal.SIGKILL) or (code == 1 and self.job.run.processes > 1)
+        return self.has_stop_signal and by_signal
 
     def end(self) -> None:
         """End the subprocess if it is still running, and everything that it has started."""
@@ -119,6 +140,7 @@ class Scheduler:
         slots: Environment variables for each of the runs at the same time.
         session: Returns what to record at every start of a run, such as the commit.
         display: Where to report the progress.
+        limit: The time for all of it. Runs that it stops, or that are not started, go on when they are run again.
         poll: Seconds between checks of the subprocesses.
     """
 
@@ -128,17 +150,19 @@ class Scheduler:
         slots: Sequence[Mapping[str, str]],
         session: Callable[[], dict],
         display: Display,
+        limit: TimeLimit | None = None,
         poll: float = 0.5,
     ) -> None:
         self.jobs = [ScheduledRun(run, 'done' if run.is_done() else 'waiting') for run in runs]
         self.session = session
         self.display = display
+        self.limit = limit or TimeLimit(None)
         self.poll = poll
         self._free = list(slots)
         self._active: list[_Active] = []
 
     def run(self) -> list[ScheduledRun]:
-        """Run all runs. However this ends, it leaves no subprocess behind."""
+        """Run all runs, or those that there is time for. However this ends, it leaves no subprocess behind."""
         try:
             while True:
                 self._fill()
@@ -160,7 +184,7 @@ class Scheduler:
         for job in self.jobs:
             if job.status != 'waiting':
                 continue
-            if not self._free:
+            if not self._free or not self.limit.may_start():
                 return
             descriptor = lock(job.run.work_dir / 'run.lock')
             if descriptor is None:
@@ -184,16 +208,21 @@ class Scheduler:
     def _check(self, active: _Active) -> None:
         assert active.process is not None
         code = active.process.poll()
-        if code is None:
+        if code is None and self.limit.must_stop() and not active.has_stop_signal:
+            active.stop()
+        if code is None and not self.limit.is_over():
             if time.time() - active.record_time > _RECORD_EVERY:
                 active.record()
             return
         active.end()
         assert active.log is not None
         active.log.close()
-        self._finish_step(active, code)
+        self._finish_step(active, active.process.wait())
 
     def _finish_step(self, active: _Active, code: int) -> None:
+        if active.is_stopped(code):
+            self._stop(active)
+            return
         job, step = active.job, active.steps.pop(0)
         try:
             if code:
@@ -204,10 +233,15 @@ class Scheduler:
             self._release(active)
             return
         if active.steps:
-            self._start(active)
+            self._start(active) if self.limit.may_start() else self._stop(active)
             return
         job.status = 'done'
         self.display.event(f'done    {job.run}')
+        self._release(active)
+
+    def _stop(self, active: _Active) -> None:
+        active.job.status = 'stopped'
+        self.display.event(f'stopped {active.job.run}: {active.step.name} goes on another time')
         self._release(active)
 
     def _fail(self, job: ScheduledRun, reason: str) -> None:

@@ -10,11 +10,11 @@ from mmengine.hooks import Hook
 
 from lewel_plugins import dist
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.work_dir import STOPPED_STATUS
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 
-STOPPED_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again later
 _START = time.monotonic()
 _PATIENCE = timedelta(days=1)  # for ranks that validate longer than others; a lost rank is noticed by other groups
 

@@ -7,6 +7,7 @@ from lewel_plugins.errors import SetupError
 
 LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names the last checkpoint
 STOPPED = 'stopped.pth'  # the checkpoint of a run that was stopped within an epoch, until the next regular one
+STOPPED_STATUS = 75  # exit status of a run that was stopped; EX_TEMPFAIL of sysexits.h: try again later
 _NO_METRICS = ('step', 'time', 'data_time')
 
 

@@ -36,12 +36,15 @@ def command_line(comparison: Path, *arguments: str) -> list[str]:
     ]  # fmt: skip
 
 
-def compare(comparison: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run tools/compare.py in the comparison's folder, with runs in ``runs`` and the report in ``report/it.*``."""
+def compare(comparison: Path, *arguments: str, tests: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run tools/compare.py in the comparison's folder, with runs in ``runs`` and the report in ``report/it.*``.
+
+    With ``tests``, the trainings can import the tests' helpers.
+    """
     return subprocess.run(
         command_line(comparison, *arguments),
         cwd=comparison.parent,
-        env=environment(),
+        env=environment(tests),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -49,9 +52,10 @@ def compare(comparison: Path, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
-def environment() -> dict[str, str]:
-    """Return this process's environment with the repository importable, and one thread per process."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH', ''))))
+def environment(tests: bool = False) -> dict[str, str]:
+    """Return this process's environment with the repository, and the tests, importable, and one thread per process."""
+    folders = [str(ROOT), *([str(ROOT / 'tests')] if tests else []), os.environ.get('PYTHONPATH', '')]
+    path = os.pathsep.join(filter(None, folders))
     return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
 
 

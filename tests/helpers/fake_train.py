@@ -3,10 +3,18 @@
 import argparse
 import json
 import runpy
+import signal
 import sys
 import time
 from pathlib import Path
 
+
+def stop(*_: object) -> None:
+    print('stopped by the signal', flush=True)
+    sys.exit(75)
+
+
+signal.signal(signal.SIGTERM, stop)
 parser = argparse.ArgumentParser()
 parser.add_argument('config')
 parser.add_argument('--work-dir', type=Path)
