@@ -6,8 +6,6 @@ from torch.optim import Optimizer
 
 from lewel_plugins.registry import OPTIMIZERS
 
-_TRUST = 0.001  # η, the value in the papers' recipes
-
 
 @OPTIMIZERS.register_module()
 class LARS(Optimizer):
@@ -15,7 +13,7 @@ class LARS(Optimizer):
 
     λ = η‖w‖ / (‖g‖ + ρ‖w‖),  v ← μv + λ(g + ρw),  w ← w − γv,
 
-    with the trust coefficient η = 0.001. λ = 1 if a norm is zero, and in groups with ``adapt=False`` (plain SGD with
+    with the trust coefficient η. λ = 1 if a norm is zero, and in groups with ``adapt=False`` (plain SGD with
     momentum, which BYOL uses for biases and norms). The learning rate γ stands outside v, as in torch's SGD and in
     BYOL's recipe, which the papers here follow, so that v does not contain the learning rates of past steps. For a
     constant γ this equals a γ inside v, as in the algorithm box of You et al. Norms stay on the device, and a step
@@ -27,6 +25,8 @@ class LARS(Optimizer):
         momentum: μ, in [0, 1).
         weight_decay: ρ, at least 0.
         adapt: Whether to apply λ; set per group.
+        eta: Trust coefficient η, 0.001 in the papers' recipes.
+        clip: Whether λγ is at most γ, as in solo-learn's recipes: λ is then min(λ/γ, 1).
 
     Raises:
         ValueError: An option is out of range.
@@ -39,15 +39,19 @@ class LARS(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         adapt: bool = True,
+        eta: float = 0.001,
+        clip: bool = False,
     ) -> None:
         for name, value, valid, accepted in (
             ('lr', lr, lr > 0, 'positive'),
             ('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)'),
             ('weight_decay', weight_decay, weight_decay >= 0, 'at least 0'),
+            ('eta', eta, eta > 0, 'positive'),
         ):
             if not valid:
                 raise ValueError(f'LARS {name} must be {accepted}, got {value}')
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, adapt=adapt))
+        self.eta, self.clip = eta, clip
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
@@ -70,7 +74,9 @@ class LARS(Optimizer):
         if group['adapt']:
             weight_norms = torch.stack(torch._foreach_norm(params))  # (number of parameters,)
             grad_norms = torch.stack(torch._foreach_norm(grads))
-            trust = _TRUST * weight_norms / (grad_norms + decay * weight_norms)
+            trust = self.eta * weight_norms / (grad_norms + decay * weight_norms)
+            if self.clip:
+                trust = (trust / group['lr']).clamp(max=1.0)
             trust = trust.where((weight_norms > 0) & (grad_norms > 0), 1.0)
             # Directly into the buffers, because g + ρw would be another copy of all weights.
             torch._foreach_addcmul_(updates, grads, list(trust.unbind()))

@@ -168,8 +168,8 @@ MUTANTS = dict(
     norms_read=Mutant(
         'lewel_b',
         LARS._step_group,
-        'trust = _TRUST * weight_norms',
-        'trust = weight_norms.max().item() * _TRUST * weight_norms',
+        'trust = self.eta * weight_norms',
+        'trust = weight_norms.max().item() * self.eta * weight_norms',
         wait=READ,
     ),
     crops_drawn_on_cpu=Mutant(

@@ -56,6 +56,19 @@ def test_equals_the_scalar_loop(momentum, weight_decay):
             torch.testing.assert_close(p.data.flatten(), torch.tensor(w, dtype=p.dtype), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize('lr', [0.001, 10.0])
+def test_eta_and_clip_as_in_solo_learn(lr):
+    """λγ = min(η‖w‖ / (‖g‖ + ρ‖w‖), γ): the small rate is below the adapted one, the large one above."""
+    params = parameters()[:1]
+    (before,) = (p.detach().clone() for p in params)
+    params[0].grad = gradient(params[0], 0, 0)
+    LARS(params, lr=lr, momentum=0.9, weight_decay=0.1, eta=0.02, clip=True).step()
+    update = params[0].grad + 0.1 * before
+    adapted = 0.02 * before.norm() / (params[0].grad.norm() + 0.1 * before.norm())
+    assert (adapted > lr) == (lr == 0.001)
+    torch.testing.assert_close(params[0].detach(), before - min(float(adapted), lr) * update, rtol=0, atol=1e-12)
+
+
 def test_without_adaptation_it_equals_torchs_sgd():
     ours, theirs = parameters(), parameters()
     optimizers = [
@@ -157,6 +170,7 @@ def test_converges_on_a_quadratic():
         (dict(lr=-1), ['lr', '-1']),
         (dict(lr=1.0, momentum=1.0), ['momentum', '[0, 1)', '1.0']),
         (dict(lr=1.0, weight_decay=-0.1), ['weight_decay', '-0.1']),
+        (dict(lr=1.0, eta=0.0), ['eta', 'positive', '0.0']),
     ],
     ids=str,
 )
