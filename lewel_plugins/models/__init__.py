@@ -2,12 +2,14 @@ from .algorithms import (
     LEWELB,
     LEWELM,
     BYOLMultiCrop,
+    ConstantBYOL,
     MomentumPretrainer,
     MPCLBarlowTwins,
     MPCLMoCo,
     MPCLMoCoV3,
     MSBReg,
     SMoG,
+    SymmetricMoCo,
 )
 from .backbones import ResNet10, ResNetStageHead
 from .classifiers import PretrainedClassifier
@@ -30,6 +32,7 @@ from .momentum_encoder import MomentumEncoder
 from .momentum_groups import MomentumGroups
 from .necks import MLP, LEWELNeck, MultiProjectorNeck, ProjectionNeck, StandardizedLinear
 from .projector_balance import ProjectorBalance
+from .split_batch_norm import SplitBatchNorm
 
 __all__ = [
     'LEWELB',
@@ -38,6 +41,7 @@ __all__ = [
     'BYOLMultiCrop',
     'BatchViews',
     'BrownianLoss',
+    'ConstantBYOL',
     'FeatureCache',
     'GroupSchedule',
     'KeyQueue',
@@ -65,7 +69,9 @@ __all__ = [
     'ResNetStageHead',
     'SMoG',
     'SingularValueLoss',
+    'SplitBatchNorm',
     'StandardizedLinear',
+    'SymmetricMoCo',
     'UniformityLoss',
     'group_schedule',
     'scale_to_batch',
