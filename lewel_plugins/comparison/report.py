@@ -105,8 +105,15 @@ def _provenance(runs: Sequence[Run], record: dict) -> list[str]:
 
 
 def _configs(rows: Sequence[Row]) -> list[str]:
-    lines = [f'| {row.name} | `{_public_path(row.config)}` | {_changes(row)} |' for row in rows]
-    return ['| row | config | changes |', '|---|---|---|', *lines]
+    headings, has_published = ['row', 'config', 'changes'], any(row.published for row in rows)
+    if has_published:
+        headings.append('published by others, not measured here')
+    lines = []
+    for row in rows:
+        cells = [row.name, f'`{_public_path(row.config)}`', _changes(row)]
+        lines.append([*cells, row.published or '—'] if has_published else cells)
+    head, *body = [f'| {" | ".join(cells)} |' for cells in (headings, *lines)]
+    return [head, '|---' * len(headings) + '|', *body]
 
 
 def _commits(sessions: Iterable[list[dict]]) -> str:

@@ -62,6 +62,7 @@ class Row:
         baseline: Row to compare this one with; by default the baseline of the comparison.
         series: Rows of one series differ in one number, ``value``: the report also has them side by side.
         value: That number, such as the learning rate.
+        published: Figures of others for this row, which the report prints beside its config.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Row:
     baseline: str = ''
     series: str = ''
     value: float | None = None
+    published: str = ''
 
 
 @dataclass(frozen=True)
