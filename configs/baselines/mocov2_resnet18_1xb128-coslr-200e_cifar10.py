@@ -3,7 +3,8 @@
 # batch instead.
 _base_ = ['../_base_/models/mocov2_resnet50.py', '../_base_/cifar10_lightly-200e.py']
 model = dict(
-    # [2] both directions, 0.5 * (loss_1 + loss_2); each enqueues its keys, so that the second has those of the first as negatives.
+    # [2] both directions, 0.5 * (loss_1 + loss_2); each enqueues its keys, so that those of the first are negatives in the
+    # second.
     type='lewel_plugins.SymmetricMoCo',
     momentum=0.01,  # [2] update_momentum(…, 0.99)
     queue_len=4096,  # [2] memory_bank_size

@@ -7,7 +7,8 @@ name = 'published_cifar10'
 title = 'Published figures on CIFAR-10'
 question = (
     'Do the methods reach the figures that others have published for them in the same settings? The figures in the table of '
-    'configs are from others; none was measured with this code. Those of lightly are the best of all epochs, these here the last.'
+    'configs are from others; none was measured with this code. Those of lightly are the best of all epochs, those measured '
+    'here the last.'
 )
 
 lightly = '_resnet18_1xb128-coslr-200e_cifar10.py'

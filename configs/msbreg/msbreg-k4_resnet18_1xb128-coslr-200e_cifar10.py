@@ -4,7 +4,8 @@
 _base_ = ['../_base_/models/msbreg_resnet50.py', '../_base_/cifar10_lightly-200e.py']
 model = dict(
     backbone=dict(_delete_=True, **_base_.backbone),
-    neck=dict(in_channels=512, hid_channels=512, out_channels=128),
+    # 64 instead of 128 dimensions: with 128 images, the smallest of 128 singular values would be 0 in every batch.
+    neck=dict(in_channels=512, hid_channels=512, out_channels=64),
     head=dict(hid_channels=512),
     momentum=0.01,
 )

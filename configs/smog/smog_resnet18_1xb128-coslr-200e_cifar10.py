@@ -8,8 +8,8 @@ model = dict(
     head=dict(hid_channels=2048, num_groups=300, beta=0.99, end_beta=None, temperature=0.1),
     momentum=0.01,  # [2] update_momentum(…, 0.99)
 )
-# [2] groups and teacher are reset every 300 steps, from a memory bank of 10,000 features, which 78 steps fill but for 16; the
-# groups start at random.
+# [2] groups and teacher are reset every 300 steps, from a memory bank of 10,000 features; 78 steps have 9,984. The groups
+# start at random.
 custom_hooks = [dict(type='lewel_plugins.SMoGResetHook', interval=300, window=78, start='random')]
 # [2] SMoGTransform(crop_sizes=(32, 32), crop_counts=(1, 1), gaussian_blur_probs=(0, 0), crop_min_scales=(0.2, 0.2),
 # crop_max_scales=(1, 1)). [1] transforms/smog_transform.py: jitter 0.8 x 0.5, saturation 0.4 x 0.5, always; solarization 0.2

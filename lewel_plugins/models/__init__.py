@@ -2,16 +2,15 @@ from .algorithms import (
     LEWELB,
     LEWELM,
     BYOLMultiCrop,
-    ConstantBYOL,
     MomentumPretrainer,
     MPCLBarlowTwins,
     MPCLMoCo,
     MPCLMoCoV3,
     MSBReg,
     SMoG,
-    SymmetricMoCo,
 )
 from .backbones import ResNet10, ResNetStageHead
+from .baselines import ConstantBYOL, SymmetricMoCo
 from .classifiers import PretrainedClassifier
 from .data_preprocessors import BatchViews
 from .feature_cache import FeatureCache

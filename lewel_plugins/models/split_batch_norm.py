@@ -37,6 +37,7 @@ class SplitBatchNorm(nn.BatchNorm2d):
         if N % S:
             raise ValueError(f'SplitBN needs batches of a multiple of num_splits = {S} images, got {N}')
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.momentum is not None
         mean, var, weight, bias = (t.repeat(S) for t in (self.running_mean, self.running_var, self.weight, self.bias))
         parts = x.reshape(N // S, S * C, H, W)  # the channels of S images side by side
         y = F.batch_norm(parts, mean, var, weight, bias, True, self.momentum, self.eps)

@@ -96,7 +96,7 @@ def test_methods_of_this_package_there_have_their_own_numbers():
     assert [model.momentum for model in (m, b, mpcl, msbreg)] == [0.01] * 4
     assert (m.queue_len, mpcl.queue_len, m.head.temperature, mpcl.head.temperature) == (4096, 4096, 0.2, 0.2)
     assert (m.neck.hid_channels, b.neck.hid_channels, mpcl.neck.hid_channels) == (512, 1024, 512)
-    assert (msbreg.neck.hid_channels, msbreg.neck.out_channels, msbreg.head.lambda_s) == (512, 128, 4e-3)
+    assert (msbreg.neck.hid_channels, msbreg.neck.out_channels, msbreg.head.lambda_s) == (512, 64, 4e-3)
 
 
 def test_byol_by_the_settings_of_solo_learn():

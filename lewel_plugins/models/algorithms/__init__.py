@@ -1,6 +1,5 @@
 from .base import MomentumPretrainer
 from .byol_multi_crop import BYOLMultiCrop
-from .constant_byol import ConstantBYOL
 from .lewel_b import LEWELB
 from .lewel_m import LEWELM
 from .mpcl_barlow_twins import MPCLBarlowTwins
@@ -8,18 +7,15 @@ from .mpcl_moco import MPCLMoCo
 from .mpcl_moco_v3 import MPCLMoCoV3
 from .msbreg import MSBReg
 from .smog import SMoG
-from .symmetric_moco import SymmetricMoCo
 
 __all__ = [
     'LEWELB',
     'LEWELM',
     'BYOLMultiCrop',
-    'ConstantBYOL',
     'MPCLBarlowTwins',
     'MPCLMoCo',
     'MPCLMoCoV3',
     'MSBReg',
     'MomentumPretrainer',
     'SMoG',
-    'SymmetricMoCo',
 ]

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lewel_plugins.registry import MODELS
 
-from .base import check_views
+from ..algorithms.base import check_views
 
 
 @MODELS.register_module()
