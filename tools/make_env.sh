@@ -1,10 +1,11 @@
 #!/bin/sh
-# Create or update a virtual environment: tools/make_env.sh DIR onedl|openmmlab
+# Create or update a virtual environment: tools/make_env.sh DIR onedl|openmmlab|libraries
+# libraries is onedl with lightly and stable-pretraining, to compare with (configs/comparisons/libraries_cifar10.py).
 # PYTHON is the interpreter to use, MMCV_WHEELS a folder with onedl-mmcv wheels (default: ../shared/wheels).
 set -eu
 
 if [ $# -ne 2 ]; then
-    echo "usage: $0 DIR onedl|openmmlab" >&2
+    echo "usage: $0 DIR onedl|openmmlab|libraries" >&2
     exit 2
 fi
 dir=$1
@@ -14,8 +15,9 @@ cd "$(dirname "$0")/.."
 case $line in
     onedl) newest=14 versions='3.10 or newer' ;;
     openmmlab) newest=11 versions='3.10 or 3.11' ;;
+    libraries) newest=13 versions='3.10 to 3.13' ;;
     *)
-        echo "$0: the second argument must be onedl or openmmlab, not '$line'" >&2
+        echo "$0: the second argument must be onedl, openmmlab or libraries, not '$line'" >&2
         exit 2
         ;;
 esac
@@ -31,8 +33,13 @@ find_python() {
     return 1
 }
 
+more=
+if [ "$line" = libraries ]; then
+    line=onedl
+    more=requirements/libraries.lock.txt
+fi
 lock=requirements/$line.lock.txt
-stamp=$dir/installed-$(cat setup.py "$lock" "requirements/$line.txt" "$0" | cksum | tr -d ' ')
+stamp=$dir/installed-$(cat setup.py "$lock" ${more:+"$more"} "requirements/$line.txt" "$0" | cksum | tr -d ' ')
 [ -f "$stamp" ] && exit 0
 
 if ! "$dir/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -51,7 +58,7 @@ echo "== torch (about 3 GB to download, 6 GB on disk; takes minutes)"
 pip install --constraint "$lock" torch torchvision numpy setuptools wheel
 
 echo '== the other packages'
-pip install --quiet --no-deps --requirement "$lock"
+pip install --quiet --no-deps --requirement "$lock" ${more:+--requirement "$more"}
 
 if [ "$line" = onedl ]; then
     # Without a wheel at hand, this builds one without compiled ops in seconds, which is enough for pretraining. The
@@ -65,6 +72,6 @@ echo '== lewel_plugins'
 # The modern kind of editable install, even with an old pip: the other kind puts links into the clone (see setup.py),
 # which would break other environments of the same clone.
 PIP_USE_PEP517=1 pip install --quiet --no-deps --no-build-isolation --editable .
-"$dir/bin/python" -c 'import cv2, mmengine, mmpretrain.models, lewel_plugins'
+"$dir/bin/python" -c 'import cv2, mmengine, lewel_plugins, mmpretrain.models'
 touch "$stamp"
 echo "== $dir is ready"
