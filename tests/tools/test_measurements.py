@@ -48,6 +48,26 @@ def test_peers(tmp_path):
         assert row['ratio'] == pytest.approx(row['seconds'] / row['peer_seconds'])
 
 
+COMPARISON = """
+options = {{'train_dataloader.batch_size': 8}}
+rows = [
+    dict(name='mmpretrain', config='{configs}/baselines/byol{small}'),
+    dict(name='ours', config='{configs}/msbreg/msbreg-k2{small}'),
+    dict(name='lightly', config='{configs}/comparisons/libraries/lightly-byol{small}', baseline='ours'),
+]
+metrics = ['knn/top1_k20']
+"""
+
+
+def test_rows(tmp_path):
+    file = tmp_path / 'two.py'
+    file.write_text(COMPARISON.format(configs=ROOT / 'configs', small='_resnet10_1xb128-10e_cifar10.py'))
+    rows = results(tmp_path, 'step.py', 'rows', str(file), '--repeats', '1')['rows']
+    assert [(row['row'], row['baseline']) for row in rows] == [('mmpretrain', 'mmpretrain'), ('ours', 'mmpretrain')]
+    assert rows[0]['ratio'] == 1 and rows[1]['ratio'] == pytest.approx(rows[1]['seconds'] / rows[0]['seconds'])
+    assert '| ours | ' in (tmp_path / 'results.md').read_text(encoding='utf-8')
+
+
 def test_switches(tmp_path):
     switches = ['images', 'weights', 'optimizer', 'teacher', 'bf16']
     options = ['--settings', '18:32:4', '--repeats', '1', '--methods', 'SMoG', '--switches', *switches]

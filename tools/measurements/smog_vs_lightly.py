@@ -19,16 +19,15 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from steps.clock import alternate
+from steps.libraries import LIGHTLY, register_methods
 from torch import Tensor
 
 from lewel_plugins.files import write_json
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
 
-try:
-    from steps import lightly_methods  # noqa: F401  (registers LightlySMoG)
-except ImportError as error:
-    raise SystemExit(f'error: {error}: pip install "lightly==1.6.*" scikit-learn') from None
+if not register_methods([LIGHTLY]):
+    raise SystemExit('error: lightly is not installed: pip install "lightly==1.6.*" scikit-learn')
 
 METHODS = ('ours', 'lightly')
 WARM_UP = 3

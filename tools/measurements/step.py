@@ -6,7 +6,7 @@ in markdown beside a json file with all figures. ``step.py COMMAND --help`` list
 
 import argparse
 
-from steps import aligned, over_passes, peers, projectors, reset, scaling, switches
+from steps import aligned, over_passes, peers, projectors, reset, rows, scaling, switches
 
 COMMANDS = dict(
     time=over_passes,
@@ -16,6 +16,7 @@ COMMANDS = dict(
     projectors=projectors,
     aligned=aligned,
     reset=reset,
+    rows=rows,
 )
 
 

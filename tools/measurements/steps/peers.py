@@ -17,6 +17,8 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 
 from . import options
 from .clock import alternate, median_ratio
+from .libraries import LIGHTLY as LIGHTLY_METHODS
+from .libraries import register_methods
 from .passes import full_step
 from .recipes import build_model, in_bfloat16, load_recipe, prepare, random_views, start_cache
 from .report import Report
@@ -24,8 +26,6 @@ from .report import Report
 try:
     from lightly.models.utils import get_weight_decay_parameters
     from lightly.utils.lars import LARS
-
-    from . import lightly_methods  # noqa: F401  (registers its models)
 except ImportError:
     LARS = None
 
@@ -111,7 +111,7 @@ def _builders(method: str) -> dict[str, Callable[[str, int, str], Built]]:
     builders: dict[str, Callable[[str, int, str], Built]] = dict(ours=build_ours)
     if method in MMPRETRAIN:
         builders['mmpretrain'] = build_mmpretrains
-    if LARS is not None:
+    if LARS is not None and register_methods([LIGHTLY_METHODS]):
         builders['lightly'] = build_lightlys
     return builders
 
