@@ -42,6 +42,8 @@ rows = [
         config=config + small,
         options={**changes, 'optim_wrapper.optimizer.lr': lr},
         baseline=f'{method}, 0.1',
+        series=method,
+        value=lr,
     )
     for method, config, changes, rates in methods
     for lr in rates

@@ -17,7 +17,7 @@ def everything() -> list:
 
 @pytest.mark.parametrize('path', everything(), ids=lambda path: path.stem)
 def test_entries_that_only_gpus_read(path):
-    cfg = Config.fromfile(str(path))
+    cfg = Config.fromfile(str(path), import_custom_modules=False)  # those of other libraries are not installed
     assert cfg.get('sync_bn') in (None, 'torch', 'mmcv')
     assert cfg.get('launcher', 'none') == 'none'
     assert isinstance(cfg.get('find_unused_parameters', False), bool)
