@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import pretraining
 from helpers.comparisons import HERE, compare, starts, write_comparison
 
@@ -17,6 +18,15 @@ from lewel_plugins.comparison.time_limit import TimeLimit
 pytestmark = pytest.mark.core
 
 POST = [dict(name='post', command=['{python}', '-c', "import json; json.dump(dict(a=1), open(r'{json}', 'w'))"])]
+
+
+@pytest.fixture
+def one_thread():
+    """Sum in the order of the trainings of ``compare``, which have one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Steps(TimeLimit):
@@ -128,7 +138,7 @@ def test_exit_status_of_the_tool(tmp_path):
     assert wrong.stdout.splitlines()[-1].endswith('error: --max-minutes must be positive, got 0')
 
 
-def test_a_stopped_training_that_moves_ends_with_the_bits_of_one_that_does_not(tmp_path):
+def test_a_stopped_training_that_moves_ends_with_the_bits_of_one_that_does_not(tmp_path, one_thread):
     """A real training in two pieces, the second one in another place, as on another machine."""
     (tmp_path / 'images').mkdir()
     pretraining.write_images(tmp_path / 'images')
