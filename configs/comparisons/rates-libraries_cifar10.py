@@ -2,21 +2,11 @@
 # rates at half the length, one seed, scored on training images that are held out. The loss of BYOL is a quarter of
 # the one here in lightly and half of it in stable-pretraining, so these rows have a fourth rate: 1.0 is there what 0.25
 # and 0.5 are here. Run it with .venv-libraries/bin/python.
+_base_ = './_base_/cifar10_search.py'
 name = 'rates-libraries_cifar10'
 title = 'Learning rates of other libraries on CIFAR-10'
 question = 'Which rate of SGD is the best for each method of another library?'
 
-epochs = 5
-options = {
-    'train_cfg.max_epochs': epochs,
-    'train_cfg.val_interval': epochs,
-    'param_scheduler.0.T_max': epochs,
-    'param_scheduler.0.end': epochs,
-    'train_dataloader.dataset.dataset.split': 'fit',
-    'val_cfg.bank_dataloader.dataset.split': 'fit',
-    'val_dataloader.dataset.split': 'held_out',
-}
-seeds = [0]
 small = '_resnet10_1xb128-10e_cifar10.py'
 byol = {'model.head.exclude_self': True, 'model.head.lambda_c': 2.0, 'model.head.lambda_s': 0, 'model.head.lambda_b': 0}
 single = {'model.neck.num_projectors': 1}
@@ -48,9 +38,4 @@ rows = [
     for method, config, changes, rates in methods
     for lr in rates
 ]
-metrics = [
-    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
-    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
-    dict(key='representation/rank_me', label='RankMe', digits=1),
-]
-del epochs, small, byol, single, smog, three, four, methods
+del small, byol, single, smog, three, four, methods

@@ -1,21 +1,10 @@
 # The learning rate of each method on CIFAR-10: three rates at half the length of the recipes, one seed. The networks
 # train on 45,000 of the training images, and the other 5,000 give the score, so that no test image takes part.
-_base_ = './_base_/cifar10_methods.py'
+_base_ = ['./_base_/cifar10_methods.py', './_base_/cifar10_search.py']
 name = 'rates_cifar10'
 title = 'Learning rates on CIFAR-10'
 question = 'Which of three rates of SGD is the best for each method?'
 
-epochs = 5
-options = {
-    'train_cfg.max_epochs': epochs,
-    'train_cfg.val_interval': epochs,
-    'param_scheduler.0.T_max': epochs,
-    'param_scheduler.0.end': epochs,
-    'train_dataloader.dataset.dataset.split': 'fit',
-    'val_cfg.bank_dataloader.dataset.split': 'fit',
-    'val_dataloader.dataset.split': 'held_out',
-}
-seeds = [0]
 # group_schedule(images=45000, batch_size=128, epochs=5)
 smog = {'model.head.end_beta': 0.85, 'model.momentum': 0.017, 'custom_hooks.0.interval': 18}
 rows = [
@@ -30,9 +19,4 @@ rows = [
     for name, method in _base_.shared.items()
     for lr in (0.1, 0.3, 0.03)
 ]
-metrics = [
-    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
-    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
-    dict(key='representation/rank_me', label='RankMe', digits=1),
-]
-del epochs, smog
+del smog
