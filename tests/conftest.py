@@ -1,8 +1,12 @@
 """Put this folder on the path, so that every test can import ``helpers``, and start every file alike."""
 
+import logging
+import os
 from collections import OrderedDict
 
+import mmengine.config.config
 import pytest
+import torch
 from mmengine.registry import DefaultScope
 
 
@@ -14,3 +18,24 @@ def no_default_scope():
     without a scope would be looked up in mmseg.
     """
     DefaultScope._instance_dict = OrderedDict()
+
+
+def process_wide() -> dict:
+    """Return settings of the process that a test may change for itself, but not for the files after it."""
+    return dict(
+        format_code=getattr(mmengine.config.config, 'FormatCode', None),
+        logging_disabled=logging.root.manager.disable,
+        default_dtype=torch.get_default_dtype(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        folder=os.getcwd(),
+        ranks={name: os.environ.get(name) for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')},
+    )
+
+
+@pytest.fixture(autouse=True, scope='module')
+def nothing_is_left_behind():
+    """Fail if a file leaves a setting of the process changed: a later file would pass alone and fail in a whole run."""
+    before = process_wide()
+    yield
+    after = process_wide()
+    assert after == before, f'left behind: {[name for name in before if after[name] != before[name]]}'

@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import mmengine.config.config
 import numpy as np
@@ -225,15 +226,16 @@ def pretrain(
 ) -> dict:
     """Train as ``tools/train.py`` does, and return the final state of this rank."""
     register_all_modules(init_default_scope=False)
-    mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # because yapf takes longer than the training
     cfg = config(run, images, work_dir, kill_after, stop_in)
     work_dir.mkdir(parents=True, exist_ok=True)
     setup.set_dataloader_defaults(cfg)
     checkpoint = setup.set_resume(cfg, 'auto' if resume else None)
     assert bool(checkpoint) == resume
     setup.prepare(cfg, 'pytorch' if run.ranks > 1 else 'none')
-    runner = setup.build_runner(cfg)
-    runner.train()
+    # Configs are written as they are, because yapf takes longer than the training.
+    with mock.patch.object(mmengine.config.config, 'FormatCode', lambda text, **_: (text, False), create=True):
+        runner = setup.build_runner(cfg)
+        runner.train()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return dict(
         state=model.state_dict(),

@@ -24,6 +24,11 @@ multiprocessing.set_forkserver_preload(
 
 TIMEOUT = 60  # seconds, for one collective; twice that for all ranks together
 
+# On a machine under load, gloo of torch 2.1 has lost a connection while the group formed ("Connection reset by peer",
+# seen once). No rank has called its function by then, so all ranks start again.
+_NOT_CONNECTED = 'Gloo connectFullMesh failed'
+_ATTEMPTS = 3
+
 
 def _rank(rank: int, world_size: int, port: int, folder: str, function: Callable, args: tuple) -> None:
     torch.set_num_threads(1)
@@ -41,16 +46,21 @@ def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -
 
     A single rank runs in a separate process without a process group.
     """
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    context = mp.start_processes(
-        _rank,
-        args=(world_size, port, str(folder), function, args),
-        nprocs=world_size,
-        join=False,
-        start_method='forkserver',
-    )
+    for attempt in range(_ATTEMPTS):
+        with socket.socket() as s:
+            s.bind(('127.0.0.1', 0))
+            port = s.getsockname()[1]
+        try:
+            _start_and_join(world_size, _rank, (world_size, port, str(folder), function, args))
+            break
+        except mp.ProcessRaisedException as error:
+            if _NOT_CONNECTED not in str(error) or attempt == _ATTEMPTS - 1:
+                raise
+    return [torch.load(folder / f'{rank}.pt', weights_only=False) for rank in range(world_size)]
+
+
+def _start_and_join(world_size: int, function: Callable, args: tuple) -> None:
+    context = mp.start_processes(function, args=args, nprocs=world_size, join=False, start_method='forkserver')
     deadline = time.monotonic() + 2 * TIMEOUT
     try:
         while not context.join(timeout=1):  # raises the exception of a rank
@@ -59,4 +69,3 @@ def on_ranks(world_size: int, folder: Path, function: Callable, *args: object) -
     finally:
         for process in context.processes:
             process.kill()
-    return [torch.load(folder / f'{rank}.pt', weights_only=False) for rank in range(world_size)]
