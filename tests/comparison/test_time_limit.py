@@ -118,7 +118,8 @@ def test_an_error_after_the_signal_is_a_failure(tmp_path):
         'import signal, sys, time\n'
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit('the disk is full'))\n"
         "open(sys.argv[3] + '/began', 'w')\n"
-        'time.sleep(600)\n'
+        'while True:\n'
+        '    time.sleep(0.05)\n'  # in one long sleep, a signal that arrives just before it is handled after it
     )
     path = write_comparison(tmp_path, rows=[dict(name='A')])
     (job,) = run(path, Steps(must_stop=lambda: any(tmp_path.glob('runs/A/*/began'))), script)

@@ -14,6 +14,13 @@ def stop(*_: object) -> None:
     sys.exit(75)
 
 
+def wait(seconds: float) -> None:
+    """Sleep in short pieces: Python handles a signal that arrives just before a sleep only after it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(min(0.05, seconds))
+
+
 signal.signal(signal.SIGTERM, stop)
 parser = argparse.ArgumentParser()
 parser.add_argument('config')
@@ -31,7 +38,7 @@ with (args.work_dir / 'starts.txt').open('a') as starts:
     print(first, file=starts)
 with (session / 'scalars.json').open('a') as scalars:
     for i in range(first, max_iters + 1):
-        time.sleep(cfg.get('pause', 0))
+        wait(cfg.get('pause', 0))
         if i == cfg.get('crash_at'):
             sys.exit('made to crash')
         knn = cfg['level'] + cfg['randomness']['seed'] ** 2 + i
