@@ -1,0 +1,410 @@
+"""Every setting of a training from facts and a request, with the reason for each.
+
+:func:`plan` is pure: it reads no file and asks no device, so that each rule is tested on numbers. What shapes the
+weights (backbone, size, batch, length, rate, teacher, queue, groups) follows from folder and request alone. The
+machine determines only how the same training is run, with one exception, which is a warning: a batch that does not fit.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.models.group_schedule import GroupSchedule, group_schedule
+
+from .backbones import Backbone, find_backbone
+from .facts import GIB, GPU, Facts
+from .methods import BATCH, MEAN, Method, find_method
+from .request import Request
+
+LEAST_IMAGES = 2
+LARGE_FOLDER = 50_000  # images from which the backbone is a ResNet-50
+SIZES = (32, 64, 96, 128, 160, 192, 224)
+SMALL_STEM_UP_TO = 64
+PER_RANK = 8  # least images of a rank
+EPOCH_STEPS = 4  # least steps of an epoch
+STEPS = 5000
+EPOCHS = (200, 1600)
+CONTINUED = 0.1  # share of the steps with weights to start from
+LEAST_CONTINUED_STEPS = 500
+BACKBONE_SHARE = 0.1  # rate of a given backbone over that of the heads
+FROZEN_SHARE = 0.05  # share of the steps in which the heads train alone
+HORIZON_SHARE = 0.1  # 1 / (1 − α) over the number of steps, at most
+HOLDOUT_FROM, HOLDOUT_SHARE, HOLDOUT_MOST = 5000, 0.02, 1000
+PROVEN_RATES = (0.25, 4.0)  # times the recipe's rate
+CHECKPOINT_SECONDS = 600
+USABLE = 0.92  # share of the free memory of a GPU
+FREE_SHARE = 0.8  # a GPU with less free memory is in use
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value of the plan.
+
+    Args:
+        name: What it sets.
+        value: The value.
+        reason: Why, in a few words.
+        warning: What the user should know before the start; empty if nothing.
+    """
+
+    name: str
+    value: Any
+    reason: str
+    warning: str = ''
+
+
+class Plan:
+    """The settings of a training, by name and in the order in which they follow from each other.
+
+    Args:
+        method: The method.
+        backbone: The backbone.
+        settings: The settings.
+    """
+
+    def __init__(self, method: Method, backbone: Backbone, settings: list[Setting]) -> None:
+        self.method, self.backbone = method, backbone
+        self.settings = {setting.name: setting for setting in settings}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.settings[name].value
+
+    def __iter__(self) -> Iterator[Setting]:
+        return iter(self.settings.values())
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know before the start."""
+        return [setting.warning for setting in self if setting.warning]
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Return value and reason of each setting, for a json file."""
+        return {setting.name: dict(value=setting.value, reason=setting.reason) for setting in self}
+
+
+def plan(facts: Facts, request: Request) -> Plan:
+    """Derive every setting of a training.
+
+    Args:
+        facts: Folder, machine and weights.
+        request: What the user asks for; the rest follows from the rules.
+
+    Raises:
+        SetupError: The request cannot be met; the message names the value and what is accepted.
+    """
+    method = find_method(request.method)
+    check_folder(facts)
+    holdout = _holdout(facts, request)
+    images = facts.folder.num_images - holdout.value
+    backbone = _backbone(facts, request, method)
+    net = find_backbone(backbone.value)
+    size = _image_size(facts, request)
+    batch = _batch(request, method, images)
+    gpus = _devices(facts, request)
+    ranks = _ranks(gpus.value, batch.value)
+    batch, accumulation = _fit(facts, gpus.value, ranks.value, batch, method)
+    epochs = _epochs(facts, request, images, batch.value)
+    steps = epochs.value * (images // batch.value)
+    settings = [
+        _images(facts),
+        holdout,
+        Setting('method', method.name, method.title),
+        backbone,
+        size,
+        _stem(facts, net, size.value),
+        gpus,
+        ranks,
+        _precision(gpus.value),
+        batch,
+        accumulation,
+        _rate(facts, method, batch.value),
+        epochs,
+        _warm_up(method, epochs.value),
+        *_start(facts, steps),
+        *_teacher(method, steps),
+        *_queue(method, images, batch.value),
+        *_groups(method, images, batch.value, epochs.value),
+        _workers(facts, request, ranks.value),
+        _checkpoints(facts, epochs.value, images // batch.value),
+    ]
+    return Plan(method, net, settings)
+
+
+def check_folder(facts: Facts) -> None:
+    """Refuse a folder that holds too few images to compare with each other.
+
+    Raises:
+        SetupError: There are fewer than two.
+    """
+    count = facts.folder.num_images
+    if count < LEAST_IMAGES:
+        what = 'no image' if count == 0 else 'one image'
+        raise SetupError(f'the folder holds {what}; pretraining compares images with each other and needs at least two')
+
+
+def _images(facts: Facts) -> Setting:
+    folder = facts.folder
+    reason = f'{folder.num_images:,} of {folder.num_files:,} files'
+    parts = [f'{folder.num_broken:,} broken'] if folder.num_broken else []
+    parts += [f'{folder.num_copies:,} copies of others'] if folder.num_copies else []
+    return Setting('images', folder.num_images, '; '.join([reason, *parts]), _few_images(folder.num_images, facts))
+
+
+def _few_images(count: int, facts: Facts) -> str:
+    if count <= 20:
+        return f'{count} images are enough to try the installation, not to learn from'
+    if count < 500 and facts.weights is None:
+        return f'a network learns little from {count} images alone; use --from to start from existing weights'
+    return ''
+
+
+def _holdout(facts: Facts, request: Request) -> Setting:
+    count = facts.folder.num_images
+    if request.holdout is not None:
+        if not 0 <= request.holdout <= count - LEAST_IMAGES:
+            raise SetupError(f'--holdout must be 0 to {count - LEAST_IMAGES}, got {request.holdout}')
+        return Setting('holdout', request.holdout, 'as requested')
+    if count < HOLDOUT_FROM:
+        return Setting('holdout', 0, f'below {HOLDOUT_FROM:,} images, all are trained on')
+    value = min(HOLDOUT_MOST, round(HOLDOUT_SHARE * count))
+    return Setting('holdout', value, f'{value:,} images are never trained on, for the monitors')
+
+
+def _backbone(facts: Facts, request: Request, method: Method) -> Setting:
+    count = facts.folder.num_images
+    if facts.weights is not None:
+        if request.backbone not in (None, facts.weights.backbone):
+            raise SetupError(
+                f'{facts.weights.name} holds a {facts.weights.backbone}, but --backbone is {request.backbone}'
+            )
+        chosen, reason = facts.weights.backbone, f'that of {facts.weights.name}'
+    elif request.backbone is not None:
+        chosen, reason = request.backbone, 'as requested'
+    else:
+        chosen, reason = 'resnet18' if count < LARGE_FOLDER else 'resnet50', f'{count:,} images'
+    if method.needs_map and not find_backbone(chosen).has_map:
+        raise SetupError(
+            f'{method.name} needs a feature map, but {chosen} returns one vector per image; use a ResNet or Swin, or '
+            '--method mocov3'
+        )
+    return Setting('backbone', chosen, reason)
+
+
+def _image_size(facts: Facts, request: Request) -> Setting:
+    side = facts.folder.median_short_side
+    if request.image_size is not None:
+        if request.image_size < SIZES[0]:
+            raise SetupError(f'--image-size must be at least {SIZES[0]}, got {request.image_size}')
+        return Setting('image_size', request.image_size, 'as requested')
+    value = max((size for size in SIZES if size <= side), default=SIZES[0])
+    return Setting('image_size', value, f'median short side {side:,} px')
+
+
+def _stem(facts: Facts, backbone: Backbone, size: int) -> Setting:
+    small = size <= SMALL_STEM_UP_TO and facts.weights is None and backbone.small_stem is not None
+    reason = f'views of {size} px' if facts.weights is None else 'that of the given weights'
+    return Setting('stem', '3 × 3' if small else 'standard', reason)
+
+
+def _power_of_two(value: float) -> int:
+    """Return the largest power of two that is not above ``value``, at least 1."""
+    return 2 ** max(0, math.floor(math.log2(max(1, value))))
+
+
+def _batch(request: Request, method: Method, images: int) -> Setting:
+    if request.batch_size is not None:
+        if not 2 <= request.batch_size <= images:
+            raise SetupError(f'--batch-size must be 2 to {images:,}, the number of images, got {request.batch_size}')
+        return Setting('batch_size', request.batch_size, 'as requested', _left_out(images, request.batch_size))
+    value = min(method.batch, _power_of_two(images / EPOCH_STEPS))
+    if value < PER_RANK:
+        value = min(PER_RANK, images)
+        return Setting('batch_size', value, 'the least that a method can learn from', _left_out(images, value))
+    if value == method.batch:
+        return Setting('batch_size', value, f"the recipe's, {images // value:,} steps per epoch")
+    reason = f'a quarter of {images:,} images; recipe {method.batch}'
+    return Setting('batch_size', value, reason, _left_out(images, value))
+
+
+def _left_out(images: int, batch: int) -> str:
+    rest = images % batch
+    if rest < 0.01 * images:
+        return ''
+    return f'batches of {batch}: {rest} of {images:,} images sit out each epoch, different ones each time'
+
+
+def _devices(facts: Facts, request: Request) -> Setting:
+    gpus = facts.machine.gpus
+    if request.gpus == 0 or not gpus:
+        if request.gpus:
+            raise SetupError(f'--gpus is {request.gpus}, but no GPU is visible')
+        return Setting('gpus', (), 'as requested' if gpus else 'no GPU is visible')
+    models: dict[str, list[GPU]] = {}
+    for gpu in gpus:
+        if gpu.free >= FREE_SHARE * gpu.total:
+            models.setdefault(gpu.name, []).append(gpu)
+    if not models:
+        busiest = max(gpus, key=lambda gpu: gpu.free)
+        raise SetupError(
+            f'no GPU is free: the freest, GPU {busiest.index}, has {busiest.free / GIB:.1f} of '
+            f'{busiest.total / GIB:.1f} GiB; wait, or use --gpus 0 for the CPU'
+        )
+    # The model with the most free memory in all; its GPUs wait for each other, so that they have to be alike.
+    name, free = max(models.items(), key=lambda item: sum(gpu.free for gpu in item[1]))
+    if request.gpus is not None:
+        if request.gpus > len(free):
+            raise SetupError(f'--gpus is {request.gpus}, but {len(free)} × {name} are free')
+        free = free[: request.gpus]
+    others = [gpu for gpu in gpus if gpu not in free]
+    in_use = [f'GPU {gpu.index} is in use' for gpu in others if gpu.free < FREE_SHARE * gpu.total]
+    reason = '; '.join([f'{len(free)} × {name}', *in_use])
+    return Setting('gpus', tuple(free), reason)
+
+
+def _ranks(gpus: tuple[GPU, ...], batch: int) -> Setting:
+    if not gpus:
+        return Setting('ranks', 1, 'on the CPU')
+    most = max(1, min(len(gpus), batch // PER_RANK))
+    ranks = next(count for count in range(most, 0, -1) if batch % count == 0)
+    if ranks == len(gpus):
+        return Setting('ranks', ranks, f'{batch // ranks} images on each')
+    reason = f'{ranks} of {len(gpus)} GPUs: a batch of {batch} is {batch // ranks} images on each'
+    return Setting('ranks', ranks, reason, f'using {ranks} of {len(gpus)} GPUs: batches of {batch} do not fill more')
+
+
+def _precision(gpus: tuple[GPU, ...]) -> Setting:
+    if not gpus:
+        return Setting('precision', 'float32', 'on the CPU')
+    capability = min(gpu.capability for gpu in gpus)
+    if capability >= (8, 0):
+        return Setting('precision', 'bfloat16', 'the GPU supports it')
+    if capability >= (7, 0):
+        return Setting('precision', 'float16', 'the GPU has no bfloat16; losses are scaled')
+    return Setting('precision', 'float32', 'the GPU is fast in no lower one')
+
+
+def _fit(facts: Facts, gpus: tuple[GPU, ...], ranks: int, batch: Setting, method: Method) -> tuple[Setting, Setting]:
+    """Return the batch and the number of parts that it is accumulated from, so that a part fits."""
+    if facts.memory is None or not gpus:
+        return batch, Setting('accumulation', 1, 'no limit of memory is known')
+    images, per_rank, free = batch.value, batch.value // ranks, min(gpu.free for gpu in gpus)
+    fits = facts.memory.largest(USABLE * free)
+    if fits >= per_rank:
+        need = facts.memory.need(per_rank)
+        return batch, Setting('accumulation', 1, f'{per_rank} images need {need / GIB:.1f} of {free / GIB:.1f} GiB')
+    least = min(PER_RANK, per_rank)
+    if fits < least:
+        raise SetupError(
+            f'{least} images need {facts.memory.need(least) / GIB:.1f} GiB, and GPU {gpus[0].index} has '
+            f'{free / GIB:.1f} GiB free; try --backbone resnet18 or a smaller --image-size'
+        )
+    parts = next(count for count in range(2, per_rank + 1) if per_rank % count == 0 and per_rank // count <= fits)
+    part = images // parts
+    need = f'{images} needs {facts.memory.need(per_rank) / GIB:.0f} GiB, {free / GIB:.0f} are free'
+    if method.loss == BATCH:
+        warning = (
+            f'a batch of {images} does not fit: {part} instead, which is another loss, because {method.title} compares '
+            'the images of a batch with each other'
+        )
+        return Setting('batch_size', part, need, warning), Setting('accumulation', 1, need)
+    why = 'the loss is a mean over images' if method.loss == MEAN else 'the queue takes the keys of the whole step'
+    return batch, Setting('accumulation', parts, f'{part} × {parts} accumulated: {need}; {why}')
+
+
+def _rate(facts: Facts, method: Method, batch: int) -> Setting:
+    value = method.lr * batch / method.batch
+    reason = f'{value:g} = {method.lr:g} × {batch} / {method.batch}'
+    low, high = (share * method.lr for share in PROVEN_RATES)
+    warning = (
+        '' if low <= value <= high else f'the rate {value:g} is far from the {method.lr:g} of the recipe: not proven'
+    )
+    return Setting('lr', value, reason, warning)
+
+
+def _epochs(facts: Facts, request: Request, images: int, batch: int) -> Setting:
+    per_epoch = images // batch
+    if request.epochs is not None:
+        if request.epochs < 1:
+            raise SetupError(f'--epochs must be at least 1, got {request.epochs}')
+        return Setting('epochs', request.epochs, f'as requested: {request.epochs * per_epoch:,} steps')
+    if request.hours is not None:
+        if request.hours <= 0:
+            raise SetupError(f'--hours must be positive, got {request.hours:g}')
+        if facts.step_seconds is not None:
+            value = max(1, int(request.hours * 3600 / (facts.step_seconds * per_epoch)))
+            reason = f'{request.hours:g} h at {facts.step_seconds:.2f} s per step'
+            return Setting('epochs', value, reason)
+    value = min(max(math.ceil(STEPS / per_epoch), EPOCHS[0]), EPOCHS[1])
+    if facts.weights is not None:
+        steps = max(LEAST_CONTINUED_STEPS, CONTINUED * value * per_epoch)
+        value = math.ceil(steps / per_epoch)
+        return Setting('epochs', value, f'{value * per_epoch:,} steps: a tenth of a training from random weights')
+    return Setting('epochs', value, f'{value * per_epoch:,} steps, {per_epoch:,} per epoch')
+
+
+def _warm_up(method: Method, epochs: int) -> Setting:
+    if not method.warm_up:
+        return Setting('warm_up', 0, 'the recipe has none')
+    value = min(epochs - 1, max(1, round(method.warm_up * epochs / method.epochs)))
+    return Setting('warm_up', value, f'{value} of {epochs} epochs; recipe {method.warm_up} of {method.epochs}')
+
+
+def _start(facts: Facts, steps: int) -> list[Setting]:
+    if facts.weights is None:
+        return []
+    return [
+        Setting('weights', facts.weights.name, 'also of the teacher'),
+        Setting('backbone_lr_mult', BACKBONE_SHARE, f'it starts from {facts.weights.name}'),
+        Setting('frozen_steps', round(FROZEN_SHARE * steps), 'the heads train alone first'),
+    ]
+
+
+def _teacher(method: Method, steps: int) -> list[Setting]:
+    if method.momentum is None:
+        return []
+    value = max(method.momentum, min(1.0, 1 / (HORIZON_SHARE * steps)))
+    reason = "the recipe's" if value == method.momentum else f'its horizon is a tenth of {steps:,} steps'
+    return [Setting('momentum', value, f'α {1 - value:.4g}: {reason}')]
+
+
+def _queue(method: Method, images: int, batch: int) -> list[Setting]:
+    if not method.queue:
+        return []
+    value = max(min(_power_of_two(images / 4), method.queue), 2 * batch)
+    return [Setting('queue_len', value, f'recipe {method.queue:,}: {images:,} images')]
+
+
+def _groups(method: Method, images: int, batch: int, epochs: int) -> list[Setting]:
+    if method.name != 'smog':
+        return []
+    try:
+        schedule: GroupSchedule = group_schedule(images, batch, epochs)
+    except ValueError as error:
+        raise SetupError(str(error)) from None
+    reason = 'the ratios of the paper'
+    return [
+        Setting('num_groups', schedule.num_groups, reason),
+        Setting('reset_interval', schedule.interval, f'{reason}, in steps'),
+        Setting('momentum', schedule.momentum, f'α {1 - schedule.momentum:.4g}: {reason}'),
+        Setting('end_beta', schedule.end_beta, reason),
+    ]
+
+
+def _workers(facts: Facts, request: Request, ranks: int) -> Setting:
+    most = max(1, facts.machine.cores // ranks - 1)
+    if request.workers is not None:
+        if request.workers < 0:
+            raise SetupError(f'--workers must be at least 0, got {request.workers}')
+        warning = f'{request.workers} workers on {facts.machine.cores} cores: more than cores gain nothing'
+        return Setting('workers', request.workers, 'as requested', warning if request.workers > most + 1 else '')
+    return Setting('workers', min(8, most), f'{facts.machine.cores} cores, {ranks} rank{"s" if ranks > 1 else ""}')
+
+
+def _checkpoints(facts: Facts, epochs: int, per_epoch: int) -> Setting:
+    if facts.step_seconds is None:
+        value = max(1, epochs // 20)
+        return Setting('checkpoint_epochs', value, 'twenty times in all')
+    value = min(epochs, max(1, round(CHECKPOINT_SECONDS / (facts.step_seconds * per_epoch))))
+    return Setting('checkpoint_epochs', value, 'about every ten minutes')

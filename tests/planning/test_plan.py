@@ -1,0 +1,127 @@
+"""Rules of the plan on numbers: no image, no device."""
+
+import itertools
+
+import pytest
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.planning import GPU, METHODS, Facts, Folder, Machine, Memory, Request, Weights, plan
+
+pytestmark = pytest.mark.core
+GIB = 2**30
+
+
+def facts(images: int, side: int = 1200, gpus: int = 1, free: float = 23, **more) -> Facts:
+    devices = tuple(GPU(i, 'RTX 4090', 24 * GIB, int(free * GIB), (8, 9)) for i in range(gpus))
+    return Facts(Folder(images, images, median_short_side=side), Machine(devices, cores=16), **more)
+
+
+@pytest.mark.parametrize(
+    ('images', 'batch', 'queue', 'epochs'),
+    [(10, 8, 16, 1600), (100, 16, 32, 834), (1000, 128, 256, 715), (40_000, 256, 8192, 200), (10**6, 256, 65536, 200)],
+)
+def test_batch_queue_and_length_follow_from_the_folder(images, batch, queue, epochs):
+    resolved = plan(facts(images), Request())
+    assert (resolved['batch_size'], resolved['queue_len'], resolved['epochs']) == (batch, queue, epochs)
+    assert resolved['lr'] == pytest.approx(0.06 * batch / 256)
+    assert resolved['backbone'] == ('resnet18' if images < 50_000 else 'resnet50')
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_what_holds_for_every_folder_and_machine(method):
+    for exponent, gpus in itertools.product(range(1, 71, 3), (0, 1, 3, 8, 16)):
+        images = max(2, int(10 ** (exponent / 10)))
+        try:
+            resolved = plan(facts(images, gpus=gpus), Request(method))
+        except SetupError as error:
+            assert method == 'smog' and 'fewer than 2 resets' in str(error)
+            continue
+        batch, ranks = resolved['batch_size'], resolved['ranks']
+        trained = images - resolved['holdout']
+        assert 2 <= batch <= trained and batch % ranks == 0 and trained // batch >= 1
+        assert ranks == 1 or batch // ranks >= 8
+        assert resolved['epochs'] >= 1 and 0 <= resolved['warm_up'] < max(1, resolved['epochs'])
+        if 'queue_len' in resolved.settings:
+            assert resolved['queue_len'] >= 2 * batch
+        if 'momentum' in resolved.settings:
+            assert 0 < resolved['momentum'] <= 1
+        assert all(setting.reason for setting in resolved)
+
+
+def test_the_machine_does_not_shape_the_weights():
+    names = ('backbone', 'image_size', 'batch_size', 'lr', 'epochs', 'momentum', 'queue_len', 'holdout', 'warm_up')
+    plans = [plan(facts(20_000, gpus=gpus, free=free), Request()) for gpus, free in ((0, 1), (1, 23), (8, 20))]
+    for name in names:
+        assert len({resolved[name] for resolved in plans}) == 1, name
+
+
+def test_a_batch_that_does_not_fit_is_accumulated_where_the_loss_is_the_same():
+    memory = Memory(fixed=2 * GIB, per_image=0.15 * GIB)  # 23 · 0.92 GiB are enough for 127 images
+    accumulated = plan(facts(100_000, memory=memory), Request('byol', backbone='resnet18'))
+    assert (accumulated['batch_size'], accumulated['accumulation']) == (256, 4)
+    assert '64 × 4 accumulated' in accumulated.settings['accumulation'].reason and not accumulated.warnings
+    smaller = plan(facts(100_000, memory=memory), Request('lewel-m', backbone='resnet18'))
+    assert (smaller['batch_size'], smaller['accumulation']) == (64, 1)
+    assert 'a batch of 256 does not fit: 64 instead, which is another loss' in smaller.warnings[0]
+    assert smaller['lr'] == pytest.approx(0.015)
+    with pytest.raises(SetupError, match=r'8 images need 3\.2 GiB, and GPU 0 has 2\.5 GiB free; try --backbone'):
+        plan(
+            Facts(
+                Folder(100_000, 100_000, median_short_side=1200),
+                Machine((GPU(0, 'small', 3 * GIB, int(2.5 * GIB), (8, 0)),), 16),
+                memory=memory,
+            ),
+            Request(),
+        )
+
+
+def test_given_weights_shorten_the_training_and_slow_the_backbone():
+    given = plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request())
+    scratch = plan(facts(9400), Request())
+    assert given['backbone'] == 'resnet50' and given['backbone_lr_mult'] == 0.1
+    assert given['epochs'] * (9212 // 256) >= 500 and given['epochs'] <= scratch['epochs'] / 10 + 1
+    with pytest.raises(SetupError, match=r'resnet50\.pth holds a resnet50, but --backbone is resnet18'):
+        plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request(backbone='resnet18'))
+
+
+@pytest.mark.parametrize(
+    ('request_', 'images', 'message'),
+    [
+        (Request('lewelm'), 100, "unknown method 'lewelm'; did you mean lewel-m?"),
+        (Request(backbone='resnet_18'), 100, "unknown backbone 'resnet_18'; did you mean resnet18?"),
+        (Request(backbone='vit-small'), 100, 'lewel-m needs a feature map, but vit-small returns one vector per image'),
+        (Request(batch_size=200), 100, '--batch-size must be 2 to 100, the number of images, got 200'),
+        (Request(epochs=0), 100, '--epochs must be at least 1, got 0'),
+        (Request(hours=-1), 100, '--hours must be positive, got -1'),
+        (Request(image_size=8), 100, '--image-size must be at least 32, got 8'),
+        (Request(holdout=99), 100, '--holdout must be 0 to 98, got 99'),
+        (Request(gpus=4), 100, '--gpus is 4, but 1 × RTX 4090 are free'),
+        (Request(workers=-1), 100, '--workers must be at least 0, got -1'),
+        (Request(), 1, 'the folder holds one image; pretraining compares images with each other'),
+        (Request(), 0, 'the folder holds no image'),
+    ],
+)
+def test_refusals_name_the_value_and_what_is_accepted(request_, images, message):
+    with pytest.raises(SetupError) as caught:
+        plan(facts(images), request_)
+    assert message in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_gpus_that_are_in_use_or_differ_are_left_out():
+    devices = (
+        GPU(0, 'RTX 4090', 24 * GIB, 23 * GIB, (8, 9)),
+        GPU(1, 'RTX 4090', 24 * GIB, 2 * GIB, (8, 9)),
+        GPU(2, 'T4', 16 * GIB, 15 * GIB, (7, 5)),
+        GPU(3, 'RTX 4090', 24 * GIB, 23 * GIB, (8, 9)),
+    )
+    resolved = plan(Facts(Folder(9400, 9400, median_short_side=500), Machine(devices, 8)), Request())
+    assert [gpu.index for gpu in resolved['gpus']] == [0, 3] and resolved['precision'] == 'bfloat16'
+    assert resolved.settings['gpus'].reason == '2 × RTX 4090; GPU 1 is in use'
+    old = plan(Facts(Folder(9400, 9400, median_short_side=500), Machine(devices[2:3], 8)), Request())
+    assert old['precision'] == 'float16'
+
+
+def test_a_measured_step_sets_length_and_checkpoints():
+    resolved = plan(facts(25_600, step_seconds=0.5), Request(hours=2.0, holdout=0))
+    assert resolved['epochs'] == 144  # 7,200 s, 50 s per epoch
+    assert resolved['checkpoint_epochs'] == 12
