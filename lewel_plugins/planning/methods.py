@@ -1,7 +1,9 @@
 """The methods by the names that a user types, with what a plan needs of their recipes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Any
 
 from lewel_plugins.errors import SetupError
 
@@ -32,6 +34,7 @@ class Method:
         momentum_key: Its name in the model's config.
         queue: Length of the queue in the recipe; 0 without one.
         needs_map: Whether the neck needs the feature map of the backbone.
+        narrow: Options of the model with which heads fit a backbone of at most 512 channels.
     """
 
     name: str
@@ -50,44 +53,73 @@ class Method:
     momentum_key: str = 'momentum'
     queue: int = 0
     needs_map: bool = False
+    narrow: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SGD = dict(optimizer='sgd', lr=0.06, batch=256, epochs=200, warm_up=0, weight_decay=1e-4)
-_LARS = dict(optimizer='lars', lr=1.0, batch=256, epochs=200, warm_up=10, weight_decay=1e-5)
-_BARLOW_TWINS = dict(_LARS, lr=0.2, weight_decay=1e-6)
-_MOCO = dict(_SGD, views='mocov2', num_views=2, loss=QUEUE, momentum=0.01, queue=65536)
-_BYOL = dict(_LARS, views='byol', num_views=2, loss=MEAN, momentum=0.01)
+def _hid(width: int, *others: str) -> dict[str, Any]:
+    return {'neck.hid_channels': width, **dict.fromkeys(others, width)}
+
+
+_SGD: dict[str, Any] = dict(optimizer='sgd', lr=0.06, batch=256, epochs=200, warm_up=0, weight_decay=1e-4)
+_LARS: dict[str, Any] = dict(optimizer='lars', lr=1.0, batch=256, epochs=200, warm_up=10, weight_decay=1e-5)
+_BARLOW_TWINS: dict[str, Any] = dict(_LARS, lr=0.2, weight_decay=1e-6, views='byol', num_views=2, loss=BATCH)
+_MOCO: dict[str, Any] = dict(_SGD, views='mocov2', num_views=2, loss=QUEUE, momentum=0.01, queue=65536)
+_BYOL: dict[str, Any] = dict(_LARS, views='byol', num_views=2, loss=MEAN, momentum=0.01)
 
 METHODS = {
     method.name: method
     for method in (
         # The aligned loss of LEWEL_M has the images of the batch as negatives.
-        Method('lewel-m', 'LEWEL_M', 'lewel-m_resnet50', needs_map=True, **{**_MOCO, 'loss': BATCH}),
-        Method('lewel-b', 'LEWEL_B', 'lewel-b_resnet50', needs_map=True, **_BYOL),
+        Method('lewel-m', 'LEWEL_M', 'lewel-m_resnet50', needs_map=True, **{**_MOCO, 'loss': BATCH}, narrow=_hid(512)),
+        Method(
+            'lewel-b', 'LEWEL_B', 'lewel-b_resnet50', needs_map=True, **_BYOL, narrow=_hid(1024, 'head.hid_channels')
+        ),
         Method('smog', 'SMoG', 'smog_resnet50', views='byol', num_views=2, loss=BATCH, **_LARS),
-        Method('mpcl-mocov2', 'MPCL on MoCo v2', 'mpcl-mocov2_resnet50', **_MOCO),
-        Method('mpcl-mocov3', 'MPCL on MoCo v3', 'mpcl-mocov3_resnet50', **{**_BYOL, 'loss': BATCH}),
+        Method('mpcl-mocov2', 'MPCL on MoCo v2', 'mpcl-mocov2_resnet50', **_MOCO, narrow=_hid(512)),
+        Method(
+            'mpcl-mocov3',
+            'MPCL on MoCo v3',
+            'mpcl-mocov3_resnet50',
+            **{**_BYOL, 'loss': BATCH},
+            narrow={**_hid(1024, 'head.predictor.hid_channels'), 'head.temperature': 0.2},
+        ),
         Method(
             'mpcl-barlowtwins',
             'MPCL on Barlow Twins',
             'mpcl-barlowtwins_resnet50',
-            views='byol',
-            num_views=2,
-            loss=BATCH,
             **_BARLOW_TWINS,
+            narrow=_hid(1024, 'neck.out_channels'),
         ),
-        Method('msbreg', 'MSBReg', 'msbreg_resnet50', **{**_BYOL, 'num_views': 4, 'lr': 2.0, 'loss': BATCH}),
-        Method('mocov2', 'MoCo v2', 'mocov2_resnet50', **_MOCO),
-        Method('mocov3', 'MoCo v3', 'mocov3_resnet50', momentum_key='base_momentum', **{**_BYOL, 'loss': BATCH}),
-        Method('byol', 'BYOL', 'byol_resnet50', momentum_key='base_momentum', **_BYOL),
+        Method(
+            'msbreg',
+            'MSBReg',
+            'msbreg_resnet50',
+            **{**_BYOL, 'num_views': 4, 'lr': 2.0, 'loss': BATCH},
+            narrow={**_hid(512, 'head.hid_channels'), 'neck.out_channels': 128},
+        ),
+        Method('mocov2', 'MoCo v2', 'mocov2_resnet50', **_MOCO, narrow=_hid(512)),
+        Method(
+            'mocov3',
+            'MoCo v3',
+            'mocov3_resnet50',
+            momentum_key='base_momentum',
+            **{**_BYOL, 'loss': BATCH},
+            narrow=_hid(1024, 'head.predictor.hid_channels'),
+        ),
+        Method(
+            'byol',
+            'BYOL',
+            'byol_resnet50',
+            momentum_key='base_momentum',
+            **_BYOL,
+            narrow=_hid(1024, 'head.predictor.hid_channels'),
+        ),
         Method(
             'barlowtwins',
             'Barlow Twins',
             'barlowtwins_resnet50',
-            views='byol',
-            num_views=2,
-            loss=BATCH,
             **_BARLOW_TWINS,
+            narrow=_hid(1024, 'neck.out_channels', 'head.in_channels'),
         ),
     )
 }

@@ -1,0 +1,154 @@
+"""A plan as a config that the stock Runner trains."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+import lewel_plugins
+from lewel_plugins.errors import SetupError
+
+from .backbones import Backbone
+from .plan import Plan
+
+NARROW = 512  # channels of a backbone up to which heads are those of the recipes for ResNet-18
+_BARLOW_TWINS_KEYS = {'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024)}  # Barlow Twins' rate of norms and biases
+
+
+def configs_folder() -> Path:
+    """Return the folder ``configs`` of a clone, an editable installation or a wheel.
+
+    Raises:
+        SetupError: There is none.
+    """
+    package = Path(lewel_plugins.__file__).resolve().parent
+    for folder in (package.parent / 'configs', package / '.mim' / 'configs'):
+        if (folder / '_base_').is_dir():
+            return folder
+    raise SetupError(f'the configs of lewel_plugins are neither beside {package} nor in it; install it again')
+
+
+def compose(plan: Plan, dataset: dict[str, Any], seed: int = 0) -> Config:
+    """Return the whole config of a plan, without bases.
+
+    Args:
+        plan: The plan.
+        dataset: Config of the images to train on, without its pipeline.
+        seed: Seed of the run.
+    """
+    base = configs_folder() / '_base_'
+    parts = [
+        base / 'models' / f'{plan.method.model}.py',
+        base / 'datasets' / 'image-folder.py',
+        base / 'default_runtime.py',
+    ]
+    entries: dict[str, Any] = {}
+    for part in parts:
+        entries.update(Config.fromfile(part).to_dict())
+    for name in ('views', 'train_pipeline'):
+        entries.pop(name)
+    views = Config.fromfile(base / 'views' / f'{plan.method.views}_224px.py').views
+    entries['model'] = _model(plan, entries['model'])
+    entries['train_dataloader'].update(
+        batch_size=plan['batch_size'] // plan['ranks'] // plan['accumulation'],
+        num_workers=plan['workers'],
+        persistent_workers=plan['workers'] > 0,
+    )
+    pipeline = [
+        dict(type='lewel_plugins.LoadViews', views=_views(plan, views.copy())),
+        dict(type='PackInputs'),
+    ]
+    entries['train_dataloader']['dataset']['dataset'] = dict(dataset, pipeline=pipeline)
+    entries['custom_hooks'] = _custom_hooks(plan, entries.get('custom_hooks', []))
+    entries['optim_wrapper'] = _optim_wrapper(plan, entries['optim_wrapper'])
+    entries['param_scheduler'] = _schedulers(plan)
+    entries['train_cfg'] = dict(type='EpochBasedTrainLoop', max_epochs=plan['epochs'])
+    entries['auto_scale_lr'] = dict(base_batch_size=plan['batch_size'])
+    entries['default_hooks']['checkpoint'].update(interval=plan['checkpoint_epochs'])
+    entries['randomness'] = dict(seed=seed)
+    return Config(entries)
+
+
+def _model(plan: Plan, model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model of a method with the backbone of the plan, and heads that fit it."""
+    result = Config(dict(model=model))
+    backbone = _backbone_config(plan.backbone, model['backbone'], plan['stem'])
+    options: dict[str, Any] = {'backbone': dict(_delete_=True, **backbone), 'neck.in_channels': plan.backbone.channels}
+    if plan.backbone.channels <= NARROW:
+        options.update(plan.method.narrow)
+    if 'queue_len' in plan.settings:
+        options['queue_len'] = plan['queue_len']
+    if 'num_groups' in plan.settings:
+        options.update({'head.num_groups': plan['num_groups'], 'head.end_beta': plan['end_beta']})
+    if 'momentum' in plan.settings:
+        options[plan.method.momentum_key] = plan['momentum']
+    result.merge_from_dict({f'model.{name}': value for name, value in options.items()})
+    return result.model.to_dict()
+
+
+def _backbone_config(backbone: Backbone, recipe: dict[str, Any], stem: str) -> dict[str, Any]:
+    config = dict(backbone.small_stem if stem == '3 × 3' and backbone.small_stem else backbone.config)
+    deep = config.get('depth', 0) >= 50
+    if deep and 'zero_init_residual' in recipe:
+        config['zero_init_residual'] = recipe['zero_init_residual']
+    return config
+
+
+def _views(plan: Plan, views: list[Any]) -> list[dict[str, Any]]:
+    """Return one scheme per view: those of the method in turn, at the size of the plan."""
+    size = plan['image_size']
+    schemes = [dict(views[i % len(views)], size=size) for i in range(plan.method.num_views)]
+    if size <= 64:  # no blur, as is usual for images this small
+        schemes = [{name: value for name, value in scheme.items() if name != 'blur'} for scheme in schemes]
+    return schemes
+
+
+def _custom_hooks(plan: Plan, hooks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    hooks = copy.deepcopy(hooks)
+    for hook in hooks:
+        if hook['type'].endswith('SMoGResetHook'):
+            hook['interval'] = plan['reset_interval']
+    return hooks
+
+
+def _optim_wrapper(plan: Plan, wrapper: dict[str, Any]) -> dict[str, Any]:
+    method = plan.method
+    if method.optimizer == 'sgd':
+        optimizer = dict(type='SGD', lr=plan['lr'], momentum=0.9, weight_decay=method.weight_decay)
+        result = dict(wrapper, optimizer=optimizer)
+    else:
+        optimizer = dict(type='lewel_plugins.LARS', lr=plan['lr'], momentum=0.9, weight_decay=method.weight_decay)
+        paramwise = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)
+        if 'barlowtwins' in method.name:
+            downsample = {'downsample.1': dict(lr_mult=0.024)} if plan['backbone'].startswith('resnet') else {}
+            paramwise['custom_keys'] = {**_BARLOW_TWINS_KEYS, **downsample}
+        result = dict(wrapper, optimizer=optimizer, paramwise_cfg=paramwise)
+    if plan['precision'] == 'float16':
+        result.update(dtype='float16', loss_scale='dynamic')
+    elif plan['precision'] == 'float32':
+        result = {name: value for name, value in result.items() if name not in ('dtype', 'loss_scale')}
+        result['type'] = 'OptimWrapper'
+    if plan['accumulation'] > 1:
+        result['accumulative_counts'] = plan['accumulation']
+    return result
+
+
+def _schedulers(plan: Plan) -> list[dict[str, Any]]:
+    epochs, warm_up = plan['epochs'], plan['warm_up']
+    schedulers = []
+    if warm_up:
+        schedulers.append(
+            dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=warm_up, convert_to_iter_based=True)
+        )
+    cosine = dict(
+        type='CosineAnnealingLR',
+        T_max=epochs - warm_up,
+        by_epoch=True,
+        begin=warm_up,
+        end=epochs,
+        convert_to_iter_based=True,
+    )
+    if 'barlowtwins' in plan.method.name:
+        cosine['eta_min_ratio'] = 1e-3
+    return [*schedulers, cosine]
