@@ -119,7 +119,7 @@ def _optim_wrapper(plan: Plan, wrapper: dict[str, Any]) -> dict[str, Any]:
         result = dict(wrapper, optimizer=optimizer)
     else:
         optimizer = dict(type='lewel_plugins.LARS', lr=plan['lr'], momentum=0.9, weight_decay=method.weight_decay)
-        paramwise = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)
+        paramwise: dict[str, Any] = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)
         if 'barlowtwins' in method.name:
             downsample = {'downsample.1': dict(lr_mult=0.024)} if plan['backbone'].startswith('resnet') else {}
             paramwise['custom_keys'] = {**_BARLOW_TWINS_KEYS, **downsample}

@@ -1,6 +1,6 @@
 """Every setting of a training from facts and a request, with the reason for each.
 
-:func:`plan` is pure: it reads no file and asks no device, so that each rule is tested on numbers. What shapes the
+:func:`plan` is pure: it reads neither files nor devices, so that each rule is tested on numbers. What shapes the
 weights (backbone, size, batch, length, rate, teacher, queue, groups) follows from folder and request alone. The
 machine determines only how the same training is run, with one exception, which is a warning: a batch that does not fit.
 """
@@ -223,7 +223,7 @@ def _batch(request: Request, method: Method, images: int) -> Setting:
         value = min(PER_RANK, images)
         return Setting('batch_size', value, 'the least that a method can learn from', _left_out(images, value))
     if value == method.batch:
-        return Setting('batch_size', value, f"the recipe's, {images // value:,} steps per epoch")
+        return Setting('batch_size', value, f'as in the recipe: {images // value:,} steps per epoch')
     reason = f'a quarter of {images:,} images; recipe {method.batch}'
     return Setting('batch_size', value, reason, _left_out(images, value))
 
@@ -302,15 +302,15 @@ def _fit(facts: Facts, gpus: tuple[GPU, ...], ranks: int, batch: Setting, method
         )
     parts = next(count for count in range(2, per_rank + 1) if per_rank % count == 0 and per_rank // count <= fits)
     part = images // parts
-    need = f'{images} needs {facts.memory.need(per_rank) / GIB:.0f} GiB, {free / GIB:.0f} are free'
+    too_large = f'{images} needs {facts.memory.need(per_rank) / GIB:.0f} GiB, {free / GIB:.0f} are free'
     if method.loss == BATCH:
         warning = (
             f'a batch of {images} does not fit: {part} instead, which is another loss, because {method.title} compares '
             'the images of a batch with each other'
         )
-        return Setting('batch_size', part, need, warning), Setting('accumulation', 1, need)
+        return Setting('batch_size', part, too_large, warning), Setting('accumulation', 1, too_large)
     why = 'the loss is a mean over images' if method.loss == MEAN else 'the queue takes the keys of the whole step'
-    return batch, Setting('accumulation', parts, f'{part} × {parts} accumulated: {need}; {why}')
+    return batch, Setting('accumulation', parts, f'{part} × {parts} accumulated: {too_large}; {why}')
 
 
 def _rate(facts: Facts, method: Method, batch: int) -> Setting:
@@ -364,8 +364,8 @@ def _start(facts: Facts, steps: int) -> list[Setting]:
 def _teacher(method: Method, steps: int) -> list[Setting]:
     if method.momentum is None:
         return []
-    value = max(method.momentum, min(1.0, 1 / (HORIZON_SHARE * steps)))
-    reason = "the recipe's" if value == method.momentum else f'its horizon is a tenth of {steps:,} steps'
+    value: float = max(method.momentum, min(1.0, 1 / (HORIZON_SHARE * steps)))
+    reason = 'as in the recipe' if value == method.momentum else f'its horizon is a tenth of {steps:,} steps'
     return [Setting('momentum', value, f'α {1 - value:.4g}: {reason}')]
 
 

@@ -76,10 +76,10 @@ def test_a_batch_that_does_not_fit_is_accumulated_where_the_loss_is_the_same():
 
 
 def test_given_weights_shorten_the_training_and_slow_the_backbone():
-    given = plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request())
+    continued = plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request())
     scratch = plan(facts(9400), Request())
-    assert given['backbone'] == 'resnet50' and given['backbone_lr_mult'] == 0.1
-    assert given['epochs'] * (9212 // 256) >= 500 and given['epochs'] <= scratch['epochs'] / 10 + 1
+    assert continued['backbone'] == 'resnet50' and continued['backbone_lr_mult'] == 0.1
+    assert continued['epochs'] * (9212 // 256) >= 500 and continued['epochs'] <= scratch['epochs'] / 10 + 1
     with pytest.raises(SetupError, match=r'resnet50\.pth holds a resnet50, but --backbone is resnet18'):
         plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request(backbone='resnet18'))
 
