@@ -1,4 +1,5 @@
 from .cifar10 import CIFAR10
+from .image_list import ImageList
 from .image_tree import ImageTree
 from .imagenet_subset import ImageNetSubset
 from .inaturalist import INaturalist
@@ -12,6 +13,7 @@ __all__ = [
     'STL10',
     'INaturalist',
     'ImageNetSubset',
+    'ImageList',
     'ImageTree',
     'LabeledSplit',
     'PretrainDataset',

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.models.group_schedule import GroupSchedule, group_schedule
 
 from .backbones import Backbone, find_backbone
 from .facts import GIB, GPU, Facts
@@ -379,8 +378,10 @@ def _queue(method: Method, images: int, batch: int) -> list[Setting]:
 def _groups(method: Method, images: int, batch: int, epochs: int) -> list[Setting]:
     if method.name != 'smog':
         return []
+    from lewel_plugins.models.group_schedule import group_schedule  # imports torch, which a refusal does not wait for
+
     try:
-        schedule: GroupSchedule = group_schedule(images, batch, epochs)
+        schedule = group_schedule(images, batch, epochs)
     except ValueError as error:
         raise SetupError(str(error)) from None
     reason = 'the ratios of the paper'

@@ -1,0 +1,1 @@
+"""The command ``lewel``. Nothing here imports torch before the arguments are known to be right."""

@@ -1,0 +1,59 @@
+"""The command line: its options, and one line for what is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lewel_plugins.cli.parser import COMMANDS, main, option_names
+
+pytestmark = pytest.mark.core
+
+# A further option is one more thing to know for every user. --set reaches every other setting.
+OPTIONS = {
+    'pretrain': '--out --method --backbone --from --epochs --hours --batch-size --image-size --gpus --workers --labels '
+    '--holdout --seed --set --dry-run',
+    'check': '--method --backbone --from --epochs --hours --batch-size --image-size --gpus --workers --labels '
+    '--holdout --seed --set --seconds --json',
+    'report': '--out --no-images',
+    'worth': '--labels --out --from --pretrained --fractions --seeds --margin --group-by --hours --set --dry-run',
+    'finetune': '--data --out --epochs --gpus --seed --set --dry-run',
+    'export': '--to --out',
+}
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_options_of_a_command(command):
+    assert option_names(command) == ['--help', *OPTIONS[command].split()]
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ('pretrain photos --out r --epoch 3', 'unknown option --epoch; did you mean --epochs?'),
+        ('pretrain photos --out r --zzz', 'unknown option --zzz; the options are --help, --out, '),
+        ('pretain photos', "unknown command 'pretain'; did you mean pretrain?"),
+        ('xyz', "unknown command 'xyz'; the commands are pretrain, check"),
+        ('pretrain photos --out r --epochs many', "argument --epochs: must be a whole number, got 'many'"),
+        ('pretrain photos', 'the following arguments are required: --out'),
+        ('pretrain photos --out r --epochs 3 --hours 2', 'argument --hours: not allowed with argument --epochs'),
+        ('export r --to onn', "argument --to: invalid choice: 'onn'"),
+    ],
+)
+def test_mistakes_are_one_line(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    output = capsys.readouterr()
+    assert output.err.startswith(f'error: {message}') and output.err.count('\n') == 1 and not output.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_refusals_import_no_torch(tmp_path):
+    code = (
+        'import sys; from lewel_plugins.cli.parser import main\n'
+        'main(["pretrain", "x", "--epoch"]); main([])\n'
+        'print("torch" in sys.modules or "mmengine" in sys.modules)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.rstrip().endswith('False'), done.stdout + done.stderr
+    assert all(command in done.stdout for command in COMMANDS)
