@@ -15,10 +15,10 @@ FLOORS = (  # top to bottom
     ('dry_run',),
     ('hooks',),
     ('evaluation',),
-    ('comparison',),
+    ('comparison', 'planning'),
     ('models', 'datasets', 'running'),
     ('transforms', 'visualization', 'checkpoints', 'optim'),
-    ('functional', 'dist', 'seeding', 'files', 'registry', 'errors', 'version'),
+    ('functional', 'image_files', 'dist', 'seeding', 'files', 'registry', 'errors', 'version'),
 )
 LOOSE_MODULES = {'__init__', 'version', 'registry', 'errors', 'dist', 'seeding', 'files'}
 

@@ -1,11 +1,10 @@
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mmengine.dataset import BaseDataset
 
+from lewel_plugins.image_files.tree import EXTENSIONS, list_images
 from lewel_plugins.registry import DATASETS
-
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
 @DATASETS.register_module()
@@ -38,24 +37,3 @@ class ImageTree(BaseDataset):
         if not paths:
             raise FileNotFoundError(f'no images under {self.data_root!r}; extensions of images: {" ".join(EXTENSIONS)}')
         return [{'img_path': path} for path in paths]
-
-
-def list_images(folder: str) -> list[str]:
-    """Return the sorted paths of all images in a folder and its subfolders, none if the folder does not exist."""
-    return sorted(_find_images(folder, set())) if os.path.isdir(folder) else []
-
-
-def _find_images(folder: str, visited: set[tuple[int, int]]) -> Iterator[str]:
-    status = os.stat(folder)
-    if (status.st_dev, status.st_ino) in visited:
-        return
-    visited.add((status.st_dev, status.st_ino))
-    with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith('.'):
-            continue
-        if entry.is_dir():
-            yield from _find_images(entry.path, visited)
-        elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
-            yield entry.path

@@ -3,9 +3,8 @@ from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
+from lewel_plugins.image_files.tree import list_images
 from lewel_plugins.registry import DATASETS
-
-from .image_tree import list_images
 
 
 @DATASETS.register_module()

@@ -1,4 +1,5 @@
-from .decode import BrokenImageError
+from lewel_plugins.image_files.decode import BrokenImageError
+
 from .load_rgb import LoadRGB
 from .load_views import LoadViews
 from .make_views import MakeViews

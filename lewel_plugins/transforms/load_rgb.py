@@ -1,15 +1,12 @@
-import os
-import stat
 from collections.abc import Callable
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get, get_file_backend
 
+from lewel_plugins.image_files.bounds import MAX_PIXELS
+from lewel_plugins.image_files.decode import decode_bgr, naming_broken_image, read_file, to_bgr
 from lewel_plugins.registry import TRANSFORMS
-
-from .decode import decode_bgr, naming_broken_image, to_bgr
-from .image_bounds import MAX_PIXELS, UndecodableError, check_file_size
 
 
 @TRANSFORMS.register_module()
@@ -69,13 +66,4 @@ class LoadRGB(BaseTransform):
     def _read_path(self, path: str) -> bytes:
         if '://' in path:
             return get(path)
-        with open(path, 'rb', buffering=0, opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UndecodableError('it is not a regular file')
-            check_file_size(status.st_size, self.max_pixels)
-            return file.read()
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would wait for one
+        return read_file(path, self.max_pixels)

@@ -2,10 +2,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lewel_plugins.image_files.bounds import MAX_PIXELS
+from lewel_plugins.image_files.decode import decode_bgr, decode_jpeg, naming_broken_image, to_bgr
+from lewel_plugins.image_files.headers import is_jpeg, read_jpeg_header
 from lewel_plugins.registry import TRANSFORMS
 
-from .decode import decode_bgr, decode_jpeg, is_jpeg, naming_broken_image, read_jpeg_header, to_bgr
-from .image_bounds import MAX_PIXELS
 from .load_rgb import LoadRGB
 from .make_views import MakeViews
 from .view_scheme import ViewParameters

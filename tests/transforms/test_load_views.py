@@ -12,8 +12,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from lewel_plugins.datasets import ImageTree, PretrainDataset, SeededSampler
+from lewel_plugins.image_files import headers
 from lewel_plugins.models import BatchViews
-from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, MakeViews, ViewScheme, decode
+from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, MakeViews, ViewScheme
 
 pytestmark = pytest.mark.core
 _SMALL = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
@@ -156,7 +157,7 @@ def test_large_crops_are_decoded_at_reduced_size(tmp_path, monkeypatch, size, re
 
 def test_a_decoder_that_reads_a_damaged_exif_differently(tmp_path, monkeypatch):
     path = write(tmp_path / 'a.jpg', exif=turned(6))
-    monkeypatch.setattr(decode, 'read_orientation', lambda segment: 1)
+    monkeypatch.setattr(headers, 'read_orientation', lambda segment: 1)
     loaded = LoadViews([dict(size=8, **NOTHING)])(dict(img_path=path))
     expected = MakeViews([dict(size=8, **NOTHING)])(LoadRGB()(dict(img_path=path)))
     assert loaded['ori_shape'] == expected['ori_shape'] == (160, 120)

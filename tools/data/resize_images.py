@@ -26,11 +26,11 @@ import cv2
 from mmengine.utils import ProgressBar
 from PIL import Image
 
-from lewel_plugins.datasets.image_tree import EXTENSIONS
 from lewel_plugins.files import leftovers, replacing, write_bytes, write_json, write_text
-from lewel_plugins.running.provenance import cores
+from lewel_plugins.image_files.decode import decode_bgr, naming_broken_image
+from lewel_plugins.image_files.tree import EXTENSIONS
+from lewel_plugins.running.resources import cores
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
-from lewel_plugins.transforms.decode import decode_bgr, naming_broken_image
 
 LISTING, SETTINGS = 'broken_images.txt', 'resize_images.json'
 

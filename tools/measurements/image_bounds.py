@@ -24,9 +24,9 @@ import numpy as np
 from PIL import Image
 
 from lewel_plugins.files import write_text
+from lewel_plugins.image_files.bounds import MAX_PIXELS, Coding
 from lewel_plugins.running import provenance
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
-from lewel_plugins.transforms.image_bounds import MAX_PIXELS, Coding
 
 MAX_SECONDS, MAX_MEGABYTES = 2.0, 500.0
 Image.MAX_IMAGE_PIXELS = None

@@ -32,9 +32,9 @@ from torchvision.transforms import functional as TF
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF2
 
+from lewel_plugins.image_files.decode import decode_bgr
 from lewel_plugins.models import BatchViews
 from lewel_plugins.transforms import ViewScheme
-from lewel_plugins.transforms.decode import decode_bgr
 from lewel_plugins.transforms.ops import batch as batch_ops
 from lewel_plugins.transforms.ops import image as image_ops
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from lewel_plugins.transforms.decode import BrokenImageError, decode_bgr, naming_broken_image
+from lewel_plugins.image_files.decode import BrokenImageError, decode_bgr, naming_broken_image
 
 pytestmark = pytest.mark.core
 

@@ -41,10 +41,14 @@ class Coding(Enum):
     TIFF_16 = 'a 16-bit color TIFF', 1 / 8
 
 
+def pixel_limit(coding: Coding, max_pixels: int = MAX_PIXELS) -> int:
+    """Return how many pixels are decoded at most from files of a kind."""
+    return int(coding.value[1] * max_pixels)
+
+
 def check_pixels(coding: Coding, height: int, width: int, max_pixels: int) -> None:
     """Raise UndecodableError if an image has more pixels than are decoded from files of its kind."""
-    name, share = coding.value
-    limit = int(share * max_pixels)
+    name, limit = coding.value[0], pixel_limit(coding, max_pixels)
     if height * width > limit:
         raise UndecodableError(
             f'{width} x {height} = {height * width} pixels are too many: at most {limit} are decoded from {name} '
@@ -81,7 +85,7 @@ def read_tags(data: bytes) -> dict[int, int]:
     """
     try:
         order = {b'II': '<', b'MM': '>'}[bytes(data[:2])]
-        is_big = {42: False, 43: True}[struct.unpack_from(f'{order}H', data, 2)[0]]
+        is_big = {42: False, 43: True}[struct.unpack(f'{order}H', data[2:4])[0]]
         directory = _Directory(data, order, is_big)
         tags = directory.read(directory.number(8 if is_big else 4))
         for tag in _DIRECTORIES:
@@ -111,18 +115,21 @@ class _Directory:
         self._total = 0
 
     def number(self, position: int, kind: str = '') -> int:
-        return struct.unpack_from(self._order + (kind or self._number), self._data, position)[0]
+        return self._unpack(struct.Struct(self._order + (kind or self._number)), position)[0]
+
+    def _unpack(self, form: struct.Struct, position: int) -> tuple[int, ...]:
+        return form.unpack(self._data[position : position + form.size])
 
     def read(self, position: int) -> dict[int, int]:
         """Return the first number of each tag."""
-        (entries,) = self._count.unpack_from(self._data, position)
+        (entries,) = self._unpack(self._count, position)
         first = position + self._count.size
         inline = struct.calcsize(self._number)
         step = self._entry.size + inline
         end = min(first + min(entries, _MAX_TAGS) * step, len(self._data) - step + 1)
         tags: dict[int, int] = {}
         for start in range(first, end, step):
-            tag, kind, count = self._entry.unpack_from(self._data, start)
+            tag, kind, count = self._unpack(self._entry, start)
             size = self._add(tag, kind, count)
             if kind in _INTEGERS and count:
                 place = start + self._entry.size

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews, decode
-from lewel_plugins.transforms.decode import decode_bgr
-from lewel_plugins.transforms.image_bounds import (
+from lewel_plugins.image_files import decode
+from lewel_plugins.image_files.bounds import (
     MAX_PIXELS,
     Coding,
     UndecodableError,
@@ -20,6 +19,8 @@ from lewel_plugins.transforms.image_bounds import (
     read_orientation,
     read_tags,
 )
+from lewel_plugins.image_files.decode import decode_bgr
+from lewel_plugins.transforms import BrokenImageError, LoadRGB, LoadViews
 
 pytestmark = pytest.mark.core
 

@@ -4,13 +4,12 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from .image_bounds import (
+from .bounds import (
     MAX_PIXELS,
     Coding,
     UndecodableError,
@@ -19,6 +18,18 @@ from .image_bounds import (
     check_scans,
     read_orientation,
     read_tags,
+)
+from .headers import (
+    BITS,
+    HEIGHT,
+    SAMPLES,
+    WIDTH,
+    JpegHeader,
+    format_of,
+    open_regular,
+    read_jpeg_header,
+    read_png_header,
+    read_webp_header,
 )
 
 
@@ -50,6 +61,19 @@ def naming_broken_image(path: str) -> Iterator[None]:
         raise BrokenImageError(path, str(error)) from error
 
 
+def read_file(path: str, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Return the content of a local file.
+
+    Call it within :func:`naming_broken_image`, which names the file in errors.
+
+    Args:
+        path: The file.
+        max_pixels: Largest number of bytes, see :class:`LoadRGB`.
+    """
+    with open_regular(path, max_pixels) as file:
+        return file.read()
+
+
 def to_bgr(img: np.ndarray) -> np.ndarray:
     """Convert RGB (H, W, 3) or gray (H, W) uint8 to BGR.
 
@@ -70,32 +94,19 @@ def decode_bgr(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         data: Content of the file.
         max_pixels: Largest number of pixels, see :class:`LoadRGB`.
     """
-    if not data:
-        raise UndecodableError('the file is empty')
     check_file_size(len(data), max_pixels)
-    if is_jpeg(data):
+    file_format = format_of(data)
+    if file_format == 'JPEG':
         return decode_jpeg(data, read_jpeg_header(data), max_pixels=max_pixels)
-    if data.startswith(b'\x89PNG\r\n\x1a\n'):
-        return _decode_png(data, max_pixels)
-    if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
-        return _decode_webp(data, max_pixels)
-    if data.startswith((b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')):
-        return _decode_tiff(data, max_pixels)
-    if data.startswith(b'BM'):
-        return _decode_bmp(data, max_pixels)
-    if data.startswith((b'GIF87a', b'GIF89a')):
-        return _decode_gif(data, max_pixels)
-    raise UndecodableError('it is not a JPEG, PNG, WebP, BMP, TIFF or GIF')
+    return _DECODERS[file_format](data, max_pixels)
 
 
 # OpenCV's versions differ in whether they apply the EXIF orientation of a PNG or WebP, so it is applied here.
 
 
 def _decode_png(data: bytes, max_pixels: int) -> np.ndarray:
-    if data[12:16] != b'IHDR':
-        raise UndecodableError('the PNG does not start with its header')
-    width, height = (int.from_bytes(data[i : i + 4], 'big') for i in (16, 20))
-    check_pixels(Coding.PNG_16 if data[24:25] == b'\x10' else Coding.PNG, height, width, max_pixels)
+    header = read_png_header(data)
+    check_pixels(header.coding, header.height, header.width, max_pixels)
     texts = sum(data.count(kind) for kind in (b'zTXt', b'iTXt'))
     if texts > _MAX_TEXTS:  # each may unpack to 8 MB
         raise UndecodableError(f'the PNG has {texts} compressed texts, at most {_MAX_TEXTS} are read')
@@ -129,37 +140,31 @@ def _png_exif(data: bytes) -> bytes:
 def _decode_webp(data: bytes, max_pixels: int) -> np.ndarray:
     if len(data) < 8 + int.from_bytes(data[4:8], 'little'):
         raise UndecodableError('the WebP is truncated')
-    if data[12:16] == b'VP8X':
-        width, height = (1 + int.from_bytes(data[i : i + 3], 'little') for i in (24, 27))
-        check_pixels(Coding.EXTENDED_WEBP, height, width, max_pixels)
+    header = read_webp_header(data)
+    check_pixels(header.coding, header.height, header.width, max_pixels)
+    if header.coding is Coding.EXTENDED_WEBP:
         return _decode_pillow(data, 'WEBP', Coding.EXTENDED_WEBP, max_pixels)
-    if data[12:16] == b'VP8L':
-        bits = int.from_bytes(data[21:25], 'little')
-        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    else:
-        width, height = (int.from_bytes(data[i : i + 2], 'little') & 0x3FFF for i in (26, 28))
-    check_pixels(Coding.WEBP, height, width, max_pixels)
     return _decode_cv2(data)
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
     tags = read_tags(data)
-    width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    width, height = tags.get(WIDTH, 0), tags.get(HEIGHT, 0)
     # A tile may be larger than the image, and the decoder has memory for a whole one.
     tile_width, tile_height = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_HEIGHT, 0)
     if min(width, height) < 1:
         raise UndecodableError('the TIFF has no width or height')
-    is_16_bit_color = tags.get(_BITS, 1) > 8 and tags.get(_SAMPLES, 1) > 1
+    is_16_bit_color = tags.get(BITS, 1) > 8 and tags.get(SAMPLES, 1) > 1
     coding = Coding.TIFF_16 if is_16_bit_color else Coding.RAW
     check_pixels(coding, max(height, tile_height), max(width, tile_width), max_pixels)
-    if tags.get(_BITS, 1) > 32 or tags.get(_SAMPLES, 1) > 6:
-        raise UndecodableError(f'{tags.get(_SAMPLES, 1)} samples of {tags.get(_BITS, 1)} bits are not supported')
+    if tags.get(BITS, 1) > 32 or tags.get(SAMPLES, 1) > 6:
+        raise UndecodableError(f'{tags.get(SAMPLES, 1)} samples of {tags.get(BITS, 1)} bits are not supported')
     if is_16_bit_color:  # which Pillow cannot read
         return _turn(_decode_cv2(data, _UNTURNED), tags.get(_ORIENTATION, 1))
     return _decode_pillow(data, 'TIFF', coding, max_pixels)
 
 
-_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 274, 277, 322, 323
+_ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 274, 322, 323
 
 
 def _decode_bmp(data: bytes, max_pixels: int) -> np.ndarray:
@@ -176,70 +181,7 @@ def _decode_gif(data: bytes, max_pixels: int) -> np.ndarray:
 
 _MAX_GIF_BYTES = 4 * 2**20
 
-
-class JpegHeader(NamedTuple):
-    """Contents of the header of a JPEG.
-
-    Attributes:
-        channels: 1, 3 or 4.
-        height: Height after the EXIF orientation is applied.
-        width: Width, likewise.
-        scans: Number of passes over all pixels, 0 if the file is decoded in a single one, row by row.
-        orientation: The EXIF orientation, 1 to 8.
-    """
-
-    channels: int
-    height: int
-    width: int
-    scans: int
-    orientation: int
-
-
-def is_jpeg(data: bytes) -> bool:
-    """Return whether a file's content begins like a JPEG."""
-    return data.startswith(b'\xff\xd8')
-
-
-def read_jpeg_header(data: bytes) -> JpegHeader:
-    """Walk through the segments of a JPEG; raise an error if no end marker follows its pixels.
-
-    OpenCV would fill missing pixels with gray. Inside the pixel data every 0xFF is escaped, so the last FF D9 of the
-    file ends them. An FF D9 before them belongs to a thumbnail.
-    """
-    channels = height = width = 0
-    orientation = 0
-    is_progressive = False
-    position = 2
-    for _ in range(_MAX_SEGMENTS):
-        if position + 9 >= len(data):
-            raise UndecodableError('the JPEG is truncated (no pixels)')
-        if data[position] != 0xFF:
-            raise UndecodableError('the JPEG has a damaged header')
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
-            if marker > 0xC2:
-                raise UndecodableError('a JPEG in lossless or arithmetic coding is not supported')
-            height, width = (int.from_bytes(data[position + i : position + i + 2], 'big') for i in (5, 7))
-            channels = data[position + 9]
-            is_progressive = marker == 0xC2
-        if marker == 0xDA:  # start of scan
-            if data.rfind(b'\xff\xd9') < position:
-                raise UndecodableError('the JPEG is truncated (no end marker)')
-            # Counted only where there are several, because that takes a while.
-            scans = data.count(b'\xff\xda', position) if is_progressive or data[position + 4] < channels else 0
-            size = (width, height) if orientation >= 5 else (height, width)
-            return JpegHeader(channels, *size, scans, orientation or 1)
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
-        if not orientation and data[position + 4 : position + 10] == b'Exif\0\0':
-            orientation = read_orientation(data[position + 4 : end])
-        position = end
-    raise UndecodableError(f'the header of the JPEG has more than {_MAX_SEGMENTS} segments')
-
-
-_MAX_SEGMENTS = 10_000
+_DECODERS = {'PNG': _decode_png, 'WebP': _decode_webp, 'TIFF': _decode_tiff, 'BMP': _decode_bmp, 'GIF': _decode_gif}
 
 
 _REDUCED = {

@@ -1,0 +1,92 @@
+"""Find the images of a folder."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+
+
+@dataclass
+class Tree:
+    """What a walk through folders has found so far.
+
+    Attributes:
+        images: Paths of the images, in the order in which they were found.
+        folders: Folders that hold images.
+        others: Number of other files by extension, in lower case.
+        hidden_files: Hidden files with the extension of an image.
+        hidden_folders: Hidden folders, which are not entered.
+        repeated_folders: Links that lead to a folder that is read by another path.
+        broken_links: Links that lead nowhere.
+    """
+
+    images: list[str] = field(default_factory=list)
+    folders: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    hidden_files: int = 0
+    hidden_folders: int = 0
+    repeated_folders: int = 0
+    broken_links: int = 0
+    _visited: set[tuple[int, int]] = field(default_factory=set)
+
+    def add(self, folder: str) -> None:
+        """Read a folder and its subfolders, at any depth and each once.
+
+        Images are recognized by their extension, in upper or lower case. Hidden files and folders are skipped, and
+        links are followed.
+
+        Args:
+            folder: The folder.
+
+        Raises:
+            OSError: A folder does not exist or cannot be read; names it.
+        """
+        stack = [folder]
+        while stack:
+            path = stack.pop()
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in self._visited:
+                self.repeated_folders += 1
+                continue
+            self._visited.add((status.st_dev, status.st_ino))
+            stack += reversed(self._read(path))
+
+    def _read(self, folder: str) -> list[str]:
+        """Add the files of a folder, and return its subfolders in order."""
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+        before = len(self.images)
+        folders = [entry.path for entry in entries if self._is_folder(entry)]
+        self.folders += len(self.images) > before
+        return folders
+
+    def _is_folder(self, entry: os.DirEntry) -> bool:
+        """Return whether to enter a folder; count anything else."""
+        is_image = entry.name.lower().endswith(EXTENSIONS)
+        try:
+            is_folder = entry.is_dir()
+            is_file = not is_folder and entry.is_file()
+        except OSError:  # such as a link to itself
+            is_folder = is_file = False
+        if entry.name.startswith('.'):
+            self.hidden_folders += is_folder
+            self.hidden_files += is_file and is_image
+        elif is_folder:
+            return True
+        elif is_file and is_image:
+            self.images.append(entry.path)
+        elif is_file:
+            self.others[os.path.splitext(entry.name)[1].lower()] += 1
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            self.broken_links += 1
+        return False
+
+
+def list_images(folder: str) -> list[str]:
+    """Return the sorted paths of all images in a folder and its subfolders, none if the folder does not exist."""
+    if not os.path.isdir(folder):
+        return []
+    tree = Tree()
+    tree.add(folder)
+    return sorted(tree.images)
