@@ -1,6 +1,5 @@
 """Where a result comes from: commit, machine, date."""
 
-import os
 import platform
 import re
 import shlex
@@ -12,6 +11,8 @@ from pathlib import Path
 import torch
 
 from lewel_plugins.version import __version__
+
+from .resources import cores
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ('lewel_plugins', 'configs', 'tools')
@@ -42,11 +43,6 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ''
     return result.stdout.strip() if result.returncode == 0 else ''
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def machine() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 from lewel_plugins.datasets.garment_scenes.scene_config import KINDS
-from lewel_plugins.running.provenance import cores
+from lewel_plugins.running.resources import cores
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {
