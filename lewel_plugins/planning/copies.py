@@ -1,0 +1,144 @@
+"""Exact copies among the images, and images that are nearly identical to the previous one, as frames of a video."""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lewel_plugins.files import file_digest
+
+from .findings import Finding
+
+NEAR = 4  # bits of 64 in which the difference hashes of nearly identical images differ at most
+VIDEO_SHARE = 0.2  # share of nearly identical images from which they are worth a warning
+_PAIRS = 500  # pairs of neighbors that give the share
+
+
+@dataclass
+class Copies:
+    """Files with the content of another one.
+
+    Attributes:
+        originals: For each copy, the file that is used in its place: the first in the order of paths.
+        is_complete: Whether the time was enough to compare all files of equal size.
+    """
+
+    originals: dict[str, str] = field(default_factory=dict)
+    is_complete: bool = True
+
+
+@dataclass
+class Scenes:
+    """Images that are nearly identical to the previous one.
+
+    Attributes:
+        share: Their share of the pairs that were compared.
+        tried: Number of pairs that were compared.
+        total: Number of images.
+        distinct: One image per scene; None if few are nearly identical, or not all were compared.
+    """
+
+    share: float
+    tried: int
+    total: int
+    distinct: list[str] | None = None
+
+
+def find_copies(paths: Sequence[str], deadline: float) -> Copies:
+    """Find files with equal content: those of equal size are compared by their digest.
+
+    Args:
+        paths: The files, sorted.
+        deadline: Time by ``time.monotonic`` after which no further content is read.
+    """
+    sizes: dict[int, list[str]] = defaultdict(list)
+    for path in paths:
+        try:
+            sizes[os.stat(path).st_size].append(path)
+        except OSError:  # decoding names it
+            continue
+    result = Copies()
+    for size, group in sizes.items():
+        if size == 0 or len(group) == 1:
+            continue
+        if time.monotonic() > deadline:
+            result.is_complete = False
+            break
+        first: dict[str, str] = {}
+        for path in group:
+            try:
+                digest = file_digest(path)
+            except OSError:
+                continue
+            original = first.setdefault(digest, path)
+            if original != path:
+                result.originals[path] = original
+    return result
+
+
+def find_scenes(
+    paths: Sequence[str],
+    draw: Sequence[str],
+    hashes: Mapping[str, int],
+    inspect: Callable[[Sequence[str]], Mapping[str, int]],
+) -> Scenes:
+    """Compare images with the previous one in the order of paths, all of them only if many are nearly identical.
+
+    Args:
+        paths: The images, sorted.
+        draw: The images in the order of the draw.
+        hashes: Difference hashes that are known.
+        inspect: Returns those of further images, as far as its time allows.
+    """
+    known = dict(hashes)
+    previous = dict(zip(paths[1:], paths))
+    pairs = [(previous[path], path) for path in draw if path in previous and path in known][:_PAIRS]
+    known.update(inspect([first for first, _ in pairs if first not in known]))
+    compared = _compare(known, pairs if len(known) < len(paths) else list(zip(paths, paths[1:])))
+    share = sum(compared.values()) / len(compared) if compared else 0.0
+    if share >= VIDEO_SHARE:
+        known.update(inspect([path for path in paths if path not in known]))
+        compared = _compare(known, list(zip(paths, paths[1:])))
+        share = sum(compared.values()) / len(compared)
+    is_complete = len(compared) == len(paths) - 1
+    distinct = [path for path in paths if not compared.get(path)] if is_complete and share >= VIDEO_SHARE else None
+    return Scenes(share, len(compared), len(paths), distinct)
+
+
+def _compare(hashes: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> dict[str, bool]:
+    """Return for the second image of each pair whether it is nearly identical to the first."""
+    return {
+        second: (hashes[first] ^ hashes[second]).bit_count() <= NEAR
+        for first, second in pairs
+        if first in hashes and second in hashes
+    }
+
+
+def copy_findings(copies: Copies, total: int) -> list[Finding]:
+    """Describe exact copies."""
+    files = tuple(sorted(copies.originals))
+    if not files:
+        return [] if copies.is_complete else [Finding('note', 'copies', 'not all files of equal size were compared')]
+    what = 'is a copy of another' if len(files) == 1 else 'are copies of others'
+    text = f'{len(files):,} of {total:,} files {what}; each picture is used once (duplicates.csv)'
+    text += '' if copies.is_complete else '; not all files of equal size were compared'
+    return [Finding('warning', 'copies', text, files)]
+
+
+def scene_findings(scenes: Scenes) -> list[Finding]:
+    """Describe nearly identical neighbors if there are many."""
+    if scenes.share < VIDEO_SHARE:
+        return []
+    of = 'images' if scenes.distinct is not None else f'{scenes.tried:,} images tried'
+    count = len(scenes.distinct) if scenes.distinct is not None else 1 + (1 - scenes.share) * (scenes.total - 1)
+    text = (
+        f'{100 * scenes.share:.0f}% of {of} are nearly identical to the previous one (video frames?); there are about '
+        f'{_two_digits(count):,} distinct scenes'
+    )
+    text += ', one of each is listed in distinct.txt' if scenes.distinct is not None else ''
+    return [Finding('warning', 'video', text)]
+
+
+def _two_digits(count: float) -> int:
+    return int(float(f'{count:.2g}'))

@@ -1,0 +1,115 @@
+"""A folder of images as facts and findings: listed, headers read, a draw decoded, copies found.
+
+Nothing is written, and no file of the user is changed. Images are drawn by the hash of their name, so that the same
+folder gives the same draw; only the time may shorten it, and then findings name how many were tried.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lewel_plugins.image_files.inspection import Inspection
+
+from .copies import Scenes, copy_findings, find_copies, find_scenes, scene_findings
+from .decoding import broken_findings, inspect_files, pixel_findings
+from .facts import Folder
+from .findings import Finding
+from .headers import Headers, header_findings, read_headers
+from .listing import Listing, check_count, list_images, listing_findings
+
+# Shares of the time for the whole check.
+_HEADERS, _DECODING, _COPIES, _SCENES = 1 / 6, 1 / 4, 1 / 12, 1 / 12
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found in the images that the user named.
+
+    Args:
+        images: Sorted paths of the images to use: without copies, and without files that are known to be broken.
+        folder: Numbers for the plan.
+        findings: What the user should know; :func:`size_findings` has the rest, once the size of views is known.
+        listing: All files.
+        headers: Their headers, for :func:`size_findings`.
+        left_out: Broken and too large files, with the reason: the lines of ``broken_images.txt``.
+        copies: Copies with their originals, the rows of ``duplicates.csv``.
+        distinct: One image per scene, the lines of ``distinct.txt``; None unless many images are nearly identical.
+    """
+
+    images: list[str]
+    folder: Folder
+    findings: list[Finding]
+    listing: Listing
+    headers: Headers
+    left_out: dict[str, str]
+    copies: dict[str, str]
+    distinct: list[str] | None
+
+
+def scan(
+    arguments: Sequence[str | os.PathLike],
+    seconds: float = 120,
+    num_headers: int = 20_000,
+    num_decoded: int = 2000,
+    workers: int = 1,
+) -> Scan:
+    """Look at the images that a user names.
+
+    Args:
+        arguments: Folders, image files, ``.txt`` lists.
+        seconds: Time for a whole check, of which this takes at most about 60%.
+        num_headers: Headers to read.
+        num_decoded: Images to decode.
+        workers: Processes that decode; 0 to decode in this one.
+
+    Raises:
+        SetupError: Something does not exist or cannot be read, or there are fewer than two images.
+    """
+    listing = list_images(arguments)
+    total = len(listing.paths)
+    draw = listing.draw(max(num_headers, num_decoded))
+    headers = read_headers(draw[:num_headers], total, time.monotonic() + _HEADERS * seconds)
+    draw = [path for path in draw if path not in headers.too_large]
+    decodable = total - len(headers.too_large)
+    inspections = inspect_files(draw[:num_decoded], time.monotonic() + _DECODING * seconds, workers)
+    reasons = {path: inspection.reason for path, inspection in inspections.items() if inspection.reason}
+    left_out = {**headers.too_large, **headers.broken, **reasons}
+    usable = [path for path in listing.paths if path not in left_out]
+    copies = find_copies(usable, time.monotonic() + _COPIES * seconds)
+    images = [path for path in usable if path not in copies.originals]
+    scenes = _scenes(images, draw, inspections, time.monotonic() + _SCENES * seconds, workers)
+    findings = [
+        *listing_findings(listing),
+        *header_findings(headers),
+        *broken_findings(reasons, len(inspections), decodable),
+        *pixel_findings(inspections, decodable),
+        *copy_findings(copies, total),
+        *scene_findings(scenes),
+    ]
+    if not any(finding.level == 'error' for finding in findings):
+        check_count(listing.title, len(images), 'image that can be used')
+    folder = Folder(
+        num_images=len(images),
+        num_files=total,
+        num_broken=_proportion(len(reasons), len(inspections), decodable),
+        num_copies=len(copies.originals),
+        median_short_side=headers.median_short_side,
+    )
+    return Scan(images, folder, findings, listing, headers, left_out, copies.originals, scenes.distinct)
+
+
+def _proportion(count: int, tried: int, total: int) -> int:
+    return round(total * count / tried) if tried else 0
+
+
+def _scenes(
+    images: list[str], draw: Sequence[str], inspections: Mapping[str, Inspection], deadline: float, workers: int
+) -> Scenes:
+    hashes = {path: inspection.difference_hash for path, inspection in inspections.items() if not inspection.reason}
+
+    def inspect(paths: Sequence[str]) -> dict[str, int]:
+        results = inspect_files(paths, deadline, workers)
+        return {path: result.difference_hash for path, result in results.items() if not result.reason}
+
+    return find_scenes(images, draw, hashes, inspect)

@@ -1,0 +1,383 @@
+"""Every odd folder has its message, word for word; nothing is written."""
+
+import os
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.planning.findings import refuse_errors
+from lewel_plugins.planning.headers import size_findings
+from lewel_plugins.planning.scan import scan
+
+pytestmark = pytest.mark.core
+RNG = np.random.default_rng(0)
+LIST = '.jpg .jpeg .png .webp .bmp .tif .tiff'
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 256, shape or (40, 48, 3), dtype=np.uint8)
+
+
+def save(path, image: np.ndarray | None = None, mode: str | None = None, **options) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(noise() if image is None else image)
+    (picture.convert(mode) if mode else picture).save(path, **options)
+
+
+def claim(width: int, height: int) -> bytes:
+    """Return a PNG whose header claims a size."""
+    body = b'IHDR' + struct.pack('>II5B', width, height, 8, 2, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + body + struct.pack('>I', zlib.crc32(body))
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder ``photos`` of ten images, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(10):
+        save(tmp_path / 'photos' / f'{i}.png')
+    return tmp_path / 'photos'
+
+
+def found(*arguments: str, **options) -> list[str]:
+    return [str(finding) for finding in scan(arguments or ['photos'], workers=0, **options).findings]
+
+
+def refusal(*arguments: str, **options) -> str:
+    with pytest.raises(SetupError) as error:
+        refuse_errors(scan(arguments or ['photos'], workers=0, **options).findings)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def test_a_plain_folder_has_no_findings(photos):
+    before = {path: path.stat().st_mtime_ns for path in photos.parent.rglob('*')}
+    result = scan(['photos'], workers=0)
+    assert result.findings == [] and result.images == [f'photos/{i}.png' for i in range(10)]
+    assert result.folder.num_images == result.folder.num_files == 10 and result.folder.median_short_side == 40
+    assert before == {path: path.stat().st_mtime_ns for path in photos.parent.rglob('*')}  # nothing is written
+
+
+@pytest.mark.parametrize(
+    'name, similar',
+    [
+        ('phtos', '; did you mean photos?'),
+        ('Photos/', '; did you mean photos?'),
+        ('phtos/3.png', '; did you mean photos/3.png?'),
+        ('phtos/x.png', '; did you mean photos?'),
+        ('photos/12.png', '; did you mean photos/2.png?'),
+        ('elsewhere', ''),
+        ('photos/3.png/x', ''),
+    ],
+)
+def test_a_missing_folder_has_near_names(photos, name, similar):
+    for i in (0, 1, 3, 4, 5, 6, 7, 8, 9):
+        if name == 'photos/12.png':
+            (photos / f'{i}.png').unlink()
+    assert refusal(name) == f'{name.rstrip("/")} does not exist{similar}'
+    absolute = os.path.abspath(name)
+    if similar == '; did you mean photos?':
+        assert refusal(absolute) == f'{absolute} does not exist; did you mean {photos}?'
+
+
+def test_an_unreadable_folder_is_named(photos, monkeypatch):
+    (photos / '2023').mkdir()
+    scandir = os.scandir
+
+    def denied(path):
+        if str(path).endswith('2023'):
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', denied)  # a permission would not stop root
+    assert refusal() == 'cannot read photos/2023: permission denied'
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
+def test_a_folder_without_permission(photos):
+    (photos / '2023').mkdir(mode=0)
+    try:
+        assert refusal() == 'cannot read photos/2023: permission denied'
+    finally:
+        (photos / '2023').chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    'names, rest',
+    [
+        ([], 'found no files'),
+        ([f'{i}.HEIC' for i in range(214)], 'found 214 .heic; convert them first'),
+        (['a.txt', 'b.txt', 'README'], 'found 2 .txt, 1 without an extension'),
+    ],
+)
+def test_a_folder_without_images_says_what_is_there(tmp_path, monkeypatch, names, rest):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'photos').mkdir()
+    for name in names:
+        (tmp_path / 'photos' / name).touch()
+    assert refusal() == f'no images in photos: looked for {LIST}, {rest}'
+
+
+def test_one_image_is_refused_and_two_are_not(photos):
+    for i in range(2, 10):
+        (photos / f'{i}.png').unlink()
+    assert found() == []
+    (photos / '1.png').unlink()
+    text = 'holds one image; pretraining compares images with each other and needs at least two'
+    assert refusal() == f'photos {text}'
+    assert refusal('photos/0.png') == f'photos/0.png {text}'
+
+
+@pytest.mark.parametrize('count', [7, 100])
+def test_counts_of_images(photos, count):
+    for i in range(7, count):
+        save(photos / f'{i}.png')
+    for i in range(count, 10):
+        (photos / f'{i}.png').unlink()
+    result = scan(['photos'], workers=0)
+    assert result.findings == [] and result.folder.num_images == count
+
+
+def test_nested_hidden_and_linked_folders(photos):
+    save(photos / 'a' / 'b' / 'x.JPG')
+    save(photos / '.thumbnails' / 'x.png')
+    save(photos / 'a' / '.git' / 'x.png')
+    save(photos / '._0.png')
+    (photos / '.DS_Store').touch()
+    for name in ('again', 'a/up', 'thrice'):
+        (photos / name).symlink_to(photos if 'up' in name else photos / 'a')
+    (photos / 'lost.png').symlink_to(photos / 'nothing.png')
+    (photos / 'a' / 'itself').symlink_to(photos / 'a' / 'itself')
+    expected = '11 images in 2 folders; skipped 2 hidden folders, 1 hidden file, 3 links to folders already read'
+    assert found() == [f'note: {expected}, 2 broken links']
+    assert scan(['photos'], workers=0).images[-1] == 'photos/a/b/x.JPG'
+
+
+def test_photographs_of_other_formats_are_named(photos):
+    (photos / 'IMG_1.HEIC').touch()
+    (photos / 'film.mp4').touch()
+    assert found() == ['note: 1 .heic cannot be read and are left out; convert them to use them']
+
+
+def test_files_and_lists(photos):
+    (photos / 'list.txt').write_bytes('\ufeff0.png\r\n\n1.png\n./2.png\n'.encode())
+    images = scan(['photos/list.txt', 'photos/3.png', 'photos/1.png'], workers=0).images
+    assert sorted(map(os.path.normpath, images)) == [f'photos/{i}.png' for i in range(4)]
+    assert len(scan(['photos/list.txt', 'photos', 'photos/', './photos/3.png'], workers=0).images) == 10
+    (photos / 'list.txt').write_text('0.png\nlost.png\n')
+    assert refusal('photos/list.txt') == 'line 2 of photos/list.txt: photos/lost.png is not a file'
+    (photos / 'a.doc').touch()
+    expected = f'photos/a.doc is not a folder, an image ({LIST}) or a .txt list of images'
+    assert refusal('photos/a.doc') == expected
+
+
+def test_names_of_any_bytes_are_one_line(photos):
+    strange = os.fsdecode(b'photos/a\nb\xff.png')
+    with open(os.fsencode(strange), 'wb') as file:
+        file.write(b'no image')
+    assert strange in scan(['photos'], workers=0).left_out
+    text = '1 of 11 files (9.1%) cannot be decoded, more than 1%; the first is photos/a\\nb\\udcff.png: '
+    assert refusal() == f'{text}it is not a JPEG, PNG, WebP, BMP, TIFF or GIF'
+
+
+def test_the_draw_depends_on_names_only(photos, monkeypatch):
+    first = scan(['photos'], workers=0, num_headers=4, num_decoded=2)
+    names = [os.path.basename(path) for path in first.headers.headers]
+    photos.rename(photos.parent / 'moved')
+    scandir = os.scandir
+
+    class Reversed(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args):
+            pass
+
+    monkeypatch.setattr(os, 'scandir', lambda path: Reversed(reversed(list(scandir(path)))))
+    again = scan([str(photos.parent / 'moved')], workers=0, num_headers=4, num_decoded=2)
+    assert [os.path.basename(path) for path in again.headers.headers] == names and len(names) == 4
+    more = scan(['moved'], workers=0, num_headers=6, num_decoded=2)
+    assert [os.path.basename(path) for path in more.headers.headers][:4] == names
+
+
+def test_too_many_pixels_are_left_out_by_the_header(photos):
+    tags = [(256, 30_000), (257, 30_000), (258, 8), (277, 1), (262, 1)]
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, value) for tag, value in sorted(tags))
+    (photos / 'a.tif').write_bytes(b'II*\0' + struct.pack('<IH', 8, len(tags)) + entries + bytes(4))
+    expected = 'warning: photos/a.tif claims 30,000 × 30,000 pixels, more than the limit of 89 million; left out'
+    assert found() == [expected]
+    (photos / 'b.png').write_bytes(claim(8000, 4000))
+    assert found() == [f'{expected}, as is 1 other file']
+    (photos / 'a.tif').unlink()
+    expected = 'photos/b.png claims 8,000 × 4,000 pixels, more than the limit of 27 million for a PNG; left out'
+    assert found() == [f'warning: {expected}']
+    result = scan(['photos'], workers=0)
+    assert result.folder.num_images == 10 and result.folder.num_broken == 0 and 'photos/b.png' in result.left_out
+
+
+def test_a_file_of_too_many_bytes_is_left_out(photos):
+    with open(photos / 'x.bmp', 'wb') as file:
+        file.truncate(100_000_000)
+    assert found() == ['warning: photos/x.bmp has 100,000,000 bytes, more than the limit of 89 million; left out']
+
+
+def test_other_channels_are_refused(photos):
+    cv2.imwrite(str(photos / 'x.tif'), noise())
+    data = bytearray((photos / 'x.tif').read_bytes())
+    directory = struct.unpack_from('<I', data, 4)[0]
+    (count,) = struct.unpack_from('<H', data, directory)
+    for start in range(directory + 2, directory + 2 + 12 * count, 12):
+        if struct.unpack_from('<H', data, start)[0] == 277:
+            struct.pack_into('<H', data, start + 8, 5)
+    (photos / 'x.tif').write_bytes(data)
+    expected = 'photos/x.tif has 5 channels; 1, 3 and 4 (RGBA, CMYK) are supported'
+    assert f'error: {expected}' in found() and refusal() == expected
+    (photos / 'y.tif').write_bytes(data)
+    assert refusal().startswith('photos/x.tif (and 1 other file) has 5 channels; ')
+
+
+def test_broken_files(photos):
+    for i in range(10, 200):
+        save(photos / f'{i}.png', noise(4, 4, 3))
+    whole = cv2.imencode('.jpg', noise(200, 200, 3))[1].tobytes()
+    (photos / '13.jpg').write_bytes(whole[: len(whole) // 2])
+    assert found() == ['warning: 1 of 201 files cannot be decoded and is left out (broken_images.txt)']
+    (photos / '14.jpg').write_bytes(b'')
+    result = scan(['photos'], workers=0)
+    assert [str(finding) for finding in result.findings] == [
+        'warning: 2 of 202 files cannot be decoded and are left out (broken_images.txt)'
+    ]
+    assert result.left_out == {
+        'photos/13.jpg': 'the JPEG is truncated (no end marker)',
+        'photos/14.jpg': 'the file is empty',
+    }
+    assert (result.folder.num_images, result.folder.num_files, result.folder.num_broken) == (200, 202, 2)
+    (photos / '15.jpg').write_bytes(whole[:300])
+    first = 'the first is photos/13.jpg: the JPEG is truncated (no end marker)'
+    assert refusal() == f'3 of 203 files (1.5%) cannot be decoded, more than 1%; {first}'
+    for i in range(200):
+        (photos / f'{i}.png').unlink()
+    assert refusal() == f'none of the 3 files can be decoded; {first}'
+
+
+def test_a_draw_has_an_honest_denominator(photos):
+    for i in range(10, 300):
+        save(photos / f'{i}.png', noise(4, 4, 3))
+    assert found(num_decoded=200) == ['note: 0 of 200 broken: at most 1.9%']
+    names = list(scan(['photos'], workers=0).headers.headers)[:200]
+    for path in names[:3]:
+        open(path, 'wb').close()
+    assert found(num_decoded=200) == [
+        'warning: 3 of 200 files tried cannot be decoded and are left out (broken_images.txt); '
+        '0.5% to 4.3% of all 300 may be broken'
+    ]
+    assert scan(['photos'], workers=0, num_decoded=200).folder.num_broken == 4  # 2% of 300
+    for path in names[3:10]:
+        open(path, 'wb').close()
+    assert refusal(num_decoded=200).startswith(
+        '10 of 200 files tried (5.0%) cannot be decoded, more than 1%; the first is photos/'
+    )
+    result = scan(['photos'], workers=0, num_decoded=200, seconds=0)
+    assert result.headers.tried == 100 and result.folder.num_broken == 0  # no time to decode
+    assert 'note: 0 of 0 broken: at most 100%' in map(str, result.findings)
+
+
+def test_gray_images(photos):
+    for i in range(16):
+        save(photos / f'gray{i}.jpg', noise(40, 48))
+    save(photos / 'z.jpg', np.dstack([noise(40, 48)] * 3))
+    assert found() == ['note: 63% of images are gray; color augmentation has no effect on them']
+
+
+def test_sixteen_bits_of_which_twelve_are_used(photos):
+    for i, suffix in enumerate(('.png', '.tif')):
+        cv2.imwrite(str(photos / f'x{i}{suffix}'), RNG.integers(0, 4096, (40, 48, 3 * i + (1 - i)), dtype=np.uint16))
+        cv2.imwrite(str(photos / f'y{i}{suffix}'), RNG.integers(0, 65536, (40, 48, 3), dtype=np.uint16))
+    text = '2 16-bit images only use values up to 4,095 and will be almost black; rescale them first'
+    assert f'warning: {text}' in found()
+    (photos / 'x1.tif').unlink()
+    cv2.imwrite(str(photos / 'x0.png'), RNG.integers(0, 1024, (40, 48, 3), dtype=np.uint16))
+    text = '1 16-bit image only uses values up to 1,023 and will be almost black; rescale it first'
+    assert f'warning: {text}' in found()
+
+
+def test_cmyk_and_transparency(photos):
+    for i in range(3):
+        save(photos / f'c{i}.jpg', mode='CMYK')
+    text = 'note: 3 CMYK images are converted to RGB'
+    assert found() == [text]
+    save(photos / 't.png', noise(40, 48, 4))
+    save(photos / 't.webp', noise(40, 48, 4))
+    save(photos / 't.tif', noise(40, 48, 4))
+    save(photos / 'la.png', noise(40, 48, 4), mode='LA')
+    save(photos / 'p.png', noise(40, 48), mode='P', transparency=3)
+    # Among others gray with transparency.
+    assert f'{text}; transparency in 5 images is dropped' in found()
+    assert 'note: of 8 files tried, ' in ' '.join(found(num_headers=8))
+
+
+def test_copies_are_used_once(photos):
+    save(photos / 'sub' / 'x.png')
+    for name in ('00.png', 'sub/a.png'):
+        (photos / name).write_bytes((photos / '0.png').read_bytes())
+    result = scan(['photos'], workers=0)
+    text = '2 of 13 files are copies of others; each picture is used once (duplicates.csv)'
+    assert str(result.findings[-1]) == f'warning: {text}'
+    assert result.copies == {'photos/00.png': 'photos/0.png', 'photos/sub/a.png': 'photos/0.png'} or (
+        result.copies == {'photos/0.png': 'photos/00.png', 'photos/sub/a.png': 'photos/00.png'}
+    )
+    assert (result.folder.num_images, result.folder.num_copies) == (11, 2) and len(result.images) == 11
+
+
+def test_two_copies_are_one_image(photos):
+    for i in range(1, 10):
+        (photos / f'{i}.png').write_bytes((photos / '0.png').read_bytes())
+    assert refusal() == (
+        'photos holds one image that can be used; pretraining compares images with each other and needs at least two'
+    )
+
+
+def write_frames(photos, scenes: int, length: int) -> None:
+    for scene in range(scenes):
+        wide = cv2.resize(noise(8, 9, 3), (360, 320), interpolation=cv2.INTER_CUBIC)
+        for frame in range(length):
+            cv2.imwrite(str(photos / f'film{scene:02}_{frame:02}.jpg'), wide[:, frame : 340 + frame])
+
+
+def test_frames_of_videos(photos):
+    write_frames(photos, scenes=9, length=10)
+    result = scan(['photos'], workers=0)
+    text = (
+        '82% of images are nearly identical to the previous one (video frames?); there are about 19 distinct scenes, '
+        'one of each is listed in distinct.txt'
+    )
+    assert [str(finding) for finding in result.findings] == [f'warning: {text}']
+    expected = [f'photos/{i}.png' for i in range(10)] + [f'photos/film{scene:02}_00.jpg' for scene in range(9)]
+    assert result.distinct == expected and result.folder.num_images == 100
+    # All are compared if many of the draw are nearly identical, and not before.
+    assert str(scan(['photos'], workers=0, num_decoded=20).findings[-1]) == f'warning: {text}'
+
+
+def test_no_scenes_without_frames(photos):
+    assert scan(['photos'], workers=0).distinct is None
+
+
+def test_sizes_beside_the_views(photos):
+    headers = scan(['photos'], workers=0).headers
+    assert size_findings(headers, 32) == []
+    small = 'are under 112 px on a side and are enlarged more than twofold (small_images.txt)'
+    assert [str(finding) for finding in size_findings(headers, 224)] == [f'note: 10 of 10 images {small}']
+    Image.new('RGB', (1200, 900)).save(photos / 'large.png')
+    headers = scan(['photos'], workers=0).headers
+    findings = size_findings(headers, 224)
+    assert [str(finding) for finding in findings] == [
+        'note: images range from 48 × 40 to 1,200 × 900; each view is a 224 × 224 crop',
+        f'note: 10 of 11 images {small}',
+    ]
+    assert findings[1].files == tuple(f'photos/{i}.png' for i in range(10))
+    assert str(size_findings(headers, 32, '3 × 3')[-1]) == ('note: median short side 40 px: views of 32 px, 3 × 3 stem')
