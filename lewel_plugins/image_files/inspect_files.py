@@ -1,7 +1,7 @@
 """What the pixels of an image file are like; as a program, for the paths that another process sends.
 
-The program keeps a decoder that crashes, or never returns, out of the process that starts it. It reads one path per
-line and writes one :class:`Inspection` per line, both as json.
+The program keeps a decoder that crashes, or never returns, out of the process that starts it. It writes a line when
+it is ready, and then reads one path per line and writes one :class:`Inspection` per line, both as json.
 """
 
 import json
@@ -62,6 +62,7 @@ def _used_bits(data: bytes, bgr: np.ndarray) -> int:
 def main() -> None:
     """Inspect the files whose paths arrive, until there are no more."""
     cv2.setNumThreads(0)
+    print('ready', flush=True)
     for line in sys.stdin.buffer:
         print(json.dumps(inspect(json.loads(line))), flush=True)
 

@@ -58,9 +58,9 @@ def percent(share: float) -> str:
     return f'{100 * share:.1f}%' if 0 < share < 0.1 else f'{100 * share:.0f}%'
 
 
-def among(tried: int, total: int, noun: str = 'files') -> str:
+def among(tried: int, total: int) -> str:
     """Return what a count refers to: all files, or those of a draw."""
-    return f'{total:,} {noun}' if tried >= total else f'{tried:,} {noun} tried'
+    return f'{total:,} files' if tried >= total else f'{tried:,} files tried'
 
 
 def wilson_interval(count: int, tried: int, total: int) -> tuple[float, float]:

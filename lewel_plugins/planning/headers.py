@@ -122,7 +122,8 @@ def size_findings(headers: Headers, view: int, stem: str = 'standard') -> list[F
         findings.append(Finding('note', 'sizes', f'images range from {span}; each view is a {view} × {view} crop'))
     small = tuple(sorted(path for path, size in sizes.items() if 2 * min(size) < view))
     if small:
-        count = f'{len(small):,} of {among(headers.tried, headers.total, "images")}'
+        draw = '' if headers.tried >= headers.total else ' tried'
+        count = f'{len(small):,} of {len(sizes):,} images{draw}'
         verb = 'is' if len(small) == 1 else 'are'
         text = (
             f'{count} {verb} under {(view + 1) // 2} px on a side and {verb} enlarged more than twofold '

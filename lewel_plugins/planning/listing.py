@@ -50,8 +50,8 @@ class Listing:
     def name(self, path: str) -> str:
         """Return the path of an image within its folder."""
         for root in self.roots:
-            if path.startswith(root):
-                return path[len(root) :].lstrip(os.sep)
+            if path.startswith(os.path.join(root, '')):
+                return path[len(os.path.join(root, '')) :]
         return path
 
     def draw(self, count: int) -> list[str]:
@@ -81,9 +81,9 @@ def list_images(arguments: Sequence[str | os.PathLike]) -> Listing:
     if not names:
         raise SetupError('no images are given; name a folder, image files, or a .txt list of them')
     names = [name.rstrip(os.sep) or name for name in names]
-    folders = [name for name in names if _is_folder(name)]
+    folders = {name for name in names if _is_folder(name)}
     tree = Tree()
-    for folder in sorted(folders, key=len):  # a folder before those in it
+    for folder in sorted(folders, key=lambda name: (len(name), name)):  # a folder before those in it
         try:
             tree.add(folder)
         except OSError as error:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from lewel_plugins.image_files.inspection import Inspection
 
 from .copies import Scenes, copy_findings, find_copies, find_scenes, scene_findings
-from .decoding import broken_findings, inspect_files, pixel_findings
+from .decoding import inspect_files
 from .facts import Folder
 from .findings import Finding
 from .headers import Headers, header_findings, read_headers
 from .listing import Listing, check_count, list_images, listing_findings
+from .pixels import broken_findings, pixel_findings
 
 # Shares of the time for the whole check.
 _HEADERS, _DECODING, _COPIES, _SCENES = 1 / 6, 1 / 4, 1 / 12, 1 / 12
@@ -82,7 +83,7 @@ def scan(
     findings = [
         *listing_findings(listing),
         *header_findings(headers),
-        *broken_findings(reasons, len(inspections), decodable),
+        *broken_findings(reasons, len(inspections), decodable, headers.broken),
         *pixel_findings(inspections, decodable),
         *copy_findings(copies, total),
         *scene_findings(scenes),

@@ -28,7 +28,10 @@ def files(tmp_path):
 
 def program(monkeypatch, body: str) -> None:
     """Replace the program that inspects files."""
-    code = f'import json, os, sys, time\nfor line in sys.stdin.buffer:\n    path = json.loads(line)\n    {body}'
+    head = (
+        'import json, os, sys, time\nprint(0, flush=True)\nfor line in sys.stdin.buffer:\n    path = json.loads(line)'
+    )
+    code = f'{head}\n    {body}'
     popen = decoding.subprocess.Popen
     monkeypatch.setattr(
         decoding.subprocess, 'Popen', lambda command, **rest: popen([sys.executable, '-c', code], **rest)
@@ -75,6 +78,32 @@ def test_no_process_is_left(files, monkeypatch):
     )
     inspect_files(files, time.monotonic() + 100, 1)
     assert len(processes) == 1 and processes[0].returncode is not None and processes[0].stdout.closed
+
+
+def test_a_program_that_does_not_start_is_no_fault_of_the_files(files, monkeypatch):
+    monkeypatch.setattr(decoding, '_PROGRAM', 'lewel_plugins.missing')
+    with pytest.raises(RuntimeError, match=r'the decoder does not start: python -m lewel_plugins\.missing prints'):
+        inspect_files(files, time.monotonic() + 100, 1)
+
+
+def test_an_interrupt_ends_all_processes(files, monkeypatch):
+    program(monkeypatch, 'time.sleep(1000)')
+    processes = []
+    start = decoding._start
+    monkeypatch.setattr(decoding, '_start', lambda: processes.append(start()) or processes[-1])
+    monkeypatch.setattr(decoding, '_FILES_PER_WORKER', 3)
+    reply = decoding._reply
+
+    def interrupted(process, deadline):
+        if len(processes) == 2 and process is processes[0]:
+            raise KeyboardInterrupt
+        return reply(process, deadline)
+
+    monkeypatch.setattr(decoding, '_reply', interrupted)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        inspect_files(files, begin + 1000, 2)
+    assert time.monotonic() - begin < 50 and all(process.returncode is not None for process in processes)
 
 
 def test_memory_that_is_missing_is_named(files, monkeypatch):

@@ -1,7 +1,10 @@
 """Every odd folder has its message, word for word; nothing is written."""
 
+import math
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -10,8 +13,11 @@ import pytest
 from PIL import Image
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.planning.findings import refuse_errors
+from lewel_plugins.planning.copies import Copies, copy_findings, find_copies
+from lewel_plugins.planning.findings import refuse_errors, wilson_interval
 from lewel_plugins.planning.headers import size_findings
+from lewel_plugins.planning.listing import list_images
+from lewel_plugins.planning.pixels import broken_findings
 from lewel_plugins.planning.scan import scan
 
 pytestmark = pytest.mark.core
@@ -273,18 +279,26 @@ def test_a_draw_has_an_honest_denominator(photos):
     for path in names[:3]:
         open(path, 'wb').close()
     assert found(num_decoded=200) == [
-        'warning: 3 of 200 files tried cannot be decoded and are left out (broken_images.txt); '
-        '0.5% to 4.3% of all 300 may be broken'
+        'warning: 3 files cannot be decoded and are left out (broken_images.txt); '
+        '3 of 200 tried are broken: 1.0% to 4.3% of all 300'
     ]
-    assert scan(['photos'], workers=0, num_decoded=200).folder.num_broken == 4  # 2% of 300
+    assert scan(['photos'], workers=0, num_decoded=200).folder.num_broken == 4  # 1.5% of 300
     for path in names[3:10]:
         open(path, 'wb').close()
     assert refusal(num_decoded=200).startswith(
-        '10 of 200 files tried (5.0%) cannot be decoded, more than 1%; the first is photos/'
+        'at least 10 of 300 files (3.3%) cannot be decoded, more than 1%; the first is photos/'
     )
-    result = scan(['photos'], workers=0, num_decoded=200, seconds=0)
-    assert result.headers.tried == 100 and result.folder.num_broken == 0  # no time to decode
-    assert 'note: 0 of 0 broken: at most 100%' in map(str, result.findings)
+
+
+def test_without_time_there_are_headers_and_no_claims(photos):
+    for i in range(10, 150):
+        save(photos / f'{i}.png', noise(4, 4, 3))
+    result = scan(['photos'], workers=0, seconds=0)
+    assert [str(finding) for finding in result.findings] == [
+        'note: no image was decoded: the time was too short',
+        'note: copies were not searched to the end: the time was too short',
+    ]
+    assert result.headers.tried == 100 and result.folder.num_broken == 0 and result.folder.num_images == 150
 
 
 def test_gray_images(photos):
@@ -381,3 +395,61 @@ def test_sizes_beside_the_views(photos):
     ]
     assert findings[1].files == tuple(f'photos/{i}.png' for i in range(10))
     assert str(size_findings(headers, 32, '3 × 3')[-1]) == ('note: median short side 40 px: views of 32 px, 3 × 3 stem')
+
+
+def test_broken_headers_count_whether_they_are_drawn_or_not():
+    names = [f'{i:02}.png' for i in range(20)]
+    few, many = (dict.fromkeys(names[:count], 'the file is empty') for count in (9, 20))
+    assert [str(finding) for finding in broken_findings({}, 100, 1000, few)] == [
+        'warning: 9 files cannot be decoded and are left out (broken_images.txt); '
+        '0 of 100 tried are broken: 0.9% to 3.7% of all 1,000'
+    ]
+    first = 'the first is 00.png: the file is empty'
+    for tried, reasons in ((100, {}), (100, many), (0, {})):
+        (finding,) = broken_findings(reasons, tried, 1000, many)
+        assert str(finding) == f'error: at least 20 of 1,000 files (2.0%) cannot be decoded, more than 1%; {first}'
+        assert finding.files == tuple(names)
+    (finding,) = broken_findings(few, 100, 1000)
+    assert finding.text == f'9 of 100 files tried (9.0%) cannot be decoded, more than 1%; {first}'
+    (finding,) = broken_findings(many, 20, 1000)
+    assert finding.text == f'none of the 20 files tried can be decoded; {first}'
+
+
+@pytest.mark.parametrize(
+    'count, tried, expected', [(0, 2000, (0, 0.00192)), (20, 2000, (0.00648, 0.0154)), (1, 1, (0.2065, 1))]
+)
+def test_the_interval_is_that_of_wilson(count, tried, expected):
+    assert wilson_interval(count, tried, 10_000) == pytest.approx(expected, rel=0.01)
+    assert wilson_interval(count, tried, tried) == (count / tried, count / tried)
+
+
+def test_copies_are_compared_to_the_last_byte_and_in_time(tmp_path):
+    contents = [bytes(10_000), bytes(9_000), bytes(5_000) + b'x' + bytes(4_999), bytes(3_000) + b'x' + bytes(6_999)]
+    paths = [str(tmp_path / f'{i}.bmp') for i in range(6)]
+    for path, content in zip(paths, [*contents, contents[3], contents[0]]):
+        with open(path, 'wb') as file:
+            file.write(content)
+    missing = str(tmp_path / 'missing.bmp')
+    assert find_copies([*paths, missing], math.inf) == Copies({paths[4]: paths[3], paths[5]: paths[0]})
+    late = find_copies(paths, -math.inf)
+    assert late == Copies({}, is_complete=False)
+    (finding,) = copy_findings(late, 6)
+    assert str(finding) == 'note: copies were not searched to the end: the time was too short'
+
+
+def test_names_within_a_folder(photos):
+    save(photos.parent / 'photos2' / 'x.png')
+    listing = list_images(['photos', 'photos2'])
+    assert listing.title == 'photos, photos2'
+    assert [listing.name(path) for path in listing.paths] == [f'{i}.png' for i in range(10)] + ['x.png']
+    assert list_images('photos').title == 'photos'  # one name instead of several
+
+
+def test_a_folder_is_refused_without_waiting_for_imports(photos):
+    code = (
+        'import sys\nfrom lewel_plugins.planning.scan import scan\n'
+        'try: scan(["phtos"])\nexcept ValueError as error: print(error)\n'
+        'print([name for name in ("torch", "mmengine", "cv2", "numpy") if name in sys.modules])'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ))
+    assert result.stdout == 'phtos does not exist; did you mean photos?\n[]\n'
