@@ -1,5 +1,6 @@
 """Decode a draw of the images in processes of their own, which may crash or hang."""
 
+import contextlib
 import json
 import os
 import select
@@ -15,7 +16,6 @@ import lewel_plugins
 from lewel_plugins.image_files.inspection import Inspection
 
 _PROGRAM = 'lewel_plugins.image_files.inspect_files'
-_CRASH = 'the decoder crashes'
 _SECONDS_TO_START = 300
 _SECONDS_PER_FILE = 60  # the bounds of the decoders allow 2; the rest is for slow disks
 _FILES_PER_WORKER = 50  # fewer do not pay for the start of a process
@@ -151,10 +151,8 @@ def _ask(process: subprocess.Popen, path: str, deadline: float) -> Inspection:
     """
     assert process.stdin
     end = time.monotonic() + _SECONDS_PER_FILE
-    try:
+    with contextlib.suppress(BrokenPipeError):  # it has ended, which shows in its reply
         process.stdin.write(json.dumps(path).encode() + b'\n')
-    except BrokenPipeError:
-        raise _NoReply(_CRASH) from None
     try:
         return Inspection(*json.loads(_reply(process, min(end, deadline + 2))))
     except TimeoutError:
@@ -176,6 +174,6 @@ def _reply(process: subprocess.Popen, deadline: float) -> bytes:
             raise TimeoutError
         part = os.read(process.stdout.fileno(), 65536)
         if not part:
-            raise _NoReply(_CRASH)
+            raise _NoReply('the decoder crashes')
         reply += part
     return reply
