@@ -92,41 +92,40 @@ def _sketch(path: str) -> tuple[bytes, ...]:
 
 
 def find_scenes(
-    paths: Sequence[str],
-    draw: Sequence[str],
-    hashes: Mapping[str, int],
-    inspect: Callable[[Sequence[str]], Mapping[str, int]],
+    paths: Sequence[str], draw: Sequence[str], hashes: Callable[[Sequence[str]], Mapping[str, int | None]]
 ) -> Scenes:
     """Compare images with the previous one in the order of paths, all of them only if many are nearly identical.
 
     Args:
         paths: The images, sorted.
         draw: The images in the order of the draw.
-        hashes: Difference hashes that are known.
-        inspect: Returns those of further images, as far as its time allows.
+        hashes: Returns difference hashes of images as far as the time allows; None for a broken image.
     """
-    known = dict(hashes)
     previous = dict(zip(paths[1:], paths))
-    pairs = [(previous[path], path) for path in draw if path in previous and path in known][:_PAIRS]
-    known.update(inspect([first for first, _ in pairs if first not in known]))
-    compared = _compare(known, pairs if len(known) < len(paths) else list(zip(paths, paths[1:])))
-    share = sum(compared.values()) / len(compared) if compared else 0.0
-    if share >= VIDEO_SHARE:
-        known.update(inspect([path for path in paths if path not in known]))
-        compared = _compare(known, list(zip(paths, paths[1:])))
-        share = sum(compared.values()) / len(compared)
+    pairs = [(previous[path], path) for path in draw if path in previous]
+    if len(pairs) > _PAIRS:
+        pairs = pairs[:_PAIRS]
+        compared = _compare(hashes([path for pair in pairs for path in pair]), pairs)
+        share = sum(compared.values()) / max(1, len(compared))
+        if share < VIDEO_SHARE:
+            return Scenes(share, len(compared), len(paths))
+    known = hashes(paths)
+    paths = [path for path in paths if known.get(path, 0) is not None]
+    compared = _compare(known, list(zip(paths, paths[1:])))
+    share = sum(compared.values()) / max(1, len(compared))
     is_complete = len(compared) == len(paths) - 1
     distinct = [path for path in paths if not compared.get(path)] if is_complete and share >= VIDEO_SHARE else None
     return Scenes(share, len(compared), len(paths), distinct)
 
 
-def _compare(hashes: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> dict[str, bool]:
+def _compare(hashes: Mapping[str, int | None], pairs: Sequence[tuple[str, str]]) -> dict[str, bool]:
     """Return for the second image of each pair whether it is nearly identical to the first."""
-    return {
-        second: (hashes[first] ^ hashes[second]).bit_count() <= NEAR
-        for first, second in pairs
-        if first in hashes and second in hashes
-    }
+    compared = {}
+    for first, second in pairs:
+        left, right = hashes.get(first), hashes.get(second)
+        if left is not None and right is not None:
+            compared[second] = (left ^ right).bit_count() <= NEAR
+    return compared
 
 
 def copy_findings(copies: Copies, total: int) -> list[Finding]:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import lewel_plugins
@@ -44,7 +44,7 @@ def inspect_files(paths: Sequence[str], deadline: float, workers: int) -> dict[s
     queue = _Queue(paths, deadline)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for future in [pool.submit(_serve, queue, results) for _ in range(workers)]:
+            for future in as_completed([pool.submit(_serve, queue, results) for _ in range(workers)]):
                 future.result()
         except BaseException:  # as of Ctrl-C: threads that wait for a process would go on
             queue.stop()

@@ -11,7 +11,7 @@ _LEAST_GRAY = 0.01
 
 
 def broken_findings(
-    reasons: Mapping[str, str], tried: int, total: int, headers: Mapping[str, str] | None = None
+    reasons: Mapping[str, str], tried: int, total: int, further: Mapping[str, str] | None = None
 ) -> list[Finding]:
     """Describe broken files: left out if there are few, an error otherwise.
 
@@ -19,9 +19,9 @@ def broken_findings(
         reasons: Broken ones among those that were tried, with the reason.
         tried: Number of files that were drawn and decoded.
         total: Number of files of which they were drawn.
-        headers: Files without a readable header, with the reason, whether they were drawn or not.
+        further: Files that are known to be broken though they were not drawn, as by their header, with the reason.
     """
-    known = {**(headers or {}), **reasons}
+    known = {**(further or {}), **reasons}
     files = tuple(sorted(known))
     low, high = wilson_interval(len(reasons), tried, total)
     if not files:

@@ -72,45 +72,51 @@ def scan(
     draw = listing.draw(max(num_headers, num_decoded))
     headers = read_headers(draw[:num_headers], total, time.monotonic() + _HEADERS * seconds)
     draw = [path for path in draw if path not in headers.too_large]
-    decodable = total - len(headers.too_large)
     inspections = inspect_files(draw[:num_decoded], time.monotonic() + _DECODING * seconds, workers)
-    reasons = {path: inspection.reason for path, inspection in inspections.items() if inspection.reason}
-    left_out = {**headers.too_large, **headers.broken, **reasons}
-    usable = [path for path in listing.paths if path not in left_out]
+    broken = {**headers.broken, **_reasons(inspections)}
+    usable = [path for path in listing.paths if path not in broken and path not in headers.too_large]
     copies = find_copies(usable, time.monotonic() + _COPIES * seconds)
     images = [path for path in usable if path not in copies.originals]
-    scenes = _scenes(images, draw, inspections, time.monotonic() + _SCENES * seconds, workers)
+    scenes, further = _scenes(images, draw, inspections, time.monotonic() + _SCENES * seconds, workers)
+    broken.update(further)
+    images = [path for path in images if path not in further]
+    decodable = total - len(headers.too_large)
     findings = [
         *listing_findings(listing),
         *header_findings(headers),
-        *broken_findings(reasons, len(inspections), decodable, headers.broken),
+        *broken_findings(_reasons(inspections), len(inspections), decodable, broken),
         *pixel_findings(inspections, decodable),
         *copy_findings(copies, total),
         *scene_findings(scenes),
     ]
     if not any(finding.level == 'error' for finding in findings):
         check_count(listing.title, len(images), 'image that can be used')
+    share = len(_reasons(inspections)) / max(1, len(inspections))
     folder = Folder(
         num_images=len(images),
         num_files=total,
-        num_broken=_proportion(len(reasons), len(inspections), decodable),
+        num_broken=max(len(broken), round(share * decodable)),
         num_copies=len(copies.originals),
         median_short_side=headers.median_short_side,
     )
+    left_out = {**headers.too_large, **broken}
     return Scan(images, folder, findings, listing, headers, left_out, copies.originals, scenes.distinct)
 
 
-def _proportion(count: int, tried: int, total: int) -> int:
-    return round(total * count / tried) if tried else 0
+def _reasons(inspections: Mapping[str, Inspection]) -> dict[str, str]:
+    return {path: inspection.reason for path, inspection in inspections.items() if inspection.reason}
 
 
 def _scenes(
     images: list[str], draw: Sequence[str], inspections: Mapping[str, Inspection], deadline: float, workers: int
-) -> Scenes:
-    hashes = {path: inspection.difference_hash for path, inspection in inspections.items() if not inspection.reason}
+) -> tuple[Scenes, dict[str, str]]:
+    """Return the scenes, and files that turn out to be broken on the way, with the reason."""
+    known = dict(inspections)
 
-    def inspect(paths: Sequence[str]) -> dict[str, int]:
-        results = inspect_files(paths, deadline, workers)
-        return {path: result.difference_hash for path, result in results.items() if not result.reason}
+    def hashes(paths: Sequence[str]) -> dict[str, int | None]:
+        known.update(inspect_files([path for path in paths if path not in known], deadline, workers))
+        results = {path: known[path] for path in paths if path in known}
+        return {path: None if result.reason else result.difference_hash for path, result in results.items()}
 
-    return find_scenes(images, draw, hashes, inspect)
+    scenes = find_scenes(images, draw, hashes)
+    return scenes, {path: reason for path, reason in _reasons(known).items() if path not in inspections}

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.planning.copies import Copies, copy_findings, find_copies
+from lewel_plugins.planning import copies
+from lewel_plugins.planning.copies import Copies, copy_findings, find_copies, find_scenes, scene_findings
 from lewel_plugins.planning.findings import refuse_errors, wilson_interval
 from lewel_plugins.planning.headers import size_findings
 from lewel_plugins.planning.listing import list_images
@@ -381,8 +382,42 @@ def test_frames_of_videos(photos):
     assert [str(finding) for finding in result.findings] == [f'warning: {text}']
     expected = [f'photos/{i}.png' for i in range(10)] + [f'photos/film{scene:02}_00.jpg' for scene in range(9)]
     assert result.distinct == expected and result.folder.num_images == 100
-    # All are compared if many of the draw are nearly identical, and not before.
-    assert str(scan(['photos'], workers=0, num_decoded=20).findings[-1]) == f'warning: {text}'
+
+
+def test_all_are_compared_only_if_many_of_a_draw_are_frames(photos, monkeypatch):
+    monkeypatch.setattr(copies, '_PAIRS', 20)
+    assert scan(['photos'], workers=0, num_decoded=5).distinct is None
+    write_frames(photos, scenes=9, length=10)
+    expected = [f'photos/{i}.png' for i in range(10)] + [f'photos/film{scene:02}_00.jpg' for scene in range(9)]
+    assert scan(['photos'], workers=0, num_decoded=20).distinct == expected
+    names = {path: hash(path) % 2**64 for path in expected}
+    calls = []
+    scenes = find_scenes(sorted(names), sorted(names)[::2] * 9, lambda paths: calls.append(paths) or names)
+    assert (scenes.tried, scenes.total, scenes.distinct) == (9, 19, None) and len(calls) == 1
+
+
+def test_a_broken_frame_breaks_no_scene(photos, monkeypatch):
+    monkeypatch.setattr(copies, '_PAIRS', 20)
+    write_frames(photos, scenes=19, length=10)
+    whole = scan(['photos'], workers=0).distinct
+    last = list(scan(['photos'], workers=0).headers.headers)[-1]
+    with open(last, 'r+b') as file:
+        file.truncate(os.path.getsize(last) - 40)  # its header remains
+    result = scan(['photos'], workers=0, num_decoded=100)
+    assert result.left_out == {last: 'the JPEG is truncated (no end marker)'}
+    assert last not in result.images and result.folder.num_images == 199
+    assert result.distinct == [path for path in whole if path != last] and last not in whole
+
+
+def test_without_time_for_all_frames_the_number_is_an_estimate(photos):
+    paths = [f'{i:04}' for i in range(2000)]
+    known = {path: i // 10 * (2**60 + 2**50 + 2**40 + 2**30 + 31) for i, path in enumerate(paths)}
+    first = [path for i, path in enumerate(paths) if i < 1500]
+    scenes = find_scenes(paths, paths[1:], lambda names: {path: known[path] for path in names if path in first})
+    assert [str(finding) for finding in scene_findings(scenes)] == [
+        'warning: 90% of 1,499 images tried are nearly identical to the previous one (video frames?); there are about '
+        '200 distinct scenes'
+    ]
 
 
 def test_no_scenes_without_frames(photos):
