@@ -12,6 +12,7 @@ pytestmark = pytest.mark.core
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'lewel_plugins'
 FLOORS = (  # top to bottom
+    ('cli',),
     ('dry_run',),
     ('hooks',),
     ('evaluation',),
