@@ -1,0 +1,114 @@
+"""A folder of a run: what was asked for, the plan, the images, and how far the training is."""
+
+import gzip
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.files import read_json, write_bytes, write_json, write_text
+from lewel_plugins.running.jobs import lock
+
+PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.json'
+BROKEN, DUPLICATES, DISTINCT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt'
+LOG, LOCK, FINISHED = 'train.log', 'run.lock', 'finished.json'
+
+
+class RunFolder:
+    """A folder that one run has to itself.
+
+    Args:
+        path: The folder, which need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no run in it yet."""
+        return not (self / PLAN).is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its training has ended."""
+        return (self / FINISHED).is_file()
+
+    def record(self) -> dict[str, Any]:
+        """Return what ``plan.json`` records.
+
+        Raises:
+            SetupError: It cannot be read.
+        """
+        content = read_json(self / PLAN)
+        if not isinstance(content, dict) or 'request' not in content:
+            raise SetupError(f'{self / PLAN} cannot be read; choose another --out or delete the folder')
+        return content
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Refuse a folder that holds something else.
+
+        Args:
+            request: The options that shape the run.
+
+        Raises:
+            SetupError: It holds another run, whose differences are named, or files that are of no run.
+        """
+        if self.is_new:
+            if self.path.exists() and not self.path.is_dir():
+                raise SetupError(f'{self.path} is a file; choose another --out')
+            if self.path.is_dir() and any(name != LOCK for name in os.listdir(self.path)):
+                raise SetupError(f'{self.path} is not empty and holds no run; choose another --out')
+            return
+        recorded = self.record()['request']
+        changes = [
+            f'{name} {_text(recorded.get(name))}, not {_text(value)}'
+            for name, value in request.items()
+            if recorded.get(name) != value
+        ]
+        if changes:
+            raise SetupError(
+                f'{self.path} holds another run ({"; ".join(changes)}); choose another --out or delete the folder'
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the run for this process, and yield the lock's descriptor.
+
+        Raises:
+            SetupError: Another process trains it, or the folder cannot be written to.
+        """
+        try:
+            descriptor = lock(self / LOCK, patience=0.0)
+        except OSError as error:
+            raise SetupError(f'cannot write to {self.path}: {(error.strerror or str(error)).lower()}') from None
+        if descriptor is None:
+            raise SetupError(f'{self.path} is being trained by another process')
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def write_images(self, paths: Sequence[str], root: str) -> None:
+        """Write the list of images to train on, with paths relative to ``root`` and their size in bytes."""
+        lines = [f'{os.path.relpath(path, root)}\t{os.path.getsize(path)}\n' for path in paths]
+        write_bytes(self / IMAGES, gzip.compress(''.join(lines).encode(errors='surrogateescape'), mtime=0))
+
+    def write_findings(self, findings: Sequence[Any], left_out: Mapping[str, str], copies: Mapping[str, str]) -> None:
+        """Write what the scan has found."""
+        rows = [dict(level=f.level, code=f.code, text=f.text, files=list(f.files)) for f in findings]
+        write_json(self / CHECK, dict(findings=rows))
+        if left_out:
+            write_text(self / BROKEN, ''.join(f'{path}\t{reason}\n' for path, reason in left_out.items()))
+        if copies:
+            lines = ['copy,original\n', *(f'"{copy}","{original}"\n' for copy, original in copies.items())]
+            write_text(self / DUPLICATES, ''.join(lines))
+
+
+def _text(value: Any) -> str:
+    return 'none' if value is None else str(value)

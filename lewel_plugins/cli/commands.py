@@ -1,0 +1,43 @@
+"""What each command of ``lewel`` does with its arguments."""
+
+import argparse
+import sys
+
+from lewel_plugins.errors import SetupError
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a command and return its exit status."""
+    return globals()[f'_{args.command}'](args)
+
+
+def _pretrain(args: argparse.Namespace) -> int:
+    from lewel_plugins.api.pretrain import TrainingError, pretrain
+
+    try:
+        result = pretrain(
+            args.images,
+            args.out,
+            method=args.method,
+            backbone=args.backbone,
+            epochs=args.epochs,
+            hours=args.hours,
+            batch_size=args.batch_size,
+            image_size=args.image_size,
+            gpus=args.gpus,
+            workers=args.workers,
+            holdout=args.holdout,
+            seed=args.seed,
+            overrides=args.set,
+        )
+    except TrainingError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0 if result.status == 'finished' else 75
+
+
+def _unavailable(args: argparse.Namespace) -> int:
+    raise SetupError(f'lewel {args.command} is not built yet')
+
+
+_check = _report = _worth = _finetune = _export = _unavailable
