@@ -13,7 +13,8 @@ pytestmark = pytest.mark.core
 PACKAGE = Path(__file__).resolve().parents[1] / 'lewel_plugins'
 FLOORS = (  # top to bottom
     ('cli',),
-    ('dry_run',),
+    ('api',),
+    ('dry_run', 'reporting'),
     ('hooks',),
     ('evaluation',),
     ('comparison', 'planning'),
