@@ -13,9 +13,9 @@ from lewel_plugins.files import write_json, write_text
 from lewel_plugins.planning import Facts, Plan, Request, find_method, plan
 from lewel_plugins.planning.backbones import find_backbone
 from lewel_plugins.planning.findings import Finding, refuse_errors
+from lewel_plugins.planning.headers import size_findings
 from lewel_plugins.planning.listing import list_images
 from lewel_plugins.planning.machine import machine_facts
-from lewel_plugins.planning.headers import size_findings
 from lewel_plugins.planning.scan import Scan, scan
 
 from .run_folder import CONFIG, FINISHED, IMAGES, LOG, PLAN, RunFolder

@@ -31,7 +31,7 @@ from .verdicts import BAD, CAUTION, GOOD, UNKNOWN, Judgement, end_of, judge, tra
 SYMBOLS = {GOOD: '●', CAUTION: '▲', BAD: '■', UNKNOWN: '◆'}
 MOST_LISTED = 12  # findings of a check, and settings that have a warning
 MOST_TEXT = 300  # characters of a value
-# Scalars whose ends are compared over seeds, and their names. RankMe only within one method.
+# Scalars whose ends are compared over seeds, and their names, within one method only.
 _COMPARED = (
     ('loss', 'loss'),
     ('std', 'spread'),
@@ -430,19 +430,22 @@ def _limits() -> Section:
 
 
 def _several_runs(runs: Sequence[RunData], judgements: Sequence[Judgement]) -> list[Section]:
-    names = list(dict.fromkeys(name for run in runs for name, _ in _facts(run)))
+    facts = [dict(_facts(run)) for run in runs]
+    names = list(dict.fromkeys(name for each in facts for name in each))
+    same = [name for name in names if len({each.get(name) for each in facts}) == 1]
+    names = [name for name in names if name not in same]
     rows = [
-        [run.label, judgement.main.name, *(dict(_facts(run)).get(name, '–') for name in names)]
-        for run, judgement in zip(runs, judgements)
+        [run.label, judgement.main.name, *(each.get(name, '–') for name in names)]
+        for run, judgement, each in zip(runs, judgements, facts)
     ]
+    content = dict(facts=[(name, facts[0][name]) for name in same], header=['run', 'verdict', *names], rows=rows)
     training = _training(runs)
     one_method = len({run.method for run in runs}) == 1
-    compared = [(name, label) for name, label in _COMPARED if one_method or not label.startswith(('RankMe', 'loss'))]
-    header, differences = _differences(runs, compared)
+    header, differences = _differences(runs, _COMPARED if one_method else ())
     caption = 'End of training, mean difference ± standard deviation over seeds'
     training.content.update(differences_header=header, differences=differences, differences_caption=caption)
     return [
-        Section('facts', 'Facts', dict(header=['run', 'verdict', *names], rows=rows)),
+        Section('facts', 'Facts', content),
         training,
         _labels(runs, None),
         Section('single', 'Pictures, folder, speed', {}, reason='they are in the report of each run'),
@@ -456,7 +459,7 @@ def _differences(runs: Sequence[RunData], scalars: Sequence[tuple[str, str]]) ->
     for run in runs:
         rows.setdefault(run.row, []).append(run)
     (first, *others) = rows.values()
-    header = ['', *(f'{_row_name(row)} − {_row_name(first)}' for row in others)]
+    header = ['measure', *(f'{_row_name(row)} − {_row_name(first)}' for row in others)]
     table = []
     for name, label in scalars:
         cells = [_difference(_ends(row, name), _ends(first, name)) for row in others]

@@ -264,6 +264,7 @@ def _settings(plan: Any) -> dict[str, dict[str, Any]]:
 _PART = r'[^\s\\/:"\'<>|,;()\[\]{}=]+'
 _ROOT = r'(?:~|[A-Za-z]:)?[\\/]'
 _ABSOLUTE = re.compile(rf'(?<![\w.…/\\~-]){_ROOT}{_PART}(?:[\\/]{_PART})+[\\/]?')
+_WHOLE = re.compile(rf'{_ROOT}[^:;,\'"()]+')
 _QUOTED = re.compile(rf'(?P<quote>[\'"])(?P<path>{_ROOT}[^\'"]+)(?P=quote)')
 
 
@@ -273,8 +274,10 @@ def public_text(text: str, folders: Sequence[Path | str] = ()) -> str:
     Args:
         text: The text.
         folders: Folders whose paths may hold spaces. The home folder and the current one are two of them. Other paths
-            with spaces are recognized in quotes only.
+            with spaces are recognized in quotes, or if they are the whole text.
     """
+    if _WHOLE.fullmatch(text):
+        return _last(text)
     text = _QUOTED.sub(lambda match: f'{match["quote"]}{_last(match["path"])}{match["quote"]}', text)
     for folder in sorted({str(folder) for folder in [*folders, Path.home(), Path.cwd()]}, key=len, reverse=True):
         if re.match(rf'{_ROOT}.', folder):

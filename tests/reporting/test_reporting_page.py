@@ -231,7 +231,8 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path):
         ("'~/photos/x'", "'…/x'"),
         (r'C:\Users\anna\photos', '…/photos'),
         ('views/s, 1/2, knn/top1_k20, a/b/c.jpg', 'views/s, 1/2, knn/top1_k20, a/b/c.jpg'),
-        ('/my own/place/x.jpg', '…/x.jpg'),
+        ('/my own/place/x.jpg: denied', '…/x.jpg: denied'),
+        ('/home/anna maria/x y.pth', '…/x y.pth'),
     ],
 )
 def test_absolute_paths_are_shortened(text, public):
