@@ -8,16 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json, write_text
-from lewel_plugins.planning import Facts, Plan, Request, find_method, plan
-from lewel_plugins.planning.backbones import find_backbone
-from lewel_plugins.planning.findings import Finding, refuse_errors
-from lewel_plugins.planning.headers import size_findings
-from lewel_plugins.planning.listing import list_images
-from lewel_plugins.planning.machine import machine_facts
-from lewel_plugins.planning.scan import Scan, scan
+from lewel_plugins.planning import Plan
 
+from .preparation import Options, Preparation, prepare, print_plan
 from .run_folder import CONFIG, FINISHED, IMAGES, LOG, PLAN, RunFolder
 
 Say = Callable[[str], None]
@@ -90,95 +84,51 @@ def pretrain(
     Raises:
         SetupError: Something does not allow the run; nothing has been written then.
     """
-    arguments = [images] if isinstance(images, (str, os.PathLike)) else list(images)
-    request = Request(method, backbone, epochs, hours, batch_size, image_size, _count(gpus), workers, holdout, seed)
-    find_method(method)
-    if backbone is not None:
-        find_backbone(backbone)
+    options = Options.of(
+        images,
+        overrides,
+        gpus,
+        method=method,
+        backbone=backbone,
+        epochs=epochs,
+        hours=hours,
+        batch_size=batch_size,
+        image_size=image_size,
+        workers=workers,
+        holdout=holdout,
+        seed=seed,
+    )
     folder = RunFolder(out)
-    asked = {**_shaping(request), 'images': [os.fspath(name) for name in arguments], 'overrides': list(overrides)}
-    folder.check(asked)
+    folder.check(options.shaping())
     if folder.is_finished:
         say(f'already finished: {folder.path}')
         return Run(folder.path, 'finished')
-    listing = list_images(arguments) if folder.is_new else None
-    if listing is not None:
-        found = scan(arguments, workers=0 if len(listing.paths) < 64 else 2)
-        facts = Facts(found.folder, machine_facts())
-        resolved = plan(facts, request)
-        findings = [*found.findings, *size_findings(found.headers, resolved['image_size'], resolved['stem'])]
-        refuse_errors(findings)
-        _print_plan(resolved, findings, say)
+    preparation = None
+    if folder.is_new:
+        preparation = prepare(options)
+        print_plan(preparation.plan, preparation.findings, say)
     with folder.locked():
-        if listing is not None:
-            _write(folder, found, findings, facts, resolved, asked, overrides, seed)
+        if preparation is not None:
+            _write(folder, preparation)
         return _train(folder, say)
 
 
-def _count(gpus: int | str | None) -> int | None:
-    if gpus in ('all', None):
-        return None
-    if isinstance(gpus, int):
-        return gpus
-    raise SetupError(f"gpus must be a number or 'all', got {gpus!r}")
-
-
-def _shaping(request: Request) -> dict[str, Any]:
-    """Return the options that shape the weights: a run may go on on other GPUs and with other workers."""
-    return {name: value for name, value in asdict(request).items() if name not in ('gpus', 'workers')}
-
-
-def _print_plan(resolved: Plan, findings: Sequence[Finding], say: Say) -> None:
-    for setting in resolved:
-        value = len(setting.value) if isinstance(setting.value, tuple) else setting.value
-        say(f'  {setting.name.replace("_", " "):<20} {value!s:<14} {setting.reason}')
-    for finding in findings:
-        say(str(finding))
-    for warning in resolved.warnings:
-        say(f'warning: {warning}')
-
-
-def _write(
-    folder: RunFolder,
-    found: Scan,
-    findings: Sequence[Finding],
-    facts: Facts,
-    resolved: Plan,
-    asked: dict[str, Any],
-    overrides: Sequence[str],
-    seed: int,
-) -> None:
+def _write(folder: RunFolder, preparation: Preparation) -> None:
     """Write all that the run is made of; ``plan.json`` last, because it makes the folder a run."""
-    from lewel_plugins.planning.compose import compose
-
+    found, resolved = preparation.scan, preparation.plan
     root = os.path.commonpath([os.path.dirname(path) for path in found.images])
     images, held_out = split_holdout(found.images, resolved['holdout'], root)
     folder.write_images(images, root)
     here = '{{ fileDirname }}'
-    dataset = dict(
-        type='lewel_plugins.ImageList',
-        list_file=f'{here}/{IMAGES}',
-        data_root=f'{here}/{os.path.relpath(root, folder.path.resolve())}',
-    )
-    config = compose(resolved, dataset, seed)
-    config.merge_from_dict(_options(overrides))
+    config = preparation.config(f'{here}/{IMAGES}', f'{here}/{os.path.relpath(root, folder.path.resolve())}')
     write_text(folder / CONFIG, config.pretty_text)
-    folder.write_findings(findings, found.left_out, found.copies)
+    folder.write_findings(preparation.findings, found.left_out, found.copies)
     if held_out:
         write_text(folder / 'holdout.txt', ''.join(f'{os.path.relpath(path, root)}\n' for path in held_out))
     if found.distinct is not None:
         write_text(folder / 'distinct.txt', ''.join(f'{os.path.abspath(path)}\n' for path in found.distinct))
-    write_json(folder / PLAN, dict(request=asked, plan=_plain(resolved), folder=asdict(facts.folder)))
-
-
-def _options(overrides: Sequence[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` settings as ``--cfg-options`` of the tools does."""
-    from lewel_plugins.cli.parser import Parser
-    from lewel_plugins.running.command_line import ConfigOptions
-
-    parser = Parser(add_help=False)
-    parser.add_argument('--set', nargs='+', action=ConfigOptions, default={})
-    return parser.parse_args(['--set', *overrides]).set if overrides else {}
+    about = dict(folder=asdict(preparation.facts.folder))
+    write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=_plain(resolved), **about))
 
 
 def split_holdout(paths: Sequence[str], count: int, root: str) -> tuple[list[str], list[str]]:

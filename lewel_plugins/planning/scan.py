@@ -21,6 +21,7 @@ from .pixels import broken_findings, pixel_findings
 
 # Shares of the time for the whole check.
 _HEADERS, _DECODING, _COPIES, _SCENES = 1 / 6, 1 / 4, 1 / 12, 1 / 12
+_LARGE, _WORKERS = 64, 2  # images from which further processes decode, and how many
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def scan(
     seconds: float = 120,
     num_headers: int = 20_000,
     num_decoded: int = 2000,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Scan:
     """Look at the images that a user names.
 
@@ -62,13 +63,15 @@ def scan(
         seconds: Time for a whole check, of which this takes at most about 60%.
         num_headers: Headers to read.
         num_decoded: Images to decode.
-        workers: Processes that decode; 0 to decode in this one.
+        workers: Processes that decode; 0 to decode in this one. By default two, and none for a small folder.
 
     Raises:
         SetupError: Something does not exist or cannot be read, or there are fewer than two images.
     """
     listing = list_images(arguments)
     total = len(listing.paths)
+    if workers is None:
+        workers = _WORKERS if total >= _LARGE else 0
     draw = listing.draw(max(num_headers, num_decoded))
     headers = read_headers(draw[:num_headers], total, time.monotonic() + _HEADERS * seconds)
     draw = [path for path in draw if path not in headers.too_large]
