@@ -90,10 +90,11 @@ class Preparation:
             SetupError: A setting of the user cannot be right.
         """
         from lewel_plugins.planning.compose import compose
+        from lewel_plugins.running.command_line import parse_settings
 
         dataset = dict(type='lewel_plugins.ImageList', list_file=list_file, data_root=root)
         config = compose(self.plan, dataset, self.options.request.seed)
-        config.merge_from_dict(parse_overrides(self.options.overrides))
+        config.merge_from_dict(parse_settings(self.options.overrides, '--set'))
         return config
 
 
@@ -113,22 +114,6 @@ def prepare(options: Options, seconds: float = 120) -> Preparation:
     findings = [*found.findings, *size_findings(found.headers, resolved['image_size'], resolved['stem'])]
     refuse_errors(findings)
     return Preparation(options, found, facts, resolved, findings)
-
-
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` settings as ``--cfg-options`` of the tools does.
-
-    Raises:
-        SetupError: One of them is no ``KEY=VALUE``.
-    """
-    if not overrides:
-        return {}
-    from lewel_plugins.cli.parser import Parser
-    from lewel_plugins.running.command_line import ConfigOptions
-
-    parser = Parser(add_help=False)
-    parser.add_argument('--set', nargs='+', action=ConfigOptions, default={})
-    return parser.parse_args(['--set', *overrides]).set
 
 
 def print_plan(resolved: Plan, findings: Sequence[Finding], say: Any) -> None:

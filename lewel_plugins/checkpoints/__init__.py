@@ -6,6 +6,7 @@ from .loading import build_backbone, build_model, check_normalization, check_wei
 from .older_version import check_settings, refuse_older
 from .pretrained import Preprocess, load_pretrained
 from .reading import local_file, read_pretrained, read_tensors
+from .recognize import StartingWeights, read_starting_weights
 from .released import list_pretrained
 from .safetensors_format import encode_safetensors, read_safetensors
 from .training_state import DamagedCheckpoint, read_training_state
@@ -15,6 +16,7 @@ __all__ = [
     'DEFAULT_SCOPE',
     'DamagedCheckpoint',
     'Preprocess',
+    'StartingWeights',
     'StateDifference',
     'backbone_config',
     'build_backbone',
@@ -34,6 +36,7 @@ __all__ = [
     'normalization',
     'read_pretrained',
     'read_safetensors',
+    'read_starting_weights',
     'read_tensors',
     'read_training_state',
     'refuse_older',

@@ -95,16 +95,18 @@ class _FeatureLoop:
     evaluator: Evaluator
     stage: str
 
-    def _build_bank(self, bank_dataloader: DataLoader | dict) -> None:
-        # build_dataloader returns a loader that is already built unchanged.
-        self.bank_dataloader: DataLoader = Runner.build_dataloader(bank_dataloader, seed=self.runner.seed)
+    def _build_bank(self, bank_dataloader: DataLoader | dict | None) -> None:
+        self.bank_dataloader: DataLoader | None = None
+        if bank_dataloader is not None:  # build_dataloader returns a loader that is already built unchanged
+            self.bank_dataloader = Runner.build_dataloader(bank_dataloader, seed=self.runner.seed)
 
     def run(self) -> dict:
         """Feed the features of the bank and the query set to the metrics, and return their values."""
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
         self.runner.model.eval()
-        for split, dataloader in (('bank', self.bank_dataloader), ('query', self.dataloader)):
+        splits = [] if self.bank_dataloader is None else [('bank', self.bank_dataloader)]
+        for split, dataloader in [*splits, ('query', self.dataloader)]:
             features = self._extract(split, dataloader)
             self.evaluator.process(data_samples=[dict(split=split, **features._asdict())], data_batch=None)
         metrics = self.evaluator.evaluate(len(self.dataloader.dataset))  # type: ignore[arg-type]
@@ -155,7 +157,8 @@ class FeatureValLoop(_FeatureLoop, ValLoop):
         runner: The runner.
         dataloader: Query set; the runner passes its ``val_dataloader``.
         evaluator: Metrics; the runner passes its ``val_evaluator``.
-        bank_dataloader: Labeled bank, e.g. the training images under the test pipeline.
+        bank_dataloader: Labeled bank, e.g. the training images under the test pipeline; None for metrics that need
+            no labels.
     """
 
     stage = 'val'
@@ -165,7 +168,7 @@ class FeatureValLoop(_FeatureLoop, ValLoop):
         runner: Runner,
         dataloader: DataLoader | dict,
         evaluator: Evaluator | dict | list,
-        bank_dataloader: DataLoader | dict,
+        bank_dataloader: DataLoader | dict | None = None,
     ) -> None:
         super().__init__(runner, dataloader, evaluator)
         self._build_bank(bank_dataloader)
@@ -179,7 +182,7 @@ class FeatureTestLoop(_FeatureLoop, TestLoop):
         runner: The runner.
         dataloader: Query set; the runner passes its ``test_dataloader``.
         evaluator: Metrics; the runner passes its ``test_evaluator``.
-        bank_dataloader: Labeled bank.
+        bank_dataloader: Labeled bank; None for metrics that need no labels.
     """
 
     stage = 'test'
@@ -189,7 +192,7 @@ class FeatureTestLoop(_FeatureLoop, TestLoop):
         runner: Runner,
         dataloader: DataLoader | dict,
         evaluator: Evaluator | dict | list,
-        bank_dataloader: DataLoader | dict,
+        bank_dataloader: DataLoader | dict | None = None,
     ) -> None:
         super().__init__(runner, dataloader, evaluator)
         self._build_bank(bank_dataloader)

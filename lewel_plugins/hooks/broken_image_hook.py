@@ -24,16 +24,17 @@ class BrokenImageHook(Hook):
 
     Args:
         max_share: Share of the data set that may be broken, in [0, 1].
+        file: Name of the list in the run's folder.
 
     Raises:
         ValueError: ``max_share`` is not in [0, 1].
         RuntimeError: During training, more images than that are broken. Names up to ten files.
     """
 
-    def __init__(self, max_share: float = 0.01) -> None:
+    def __init__(self, max_share: float = 0.01, file: str = 'broken_images.txt') -> None:
         if not 0 <= max_share <= 1:
             raise ValueError(f'max_share must be in [0, 1], got {max_share}')
-        self.max_share = max_share
+        self.max_share, self.file = max_share, file
         self._files: dict[str, None] = {}  # an ordered set
 
     def before_train(self, runner: Runner) -> None:
@@ -78,6 +79,5 @@ class BrokenImageHook(Hook):
         if self._files and is_main_process():
             write_text(self._path(runner), ''.join(f'{file}\n' for file in self._files))
 
-    @staticmethod
-    def _path(runner: Runner) -> Path:
-        return Path(runner.work_dir) / 'broken_images.txt'
+    def _path(self, runner: Runner) -> Path:
+        return Path(runner.work_dir) / self.file

@@ -8,7 +8,7 @@ from torch import nn
 from lewel_plugins.dist import unwrap_model
 from lewel_plugins.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-_OPTIONS = ('norm_decay_mult', 'bias_decay_mult', 'adapt_norm_and_bias', 'custom_keys')
+_OPTIONS = ('norm_decay_mult', 'bias_decay_mult', 'adapt_norm_and_bias', 'backbone_lr_mult', 'custom_keys')
 _KEY_OPTIONS = ('lr_mult', 'decay_mult')
 
 
@@ -22,9 +22,11 @@ class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     leaves out frozen parameters.
 
     ``paramwise_cfg`` accepts ``norm_decay_mult`` and ``bias_decay_mult`` (factors of the weight decay; default 1),
-    ``adapt_norm_and_bias`` (False excludes norms and biases from LARS's adaptation) and ``custom_keys``, a dict from
-    parts of parameter names to ``lr_mult`` and ``decay_mult``. If several keys match, the longest counts. Its
-    ``decay_mult`` replaces that of the type.
+    ``adapt_norm_and_bias`` (False excludes norms and biases from LARS's adaptation), ``backbone_lr_mult`` (factor of
+    the rate of all parameters of ``model.backbone``, for a network that starts from trained weights) and
+    ``custom_keys``, a dict from parts of parameter names to ``lr_mult`` and ``decay_mult``. If several keys match, the
+    longest counts. Its ``decay_mult`` replaces that of the type. With ``backbone_lr_mult`` the backbone has groups of
+    its own, marked by the entry ``backbone``.
 
     Raises:
         ValueError: An option is unknown, or a custom key matches no parameter.
@@ -74,6 +76,10 @@ class TypedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             settings['weight_decay'] = self.base_wd * custom.get('decay_mult', by_type)
         if not options.get('adapt_norm_and_bias', True):
             settings['adapt'] = kind == 'weight'
+        if 'backbone_lr_mult' in options:
+            settings['backbone'] = name.startswith('backbone.')
+            if settings['backbone']:
+                settings['lr'] *= options['backbone_lr_mult']
         return settings, key
 
 

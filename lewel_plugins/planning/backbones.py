@@ -1,5 +1,6 @@
 """The backbones by the names that a user types."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -47,6 +48,28 @@ BACKBONES = {
         Backbone('vit-small', dict(type='MoCoV3ViT', arch='mocov3-small'), 384, has_map=False),
     )
 }
+
+
+def name_of(settings: Mapping[str, Any], name: str) -> str:
+    """Return the name of the backbone of a config, whatever its stem.
+
+    Args:
+        settings: The config.
+        name: How the user named it, for the error.
+
+    Raises:
+        SetupError: It is none of :data:`BACKBONES`.
+    """
+
+    def key(config: Mapping[str, Any]) -> tuple:
+        kind = str(config.get('type')).removeprefix('mmpretrain.').removesuffix('_CIFAR')
+        return kind, config.get('depth'), config.get('arch')
+
+    for backbone in BACKBONES.values():
+        if key(backbone.config) == key(settings):
+            return backbone.name
+    text = ' '.join(str(value) for value in key(settings) if value is not None)
+    raise SetupError(f'{name} holds a {text}; --from takes weights of {", ".join(BACKBONES)}')
 
 
 def find_backbone(name: str) -> Backbone:

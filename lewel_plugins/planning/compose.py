@@ -1,6 +1,7 @@
 """A plan as a config that the stock Runner trains."""
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from mmengine.config import Config
 import lewel_plugins
 from lewel_plugins.errors import SetupError
 
-from .backbones import Backbone
+from .monitors import add_monitors
 from .plan import Plan
 
 NARROW = 512  # channels of a backbone up to which heads are those of the recipes for ResNet-18
@@ -29,13 +30,33 @@ def configs_folder() -> Path:
     raise SetupError(f'the configs of lewel_plugins are neither beside {package} nor in it; install it again')
 
 
-def compose(plan: Plan, dataset: dict[str, Any], seed: int = 0) -> Config:
+@dataclass(frozen=True)
+class Images:
+    """Configs of the images of a run, as data sets without their pipelines.
+
+    Args:
+        train: Those to train on.
+        monitored: Some of those to train on, for the monitors; None for no monitors.
+        held_out: Those that are never trained on, for the monitors; None if there are none.
+        bank: Labeled images, for the k-NN accuracy; None without labels.
+        queries: Other labeled images; None without labels.
+    """
+
+    train: dict[str, Any]
+    monitored: dict[str, Any] | None = None
+    held_out: dict[str, Any] | None = None
+    bank: dict[str, Any] | None = None
+    queries: dict[str, Any] | None = None
+
+
+def compose(plan: Plan, images: Images, seed: int = 0, weights: str | None = None) -> Config:
     """Return the whole config of a plan, without bases.
 
     Args:
         plan: The plan.
-        dataset: Config of the images to train on, without its pipeline.
+        images: The images.
         seed: Seed of the run.
+        weights: File of the weights to start from, if the plan has some.
     """
     base = configs_folder() / '_base_'
     parts = [
@@ -59,7 +80,7 @@ def compose(plan: Plan, dataset: dict[str, Any], seed: int = 0) -> Config:
         dict(type='lewel_plugins.LoadViews', views=_views(plan, views.copy())),
         dict(type='PackInputs'),
     ]
-    entries['train_dataloader']['dataset']['dataset'] = dict(dataset, pipeline=pipeline)
+    entries['train_dataloader']['dataset']['dataset'] = dict(images.train, pipeline=pipeline)
     entries['custom_hooks'] = _custom_hooks(plan, entries.get('custom_hooks', []))
     entries['optim_wrapper'] = _optim_wrapper(plan, entries['optim_wrapper'])
     entries['param_scheduler'] = _schedulers(plan)
@@ -67,13 +88,31 @@ def compose(plan: Plan, dataset: dict[str, Any], seed: int = 0) -> Config:
     entries['auto_scale_lr'] = dict(base_batch_size=plan['batch_size'])
     entries['default_hooks']['checkpoint'].update(interval=plan['checkpoint_epochs'])
     entries['randomness'] = dict(seed=seed)
+    if plan.weights is not None:
+        _start_from(plan, entries, weights)
+    if images.monitored is not None:
+        add_monitors(plan, entries, images, pipeline)
     return Config(entries)
+
+
+def _start_from(plan: Plan, entries: dict[str, Any], weights: str | None) -> None:
+    """Start the backbone from weights, and its teacher with it; only the heads learn at first."""
+    assert plan.weights is not None
+    entries['model']['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint=weights, prefix='backbone.')
+    if plan.weights.normalization:
+        entries['data_preprocessor'].update(plan.weights.normalization)
+    options = entries['optim_wrapper'].setdefault('paramwise_cfg', {})
+    options['backbone_lr_mult'] = plan['backbone_lr_mult']
+    entries['custom_hooks'] += [
+        dict(type='lewel_plugins.StrictPretrainedHook'),
+        dict(type='lewel_plugins.FrozenBackboneHook', iters=plan['frozen_steps'] * plan['accumulation']),
+    ]
 
 
 def _model(plan: Plan, model: dict[str, Any]) -> dict[str, Any]:
     """Return the model of a method with the backbone of the plan, and heads that fit it."""
     result = Config(dict(model=model))
-    backbone = _backbone_config(plan.backbone, model['backbone'], plan['stem'])
+    backbone = _backbone_config(plan, model['backbone'])
     options: dict[str, Any] = {'backbone': dict(_delete_=True, **backbone), 'neck.in_channels': plan.backbone.channels}
     if plan.backbone.channels <= NARROW:
         options.update(plan.method.narrow)
@@ -87,8 +126,11 @@ def _model(plan: Plan, model: dict[str, Any]) -> dict[str, Any]:
     return result.model.to_dict()
 
 
-def _backbone_config(backbone: Backbone, recipe: dict[str, Any], stem: str) -> dict[str, Any]:
-    config = dict(backbone.small_stem if stem == '3 × 3' and backbone.small_stem else backbone.config)
+def _backbone_config(plan: Plan, recipe: dict[str, Any]) -> dict[str, Any]:
+    if plan.weights is not None and plan.weights.settings is not None:
+        return dict(plan.weights.settings)
+    backbone = plan.backbone
+    config = dict(backbone.small_stem if plan['stem'] == '3 × 3' and backbone.small_stem else backbone.config)
     deep = config.get('depth', 0) >= 50
     if deep and 'zero_init_residual' in recipe:
         config['zero_init_residual'] = recipe['zero_init_residual']

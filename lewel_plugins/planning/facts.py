@@ -1,6 +1,8 @@
 """What a plan follows from: numbers about the folder, the machine and the given weights, without a trace of either."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 GIB = 2**30
 
@@ -65,10 +67,14 @@ class Weights:
     Args:
         name: How the user named them.
         backbone: Name of their backbone, as in :data:`backbones.BACKBONES`.
+        settings: Config of their backbone, whose stem may differ from that of the name; that of the name by default.
+        normalization: ``mean`` and ``std`` of the images that they were trained on; None if unknown.
     """
 
     name: str
     backbone: str
+    settings: Mapping[str, Any] | None = None
+    normalization: Mapping[str, Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)

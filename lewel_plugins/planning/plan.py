@@ -13,7 +13,7 @@ from typing import Any
 from lewel_plugins.errors import SetupError
 
 from .backbones import Backbone, find_backbone
-from .facts import GIB, GPU, Facts
+from .facts import GIB, GPU, Facts, Weights
 from .methods import BATCH, MEAN, Method, find_method
 from .request import Request
 
@@ -33,6 +33,7 @@ HORIZON_SHARE = 0.1  # 1 / (1 − α) over the number of steps, at most
 HOLDOUT_FROM, HOLDOUT_SHARE, HOLDOUT_MOST = 5000, 0.02, 1000
 PROVEN_RATES = (0.25, 4.0)  # times the recipe's rate
 CHECKPOINT_SECONDS = 600
+CHECKS = 20  # validations in a training
 USABLE = 0.92  # share of the free memory of a GPU
 FREE_SHARE = 0.8  # a GPU with less free memory is in use
 
@@ -61,10 +62,13 @@ class Plan:
         method: The method.
         backbone: The backbone.
         settings: The settings.
+        weights: Weights that it starts from; None for random ones.
     """
 
-    def __init__(self, method: Method, backbone: Backbone, settings: list[Setting]) -> None:
-        self.method, self.backbone = method, backbone
+    def __init__(
+        self, method: Method, backbone: Backbone, settings: list[Setting], weights: Weights | None = None
+    ) -> None:
+        self.method, self.backbone, self.weights = method, backbone, weights
         self.settings = {setting.name: setting for setting in settings}
 
     def __getitem__(self, name: str) -> Any:
@@ -127,8 +131,9 @@ def plan(facts: Facts, request: Request) -> Plan:
         *_groups(method, images, batch.value, epochs.value),
         _workers(facts, request, ranks.value),
         _checkpoints(facts, epochs.value, images // batch.value),
+        _monitors(epochs.value),
     ]
-    return Plan(method, net, settings)
+    return Plan(method, net, settings, facts.weights)
 
 
 def check_folder(facts: Facts) -> None:
@@ -409,3 +414,8 @@ def _checkpoints(facts: Facts, epochs: int, per_epoch: int) -> Setting:
         return Setting('checkpoint_epochs', value, 'twenty times in all')
     value = min(epochs, max(1, round(CHECKPOINT_SECONDS / (facts.step_seconds * per_epoch))))
     return Setting('checkpoint_epochs', value, 'about every ten minutes')
+
+
+def _monitors(epochs: int) -> Setting:
+    value = max(1, epochs // CHECKS)
+    return Setting('monitor_epochs', value, f'{epochs // value} times in all, and before the first step')

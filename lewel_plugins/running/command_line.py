@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from lewel_plugins.errors import SetupError
+
 from .setup import LAUNCHERS
 
 
@@ -20,19 +22,35 @@ class ConfigOptions(DictAction):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        options = dict(getattr(namespace, self.dest))
-        for pair in values or ():
-            key, equals, value = pair.partition('=')
-            if not equals:
-                parser.error(f'{option_string} takes KEY=VALUE, got {pair!r}')
-            value = value.strip('\'"')
-            if 'dict(' in value or value.startswith(('{', '[{', '({')):
-                parser.error(
-                    f'{option_string} {key}: a value must be a number, a word or a list; put {value!r} into a config'
-                )
-            is_list = ',' in value or value.startswith(('[', '('))
-            options[key] = self._parse_iterable(value) if is_list else self._parse_int_float_bool(value)
-        setattr(namespace, self.dest, options)
+        try:
+            options = parse_settings(values or (), str(option_string))
+        except SetupError as error:
+            parser.error(str(error))
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **options})
+
+
+def parse_settings(pairs: Sequence[Any], option: str) -> dict[str, Any]:
+    """Parse settings of a config, a dict for ``Config.merge_from_dict``.
+
+    Args:
+        pairs: Texts ``KEY=VALUE``.
+        option: The option that they belong to, for the error.
+
+    Raises:
+        SetupError: A text has no ``=``, or its value is a dict.
+    """
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition('=')
+        if not equals:
+            raise SetupError(f'{option} takes KEY=VALUE, got {pair!r}')
+        value = value.strip('\'"')
+        if 'dict(' in value or value.startswith(('{', '[{', '({')):
+            raise SetupError(f'{option} {key}: a value must be a number, a word or a list; put {value!r} into a config')
+        is_list = ',' in value or value.startswith(('[', '('))
+        parse = DictAction._parse_iterable if is_list else DictAction._parse_int_float_bool
+        settings[key] = parse(value)
+    return settings
 
 
 def add_config_options(parser: argparse.ArgumentParser, what: str = 'settings of the config to override') -> None:

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from lewel_plugins.planning import GPU, METHODS, Facts, Folder, Machine, Request, plan
-from lewel_plugins.planning.compose import compose
+from lewel_plugins.planning.compose import Images, compose
 
 GIB = 2**30
 IMAGES = dict(type='lewel_plugins.ImageTree', data_root='data/images')
@@ -30,7 +30,7 @@ def flat(value, prefix: str = '') -> dict:
 
 def test_lewel_b_on_a_large_folder_is_the_recipe_for_a_folder():
     request = Request('lewel-b', backbone='resnet18', holdout=0)
-    config = flat(compose(plan(facts(100_000), request), IMAGES).to_dict())
+    config = flat(compose(plan(facts(100_000), request), Images(IMAGES)).to_dict())
     recipe = Config.fromfile(ROOT / 'configs/lewel/lewel-b_resnet18_1xb256-lars-coslr-200e_image-folder.py').to_dict()
     recipe = flat({key: value for key, value in recipe.items() if key not in ('views', 'train_pipeline')})
     different = {key for key in {*config, *recipe} if config.get(key) != recipe.get(key)} - RUNTIME
@@ -41,7 +41,7 @@ def test_lewel_b_on_a_large_folder_is_the_recipe_for_a_folder():
 @pytest.mark.parametrize('side', [32, 96])
 def test_a_step_of_every_method(method, side):
     resolved = plan(facts(100, side, gpus=0), Request(method))
-    config = compose(resolved, IMAGES)
+    config = compose(resolved, Images(IMAGES))
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor))
@@ -58,7 +58,7 @@ def test_a_step_of_every_method(method, side):
 def test_precision_accumulation_and_workers_reach_the_config():
     old = (GPU(0, 'T4', 16 * GIB, 15 * GIB, (7, 5)),)
     resolved = plan(Facts(Folder(9400, 9400, median_short_side=300), Machine(old, 4)), Request('byol', workers=0))
-    config = compose(resolved, IMAGES, seed=7)
+    config = compose(resolved, Images(IMAGES), seed=7)
     assert (config.optim_wrapper.dtype, config.optim_wrapper.loss_scale) == ('float16', 'dynamic')
     assert config.train_dataloader.num_workers == 0 and not config.train_dataloader.persistent_workers
     assert config.randomness.seed == 7 and config.model.neck.hid_channels == 1024
