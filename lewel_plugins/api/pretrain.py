@@ -12,7 +12,7 @@ from lewel_plugins.files import write_json, write_text
 from lewel_plugins.planning import Plan
 
 from .preparation import Options, Preparation, prepare, print_plan
-from .run_folder import CONFIG, FINISHED, IMAGES, LOG, PLAN, RunFolder
+from .run_folder import CONFIG, DISTINCT, FINISHED, HOLDOUT, IMAGES, LOG, PLAN, RunFolder
 
 Say = Callable[[str], None]
 STOPPED = 75
@@ -124,9 +124,9 @@ def _write(folder: RunFolder, preparation: Preparation) -> None:
     write_text(folder / CONFIG, config.pretty_text)
     folder.write_findings(preparation.findings, found.left_out, found.copies)
     if held_out:
-        write_text(folder / 'holdout.txt', ''.join(f'{os.path.relpath(path, root)}\n' for path in held_out))
+        folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in held_out))
     if found.distinct is not None:
-        write_text(folder / 'distinct.txt', ''.join(f'{os.path.abspath(path)}\n' for path in found.distinct))
+        folder.write_paths(DISTINCT, map(os.path.abspath, found.distinct))
     about = dict(folder=asdict(preparation.facts.folder))
     write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=_plain(resolved), **about))
 

@@ -1,18 +1,21 @@
 """A folder of a run: what was asked for, the plan, the images, and how far the training is."""
 
+import csv
 import gzip
+import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import read_json, write_bytes, write_json, write_text
+from lewel_plugins.files import read_json, write_bytes, write_json
+from lewel_plugins.image_files.path_list import encode_lines, path_line
 from lewel_plugins.running.jobs import lock
 
 PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.json'
-BROKEN, DUPLICATES, DISTINCT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt'
+BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
 LOG, LOCK, FINISHED = 'train.log', 'run.lock', 'finished.json'
 
 
@@ -96,18 +99,26 @@ class RunFolder:
 
     def write_images(self, paths: Sequence[str], root: str) -> None:
         """Write the list of images to train on, with paths relative to ``root`` and their size in bytes."""
-        lines = [f'{os.path.relpath(path, root)}\t{os.path.getsize(path)}\n' for path in paths]
-        write_bytes(self / IMAGES, gzip.compress(''.join(lines).encode(errors='surrogateescape'), mtime=0))
+        lines = [path_line(os.path.relpath(path, root), os.path.getsize(path)) for path in paths]
+        write_bytes(self / IMAGES, gzip.compress(encode_lines(lines), mtime=0))
+
+    def write_paths(self, name: str, paths: Iterable[str]) -> None:
+        """Write a list of paths, one per line."""
+        write_bytes(self / name, encode_lines(map(path_line, paths)))
 
     def write_findings(self, findings: Sequence[Any], left_out: Mapping[str, str], copies: Mapping[str, str]) -> None:
         """Write what the scan has found."""
         rows = [dict(level=f.level, code=f.code, text=f.text, files=list(f.files)) for f in findings]
         write_json(self / CHECK, dict(findings=rows))
         if left_out:
-            write_text(self / BROKEN, ''.join(f'{path}\t{reason}\n' for path, reason in left_out.items()))
+            lines = [path_line(path, reason) for path, reason in left_out.items()]
+            write_bytes(self / BROKEN, encode_lines(lines))
         if copies:
-            lines = ['copy,original\n', *(f'"{copy}","{original}"\n' for copy, original in copies.items())]
-            write_text(self / DUPLICATES, ''.join(lines))
+            table = io.StringIO(newline='')
+            csv.writer(table, quoting=csv.QUOTE_ALL, lineterminator='\n').writerows(
+                [('copy', 'original'), *copies.items()]
+            )
+            write_bytes(self / DUPLICATES, encode_lines([table.getvalue()]))
 
 
 def _text(value: Any) -> str:

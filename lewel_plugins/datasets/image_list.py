@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
+from lewel_plugins.image_files.path_list import decode_lines, line_path
 from lewel_plugins.registry import DATASETS
 
 
@@ -16,7 +17,7 @@ class ImageList(BaseDataset):
 
     Args:
         list_file: Text file, or gzip-compressed one (``.gz``), with one image per line: its path, and further columns
-            after tabs, which are not read.
+            after tabs, which are not read. A name with a tab or a line break is a json string in quotes.
         data_root: Folder that relative paths start from; that of the list by default.
         pipeline: Transforms, starting from ``img_path``.
         lazy_init: Whether to postpone the reading until ``full_init``.
@@ -46,5 +47,5 @@ class ImageList(BaseDataset):
 def read_image_list(file: str | Path) -> list[str]:
     """Return the paths of a list of images, see :class:`ImageList`."""
     content = Path(file).read_bytes()
-    text = (gzip.decompress(content) if str(file).endswith('.gz') else content).decode()
-    return [line.split('\t')[0] for line in text.splitlines() if line.strip()]
+    lines = decode_lines(gzip.decompress(content) if str(file).endswith('.gz') else content)
+    return [line_path(line) for line in lines if line.strip()]

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.image_files.path_list import decode_lines, line_path
 from lewel_plugins.image_files.tree import EXTENSIONS, Tree
 
 from .findings import Finding, plural, show
@@ -166,15 +167,14 @@ def _files(name: str) -> list[str]:
 
 def _listed(name: str) -> Iterator[str]:
     try:
-        with open(name, encoding='utf-8-sig', errors='surrogateescape', newline='\n') as file:
-            lines = [line.rstrip('\r\n') for line in file]
+        lines = decode_lines(Path(name).read_bytes())
     except OSError as error:
         raise SetupError(_cannot_read(name, error)) from None
     folder = os.path.dirname(name)
     for number, line in enumerate(lines, 1):
-        path = os.path.join(folder, line)
         if not line.strip():
             continue
+        path = os.path.join(folder, line_path(line, has_columns=False))
         if not os.path.isfile(path):
             raise SetupError(f'line {number} of {show(name)}: {show(path)} is not a file')
         yield path
