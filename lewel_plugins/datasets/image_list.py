@@ -11,15 +11,16 @@ from lewel_plugins.registry import DATASETS
 
 @DATASETS.register_module()
 class ImageList(BaseDataset):
-    """The images of a list, without labels.
+    """The images of a list, by default without labels.
 
     A run that starts from a list trains on the same images when it is resumed, whatever has been added to the folder.
 
     Args:
         list_file: Text file, or gzip-compressed one (``.gz``), with one image per line: its path, and further columns
-            after tabs, which are not read. A name with a tab or a line break is a json string in quotes.
+            after tabs. A name with a tab or a line break is a json string in quotes.
         data_root: Folder that relative paths start from; that of the list by default.
         pipeline: Transforms, starting from ``img_path``.
+        labels: Whether the second column is the number of the class.
         lazy_init: Whether to postpone the reading until ``full_init``.
 
     Raises:
@@ -30,22 +31,35 @@ class ImageList(BaseDataset):
     METAINFO: dict = {}
 
     def __init__(
-        self, list_file: str, data_root: str | None = None, pipeline: Sequence = (), lazy_init: bool = False
+        self,
+        list_file: str,
+        data_root: str | None = None,
+        pipeline: Sequence = (),
+        labels: bool = False,
+        lazy_init: bool = False,
     ) -> None:
-        self.list_file = list_file
+        self.list_file, self.labels = list_file, labels
         root = os.path.dirname(list_file) if data_root is None else data_root
         super().__init__(data_root=root, pipeline=list(pipeline), lazy_init=lazy_init)
 
     def load_data_list(self) -> list[dict]:
-        """Return one ``dict(img_path=...)`` per line."""
-        paths = read_image_list(self.list_file)
-        if not paths:
+        """Return one ``dict(img_path=...)`` per line, with the ``gt_label`` if there are labels."""
+        lines = _lines(self.list_file)
+        if not lines:
             raise ValueError(f'{self.list_file} names no image')
-        return [{'img_path': os.path.join(self.data_root, path)} for path in paths]
+        data_list: list[dict] = [{'img_path': os.path.join(self.data_root, line_path(line))} for line in lines]
+        if self.labels:
+            for info, line in zip(data_list, lines):
+                info['gt_label'] = int(line.rsplit('\t', 1)[1])
+        return data_list
 
 
 def read_image_list(file: str | Path) -> list[str]:
     """Return the paths of a list of images, see :class:`ImageList`."""
+    return [line_path(line) for line in _lines(file)]
+
+
+def _lines(file: str | Path) -> list[str]:
     content = Path(file).read_bytes()
     lines = decode_lines(gzip.decompress(content) if str(file).endswith('.gz') else content)
-    return [line_path(line) for line in lines if line.strip()]
+    return [line for line in lines if line.strip()]
