@@ -2,8 +2,9 @@
 
 from .facts import GPU, Facts, Folder, Machine, Memory, Weights
 from .methods import METHODS, Method, find_method
-from .plan import Plan, Setting, plan
+from .plan import Plan, plan
 from .request import Request
+from .settings import Setting, Settings
 
 __all__ = [
     'GPU',
@@ -16,6 +17,7 @@ __all__ = [
     'Plan',
     'Request',
     'Setting',
+    'Settings',
     'Weights',
     'find_method',
     'plan',

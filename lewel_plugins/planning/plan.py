@@ -6,22 +6,20 @@ machine determines only how the same training is run, with one exception, which 
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from lewel_plugins.errors import SetupError
 
 from .backbones import Backbone, find_backbone
+from .devices import PER_RANK, USABLE, choose_gpus, count_ranks, precision, workers
 from .facts import GIB, GPU, Facts, Weights
 from .methods import BATCH, MEAN, Method, find_method
 from .request import Request
+from .settings import Setting, Settings
 
 LEAST_IMAGES = 2
 LARGE_FOLDER = 50_000  # images from which the backbone is a ResNet-50
 SIZES = (32, 64, 96, 128, 160, 192, 224)
 SMALL_STEM_UP_TO = 64
-PER_RANK = 8  # least images of a rank
 EPOCH_STEPS = 4  # least steps of an epoch
 STEPS = 5000
 EPOCHS = (200, 1600)
@@ -34,29 +32,10 @@ HOLDOUT_FROM, HOLDOUT_SHARE, HOLDOUT_MOST = 5000, 0.02, 1000
 PROVEN_RATES = (0.25, 4.0)  # times the recipe's rate
 CHECKPOINT_SECONDS = 600
 CHECKS = 20  # validations in a training
-USABLE = 0.92  # share of the free memory of a GPU
-FREE_SHARE = 0.8  # a GPU with less free memory is in use
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A value of the plan.
-
-    Args:
-        name: What it sets.
-        value: The value.
-        reason: Why, in a few words.
-        warning: What the user should know before the start; empty if nothing.
-    """
-
-    name: str
-    value: Any
-    reason: str
-    warning: str = ''
-
-
-class Plan:
-    """The settings of a training, by name and in the order in which they follow from each other.
+class Plan(Settings):
+    """The settings of a pretraining.
 
     Args:
         method: The method.
@@ -68,23 +47,8 @@ class Plan:
     def __init__(
         self, method: Method, backbone: Backbone, settings: list[Setting], weights: Weights | None = None
     ) -> None:
+        super().__init__(settings)
         self.method, self.backbone, self.weights = method, backbone, weights
-        self.settings = {setting.name: setting for setting in settings}
-
-    def __getitem__(self, name: str) -> Any:
-        return self.settings[name].value
-
-    def __iter__(self) -> Iterator[Setting]:
-        return iter(self.settings.values())
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the user should know before the start."""
-        return [setting.warning for setting in self if setting.warning]
-
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return value and reason of each setting, for a json file."""
-        return {setting.name: dict(value=setting.value, reason=setting.reason) for setting in self}
 
 
 def plan(facts: Facts, request: Request) -> Plan:
@@ -105,8 +69,8 @@ def plan(facts: Facts, request: Request) -> Plan:
     net = find_backbone(backbone.value)
     size = _image_size(facts, request)
     batch = _batch(request, method, images)
-    gpus = _devices(facts, request)
-    ranks = _ranks(gpus.value, batch.value)
+    gpus = choose_gpus(facts.machine.gpus, request.gpus)
+    ranks = count_ranks(gpus.value, batch.value)
     batch, accumulation = _fit(facts, gpus.value, ranks.value, batch, method)
     epochs = _epochs(facts, request, images, batch.value)
     steps = epochs.value * (images // batch.value)
@@ -119,7 +83,7 @@ def plan(facts: Facts, request: Request) -> Plan:
         _stem(facts, net, size.value),
         gpus,
         ranks,
-        _precision(gpus.value),
+        precision(gpus.value),
         batch,
         accumulation,
         _rate(facts, method, batch.value),
@@ -129,7 +93,7 @@ def plan(facts: Facts, request: Request) -> Plan:
         *_teacher(method, steps),
         *_queue(method, images, batch.value),
         *_groups(method, images, batch.value, epochs.value),
-        _workers(facts, request, ranks.value),
+        workers(facts.machine.cores, request.workers, ranks.value),
         _checkpoints(facts, epochs.value, images // batch.value),
         _monitors(epochs.value),
     ]
@@ -239,56 +203,6 @@ def _left_out(images: int, batch: int) -> str:
     return f'batches of {batch}: {rest} of {images:,} images sit out each epoch, different ones each time'
 
 
-def _devices(facts: Facts, request: Request) -> Setting:
-    gpus = facts.machine.gpus
-    if request.gpus == 0 or not gpus:
-        if request.gpus:
-            raise SetupError(f'--gpus is {request.gpus}, but no GPU is visible')
-        return Setting('gpus', (), 'as requested' if gpus else 'no GPU is visible')
-    models: dict[str, list[GPU]] = {}
-    for gpu in gpus:
-        if gpu.free >= FREE_SHARE * gpu.total:
-            models.setdefault(gpu.name, []).append(gpu)
-    if not models:
-        busiest = max(gpus, key=lambda gpu: gpu.free)
-        raise SetupError(
-            f'no GPU is free: the freest, GPU {busiest.index}, has {busiest.free / GIB:.1f} of '
-            f'{busiest.total / GIB:.1f} GiB; wait, or use --gpus 0 for the CPU'
-        )
-    # The model with the most free memory in all; its GPUs wait for each other, so that they have to be alike.
-    name, free = max(models.items(), key=lambda item: sum(gpu.free for gpu in item[1]))
-    if request.gpus is not None:
-        if request.gpus > len(free):
-            raise SetupError(f'--gpus is {request.gpus}, but {len(free)} × {name} are free')
-        free = free[: request.gpus]
-    others = [gpu for gpu in gpus if gpu not in free]
-    in_use = [f'GPU {gpu.index} is in use' for gpu in others if gpu.free < FREE_SHARE * gpu.total]
-    reason = '; '.join([f'{len(free)} × {name}', *in_use])
-    return Setting('gpus', tuple(free), reason)
-
-
-def _ranks(gpus: tuple[GPU, ...], batch: int) -> Setting:
-    if not gpus:
-        return Setting('ranks', 1, 'on the CPU')
-    most = max(1, min(len(gpus), batch // PER_RANK))
-    ranks = next(count for count in range(most, 0, -1) if batch % count == 0)
-    if ranks == len(gpus):
-        return Setting('ranks', ranks, f'{batch // ranks} images on each')
-    reason = f'{ranks} of {len(gpus)} GPUs: a batch of {batch} is {batch // ranks} images on each'
-    return Setting('ranks', ranks, reason, f'using {ranks} of {len(gpus)} GPUs: batches of {batch} do not fill more')
-
-
-def _precision(gpus: tuple[GPU, ...]) -> Setting:
-    if not gpus:
-        return Setting('precision', 'float32', 'on the CPU')
-    capability = min(gpu.capability for gpu in gpus)
-    if capability >= (8, 0):
-        return Setting('precision', 'bfloat16', 'the GPU supports it')
-    if capability >= (7, 0):
-        return Setting('precision', 'float16', 'the GPU has no bfloat16; losses are scaled')
-    return Setting('precision', 'float32', 'the GPU is fast in no lower one')
-
-
 def _fit(facts: Facts, gpus: tuple[GPU, ...], ranks: int, batch: Setting, method: Method) -> tuple[Setting, Setting]:
     """Return the batch and the number of parts that it is accumulated from, so that a part fits."""
     if facts.memory is None or not gpus:
@@ -396,16 +310,6 @@ def _groups(method: Method, images: int, batch: int, epochs: int) -> list[Settin
         Setting('momentum', schedule.momentum, f'α {1 - schedule.momentum:.4g}: {reason}'),
         Setting('end_beta', schedule.end_beta, reason),
     ]
-
-
-def _workers(facts: Facts, request: Request, ranks: int) -> Setting:
-    most = max(1, facts.machine.cores // ranks - 1)
-    if request.workers is not None:
-        if request.workers < 0:
-            raise SetupError(f'--workers must be at least 0, got {request.workers}')
-        warning = f'{request.workers} workers on {facts.machine.cores} cores: more than cores gain nothing'
-        return Setting('workers', request.workers, 'as requested', warning if request.workers > most + 1 else '')
-    return Setting('workers', min(8, most), f'{facts.machine.cores} cores, {ranks} rank{"s" if ranks > 1 else ""}')
 
 
 def _checkpoints(facts: Facts, epochs: int, per_epoch: int) -> Setting:
