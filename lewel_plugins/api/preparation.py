@@ -3,18 +3,26 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.planning import Facts, Plan, Request, find_method, plan
-from lewel_plugins.planning.backbones import find_backbone
+from lewel_plugins.planning import Facts, Plan, Request, Weights, find_method, plan
+from lewel_plugins.planning.backbones import find_backbone, name_of
 from lewel_plugins.planning.findings import Finding, refuse_errors
 from lewel_plugins.planning.headers import size_findings
+from lewel_plugins.planning.listing import did_you_mean
 from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.scan import Scan, scan
 
+from .run_folder import BACKBONE
+from .training import Say, count_gpus
+
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from lewel_plugins.checkpoints import StartingWeights
+    from lewel_plugins.planning.compose import Images
 
 _NOT_SHAPING = ('gpus', 'workers')  # a run may go on on other devices and with other workers
 
@@ -27,11 +35,13 @@ class Options:
         images: Folders, image files, and ``.txt`` lists.
         request: The options that the plan takes.
         overrides: Settings of the config, each ``KEY=VALUE``.
+        weights: Weights to start from; None for random ones.
     """
 
     images: tuple[str, ...]
     request: Request
     overrides: tuple[str, ...] = ()
+    weights: str | None = None
 
     @classmethod
     def of(
@@ -39,6 +49,7 @@ class Options:
         images: str | os.PathLike | Sequence[str | os.PathLike],
         overrides: Sequence[str],
         gpus: int | str | None,
+        weights: str | os.PathLike | None = None,
         **request: Any,
     ) -> 'Options':
         """Return the options of a call, with arguments as in :func:`pretrain`.
@@ -48,17 +59,27 @@ class Options:
         """
         arguments = [images] if isinstance(images, (str, os.PathLike)) else list(images)
         options = cls(
-            tuple(os.fspath(name) for name in arguments), Request(gpus=_count(gpus), **request), tuple(overrides)
+            tuple(os.fspath(name) for name in arguments),
+            Request(gpus=count_gpus(gpus), **request),
+            tuple(overrides),
+            _text(weights),
         )
         find_method(options.request.method)
         if options.request.backbone is not None:
             find_backbone(options.request.backbone)
+        if options.weights is not None:
+            weights_file(options.weights)
         return options
 
     def shaping(self) -> dict[str, Any]:
         """Return, as json values, what shapes the weights."""
         request = {name: value for name, value in asdict(self.request).items() if name not in _NOT_SHAPING}
-        return {**request, 'images': list(self.images), 'overrides': list(self.overrides)}
+        return {
+            **request,
+            'images': list(self.images),
+            'overrides': list(self.overrides),
+            'from': self.weights,
+        }
 
 
 @dataclass(frozen=True)
@@ -71,6 +92,7 @@ class Preparation:
         facts: What the plan follows from.
         plan: The plan.
         findings: What the user should know.
+        weights: Weights to start from; None for random ones.
     """
 
     options: Options
@@ -78,13 +100,14 @@ class Preparation:
     facts: Facts
     plan: Plan
     findings: list[Finding]
+    weights: 'StartingWeights | None' = None
 
-    def config(self, list_file: str, root: str) -> 'Config':
+    def config(self, images: 'Images', start: str | None = None) -> 'Config':
         """Return the config of the training.
 
         Args:
-            list_file: List of the images to train on.
-            root: Folder that its paths start from.
+            images: The data sets.
+            start: File with the weights to start from, if there are some.
 
         Raises:
             SetupError: A setting of the user cannot be right.
@@ -92,44 +115,59 @@ class Preparation:
         from lewel_plugins.planning.compose import compose
         from lewel_plugins.running.command_line import parse_settings
 
-        dataset = dict(type='lewel_plugins.ImageList', list_file=list_file, data_root=root)
-        config = compose(self.plan, dataset, self.options.request.seed)
+        config = compose(self.plan, images, self.options.request.seed, start)
         config.merge_from_dict(parse_settings(self.options.overrides, '--set'))
         return config
 
 
-def prepare(options: Options, seconds: float = 120) -> Preparation:
+def prepare(options: Options, seconds: float = 120, say: Say = print) -> Preparation:
     """Look at folder and machine, and plan the training. Nothing is written.
 
     Args:
         options: What the user asks for.
         seconds: Time for the whole check, of which this takes at most about 60%.
+        say: Receives a line before a download.
 
     Raises:
         SetupError: The training cannot start; the message says why.
     """
     found = scan(options.images, seconds)
-    facts = Facts(found.folder, machine_facts())
+    weights = start = None
+    if options.weights is not None:
+        start = _read_weights(options.weights, say)
+        weights = Weights(
+            options.weights, name_of(start.settings, options.weights), start.settings, start.normalization
+        )
+    facts = Facts(found.folder, machine_facts(), weights)
     resolved = plan(facts, options.request)
     findings = [*found.findings, *size_findings(found.headers, resolved['image_size'], resolved['stem'])]
     refuse_errors(findings)
-    return Preparation(options, found, facts, resolved, findings)
+    return Preparation(options, found, facts, resolved, findings, start)
 
 
-def print_plan(resolved: Plan, findings: Sequence[Finding], say: Any) -> None:
-    """Print every setting with its reason, and what the user should know."""
-    for setting in resolved:
-        value = len(setting.value) if isinstance(setting.value, tuple) else setting.value
-        say(f'  {setting.name.replace("_", " "):<20} {value!s:<14} {setting.reason}')
-    for finding in findings:
-        say(str(finding))
-    for warning in resolved.warnings:
-        say(f'warning: {warning}')
+def weights_file(name: str) -> str:
+    """Return the file, or the address, of the weights that a user names.
+
+    Raises:
+        SetupError: It does not exist, or is a folder without weights.
+    """
+    if ':' in name and not os.path.exists(name):
+        return name
+    path = Path(os.path.expanduser(name))
+    if path.is_dir():
+        from lewel_plugins.running.work_dir import last_checkpoint
+
+        return str(path / BACKBONE if (path / BACKBONE).is_file() else last_checkpoint(path))
+    if not path.is_file():
+        raise SetupError(f'{name} does not exist{did_you_mean(name)}')
+    return str(path)
 
 
-def _count(gpus: int | str | None) -> int | None:
-    if gpus in ('all', None):
-        return None
-    if isinstance(gpus, int):
-        return gpus
-    raise SetupError(f"gpus must be a number or 'all', got {gpus!r}")
+def _read_weights(name: str, say: Say) -> 'StartingWeights':
+    from lewel_plugins.checkpoints import read_starting_weights
+
+    return read_starting_weights(name, weights_file(name), say)
+
+
+def _text(path: str | os.PathLike | None) -> str | None:
+    return None if path is None else os.fspath(path)

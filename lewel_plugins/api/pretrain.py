@@ -1,46 +1,28 @@
 """``lewel pretrain``: from a folder of images to a trained backbone."""
 
+import hashlib
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json, write_text
 from lewel_plugins.planning import Plan
 
-from .preparation import Options, Preparation, prepare, print_plan
-from .run_folder import CONFIG, DISTINCT, FINISHED, HOLDOUT, IMAGES, LOG, PLAN, RunFolder
+from .display import make_display
+from .preparation import Options, Preparation, prepare
+from .run_folder import BACKBONE, CONFIG, DISTINCT, HOLDOUT, IMAGES, MONITORED, PLAN, REPORT, START, RunFolder
+from .training import Run, Say, check_writable, print_plan, train
 
-Say = Callable[[str], None]
-STOPPED = 75
+if TYPE_CHECKING:
+    from lewel_plugins.planning.compose import Images
 
-
-@dataclass(frozen=True)
-class Run:
-    """A run on the disk.
-
-    Args:
-        path: Its folder.
-        status: ``finished`` or ``stopped``.
-    """
-
-    path: Path
-    status: str
-
-    @property
-    def config(self) -> Path:
-        """The config, which ``tools/train.py`` takes as well."""
-        return self.path / CONFIG
-
-    @property
-    def checkpoint(self) -> Path:
-        """The last checkpoint."""
-        from lewel_plugins.running.work_dir import last_checkpoint
-
-        return last_checkpoint(self.path)
+_MONITORED = 1000  # images that are watched at most
+_LOGS = 50e6  # bytes of logs, lists and the report
+_CHECKPOINTS = 4  # that are on the disk at a time: three, and the one that is being written
+# Bytes per parameter of the backbone in a checkpoint: weights, teacher, momentum of the optimizer, and the heads.
+_BYTES = 4 * 3 * 1.5
 
 
 def pretrain(
@@ -49,6 +31,7 @@ def pretrain(
     *,
     method: str = 'lewel-m',
     backbone: str | None = None,
+    weights: str | os.PathLike | None = None,
     epochs: int | None = None,
     hours: float | None = None,
     batch_size: int | None = None,
@@ -66,7 +49,8 @@ def pretrain(
         images: Folders, image files, or ``.txt`` lists of files.
         out: Folder of the run.
         method: Name of the method.
-        backbone: Name of the backbone; by the number of images by default.
+        backbone: Name of the backbone; that of the weights, or else by the number of images, by default.
+        weights: Weights to start from: a file, the folder of a run, ``torchvision:ARCH.WEIGHTS``, or an address.
         epochs: Length; by the number of images by default.
         hours: Length by time.
         batch_size: Images per step on all GPUs together.
@@ -76,18 +60,20 @@ def pretrain(
         holdout: Images that are never trained on.
         seed: Seed of the run.
         overrides: Settings of the config, each ``KEY=VALUE``.
-        say: Is called with each line that the command would print.
+        say: Receives each line that the command prints.
 
     Returns:
-        The run, finished or stopped after a checkpoint.
+        The run: finished, or stopped after a checkpoint.
 
     Raises:
         SetupError: Something does not allow the run; nothing has been written then.
+        TrainingError: The training has failed. The same call goes on from its last checkpoint.
     """
     options = Options.of(
         images,
         overrides,
         gpus,
+        weights=weights,
         method=method,
         backbone=backbone,
         epochs=epochs,
@@ -101,82 +87,92 @@ def pretrain(
     folder = RunFolder(out)
     folder.check(options.shaping())
     if folder.is_finished:
-        say(f'already finished: {folder.path}')
+        say(f'already finished: {folder.summary}')
         return Run(folder.path, 'finished')
     preparation = None
     if folder.is_new:
-        preparation = prepare(options)
+        preparation = prepare(options, say=say)
+        check_writable(folder, _needed(preparation.plan))
         print_plan(preparation.plan, preparation.findings, say)
-    with folder.locked():
+    with folder.locked() as lock:
         if preparation is not None:
             _write(folder, preparation)
-        return _train(folder, say)
+        record = folder.record()
+        display = make_display(folder.path, _title(folder, record), _directions(record), say)
+        return train(folder, lock, say, lambda: _complete(folder, say), display)
+
+
+def _needed(plan: Plan) -> int:
+    parameters = 1e6 * (25 if plan.backbone.channels > 512 else 12)
+    return int(_CHECKPOINTS * _BYTES * parameters + _LOGS)
 
 
 def _write(folder: RunFolder, preparation: Preparation) -> None:
     """Write all that the run is made of; ``plan.json`` last, because it makes the folder a run."""
     found, resolved = preparation.scan, preparation.plan
     root = os.path.commonpath([os.path.dirname(path) for path in found.images])
-    images, held_out = split_holdout(found.images, resolved['holdout'], root)
-    folder.write_images(images, root)
-    here = '{{ fileDirname }}'
-    config = preparation.config(f'{here}/{IMAGES}', f'{here}/{os.path.relpath(root, folder.path.resolve())}')
-    write_text(folder / CONFIG, config.pretty_text)
-    folder.write_findings(preparation.findings, found.left_out, found.copies)
+    ordered = by_hash(found.images, root)
+    count = resolved['holdout']
+    held_out = set(ordered[:count])
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_images([path for path in found.images if path not in held_out], root)
+    folder.write_paths(MONITORED, (os.path.relpath(path, root) for path in ordered[count : count + _MONITORED]))
     if held_out:
-        folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in held_out))
+        folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in ordered[:count]))
     if found.distinct is not None:
         folder.write_paths(DISTINCT, map(os.path.abspath, found.distinct))
+    folder.write_findings(preparation.findings, found.left_out, found.copies)
+    if preparation.weights is not None:
+        preparation.weights.write(folder / START)
+    config = preparation.config(_images(folder, root, bool(held_out)), '{{ fileDirname }}/' + START)
+    write_text(folder / CONFIG, config.pretty_text)
     about = dict(folder=asdict(preparation.facts.folder))
-    write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=_plain(resolved), **about))
+    write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=resolved.as_dict(), **about))
 
 
-def split_holdout(paths: Sequence[str], count: int, root: str) -> tuple[list[str], list[str]]:
-    """Return the images to train on, and ``count`` images that are not, drawn by the hash of their name."""
-    import hashlib
+def _images(folder: RunFolder, root: str, has_holdout: bool) -> 'Images':
+    """Return the data sets of the run, with paths relative to its config, so that both can move together."""
+    from lewel_plugins.planning.compose import Images
+
+    def dataset(name: str) -> dict[str, Any]:
+        data_root = '{{ fileDirname }}/' + os.path.relpath(root, folder.path.resolve())
+        return dict(type='lewel_plugins.ImageList', list_file='{{ fileDirname }}/' + name, data_root=data_root)
+
+    return Images(dataset(IMAGES), dataset(MONITORED), dataset(HOLDOUT) if has_holdout else None)
+
+
+def by_hash(paths: Sequence[str], root: str) -> list[str]:
+    """Return paths in the order of the hashes of their names, which is the same wherever the folder is."""
 
     def key(path: str) -> bytes:
-        return hashlib.sha256(os.path.relpath(path, root).encode(errors='surrogateescape')).digest()
+        return hashlib.sha256(os.fsencode(os.path.relpath(path, root))).digest()
 
-    held_out = set(sorted(paths, key=key)[:count])
-    return [path for path in paths if path not in held_out], [path for path in paths if path in held_out]
-
-
-def _plain(resolved: Plan) -> dict[str, Any]:
-    settings = resolved.as_dict()
-    settings['gpus']['value'] = [gpu.name for gpu in resolved['gpus']]
-    return settings
+    return sorted(paths, key=lambda path: (key(path), path))
 
 
-def _train(folder: RunFolder, say: Say) -> Run:
-    from lewel_plugins.planning.compose import configs_folder
-
-    recorded = folder.record()['plan']
-    ranks = recorded['ranks']['value']
-    script = configs_folder().parent / 'tools' / 'train.py'
-    command = [sys.executable]
-    if ranks > 1:
-        command += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={ranks}']
-    command += [str(script), str(folder / CONFIG), '--work-dir', str(folder.path), '--resume']
-    if ranks > 1:
-        command += ['--launcher', 'pytorch']
-    say(f'training in {folder.path}; log: {folder / LOG}')
-    with (folder / LOG).open('ab') as log:
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).returncode
-    if status == STOPPED:
-        say(f'stopped after a checkpoint; the same command goes on with {folder.path}')
-        return Run(folder.path, 'stopped')
-    if status:
-        raise TrainingError(f'the training failed: {_last_line(folder / LOG)}; log: {folder / LOG}')
-    write_json(folder / FINISHED, dict(status='finished'))
-    say(f'finished: {folder.path}')
-    return Run(folder.path, 'finished')
+def _title(folder: RunFolder, record: Mapping[str, Any]) -> str:
+    plan = {name: entry['value'] for name, entry in record['plan'].items()}
+    gpus = plan['gpus']
+    device = f'{len(gpus)} × {gpus[0]}' if gpus else 'CPU'
+    parts = [plan['method'], plan['backbone'], f'{plan["images"]:,} images', device, str(folder.path)]
+    return f'{" · ".join(parts)}   plan: {folder / PLAN}'
 
 
-class TrainingError(RuntimeError):
-    """The training has ended with an error."""
+def _directions(record: Mapping[str, Any]) -> int:
+    from lewel_plugins.planning.backbones import find_backbone
+
+    return find_backbone(record['plan']['backbone']['value']).channels
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), '(no output)')
+def _complete(folder: RunFolder, say: Callable[[str], None]) -> None:
+    """Write the backbone and the report of a training that has ended; a report that fails loses nothing."""
+    from lewel_plugins.reporting.report import write_report
+
+    from .export import export
+
+    export(folder.path, 'safetensors', folder / BACKBONE, say=lambda text: None)
+    say(f'backbone: {folder / BACKBONE}')
+    try:
+        say(f'report:   {write_report(folder.path, folder / REPORT)}')
+    except SetupError as error:
+        say(f'warning: no report: {error}')

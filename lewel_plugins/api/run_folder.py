@@ -16,7 +16,8 @@ from lewel_plugins.running.jobs import lock
 
 PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.json'
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
-LOG, LOCK, FINISHED = 'train.log', 'run.lock', 'finished.json'
+LOG, LOCK, FINISHED, SESSIONS = 'train.log', 'run.lock', 'finished.json', 'sessions.json'
+MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start.pth', 'backbone.safetensors', 'report.html'
 
 
 class RunFolder:
@@ -41,6 +42,11 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether its training has ended."""
         return (self / FINISHED).is_file()
+
+    @property
+    def summary(self) -> Path:
+        """What there is to look at: the report, or else the folder."""
+        return self / REPORT if (self / REPORT).is_file() else self.path
 
     def record(self) -> dict[str, Any]:
         """Return what ``plan.json`` records.

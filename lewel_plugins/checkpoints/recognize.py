@@ -49,7 +49,7 @@ class StartingWeights:
 
     def write(self, path: str | Path) -> None:
         """Write them such that ``init_cfg=dict(type='Pretrained', checkpoint=path, prefix='backbone.')`` loads them."""
-        preprocessor = self.normalization and dict(self.normalization, to_rgb=True)
+        preprocessor: dict[str, Any] | None = dict(self.normalization, to_rgb=True) if self.normalization else None
         meta = dict(backbone=self.settings, data_preprocessor=preprocessor, source=os.path.basename(self.name))
         state = {f'{PREFIX}{name}': tensor for name, tensor in self.state.items()}
         write_checkpoint(path, dict(meta=meta, state_dict=state))

@@ -12,7 +12,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pretrain(args: argparse.Namespace) -> int:
-    from lewel_plugins.api.pretrain import TrainingError, pretrain
+    from lewel_plugins.api.pretrain import pretrain
+    from lewel_plugins.api.training import EXIT_STATUS, TrainingError
 
     try:
         result = pretrain(
@@ -33,7 +34,7 @@ def _pretrain(args: argparse.Namespace) -> int:
     except TrainingError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    return 0 if result.status == 'finished' else 75
+    return EXIT_STATUS[result.status]
 
 
 def _unavailable(args: argparse.Namespace) -> int:

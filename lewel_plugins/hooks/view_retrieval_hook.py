@@ -89,5 +89,5 @@ def _embed_two_views(model: BaseModel, loader: DataLoader) -> list[Tensor]:
 
 def _in_order(rows: Tensor, count: int) -> Tensor:
     """Return the rows of all ranks, (count, d), without the images that pad the sampler's last round."""
-    ranks = dist.gather(rows).view(dist.world_size(), *rows.shape)  # image i is on rank i % W
+    ranks = dist.all_gather(rows).view(dist.world_size(), *rows.shape)  # image i is on rank i % W
     return ranks.transpose(0, 1).flatten(0, 1)[:count]

@@ -76,7 +76,7 @@ def compose(plan: Plan, images: Images, seed: int = 0, weights: str | None = Non
         num_workers=plan['workers'],
         persistent_workers=plan['workers'] > 0,
     )
-    pipeline = [
+    pipeline: list[dict[str, Any]] = [
         dict(type='lewel_plugins.LoadViews', views=_views(plan, views.copy())),
         dict(type='PackInputs'),
     ]

@@ -149,7 +149,7 @@ def _is_folder(name: str) -> bool:
     try:
         os.stat(name)
     except (FileNotFoundError, NotADirectoryError):
-        raise SetupError(f'{show(name) or repr(name)} does not exist{_did_you_mean(name)}') from None
+        raise SetupError(f'{show(name) or repr(name)} does not exist{did_you_mean(name)}') from None
     except (OSError, ValueError) as error:
         raise SetupError(_cannot_read(name, error)) from None
     return os.path.isdir(name)
@@ -185,7 +185,7 @@ def _cannot_read(path: str, error: Exception) -> str:
     return f'cannot read {show(path)}: {reason[:1].lower()}{reason[1:]}'
 
 
-def _did_you_mean(name: str) -> str:
+def did_you_mean(name: str) -> str:
     """Return the end of an error: the name that is most like one that does not exist."""
     path = Path(name)
     existing = next(parent for parent in path.parents if os.path.exists(parent))  # at least "." or "/"

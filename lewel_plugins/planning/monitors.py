@@ -24,8 +24,8 @@ def add_monitors(plan: Plan, entries: dict[str, Any], images: 'Images', pipeline
     test = _test_pipeline(plan['image_size'])
     queries = images.queries or images.held_out or images.monitored
     assert queries is not None
-    evaluator = [dict(type='lewel_plugins.RepresentationMetric')]
-    loop = dict(type='lewel_plugins.FeatureValLoop')
+    evaluator: list[dict[str, Any]] = [dict(type='lewel_plugins.RepresentationMetric')]
+    loop: dict[str, Any] = dict(type='lewel_plugins.FeatureValLoop')
     if images.bank is not None:
         evaluator.append(dict(type='lewel_plugins.KNNMetric', k=[NEIGHBORS]))
         loop['bank_dataloader'] = _loader(plan, dict(images.bank, pipeline=test))
