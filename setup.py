@@ -77,6 +77,7 @@ setup(
     # No install_requires: the OneDL and the classic packages provide the same modules, so neither can be a
     # hard dependency. `import lewel_plugins` raises an error with the missing packages and the command to run.
     extras_require={name: read_requirements(name) for name in ('onedl', 'openmmlab', 'data', 'dev', 'transfer')},
+    entry_points={'console_scripts': ['lewel=lewel_plugins.cli.parser:main']},
     cmdclass={'build_py': BuildPyWithMim, 'develop': DevelopWithMim},
     zip_safe=False,
 )

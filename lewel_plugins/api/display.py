@@ -13,6 +13,8 @@ from lewel_plugins.running.progress_file import Progress, read_progress
 
 _EVERY = 60.0  # seconds between lines, if epochs are shorter
 _WARNING = ' - WARNING - '
+# The warnings of this package's hooks. Those of libraries are for developers, and stay in the log.
+_SHOWN = ('Broken image', 'COLLAPSE', 'The embeddings', 'RepresentationMonitorHook', 'SMoG')
 _RISES = 1.05  # a measure that has grown by this factor is rising
 # Plain words for the measures, and how they are shown. The names are those of the log.
 _SPREAD, _RANK, _VIEW, _KNN = 'std', 'representation/rank_me', 'finds_view/held_out', 'knn/top1_k20'
@@ -31,6 +33,7 @@ class Display:
         self.folder, self.title, self.directions = folder, title, directions
         self._first: dict[str, float] = {}
         self._log_end = 0
+        self.hidden_warnings = 0
 
     def __enter__(self) -> 'Display':
         log = self.folder / 'train.log'
@@ -59,7 +62,7 @@ class Display:
         return progress
 
     def _warnings(self) -> list[str]:
-        """Return the warnings that the log has got since the last call."""
+        """Return the warnings for the user that the log has got since the last call, and count the others."""
         try:
             with (self.folder / 'train.log').open('rb') as log:
                 log.seek(self._log_end)
@@ -69,7 +72,10 @@ class Display:
         whole = content[: content.rfind(b'\n') + 1]
         self._log_end += len(whole)
         lines = whole.decode(errors='replace').splitlines()
-        return [line.split(_WARNING, 1)[1].strip() for line in lines if _WARNING in line and 'mmengine' in line]
+        texts = [line.split(_WARNING, 1)[1].strip() for line in lines if _WARNING in line]
+        shown = [text for text in texts if text.startswith(_SHOWN)]
+        self.hidden_warnings += len(texts) - len(shown)
+        return shown
 
 
 class Lines(Display):

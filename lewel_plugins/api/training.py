@@ -237,9 +237,14 @@ def count_gpus(gpus: int | str | None) -> int | None:
 def print_plan(resolved: Settings, findings: Sequence[Finding], say: Say) -> None:
     """Print every setting with its reason, and what the user should know."""
     for setting in resolved:
-        value = len(setting.value) if isinstance(setting.value, tuple) else setting.value
-        say(f'  {setting.name.replace("_", " "):<20} {value!s:<14} {setting.reason}')
+        say(f'  {setting.name.replace("_", " "):<20} {_shown(setting.value):<14} {setting.reason}')
     for finding in findings:
         say(str(finding))
     for warning in resolved.warnings:
         say(f'warning: {warning}')
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return str(len(value))
+    return f'{value:.4g}' if isinstance(value, float) else str(value)

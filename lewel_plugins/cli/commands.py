@@ -21,6 +21,7 @@ def _pretrain(args: argparse.Namespace) -> int:
             args.out,
             method=args.method,
             backbone=args.backbone,
+            weights=args.weights,
             epochs=args.epochs,
             hours=args.hours,
             batch_size=args.batch_size,
@@ -41,4 +42,11 @@ def _unavailable(args: argparse.Namespace) -> int:
     raise SetupError(f'lewel {args.command} is not built yet')
 
 
-_check = _report = _worth = _finetune = _export = _unavailable
+def _report(args: argparse.Namespace) -> int:
+    from lewel_plugins.reporting.report import write_report
+
+    print(f'report: {write_report(args.runs, args.out, images=not args.no_images)}')
+    return 0
+
+
+_check = _worth = _finetune = _export = _unavailable

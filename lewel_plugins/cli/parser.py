@@ -1,6 +1,7 @@
 """Commands and options of ``lewel``. A test holds the list of options."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -183,6 +184,20 @@ def _gpus(text: str) -> int | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``lewel`` and return its exit status: 0 done, 1 failed, 2 refused, 3 no, 75 stopped, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):  # a terminal without Unicode must not end a training
+            stream.reconfigure(errors='replace', line_buffering=True)
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as of `lewel … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the interpreter flushes at its end
+        return 1
+
+
+def _main(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
