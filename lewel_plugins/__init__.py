@@ -1,6 +1,6 @@
 """Self-supervised pretraining for OpenMMLab: LEWEL, SMoG, MPCL and MSBReg."""
 
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,20 +34,24 @@ def _disable_multimodal_models() -> None:
 
 _disable_multimodal_models()
 
-_PRETRAINED = ('list_pretrained', 'load_pretrained')
+# Public functions and the modules that they are in.
+_FUNCTIONS = {
+    'list_pretrained': 'checkpoints',
+    'load_pretrained': 'checkpoints',
+    'pretrain': 'api.pretrain',
+    'report': 'api.report',
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the functions for pretrained weights when they are first used, because they need torch and mmengine."""
-    if name in _PRETRAINED:
-        from . import checkpoints
-
-        return getattr(checkpoints, name)
+    """Import a public function when it is first used, because most need torch and mmengine."""
+    if name in _FUNCTIONS:
+        return getattr(import_module(f'.{_FUNCTIONS[name]}', __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PRETRAINED})
+    return sorted({*globals(), *_FUNCTIONS})
 
 
-__all__ = ['__version__', *_PRETRAINED]
+__all__ = ['__version__', *_FUNCTIONS]

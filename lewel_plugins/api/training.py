@@ -141,6 +141,10 @@ def _run(
                     display.event('stopping after this step; Ctrl-C again ends it at once')
                 is_interrupted = True
                 process.terminate()
+            except BaseException:  # as of a pipe that nobody reads: no training is left behind
+                process.terminate()
+                process.wait()
+                raise
 
 
 def _watch(process: subprocess.Popen, display: Display, record: Callable[[], None]) -> None:

@@ -43,9 +43,9 @@ def _unavailable(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from lewel_plugins.reporting.report import write_report
+    from lewel_plugins.api.report import report
 
-    print(f'report: {write_report(args.runs, args.out, images=not args.no_images)}')
+    print(f'report: {report(*args.runs, out=args.out, images=not args.no_images)}')
     return 0
 
 

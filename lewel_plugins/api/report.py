@@ -1,0 +1,23 @@
+"""``lewel report``: a page about a run, or about several."""
+
+import os
+from pathlib import Path
+
+
+def report(*runs: str | os.PathLike, out: str | os.PathLike | None = None, images: bool = True) -> Path:
+    """Write the report of a run, finished or not, or one that compares several.
+
+    Args:
+        *runs: Folders of runs, of this package's command or of ``tools/train.py``.
+        out: File to write; by default ``report.html`` in the folder of a single run, or ``comparison.html`` here.
+        images: Whether to show images of the folder.
+
+    Returns:
+        The file, which needs no network and runs no script.
+
+    Raises:
+        SetupError: A folder is not that of a training, or the file cannot be written.
+    """
+    from lewel_plugins.reporting.report import write_report
+
+    return write_report([Path(run) for run in runs], None if out is None else Path(out), images)
