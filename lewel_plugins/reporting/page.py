@@ -153,9 +153,9 @@ def _remarks(run: RunData) -> list[str]:
     if not run.finished:
         total = f' of about {run.total_steps:,}' if run.total_steps else ''
         remarks.append(f'Not finished: the log ends at step {run.steps:,}{total}. Repeat the command to go on.')
-    broken = run.count_lines('broken_images.txt')
+    broken = sum(run.count_lines(name) or 0 for name in ('broken_images.txt', 'broken_in_training.txt'))
     if broken:
-        remarks.append(f'{broken:,} files could not be read (section 5).')
+        remarks.append(f'{broken:,} {"file" if broken == 1 else "files"} could not be read (section 5).')
     return remarks
 
 

@@ -12,6 +12,7 @@ from statistics import median
 from lewel_plugins.visualization.curves import Curve
 
 # Thresholds. Those marked [r] are recommended and to be calibrated by seeded faults of whole trainings.
+LEAST_STEPS = 200  # of a whole training, below which it is not called healthy [r]
 TAIL = 0.2  # share of the checks that counts as the end of a training
 EARLY = 0.1  # share of the steps that counts as the start of a training
 PATIENCE = 3  # checks in a row
@@ -362,6 +363,11 @@ def _no_fault(measures: Measures, unavailable: Mapping[str, str]) -> Verdict:
             f'No verdict: whether the features have collapsed cannot be judged, because {unavailable["collapsed"]}.'
         )
         return Verdict('unknown', UNKNOWN, 'too little was measured', sentence)
+    if measures.total_steps is not None and measures.total_steps < LEAST_STEPS:
+        sentence = (
+            f'No verdict: {measures.total_steps:,} steps are too few to judge a training by; nothing went wrong in them.'
+        )
+        return Verdict('unknown', UNKNOWN, f'{measures.total_steps:,} < {LEAST_STEPS} steps', sentence)
     claims = ['features stay spread']
     rises = [name for name in (BACKBONE_RANK, RANK) if _rises(measures.curves.get(name, ([], [])))]
     if rises:
