@@ -364,10 +364,9 @@ def _no_fault(measures: Measures, unavailable: Mapping[str, str]) -> Verdict:
         )
         return Verdict('unknown', UNKNOWN, 'too little was measured', sentence)
     if measures.total_steps is not None and measures.total_steps < LEAST_STEPS:
-        sentence = (
-            f'No verdict: {measures.total_steps:,} steps are too few to judge a training by; nothing went wrong in them.'
-        )
-        return Verdict('unknown', UNKNOWN, f'{measures.total_steps:,} < {LEAST_STEPS} steps', sentence)
+        steps = f'{measures.total_steps:,}'
+        sentence = f'No verdict: {steps} steps are too few to judge a training by; nothing went wrong in them.'
+        return Verdict('unknown', UNKNOWN, f'{steps} < {LEAST_STEPS} steps', sentence)
     claims = ['features stay spread']
     rises = [name for name in (BACKBONE_RANK, RANK) if _rises(measures.curves.get(name, ([], [])))]
     if rises:

@@ -1,0 +1,143 @@
+"""The hooks that ``lewel pretrain`` adds: validation at the start, retrieval of views, progress, a kept backbone."""
+
+import json
+import math
+
+import pytest
+import torch
+from helpers.ranks import on_ranks
+from helpers.toy_runner import toy_config, toy_runner
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from lewel_plugins.hooks import FrozenBackboneHook, ProgressHook, ViewRetrievalHook
+from lewel_plugins.hooks.view_retrieval_hook import retrieval_accuracy
+from lewel_plugins.running.progress_file import read_progress
+
+pytestmark = pytest.mark.core
+
+IMAGES = dict(
+    batch_size=4,
+    num_workers=0,
+    dataset=dict(type='lewel_plugins.PretrainDataset', dataset=dict(type='mmengine.ToyImages', size=10, views=2)),
+    sampler=dict(type='lewel_plugins.SeededSampler'),
+    collate_fn=dict(type='default_collate'),
+)
+MONITORS = [
+    dict(type='lewel_plugins.InitialValidationHook'),
+    dict(type='lewel_plugins.ViewRetrievalHook', dataloaders=dict(train=IMAGES)),
+    dict(type='lewel_plugins.ProgressHook', every=1e-9),
+]
+
+
+@HOOKS.register_module(force=True)
+class Rates(Hook):
+    """Keep the rates of the groups in each iteration, and the weights of the first layer after it."""
+
+    priority = 'VERY_LOW'
+    seen: list = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append([[group['lr'] for group in runner.optim_wrapper.param_groups]])
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.seen[-1].append(next(runner.model.backbone.parameters()).detach().clone())
+
+
+def scalars(folder) -> list[dict]:
+    return [json.loads(line) for line in next(folder.glob('*/vis_data/scalars.json')).read_text().splitlines()]
+
+
+def test_retrieval_accuracy_equals_a_loop_in_plain_numbers():
+    generator = torch.Generator().manual_seed(0)
+    first, noise = torch.randn(2, 30, 5, generator=generator)
+    second = first + 0.8 * noise
+
+    def cosine(a, b):
+        a, b = a.tolist(), b.tolist()
+        return math.fsum(x * y for x, y in zip(a, b)) / math.hypot(*a) / math.hypot(*b)
+
+    hits = [max(range(30), key=lambda j: cosine(first[i], second[j])) == i for i in range(30)]
+    assert 0 < sum(hits) < 30
+    assert retrieval_accuracy(first, second) == pytest.approx(sum(hits) / 30)
+    assert retrieval_accuracy(first, 7 * first) == 1
+    assert retrieval_accuracy(torch.ones(4, 3), torch.ones(4, 3)) == 0  # a collapse finds nothing
+
+
+def test_validations_show_the_start_and_the_training_stays_the_same(tmp_path):
+    plain = toy_runner(tmp_path / 'plain', max_iters=4, val_interval=1000)
+    plain.train()
+    by_step = {'default_hooks.logger.log_metric_by_epoch': False}
+    watched = toy_runner(tmp_path / 'watched', max_iters=4, val_interval=2, custom_hooks=MONITORS, **by_step)
+    watched.train()
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(tensor, watched.model.state_dict()[name]), name
+    lines = [line for line in scalars(tmp_path / 'watched') if 'finds_view/train' in line]
+    assert [line['step'] for line in lines] == [0, 2, 4]
+    assert all('representation/rank_me' in line and 0 <= line['finds_view/train'] <= 100 for line in lines)
+    progress = read_progress(tmp_path / 'watched')
+    assert (progress.stage, progress.step, progress.steps) == ('finished', 4, 4)
+    assert progress.scalars['finds_view/train'] == lines[-1]['finds_view/train']
+    assert progress.images_per_second > 0 and 0 <= progress.waiting <= 1
+    assert progress.seconds_left is None  # with fewer than twenty steps, any estimate would be a guess
+
+
+def _finds_view(rank, folder):
+    runner = toy_runner(folder, max_iters=1, custom_hooks=MONITORS)
+    runner.train()
+    return runner.message_hub.get_scalar('val/finds_view/train').data[0].tolist()
+
+
+def test_two_ranks_find_the_same_share_as_one(tmp_path):
+    """The first validation: ten images on two ranks are five each, and on three ranks two of them are repeated."""
+    (expected,) = on_ranks(1, tmp_path, _finds_view, tmp_path / 'one')
+    for ranks in (2, 3):
+        for found in on_ranks(ranks, tmp_path, _finds_view, tmp_path / str(ranks)):
+            assert found[0] == expected[0]
+
+
+def test_the_backbone_is_kept_while_the_heads_start(tmp_path):
+    wrapper = {
+        'optim_wrapper.constructor': 'lewel_plugins.TypedOptimWrapperConstructor',
+        'optim_wrapper.paramwise_cfg': dict(backbone_lr_mult=0.1),
+    }
+    Rates.seen.clear()
+    runner = toy_runner(
+        tmp_path,
+        max_iters=4,
+        **wrapper,
+        param_scheduler=[dict(type='CosineAnnealingLR', T_max=4, by_epoch=False)],
+        custom_hooks=[dict(type='lewel_plugins.FrozenBackboneHook', iters=2), dict(type='Rates')],
+    )
+    runner.train()
+    rates, weights = zip(*Rates.seen)
+    marked = [group.get('backbone', False) for group in runner.optim_wrapper.param_groups]
+    assert sum(marked) == 1 and len(marked) > 1  # mmengine adds a group without parameters
+    for i, row in enumerate(rates):
+        rate = 0.05 * (1 + math.cos(math.pi * i / 4)) / 2
+        for lr, of_backbone in zip(row, marked):
+            assert lr == pytest.approx(0 if of_backbone and i < 2 else rate * (0.1 if of_backbone else 1))
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+
+
+@pytest.mark.parametrize(
+    ('build', 'message'),
+    [
+        (lambda: FrozenBackboneHook(-1), 'iters must not be negative, got -1'),
+        (lambda: ProgressHook(0), 'every must be positive, got 0'),
+        (lambda: ViewRetrievalHook({}), 'needs at least one data loader'),
+    ],
+)
+def test_wrong_arguments(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_what_only_a_runner_can_know(tmp_path):
+    with pytest.raises(ValueError, match=r'set optim_wrapper.paramwise_cfg.backbone_lr_mult'):
+        toy_runner(tmp_path / 'a', custom_hooks=[dict(type='lewel_plugins.FrozenBackboneHook', iters=2)]).train()
+    one = toy_config('').train_dataloader
+    one.dataset.views = 1
+    hook = dict(type='lewel_plugins.ViewRetrievalHook', dataloaders=dict(train=one))
+    with pytest.raises(ValueError, match='needs two views per image, but the pipeline makes 1'):
+        toy_runner(tmp_path / 'b', max_iters=2, val_interval=1, custom_hooks=[hook]).train()
