@@ -97,6 +97,11 @@ class Lines(Display):
         self.say(self.title)
         return super().__enter__()
 
+    def __exit__(self, *error: Any) -> None:
+        progress = self._progress()
+        if progress is not None:
+            self.say(f'{_clock()} {_line(progress)}')
+
     def update(self) -> None:
         """Write a line if it is time for one."""
         for text in self._warnings():

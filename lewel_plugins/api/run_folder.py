@@ -17,7 +17,7 @@ from lewel_plugins.running.jobs import lock
 PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.json'
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
 LOG, LOCK, FINISHED, SESSIONS = 'train.log', 'run.lock', 'finished.json', 'sessions.json'
-MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start.pth', 'backbone.safetensors', 'report.html'
+MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
 
 
 class RunFolder:
