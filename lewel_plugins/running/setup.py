@@ -363,6 +363,15 @@ class PretrainRunner(Runner):
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
 
+    def dump_config(self) -> None:
+        """Write the config to the work dir, as mmengine does, unless it comes from there.
+
+        Its text may have paths that start from its folder, and what mmengine writes has those of this machine.
+        """
+        source = self.cfg.filename
+        if source is None or Path(source).resolve().parent != Path(self.work_dir).resolve():
+            super().dump_config()
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if not self.distributed:
             return super().wrap_model(model_wrapper_cfg, model)
