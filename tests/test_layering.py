@@ -16,7 +16,7 @@ FLOORS = (  # top to bottom
     ('api',),
     ('dry_run', 'reporting'),
     ('hooks',),
-    ('evaluation',),
+    ('evaluation', 'finetuning'),
     ('comparison', 'planning'),
     ('models', 'datasets', 'running'),
     ('transforms', 'visualization', 'checkpoints', 'optim'),

@@ -155,7 +155,7 @@ RULES = (
     ),
     Rule(
         id='say',
-        pattern=r'\b(?:[Ss]ays?|[Ss]aid|[Ss]aying)\b',
+        pattern=r'\b(?:[Ss]ay(?!: [A-Z])|[Ss]ays|[Ss]aid|[Ss]aying)\b',
         unless=rf'\b(?:(?i:{SPEAKERS})\b\W+(?:[\w./]+\W+){{0,3}}|(?:no|a|to) )$',
         remedy='files and programs record, contain, give, print; only people and papers say',
         bad=('unless the config says otherwise', 'and says where the file is', 'as is said above'),
@@ -165,6 +165,7 @@ RULES = (
             'as Sec. 8.4 says',
             'Here we say "group".',
             'had no say in it',
+            'say: Receives each line.',  # an argument
         ),
     ),
     Rule(

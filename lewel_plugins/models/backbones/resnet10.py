@@ -22,6 +22,7 @@ class ResNet10(ResNet):
         zero_init_residual: Whether residual branches start at zero, as by default in mmpretrain's ResNets. With one
             block per stage this leaves hardly more than the 1 × 1 shortcuts, and a short pretraining learns much less
             (configs/comparisons/calibration_garment-scenes.py).
+        norm_eval: Whether batch norm keeps its statistics in training, as for fine-tuning on few images per step.
         init_cfg: Initialization, as everywhere in mmengine, e.g. a ``Pretrained`` checkpoint; None: random weights.
     """
 
@@ -34,6 +35,7 @@ class ResNet10(ResNet):
         dilations: tuple[int, ...] | None = None,
         out_indices: tuple[int, ...] | None = None,
         zero_init_residual: bool = False,
+        norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         # With None, mmpretrain's ResNet keeps its own initialization, which is a default argument there.
@@ -47,6 +49,7 @@ class ResNet10(ResNet):
             dilations=dilations or (1,) * len(strides),
             out_indices=(len(strides) - 1,) if out_indices is None else out_indices,
             zero_init_residual=zero_init_residual,
+            norm_eval=norm_eval,
             **init,
         )
 

@@ -1,0 +1,173 @@
+"""COCO's json: what is read, and one line for whatever is wrong with it."""
+
+import json
+
+import pytest
+from helpers.labels import SIZE, coco_content, make_coco, write_image
+from PIL import Image
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.finetuning import read_labels
+
+pytestmark = pytest.mark.core
+BOX = dict(id=0, image_id=0, category_id=3, bbox=[4, 5, 20, 30])
+
+
+def texts(labels) -> list[str]:
+    return [str(finding) for finding in labels.findings]
+
+
+def test_one_file_is_divided_by_the_content_of_the_images(tmp_path):
+    path = make_coco(tmp_path, 10)
+    write_image(tmp_path / 'images' / '9.png', 0)  # a copy of the first image
+    labels = read_labels('detector', str(path))
+    assert labels.classes == ('cat', 'dog') and not labels.has_outlines
+    assert len(labels.val) in (2, 3) and len(labels.train) + len(labels.val) == 10
+    assert labels.split.endswith('of 10 images are only measured on, by the hash of the content')
+    train, val = ({image.path.rsplit('/', 1)[1] for image in part} for part in (labels.train, labels.val))
+    assert {'0.png', '9.png'} <= train or {'0.png', '9.png'} <= val
+    assert texts(labels) == [
+        'warning: the class dog has no box to learn it from',
+        'warning: the class dog has no box to measure it on',
+        'note: 1 image has no box and counts as a negative',
+    ]
+    image = next(image for image in (*labels.train, *labels.val) if image.path.endswith('/2.png'))
+    assert (image.width, image.height) == SIZE and image.boxes[0].corners == (6, 5, 26, 35)
+    # Other names, the same division.
+    for i in range(10):
+        (tmp_path / 'images' / f'{i}.png').rename(tmp_path / 'images' / f'x{9 - i}.png')
+    content = json.loads(path.read_text())
+    for entry in content['images']:
+        entry['file_name'] = f'x{9 - entry["id"]}.png'
+    path.write_text(json.dumps(content))
+    again = read_labels('detector', str(path))
+    assert {9 - int(image.path[-5]) for image in again.val} == {int(name[0]) for name in val}
+
+
+def test_two_files_in_a_folder_and_categories_by_name(tmp_path):
+    make_coco(tmp_path, 6).unlink()
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / 'annotations' / 'train.json').write_text(json.dumps(coco_content(4)))
+    other = coco_content(2, 4)
+    other['categories'] = [dict(id=1, name='dog'), dict(id=2, name='cat')]
+    other['annotations'] = [dict(BOX, image_id=4, category_id=1)]
+    (tmp_path / 'annotations' / 'valid.json').write_text(json.dumps(other))
+    (tmp_path / 'annotations' / 'test.json').write_text(json.dumps(other))
+    labels = read_labels('detector', str(tmp_path))
+    assert (len(labels.train), len(labels.val)) == (4, 2)
+    assert labels.val[0].boxes[0].label == labels.classes.index('dog') == 1
+    assert labels.split == 'annotations/train.json is trained on, annotations/valid.json is measured on'
+    assert 'note: annotations/test.json is not used' in texts(labels)
+
+
+def test_outlines_and_crowds(tmp_path):
+    polygon, crowd = dict(BOX, segmentation=[[4, 5, 24, 5, 24, 35]]), dict(BOX, id=1, iscrowd=1)
+    others = [dict(polygon, id=i, image_id=i) for i in range(2, 6)]
+    labels = read_labels('detector', str(make_coco(tmp_path, annotations=[polygon, crowd, *others])))
+    assert labels.has_outlines
+    first = next(image for image in (*labels.train, *labels.val) if image.path.endswith('/0.png'))
+    assert [box.is_ignored for box in first.boxes] == [False, True]
+
+
+def test_boxes_beyond_the_image_are_clipped_and_counted(tmp_path):
+    boxes = [
+        dict(BOX, image_id=i, id=i, bbox=bbox)
+        for i, bbox in enumerate([[-5, 5, 20, 30], [50, 40, 20, 30], [63.6, 5, 20, 30], [0, 0, 64.3, 48], [1, 1, 9, 9],
+                                  [1, 1, 9, 9]])
+    ]  # fmt: skip
+    labels = read_labels('detector', str(make_coco(tmp_path, annotations=boxes)))
+    assert 'warning: 3 boxes reach beyond their images and are clipped' in texts(labels)
+    assert 'warning: 1 box is under one pixel wide or high and left out' in texts(labels)
+    corners = {image.path[-5]: image.boxes[0].corners for image in (*labels.train, *labels.val) if image.boxes}
+    assert (corners['0'], corners['1'], corners['3']) == ((0, 5, 15, 35), (50, 40, 64, 48), (0, 0, 64, 48))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            dict(annotations=[dict(BOX, category_id=5)]),
+            'annotation 0 in FILE, the box [4, 5, 20, 30] in 0.png, has category 5; declared are 3 (cat), 7 (dog)',
+        ),
+        (dict(annotations=[dict(BOX, category_id=[3])]), 'has category [3]; declared are'),
+        (
+            dict(annotations=[dict(BOX, bbox=[70, 5, 20, 30])]),
+            'annotation 0 in FILE lies outside its image of 64 × 48 pixels: (70, 5, 90, 35)',
+        ),
+        (dict(annotations=[dict(BOX, bbox=[4, 5, 0, 30])]), 'annotation 0 in FILE is empty: (4, 5, 4, 35)'),
+        (
+            dict(annotations=[dict(BOX, bbox=[4, 5, 20])]),
+            'has the bbox [4, 5, 20]; COCO has [left, top, width, height]',
+        ),
+        (dict(annotations=[dict(BOX, bbox=[4, 5, float('nan'), 3])]), 'which are not finite'),
+        (dict(annotations=[dict(BOX, image_id=99)]), 'is of image 99, which the file does not list'),
+        (dict(annotations=[dict(BOX, segmentation=[[1, 2]])]), 'has a segmentation that is neither polygons'),
+        (
+            dict(annotations=[dict(BOX, segmentation=dict(counts=[1], size=[64, 48]))]),
+            'has a mask of [64, 48] (height, width), but its image has [48, 64]',
+        ),
+        (dict(annotations=[]), 'there is no box to train on'),
+        (dict(categories=[]), 'FILE declares no categories'),
+        (dict(categories=[dict(id=3, name='a'), dict(id=4, name='a')]), "FILE declares the category 'a' twice"),
+        (dict(categories=[dict(id='x', name='a')]), 'which needs a whole number as id and a name'),
+        (dict(categories='cat'), "FILE is not in COCO's format: it has no list of categories"),
+        (dict(images=[]), 'FILE lists no images'),
+        (dict(images=[dict(id=0, file_name='lost.png')]), 'FILE names lost.png, which is not in FOLDER'),
+        (dict(images=[1]), "FILE is not in COCO's format: an entry of images is no object"),
+        (dict(images=[dict(id=0, file_name='0.png')] * 2), 'FILE has two images with the id 0'),
+        (
+            dict(images=[dict(id=0, file_name='0.png', width=48, height=64)]),
+            '0.png has 64 × 48 pixels (its EXIF orientation turns it), but FILE has labels for 48 × 64',
+        ),
+        (dict(images=[dict(id=0, file_name='0.png')], annotations=[BOX]), 'there are not two different labeled images'),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path, changes, message):
+    path = make_coco(tmp_path, **changes)
+    with pytest.raises(SetupError) as error:
+        read_labels('detector', str(path))
+    text = str(error.value)
+    assert message.replace('FILE', str(path)).replace('FOLDER', str(tmp_path)) in text and '\n' not in text
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    path = make_coco(tmp_path)
+    path.write_text('{"images": [,]}')
+    with pytest.raises(SetupError, match=r'labels.json is no json: Expecting value: line 1 column 13'):
+        read_labels('detector', str(path))
+    with pytest.raises(SetupError, match=r'labls.json does not exist; did you mean .*labels.json\?'):
+        read_labels('detector', str(tmp_path / 'labls.json'))
+    with pytest.raises(SetupError, match='0.png is neither a json file nor a folder; a detector needs boxes: COCO'):
+        read_labels('detector', str(tmp_path / 'images' / '0.png'))
+    make_coco(tmp_path)
+    (tmp_path / 'images' / '3.png').write_bytes(b'no image')
+    with pytest.raises(SetupError, match='3.png cannot be read: '):
+        read_labels('detector', str(path))
+    (tmp_path / 'more.json').write_text('{}')
+    with pytest.raises(SetupError, match=r'has 2 json files \(labels.json, more.json\); one is needed, or one with'):
+        read_labels('detector', str(tmp_path))
+
+
+def test_images_of_the_same_name_are_told_apart_by_their_folder(tmp_path):
+    content = coco_content(2)
+    for split, seed in (('train', 0), ('valid', 5)):
+        for i in range(2):
+            write_image(tmp_path / split / f'{i}.png', seed + i)
+        (tmp_path / split / '_annotations.coco.json').write_text(json.dumps(content))
+    labels = read_labels('detector', str(tmp_path))
+    assert {path.path.split('/')[-2] for path in labels.train} == {'train'}
+    assert {path.path.split('/')[-2] for path in labels.val} == {'valid'}
+    assert labels.split == 'train/_annotations.coco.json is trained on, valid/_annotations.coco.json is measured on'
+    (tmp_path / 'labels.json').write_text(json.dumps(content))
+    with pytest.raises(SetupError, match=r'0.png is ambiguous: there are .*train/0.png and .*valid/0.png'):
+        read_labels('detector', str(tmp_path / 'labels.json'))
+
+
+def test_an_image_that_exif_turns(tmp_path):
+    path = make_coco(tmp_path, images=[dict(id=i, file_name=f'{i}.jpg', width=64, height=48) for i in range(6)])
+    for i in range(6):
+        exif = Image.Exif()
+        exif[0x112] = 6
+        Image.new('RGB', (64, 48), (i, i, i)).save(tmp_path / 'images' / f'{i}.jpg', exif=exif)
+    with pytest.raises(SetupError, match=r'0.jpg has 48 × 64 pixels \(its EXIF orientation turns it\), but'):
+        read_labels('detector', str(path))

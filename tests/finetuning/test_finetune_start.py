@@ -1,0 +1,83 @@
+"""Weights that a fine-tuning starts from."""
+
+import pytest
+import torch
+import torchvision
+from mmengine.registry import MODELS, DefaultScope
+
+from lewel_plugins.checkpoints.recognition import recognize_resnet
+from lewel_plugins.errors import SetupError
+from lewel_plugins.finetuning.start import read_start
+from lewel_plugins.planning.backbones import BACKBONES
+
+pytestmark = pytest.mark.core
+
+
+def state_of(name: str, small: bool = False) -> dict[str, torch.Tensor]:
+    backbone = BACKBONES[name]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(dict(backbone.small_stem if small else backbone.config)).state_dict()
+
+
+def save(path, state: dict, prefix: str = 'backbone.', **meta) -> str:
+    torch.save(dict(state_dict={f'{prefix}{name}': value for name, value in state.items()}, meta=meta), path)
+    return str(path)
+
+
+@pytest.mark.parametrize('name', [name for name in BACKBONES if name.startswith('resnet')])
+@pytest.mark.parametrize('small', [False, True])
+def test_every_resnet_is_recognized(name, small):
+    if small and BACKBONES[name].small_stem is None:
+        pytest.skip('has no other stem')
+    state = state_of(name, small)
+    assert recognize_resnet(state) == (name, '3 × 3' if small else 'standard')
+
+
+def test_other_networks_are_no_resnet():
+    assert recognize_resnet(torchvision.models.alexnet().state_dict()) is None
+    assert recognize_resnet({'conv1.weight': torch.zeros(3)}) is None
+    assert recognize_resnet({'conv1.weight': torch.zeros(64, 3, 7, 7), 'layer1.0.conv1.weight': torch.zeros(1)}) is None
+
+
+def test_a_checkpoint_of_a_pretraining(tmp_path):
+    state = state_of('resnet10')
+    values = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    path = save(tmp_path / 'ssl.pth', state, data_preprocessor=values)
+    start, backbone = read_start(path)
+    assert (start.backbone, start.stem, start.mean, start.std) == ('resnet10', 'standard', (1, 2, 3), (4, 5, 6))
+    assert set(backbone['state_dict']) == {f'backbone.{name}' for name in state}
+    assert backbone['meta']['data_preprocessor'] == values
+
+
+def test_weights_of_torchvision_without_their_classifier(tmp_path):
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / 'r18.pth')
+    start, backbone = read_start(str(tmp_path / 'r18.pth'))
+    assert (start.backbone, start.stem, start.mean) == ('resnet18', 'standard', None)
+    assert 'backbone.conv1.weight' in backbone['state_dict'] and 'backbone.fc.weight' not in backbone['state_dict']
+
+
+def test_a_run_and_its_last_checkpoint(tmp_path):
+    with pytest.raises(SetupError, match='holds no trained network: it has neither backbone.safetensors nor a check'):
+        read_start(str(tmp_path))
+    save(tmp_path / 'epoch_3.pth', state_of('resnet18', small=True))
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
+    assert read_start(str(tmp_path))[0].stem == '3 × 3'
+    assert read_start('random') == (read_start('random')[0], None)
+
+
+def test_what_does_not_fit_is_one_line(tmp_path):
+    state = state_of('resnet10')
+    del state['layer3.0.bn2.bias']
+    with pytest.raises(SetupError, match=r'does not hold all tensors of a resnet10: it lacks 1 tensor \(layer3.0.bn2'):
+        read_start(save(tmp_path / 'a.pth', state))
+    wide = {**state_of('resnet18'), 'layer1.0.conv1.weight': torch.zeros(32, 64, 3, 3)}
+    with pytest.raises(SetupError, match=r'b.pth does not hold all tensors of a resnet18: .*layer1.0.conv1.weight'):
+        read_start(save(tmp_path / 'b.pth', wide))
+    torch.save(torchvision.models.alexnet().state_dict(), tmp_path / 'c.pth')
+    with pytest.raises(SetupError, match=r'holds no ResNet of depth 10, 18, 34, 50 or 101 \(its tensors: features.0'):
+        read_start(str(tmp_path / 'c.pth'))
+    (tmp_path / 'd.pth').write_text('nothing')
+    with pytest.raises(SetupError, match='d.pth cannot be read, it is damaged or not a checkpoint'):
+        read_start(str(tmp_path / 'd.pth'))
+    with pytest.raises(SetupError, match=r'e.pth does not exist; did you mean .*/[a-d].pth\?'):
+        read_start(str(tmp_path / 'e.pth'))
