@@ -28,7 +28,7 @@ _POLL = 0.2  # seconds between looks at the process
 _RECORD = 10.0  # seconds between records of the time, of which a kill loses so much
 _LINES = 30  # of the end of a log, in which the error is looked for
 _EXCEPTION = re.compile(r'[\w.]*(Error|Exception|Interrupt)\b.*')
-EXIT_STATUS = {'finished': 0, 'stopped': STOPPED, 'interrupted': 130}
+EXIT_STATUS = {'planned': 0, 'finished': 0, 'stopped': STOPPED, 'interrupted': 130}
 
 
 class TrainingError(RuntimeError):
@@ -42,7 +42,7 @@ class Run:
     Args:
         path: Its folder.
         status: ``finished``; ``stopped`` by a signal or time limit, or ``interrupted`` by Ctrl-C, and the same command
-            goes on.
+            goes on; ``planned`` after a dry run, which writes nothing.
     """
 
     path: Path
@@ -80,7 +80,7 @@ def train(
     Args:
         folder: The folder of the run, with its config and plan.
         lock: Descriptor of its lock, which the training inherits.
-        say: Is called with each line that the command would print.
+        say: Receives each line that the command prints.
         complete: Is called after the training, before the run counts as finished.
         display: Shows the progress.
 

@@ -38,6 +38,28 @@ def _pretrain(args: argparse.Namespace) -> int:
     return EXIT_STATUS[result.status]
 
 
+def _finetune(args: argparse.Namespace) -> int:
+    from lewel_plugins.api.finetune import finetune
+    from lewel_plugins.api.training import EXIT_STATUS, TrainingError
+
+    try:
+        result = finetune(
+            args.task,
+            args.start,
+            args.data,
+            args.out,
+            epochs=args.epochs,
+            gpus=args.gpus,
+            seed=args.seed,
+            overrides=args.set,
+            dry_run=args.dry_run,
+        )
+    except TrainingError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return EXIT_STATUS[result.status]
+
+
 def _unavailable(args: argparse.Namespace) -> int:
     raise SetupError(f'lewel {args.command} is not built yet')
 
@@ -49,4 +71,4 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-_check = _worth = _finetune = _export = _unavailable
+_check = _worth = _export = _unavailable
