@@ -17,7 +17,7 @@ from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.settings import Settings
 
 from .run_folder import CHECK, CONFIG, LOG, PLAN, RunFolder
-from .training import Run, Say, TrainingError, count_gpus, parse_overrides, print_plan, train
+from .training import Run, Say, TrainingError, count_gpus, print_plan, train
 
 LIBRARIES = {'detector': 'mmdet', 'segmenter': 'mmseg'}
 START, PICTURE = 'start/backbone.pth', 'predictions.png'  # beside the checkpoints it would be taken for one
@@ -108,7 +108,7 @@ def _prepare(
     task: str, start: str, data: str, epochs: int | None, gpus: int | None, overrides: Sequence[str], say: Say
 ) -> _Prepared:
     """Read labels and weights, plan, and print the plan. Nothing is written."""
-    options = parse_overrides(overrides)
+    options = parse_settings(overrides, '--set')
     labels = read_labels(task, data)
     weights, backbone = read_start(start)
     resolved = plan(task, FinetuneFacts(LabelFacts.of(labels), weights, machine_facts()), epochs, gpus)
