@@ -60,6 +60,13 @@ def _finetune(args: argparse.Namespace) -> int:
     return EXIT_STATUS[result.status]
 
 
+def _export(args: argparse.Namespace) -> int:
+    from lewel_plugins.api.export import export
+
+    export(args.run, args.to, args.out)
+    return 0
+
+
 def _unavailable(args: argparse.Namespace) -> int:
     raise SetupError(f'lewel {args.command} is not built yet')
 
@@ -71,4 +78,4 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-_check = _worth = _export = _unavailable
+_check = _worth = _unavailable

@@ -1,44 +1,16 @@
 """Read the backbone that a fine-tuning starts from."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.planning.backbones import find_backbone
 from lewel_plugins.planning.findings import show
-from lewel_plugins.planning.listing import did_you_mean
+from lewel_plugins.planning.weights import weights_file
 
 from .facts import Start
 
 RANDOM = 'random'
-EXPORTED = 'backbone.safetensors'
 PREFIX = 'backbone.'
-
-
-def weights_file(name: str) -> str:
-    """Return the file that holds the weights of a RUN, or the file itself.
-
-    Args:
-        name: Folder of a run, a file, or an address.
-
-    Raises:
-        SetupError: There is no such file, or no run in the folder.
-    """
-    if '://' in name:
-        return name
-    if not os.path.exists(name):
-        raise SetupError(f'{show(name)} does not exist{did_you_mean(name)}')
-    if not os.path.isdir(name):
-        return name
-    from lewel_plugins.running.work_dir import find_last_checkpoint
-
-    exported, last = Path(name, EXPORTED), find_last_checkpoint(name)
-    if exported.is_file():
-        return str(exported)
-    if last is None or not last.is_file():
-        raise SetupError(f'{show(name)} holds no trained network: it has neither {EXPORTED} nor a checkpoint')
-    return str(last)
 
 
 def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:

@@ -1,0 +1,55 @@
+"""``lewel export``: the backbone of a run for another library."""
+
+import os
+from pathlib import Path
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.planning.weights import EXPORTED, weights_file
+
+from .training import Say
+
+LIBRARIES = ('torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors', 'onnx')
+_FOLDER = 'exports'  # beside the checkpoints, a file of torch would be taken for one
+
+
+def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None, say: Say = print) -> Path:
+    """Write the backbone of a run for another library, and compare the features of both networks.
+
+    Args:
+        run: Folder of a run, or a checkpoint.
+        to: ``torchvision``, ``timm``, ``mmdet``, ``detectron2``, ``safetensors`` or ``onnx``.
+        out: File to write; by default in the run's folder.
+        say: Receives each line that the command prints.
+
+    Returns:
+        The file.
+
+    Raises:
+        SetupError: There is no such run or format, the library has no equivalent of the backbone, or the features
+            differ; nothing has been written then.
+    """
+    if to not in LIBRARIES:
+        raise SetupError(f'unknown library {to!r}; the libraries are {", ".join(LIBRARIES)}')
+    name = os.fspath(run)
+    file = weights_file(name)
+    target = Path(out) if out is not None else default_file(Path(name), to)
+    if target.is_dir():
+        raise SetupError(f'{target} is a folder; --out takes a file')
+    if target.exists() and target.samefile(file):
+        raise SetupError(f'{target} holds the weights to export; choose another --out')
+    from lewel_plugins.checkpoints.export import export_backbone
+
+    try:
+        exported = export_backbone(file, to, target)
+    except OSError as error:
+        raise SetupError(f'cannot write to {target}: {(error.strerror or str(error)).lower()}') from None
+    for line in exported.lines():
+        say(line)
+    return target
+
+
+def default_file(run: Path, to: str) -> Path:
+    """Return the file that an export is written to by default."""
+    folder = run if run.is_dir() else run.parent
+    names = {'safetensors': EXPORTED, 'onnx': 'backbone.onnx'}
+    return folder / names.get(to, f'{_FOLDER}/backbone_{to}.pth')

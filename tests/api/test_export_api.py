@@ -1,0 +1,140 @@
+"""``lewel export`` to every library, and what it refuses."""
+
+import json
+import sys
+
+import pytest
+import torch
+from helpers.tool_runs import run as run_command
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from lewel_plugins.api.export import LIBRARIES, export
+from lewel_plugins.checkpoints import export as export_room
+from lewel_plugins.checkpoints import onnx_file, read_safetensors
+from lewel_plugins.errors import SetupError
+from lewel_plugins.finetuning.start import read_start
+
+pytestmark = pytest.mark.core
+RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+BACKBONES = {
+    'resnet18': dict(type='ResNet', depth=18),
+    'resnet10': dict(type='lewel_plugins.ResNet10'),
+}
+
+
+def make_run(folder, backbone: str = 'resnet18', epoch: int = 1):
+    """Write the last checkpoint of a run; return the run's folder."""
+    head = dict(type='LinearClsHead', num_classes=4, in_channels=512)
+    model = dict(
+        type='ImageClassifier', backbone=BACKBONES[backbone], neck=dict(type='GlobalAveragePooling'), head=head
+    )
+    cfg = Config(dict(default_scope='mmpretrain', model=model, data_preprocessor=RGB))
+    torch.manual_seed(epoch)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        network = MODELS.build(cfg.model)
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(state_dict=network.state_dict(), meta=dict(cfg=cfg.pretty_text)), folder / f'epoch_{epoch}.pth')
+    (folder / 'last_checkpoint').write_text(f'/elsewhere/epoch_{epoch}.pth')
+    return folder
+
+
+@pytest.mark.parametrize('library', [name for name in LIBRARIES if name != 'onnx'])
+def test_every_library_gets_the_same_features(tmp_path, library):
+    if library in ('timm', 'mmdet', 'safetensors'):
+        pytest.importorskip(library)
+    lines: list[str] = []
+    file = export(make_run(tmp_path / 'run'), library, say=lines.append)
+    default = 'backbone.safetensors' if library == 'safetensors' else f'exports/backbone_{library}.pth'
+    assert file == tmp_path / 'run' / default
+    assert lines[0] == f'120 tensors (11,186,132 numbers) of ResNet written to {file}'
+    assert lines[1].startswith('A backbone loaded from it computes the same features, bit for bit: the largest')
+    # The files of an export are not taken for checkpoints, and the run stays what it is.
+    assert [path.name for path in (tmp_path / 'run').glob('*.pth')] == ['epoch_1.pth']
+
+
+def test_features_are_not_claimed_without_the_library(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_room, 'find_spec', lambda name: None)
+    lines: list[str] = []
+    export(make_run(tmp_path), 'timm', say=lines.append)
+    assert len(lines) == 2 and lines[1].startswith('timm is not installed, so that no features were compared;')
+
+
+def test_a_file_that_fails_the_check_is_removed(tmp_path, monkeypatch):
+    run = make_run(tmp_path)
+    write = export_room._write
+
+    def spoil(file, library, tensors, meta):
+        tensors['layer1.0.conv1.weight'] = tensors['layer1.0.conv1.weight'] + 1
+        write(file, library, tensors, meta)
+
+    monkeypatch.setattr(export_room, '_write', spoil)
+    with pytest.raises(SetupError, match='do not convert back into those of the checkpoint: .*layer1.0.conv1.weight'):
+        export(run, 'torchvision', tmp_path / 'x.pth')
+    assert not (tmp_path / 'x.pth').exists()
+
+
+def test_onnx_computes_the_same_features_for_any_size(tmp_path):
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    import onnx
+
+    lines: list[str] = []
+    file = export(make_run(tmp_path, 'resnet10'), 'onnx', say=lines.append)
+    assert file.name == 'backbone.onnx' and 'up to rounding: the largest difference is ' in lines[1]
+    properties = {entry.key: json.loads(entry.value) for entry in onnx.load(str(file)).metadata_props}
+    assert properties['data_preprocessor'] == RGB
+    (onnx_input,) = onnx.load(str(file)).graph.input
+    assert [dim.dim_param or dim.dim_value for dim in onnx_input.type.tensor_type.shape.dim] == ['N', 3, 'H', 'W']
+
+
+def test_onnx_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_file, 'find_spec', lambda name: None)
+    with pytest.raises(SetupError, match='needs onnx, which is not installed: pip install onnx onnxruntime'):
+        export(make_run(tmp_path / 'run'), 'onnx', tmp_path / 'new' / 'a.onnx')
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_later_checkpoint_counts_more_than_an_export(tmp_path):
+    pytest.importorskip('safetensors')
+    run = make_run(tmp_path / 'run')
+    first = read_safetensors(export(run, 'safetensors', say=lambda line: None))[0]['backbone.conv1.weight']
+    start, backbone = read_start(str(run))
+    assert backbone['meta']['source'].endswith('backbone.safetensors') and start.mean == tuple(RGB['mean'])
+    assert torch.equal(backbone['state_dict']['backbone.conv1.weight'], first)
+    make_run(run, epoch=2)
+    second = torch.load(run / 'epoch_2.pth', weights_only=True)['state_dict']['backbone.conv1.weight']
+    later = read_safetensors(export(run, 'safetensors', say=lambda line: None))[0]['backbone.conv1.weight']
+    assert torch.equal(later, second) and not torch.equal(first, second)
+
+
+def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(tmp_path):
+    run = make_run(tmp_path / 'run', 'resnet10')
+    with pytest.raises(SetupError, match='ResNet10 has no equivalent: accepted is .*; safetensors and onnx take every'):
+        export(run, 'torchvision')
+    with pytest.raises(SetupError, match="unknown library 'keras'; the libraries are torchvision, timm, "):
+        export(run, 'keras')
+    with pytest.raises(SetupError, match=r'rum does not exist; did you mean .*run\?'):
+        export(tmp_path / 'rum', 'timm')
+    with pytest.raises(SetupError, match='run is a folder; --out takes a file'):
+        export(run, 'mmdet', run)
+    with pytest.raises(SetupError, match='epoch_1.pth holds the weights to export; choose another --out'):
+        export(run, 'mmdet', run / 'epoch_1.pth')
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(SetupError, match='cannot write to .*x.safetensors: (not a directory|file exists)'):
+        export(run, 'safetensors', tmp_path / 'file' / 'x.safetensors')
+    assert sorted(path.name for path in run.iterdir()) == ['epoch_1.pth', 'last_checkpoint']
+
+
+def test_the_command_and_a_refusal_without_torch(tmp_path):
+    code = (
+        'import sys; from lewel_plugins.cli.parser import main\n'
+        'status = main(["export", "nothing", "--to", "timm"])\n'
+        'print(status, "torch" in sys.modules or "mmengine" in sys.modules)'
+    )
+    done = run_command(sys.executable, '-c', code, cwd=tmp_path)
+    assert done.stdout.splitlines() == ['error: nothing does not exist', '2 False']
