@@ -1,8 +1,9 @@
 """From what the user asks for to a plan and a config: shared by ``lewel pretrain`` and ``lewel check``."""
 
+import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lewel_plugins.checkpoints import StartingWeights
     from lewel_plugins.planning.compose import Images
 
+MONITORED = 1000  # images that are watched at most
 _NOT_SHAPING = ('gpus', 'workers')  # a run may go on on other devices and with other workers
 
 
@@ -102,6 +104,26 @@ class Preparation:
     findings: list[Finding]
     weights: 'StartingWeights | None' = None
 
+    @property
+    def root(self) -> str:
+        """The folder that all images are in."""
+        return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in self.scan.images])
+
+    def parts(self) -> tuple[list[str], list[str], list[str]]:
+        """Return the images to train on, those that are held out, and some of the former for the monitors."""
+        ordered, count = by_hash(self.scan.images, self.root), self.plan['holdout']
+        held_out = set(ordered[:count])
+        train = [path for path in self.scan.images if path not in held_out]
+        return train, ordered[:count], ordered[count : count + MONITORED]
+
+    def with_facts(self, **facts: Any) -> 'Preparation':
+        """Return the preparation with further facts, and the plan that follows from them.
+
+        Raises:
+            SetupError: The training cannot start with them.
+        """
+        return resolve(self.options, self.scan, replace(self.facts, **facts), self.weights)
+
     def config(self, images: 'Images', start: str | None = None) -> 'Config':
         """Return the config of the training.
 
@@ -132,17 +154,51 @@ def prepare(options: Options, seconds: float = 120, say: Say = print) -> Prepara
         SetupError: The training cannot start; the message says why.
     """
     found = scan(options.images, seconds)
-    weights = start = None
-    if options.weights is not None:
-        start = _read_weights(options.weights, say)
-        weights = Weights(
-            options.weights, name_of(start.settings, options.weights), start.settings, start.normalization
-        )
-    facts = Facts(found.folder, machine_facts(), weights)
+    refuse_errors(found.findings)
+    start = starting_weights(options, say)
+    return resolve(options, found, Facts(found.folder, machine_facts(), facts_of(options, start)), start)
+
+
+def resolve(options: Options, found: Scan, facts: Facts, start: 'StartingWeights | None' = None) -> Preparation:
+    """Plan the training on a folder that has been looked at.
+
+    Raises:
+        SetupError: The training cannot start; the message says why.
+    """
     resolved = plan(facts, options.request)
-    findings = [*found.findings, *size_findings(found.headers, resolved['image_size'], resolved['stem'])]
+    sizes = size_findings(found.headers, resolved['image_size'], resolved['stem'])
+    findings = [*found.findings, *sizes, *resolved.findings]
     refuse_errors(findings)
     return Preparation(options, found, facts, resolved, findings, start)
+
+
+def starting_weights(options: Options, say: Say) -> 'StartingWeights | None':
+    """Read the weights to start from, if there are some.
+
+    Raises:
+        SetupError: They cannot be read, or are of no known network.
+    """
+    if options.weights is None:
+        return None
+    from lewel_plugins.checkpoints import read_starting_weights
+
+    return read_starting_weights(options.weights, weights_file(options.weights), say)
+
+
+def facts_of(options: Options, start: 'StartingWeights | None') -> Weights | None:
+    """Return what a plan needs to know of the weights to start from."""
+    if start is None or options.weights is None:
+        return None
+    return Weights(options.weights, name_of(start.settings, options.weights), start.settings, start.normalization)
+
+
+def by_hash(paths: Sequence[str], root: str) -> list[str]:
+    """Return paths in the order of the hashes of their names, which is the same wherever the folder is."""
+
+    def key(path: str) -> bytes:
+        return hashlib.sha256(os.fsencode(os.path.relpath(path, root))).digest()
+
+    return sorted(paths, key=lambda path: (key(path), path))
 
 
 def weights_file(name: str) -> str:
@@ -161,12 +217,6 @@ def weights_file(name: str) -> str:
     if not path.is_file():
         raise SetupError(f'{name} does not exist{did_you_mean(name)}')
     return str(path)
-
-
-def _read_weights(name: str, say: Say) -> 'StartingWeights':
-    from lewel_plugins.checkpoints import read_starting_weights
-
-    return read_starting_weights(name, weights_file(name), say)
 
 
 def _text(path: str | os.PathLike | None) -> str | None:

@@ -1,6 +1,5 @@
 """``lewel pretrain``: from a folder of images to a trained backbone."""
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +17,6 @@ from .training import Run, Say, check_writable, print_plan, train
 if TYPE_CHECKING:
     from lewel_plugins.planning.compose import Images
 
-_MONITORED = 1000  # images that are watched at most
 _LOGS = 50e6  # bytes of logs, lists and the report
 _CHECKPOINTS = 4  # that are on the disk at a time: three, and the one that is being written
 # Bytes per parameter of the backbone in a checkpoint: weights, teacher, momentum of the optimizer, and the heads.
@@ -110,15 +108,13 @@ def _needed(plan: Plan) -> int:
 def _write(folder: RunFolder, preparation: Preparation) -> None:
     """Write all that the run is made of; ``plan.json`` last, because it makes the folder a run."""
     found, resolved = preparation.scan, preparation.plan
-    root = os.path.commonpath([os.path.dirname(path) for path in found.images])
-    ordered = by_hash(found.images, root)
-    count = resolved['holdout']
-    held_out = set(ordered[:count])
+    root = preparation.root
+    train, held_out, monitored = preparation.parts()
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write_images([path for path in found.images if path not in held_out], root)
-    folder.write_paths(MONITORED, (os.path.relpath(path, root) for path in ordered[count : count + _MONITORED]))
+    folder.write_images(train, root)
+    folder.write_paths(MONITORED, (os.path.relpath(path, root) for path in monitored))
     if held_out:
-        folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in ordered[:count]))
+        folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in held_out))
     if found.distinct is not None:
         folder.write_paths(DISTINCT, map(os.path.abspath, found.distinct))
     folder.write_findings(preparation.findings, found.left_out, found.copies)
@@ -139,15 +135,6 @@ def _images(folder: RunFolder, root: str, has_holdout: bool) -> 'Images':
         return dict(type='lewel_plugins.ImageList', list_file='{{ fileDirname }}/' + name, data_root=data_root)
 
     return Images(dataset(IMAGES), dataset(MONITORED), dataset(HOLDOUT) if has_holdout else None)
-
-
-def by_hash(paths: Sequence[str], root: str) -> list[str]:
-    """Return paths in the order of the hashes of their names, which is the same wherever the folder is."""
-
-    def key(path: str) -> bytes:
-        return hashlib.sha256(os.fsencode(os.path.relpath(path, root))).digest()
-
-    return sorted(paths, key=lambda path: (key(path), path))
 
 
 def _title(folder: RunFolder, record: Mapping[str, Any]) -> str:

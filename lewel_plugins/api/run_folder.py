@@ -18,6 +18,7 @@ PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
 LOG, LOCK, FINISHED, SESSIONS = 'train.log', 'run.lock', 'finished.json', 'sessions.json'
 MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
+SMALL = 'small_images.txt'
 
 
 class RunFolder:
@@ -119,6 +120,9 @@ class RunFolder:
         if left_out:
             lines = [path_line(path, reason) for path, reason in left_out.items()]
             write_bytes(self / BROKEN, encode_lines(lines))
+        for finding in findings:
+            if finding.code == 'small':
+                self.write_paths(SMALL, finding.files)
         if copies:
             table = io.StringIO(newline='')
             csv.writer(table, quoting=csv.QUOTE_ALL, lineterminator='\n').writerows(

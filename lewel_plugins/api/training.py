@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json
-from lewel_plugins.planning.findings import Finding
-from lewel_plugins.planning.settings import Settings
+from lewel_plugins.planning.findings import Finding, gigabytes, show
+from lewel_plugins.planning.settings import Setting, Settings
 
 from .display import Display
 from .run_folder import CONFIG, FINISHED, LOG, SESSIONS, RunFolder
@@ -218,11 +218,13 @@ def check_writable(folder: RunFolder, needed: int) -> None:
     """
     existing = next(path for path in [folder.path.absolute(), *folder.path.absolute().parents] if path.exists())
     if not os.access(existing, os.W_OK):
-        raise SetupError(f'cannot write to {folder.path}: permission denied')
+        is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+        reason = 'read-only file system' if is_read_only else 'permission denied'
+        raise SetupError(f'cannot write to {show(folder.path)}: {reason}')
     status = os.statvfs(existing)
     free = status.f_bavail * status.f_frsize
     if free < needed:
-        raise SetupError(f'this run needs {needed / 1e9:.1f} GB in {folder.path}, but {free / 1e9:.1f} GB are free')
+        raise SetupError(f'this run needs {gigabytes(needed)} in {show(folder.path)}, but {gigabytes(free)} are free')
 
 
 def count_gpus(gpus: int | str | None) -> int | None:
@@ -241,11 +243,14 @@ def count_gpus(gpus: int | str | None) -> int | None:
 def print_plan(resolved: Settings, findings: Sequence[Finding], say: Say) -> None:
     """Print every setting with its reason, and what the user should know."""
     for setting in resolved:
-        say(f'  {setting.name.replace("_", " "):<20} {_shown(setting.value):<14} {setting.reason}')
-    for finding in findings:
+        print_setting(setting, say)
+    for finding in dict.fromkeys([*findings, *resolved.findings]):
         say(str(finding))
-    for warning in resolved.warnings:
-        say(f'warning: {warning}')
+
+
+def print_setting(setting: Setting, say: Say) -> None:
+    """Print a setting with its reason."""
+    say(f'  {setting.name.replace("_", " "):<20} {_shown(setting.value):<14} {setting.reason}')
 
 
 def _shown(value: Any) -> str:

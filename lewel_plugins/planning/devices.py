@@ -2,7 +2,8 @@
 
 from lewel_plugins.errors import SetupError
 
-from .facts import GIB, GPU
+from .facts import GPU
+from .findings import gigabytes
 from .settings import Setting
 
 PER_RANK = 8  # least images of a rank
@@ -29,10 +30,10 @@ def choose_gpus(gpus: tuple[GPU, ...], count: int | None) -> Setting:
         if gpu.free >= FREE_SHARE * gpu.total:
             models.setdefault(gpu.name, []).append(gpu)
     if not models:
-        busiest = max(gpus, key=lambda gpu: gpu.free)
+        freest = max(gpus, key=lambda gpu: gpu.free)
         raise SetupError(
-            f'no GPU is free: the freest, GPU {busiest.index}, has {busiest.free / GIB:.1f} of '
-            f'{busiest.total / GIB:.1f} GiB; wait, or use --gpus 0 for the CPU'
+            f'no GPU is free: the freest, GPU {freest.index}, has {freest.free / 1e9:.1f} of '
+            f'{gigabytes(freest.total)} free; wait, or use --gpus 0 for the CPU'
         )
     # The model with the most free memory in all.
     name, free = max(models.items(), key=lambda item: sum(gpu.free for gpu in item[1]))
@@ -46,8 +47,15 @@ def choose_gpus(gpus: tuple[GPU, ...], count: int | None) -> Setting:
     return Setting('gpus', tuple(free), reason)
 
 
-def count_ranks(gpus: tuple[GPU, ...], batch: int, least: int = PER_RANK) -> Setting:
-    """Return the number of ranks that share a batch evenly, each with at least ``least`` of its images."""
+def count_ranks(gpus: tuple[GPU, ...], batch: int, least: int = PER_RANK, images: int = 0) -> Setting:
+    """Return the number of ranks that share a batch evenly.
+
+    Args:
+        gpus: The GPUs.
+        batch: Images per step.
+        least: Least images of a rank.
+        images: All images, by which the batch was chosen; 0 if the user has chosen it.
+    """
     if not gpus:
         return Setting('ranks', 1, 'on the CPU')
     most = max(1, min(len(gpus), batch // least))
@@ -55,7 +63,8 @@ def count_ranks(gpus: tuple[GPU, ...], batch: int, least: int = PER_RANK) -> Set
     if ranks == len(gpus):
         return Setting('ranks', ranks, f'{batch // ranks} images on each')
     reason = f'{ranks} of {len(gpus)} GPUs: a batch of {batch} is {batch // ranks} images on each'
-    return Setting('ranks', ranks, reason, f'using {ranks} of {len(gpus)} GPUs: batches of {batch} do not fill more')
+    few = f'{images:,} images' if images else f'batches of {batch}'
+    return Setting('ranks', ranks, reason, note=f'using {ranks} of {len(gpus)} GPUs: {few} do not fill more')
 
 
 def precision(gpus: tuple[GPU, ...]) -> Setting:

@@ -58,6 +58,11 @@ def percent(share: float) -> str:
     return f'{100 * share:.1f}%' if 0 < share < 0.1 else f'{100 * share:.0f}%'
 
 
+def gigabytes(count: float) -> str:
+    """Return a number of bytes in GB, of 10⁹ bytes."""
+    return f'{count / 1e9:.1f} GB'
+
+
 def among(tried: int, total: int) -> str:
     """Return what a count refers to: all files, or those of a draw."""
     return f'{total:,} files' if tried >= total else f'{tried:,} files tried'

@@ -65,6 +65,17 @@ class Listing:
         return sorted(self.paths, key=lambda path: (keys[path], path))[:count]
 
 
+def check_exists(arguments: Sequence[str | os.PathLike]) -> None:
+    """Refuse names of nothing before the files are listed.
+
+    Raises:
+        SetupError: One of them does not exist, or cannot be read.
+    """
+    for argument in arguments:
+        name = os.path.expanduser(os.fspath(argument))
+        _is_folder(name.rstrip(os.sep) or name)
+
+
 def list_images(arguments: Sequence[str | os.PathLike]) -> Listing:
     """List all images in the folders, files and lists that the user names.
 

@@ -11,12 +11,14 @@ from lewel_plugins.errors import SetupError
 
 from .backbones import Backbone, find_backbone
 from .devices import PER_RANK, USABLE, choose_gpus, count_ranks, precision, workers
-from .facts import GIB, GPU, Facts, Weights
+from .facts import GPU, Facts, Weights
+from .findings import gigabytes
 from .methods import BATCH, MEAN, Method, find_method
 from .request import Request
 from .settings import Setting, Settings
 
 LEAST_IMAGES = 2
+FEW, LITTLE, PUBLISHED = 20, 500, 2000  # images: to try the installation; to learn little from; of published successes
 LARGE_FOLDER = 50_000  # images from which the backbone is a ResNet-50
 SIZES = (32, 64, 96, 128, 160, 192, 224)
 SMALL_STEM_UP_TO = 64
@@ -70,12 +72,13 @@ def plan(facts: Facts, request: Request) -> Plan:
     size = _image_size(facts, request)
     batch = _batch(request, method, images)
     gpus = choose_gpus(facts.machine.gpus, request.gpus)
-    ranks = count_ranks(gpus.value, batch.value)
-    batch, accumulation = _fit(facts, gpus.value, ranks.value, batch, method)
+    ranks = count_ranks(gpus.value, batch.value, images=0 if request.batch_size else images)
+    batch, accumulation = _fit(facts, gpus.value, ranks.value, batch, method, _smaller(net, size.value))
     epochs = _epochs(facts, request, images, batch.value)
     steps = epochs.value * (images // batch.value)
+    queue = _queue(method, images, batch.value)
     settings = [
-        _images(facts),
+        _images(facts, method, batch, queue, epochs),
         holdout,
         Setting('method', method.name, method.title),
         backbone,
@@ -91,7 +94,7 @@ def plan(facts: Facts, request: Request) -> Plan:
         _warm_up(method, epochs.value),
         *_start(facts, steps),
         *_teacher(method, steps),
-        *_queue(method, images, batch.value),
+        *queue,
         *_groups(method, images, batch.value, epochs.value),
         workers(facts.machine.cores, request.workers, ranks.value),
         _checkpoints(facts, epochs.value, images // batch.value),
@@ -112,20 +115,30 @@ def check_folder(facts: Facts) -> None:
         raise SetupError(f'the folder holds {what}; pretraining compares images with each other and needs at least two')
 
 
-def _images(facts: Facts) -> Setting:
+def _images(facts: Facts, method: Method, batch: Setting, queue: list[Setting], epochs: Setting) -> Setting:
     folder = facts.folder
     reason = f'{folder.num_images:,} of {folder.num_files:,} files'
     parts = [f'{folder.num_broken:,} broken'] if folder.num_broken else []
     parts += [f'{folder.num_copies:,} copies of others'] if folder.num_copies else []
-    return Setting('images', folder.num_images, '; '.join([reason, *parts]), _few_images(folder.num_images, facts))
+    warning = note = ''
+    if folder.num_images <= FEW:
+        note = f'{folder.num_images} images are enough to try the installation, not to learn from'
+    elif facts.weights is None and folder.num_images < LITTLE:
+        warning = (
+            f'a network learns little from {folder.num_images} images alone; use --from to start from existing weights'
+        )
+    elif facts.weights is None and folder.num_images < PUBLISHED:
+        note = _small_folder(folder.num_images, method, batch, queue, epochs)
+    return Setting('images', folder.num_images, '; '.join([reason, *parts]), warning, note)
 
 
-def _few_images(count: int, facts: Facts) -> str:
-    if count <= 20:
-        return f'{count} images are enough to try the installation, not to learn from'
-    if count < 500 and facts.weights is None:
-        return f'a network learns little from {count} images alone; use --from to start from existing weights'
-    return ''
+def _small_folder(count: int, method: Method, batch: Setting, queue: list[Setting], epochs: Setting) -> str:
+    values = [f'batch {batch.value} (recipe {method.batch})']
+    values += [f'queue {setting.value:,} (recipe {method.queue:,})' for setting in queue]
+    values.append(f'{epochs.value:,} epochs')
+    return (
+        f'{count:,} images: {", ".join(values)}; published successes from scratch start at about {PUBLISHED:,} images'
+    )
 
 
 def _holdout(facts: Facts, request: Request) -> Setting:
@@ -185,15 +198,16 @@ def _batch(request: Request, method: Method, images: int) -> Setting:
     if request.batch_size is not None:
         if not 2 <= request.batch_size <= images:
             raise SetupError(f'--batch-size must be 2 to {images:,}, the number of images, got {request.batch_size}')
-        return Setting('batch_size', request.batch_size, 'as requested', _left_out(images, request.batch_size))
+        return Setting('batch_size', request.batch_size, 'as requested', note=_left_out(images, request.batch_size))
     value = min(method.batch, _power_of_two(images / EPOCH_STEPS))
     if value < PER_RANK:
         value = min(PER_RANK, images)
-        return Setting('batch_size', value, 'the least that a method can learn from', _left_out(images, value))
+        note = _left_out(images, value)
+        return Setting('batch_size', value, 'the least that a method can learn from', note=note)
     if value == method.batch:
         return Setting('batch_size', value, f'as in the recipe: {images // value:,} steps per epoch')
     reason = f'a quarter of {images:,} images; recipe {method.batch}'
-    return Setting('batch_size', value, reason, _left_out(images, value))
+    return Setting('batch_size', value, reason, note=_left_out(images, value))
 
 
 def _left_out(images: int, batch: int) -> str:
@@ -203,24 +217,35 @@ def _left_out(images: int, batch: int) -> str:
     return f'batches of {batch}: {rest} of {images:,} images sit out each epoch, different ones each time'
 
 
-def _fit(facts: Facts, gpus: tuple[GPU, ...], ranks: int, batch: Setting, method: Method) -> tuple[Setting, Setting]:
+def _smaller(backbone: Backbone, size: int) -> str:
+    """Return what needs less memory."""
+    options = ['--backbone resnet18'] if backbone.name not in ('resnet10', 'resnet18') else []
+    options += [f'--image-size {max(other for other in SIZES if other < size)}'] if size > SIZES[0] else []
+    return ' or '.join(options) or '--gpus 0 for the CPU'
+
+
+def _fit(
+    facts: Facts, gpus: tuple[GPU, ...], ranks: int, batch: Setting, method: Method, smaller: str
+) -> tuple[Setting, Setting]:
     """Return the batch and the number of parts that it is accumulated from, so that a part fits."""
     if facts.memory is None or not gpus:
         return batch, Setting('accumulation', 1, 'no limit of memory is known')
-    images, per_rank, free = batch.value, batch.value // ranks, min(gpu.free for gpu in gpus)
-    fits = facts.memory.largest(USABLE * free)
+    fullest = min(gpus, key=lambda gpu: gpu.free)
+    images, per_rank, free = batch.value, batch.value // ranks, fullest.free
+    fits, need = facts.memory.largest(USABLE * free), facts.memory.need(per_rank)
     if fits >= per_rank:
-        need = facts.memory.need(per_rank)
-        return batch, Setting('accumulation', 1, f'{per_rank} images need {need / GIB:.1f} of {free / GIB:.1f} GiB')
+        return batch, Setting(
+            'accumulation', 1, f'{per_rank} images need {gigabytes(need)}, {gigabytes(free)} are free'
+        )
     least = min(PER_RANK, per_rank)
     if fits < least:
         raise SetupError(
-            f'{least} images need {facts.memory.need(least) / GIB:.1f} GiB, and GPU {gpus[0].index} has '
-            f'{free / GIB:.1f} GiB free; try --backbone resnet18 or a smaller --image-size'
+            f'{least} images need {gigabytes(facts.memory.need(least))} and GPU {fullest.index} has '
+            f'{gigabytes(free)} free; try {smaller}'
         )
     parts = next(count for count in range(2, per_rank + 1) if per_rank % count == 0 and per_rank // count <= fits)
     part = images // parts
-    too_large = f'{images} needs {facts.memory.need(per_rank) / GIB:.0f} GiB, {free / GIB:.0f} are free'
+    too_large = f'{images} needs {need / 1e9:.0f} GB, {free / 1e9:.0f} are free'
     if method.loss == BATCH:
         warning = (
             f'a batch of {images} does not fit: {part} instead, which is another loss, because {method.title} compares '

@@ -6,7 +6,7 @@ folder gives the same draw; only the time may shorten it, and then findings name
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lewel_plugins.image_files.inspection import Inspection
@@ -14,7 +14,7 @@ from lewel_plugins.image_files.inspection import Inspection
 from .copies import Scenes, copy_findings, find_copies, find_scenes, scene_findings
 from .decoding import inspect_files
 from .facts import Folder
-from .findings import Finding
+from .findings import Finding, plural
 from .headers import Headers, header_findings, read_headers
 from .listing import Listing, check_count, list_images, listing_findings
 from .pixels import broken_findings, pixel_findings
@@ -55,6 +55,7 @@ def scan(
     num_headers: int = 20_000,
     num_decoded: int = 2000,
     workers: int | None = None,
+    progress: Callable[[str, str], None] = lambda part, text: None,
 ) -> Scan:
     """Look at the images that a user names.
 
@@ -64,25 +65,30 @@ def scan(
         num_headers: Headers to read.
         num_decoded: Images to decode.
         workers: Processes that decode; 0 to decode in this one. By default two, and none for a small folder.
+        progress: Receives name and result of each part that is over.
 
     Raises:
         SetupError: Something does not exist or cannot be read, or there are fewer than two images.
     """
     listing = list_images(arguments)
     total = len(listing.paths)
+    progress('list', f'{plural(total, "image")} in {listing.title}')
     if workers is None:
         workers = _WORKERS if total >= _LARGE else 0
     draw = listing.draw(max(num_headers, num_decoded))
     headers = read_headers(draw[:num_headers], total, time.monotonic() + _HEADERS * seconds)
+    progress('headers', f'{headers.tried:,} of {total:,} files')
     draw = [path for path in draw if path not in headers.too_large]
     inspections = inspect_files(draw[:num_decoded], time.monotonic() + _DECODING * seconds, workers)
     broken = {**headers.broken, **_reasons(inspections)}
+    progress('decode', f'{len(inspections):,} of {total:,} files, {len(broken):,} broken')
     usable = [path for path in listing.paths if path not in broken and path not in headers.too_large]
     copies = find_copies(usable, time.monotonic() + _COPIES * seconds)
     images = [path for path in usable if path not in copies.originals]
     scenes, further = _scenes(images, draw, inspections, time.monotonic() + _SCENES * seconds, workers)
     broken.update(further)
     images = [path for path in images if path not in further]
+    progress('copies', plural(len(copies.originals), 'copy', 'copies'))
     decodable = total - len(headers.too_large)
     findings = [
         *listing_findings(listing),

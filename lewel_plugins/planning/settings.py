@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .findings import Finding
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -13,13 +15,15 @@ class Setting:
         name: What it sets.
         value: The value.
         reason: Why, in a few words.
-        warning: What the user should know before the start; empty if nothing.
+        warning: What may harm the result; empty if nothing.
+        note: What else the user should know before the start; empty if nothing.
     """
 
     name: str
     value: Any
     reason: str
     warning: str = ''
+    note: str = ''
 
 
 class Settings:
@@ -40,8 +44,14 @@ class Settings:
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know before the start."""
+        """What may harm the result."""
         return [setting.warning for setting in self if setting.warning]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the user should know before the start."""
+        notes = [Finding('note', setting.name, setting.note) for setting in self if setting.note]
+        return [*notes, *(Finding('warning', setting.name, setting.warning) for setting in self if setting.warning)]
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return value and reason of each setting, for a json file; GPUs by their name."""

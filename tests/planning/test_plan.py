@@ -59,20 +59,65 @@ def test_a_batch_that_does_not_fit_is_accumulated_where_the_loss_is_the_same():
     memory = Memory(fixed=2 * GIB, per_image=0.15 * GIB)  # 23 · 0.92 GiB are enough for 127 images
     accumulated = plan(facts(100_000, memory=memory), Request('byol', backbone='resnet18'))
     assert (accumulated['batch_size'], accumulated['accumulation']) == (256, 4)
-    assert '64 × 4 accumulated' in accumulated.settings['accumulation'].reason and not accumulated.warnings
+    assert (
+        '64 × 4 accumulated: 256 needs 43 GB, 25 are free' in accumulated.settings['accumulation'].reason
+        and not accumulated.warnings
+    )
     smaller = plan(facts(100_000, memory=memory), Request('lewel-m', backbone='resnet18'))
     assert (smaller['batch_size'], smaller['accumulation']) == (64, 1)
     assert 'a batch of 256 does not fit: 64 instead, which is another loss' in smaller.warnings[0]
     assert smaller['lr'] == pytest.approx(0.015)
-    with pytest.raises(SetupError, match=r'8 images need 3\.2 GiB, and GPU 0 has 2\.5 GiB free; try --backbone'):
-        plan(
-            Facts(
-                Folder(100_000, 100_000, median_short_side=1200),
-                Machine((GPU(0, 'small', 3 * GIB, int(2.5 * GIB), (8, 0)),), 16),
-                memory=memory,
-            ),
-            Request(),
-        )
+
+
+@pytest.mark.parametrize(
+    ('request_', 'side', 'advice'),
+    [
+        (Request(), 1200, '--backbone resnet18 or --image-size 192'),
+        (Request(image_size=100), 1200, '--backbone resnet18 or --image-size 96'),
+        (Request(backbone='resnet18'), 190, '--image-size 128'),
+        (Request(backbone='resnet18'), 32, '--gpus 0 for the CPU'),
+    ],
+)
+def test_a_gpu_on_which_8_images_do_not_fit_is_refused(request_, side, advice):
+    small = Machine((GPU(0, 'small', 6 * GIB, int(5.9e9), (8, 0)),), 16)
+    memory = Memory(fixed=2e9, per_image=0.975e9)
+    with pytest.raises(SetupError) as caught:
+        plan(Facts(Folder(100_000, 100_000, median_short_side=side), small, memory=memory), request_)
+    assert str(caught.value) == f'8 images need 9.8 GB and GPU 0 has 5.9 GB free; try {advice}'
+
+
+NOTES = {  # images → what is printed of the plan, word for word
+    10: [
+        'note: 10 images are enough to try the installation, not to learn from',
+        'note: batches of 8: 2 of 10 images sit out each epoch, different ones each time',
+    ],
+    100: [
+        'note: batches of 16: 4 of 100 images sit out each epoch, different ones each time',
+        'warning: a network learns little from 100 images alone; use --from to start from existing weights',
+    ],
+    1000: [
+        'note: 1,000 images: batch 128 (recipe 256), queue 256 (recipe 65,536), 715 epochs; published successes from '
+        'scratch start at about 2,000 images',
+        'note: batches of 128: 104 of 1,000 images sit out each epoch, different ones each time',
+    ],
+    9400: [],
+}
+
+
+@pytest.mark.parametrize('images', NOTES)
+def test_what_the_user_should_know_of_a_small_folder(images):
+    texts = [str(finding) for finding in plan(facts(images), Request()).findings]
+    assert [text for text in texts if 'not proven' not in text] == NOTES[images]
+    continued = plan(facts(images, weights=Weights('a.pth', 'resnet18')), Request()).findings
+    assert not any('published' in finding.text or '--from' in finding.text for finding in continued)
+
+
+def test_too_few_images_for_the_gpus():
+    resolved = plan(facts(100, gpus=8), Request())
+    assert 'note: using 2 of 8 GPUs: 100 images do not fill more' in map(str, resolved.findings)
+    assert resolved.settings['ranks'].reason == '2 of 8 GPUs: a batch of 16 is 8 images on each'
+    chosen = plan(facts(1000, gpus=8), Request(batch_size=16))
+    assert 'note: using 2 of 8 GPUs: batches of 16 do not fill more' in map(str, chosen.findings)
 
 
 def test_given_weights_shorten_the_training_and_slow_the_backbone():
