@@ -4,19 +4,16 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lewel_plugins.errors import SetupError
 from lewel_plugins.planning import Facts, Plan, Request, Weights, find_method, plan
 from lewel_plugins.planning.backbones import find_backbone, name_of
 from lewel_plugins.planning.findings import Finding, refuse_errors
 from lewel_plugins.planning.headers import size_findings
-from lewel_plugins.planning.listing import did_you_mean
 from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.scan import Scan, scan
+from lewel_plugins.planning.weights import weights_file
 
-from .run_folder import BACKBONE
 from .training import Say, count_gpus
 
 if TYPE_CHECKING:
@@ -199,24 +196,6 @@ def by_hash(paths: Sequence[str], root: str) -> list[str]:
         return hashlib.sha256(os.fsencode(os.path.relpath(path, root))).digest()
 
     return sorted(paths, key=lambda path: (key(path), path))
-
-
-def weights_file(name: str) -> str:
-    """Return the file, or the address, of the weights that a user names.
-
-    Raises:
-        SetupError: It does not exist, or is a folder without weights.
-    """
-    if ':' in name and not os.path.exists(name):
-        return name
-    path = Path(os.path.expanduser(name))
-    if path.is_dir():
-        from lewel_plugins.running.work_dir import last_checkpoint
-
-        return str(path / BACKBONE if (path / BACKBONE).is_file() else last_checkpoint(path))
-    if not path.is_file():
-        raise SetupError(f'{name} does not exist{did_you_mean(name)}')
-    return str(path)
 
 
 def _text(path: str | os.PathLike | None) -> str | None:

@@ -1,5 +1,7 @@
 """``lewel pretrain``: from a folder of images to a trained backbone."""
 
+import contextlib
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -153,13 +155,13 @@ def _directions(record: Mapping[str, Any]) -> int:
 
 def _complete(folder: RunFolder, say: Callable[[str], None]) -> None:
     """Write the backbone and the report of a training that has ended; a report that fails loses nothing."""
-    from lewel_plugins.reporting.report import write_report
-
     from .export import export
+    from .report import report
 
-    export(folder.path, 'safetensors', folder / BACKBONE, say=lambda text: None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        export(folder.path, 'safetensors', folder / BACKBONE, say=lambda text: None)
     say(f'backbone: {folder / BACKBONE}')
     try:
-        say(f'report:   {write_report(folder.path, folder / REPORT)}')
+        say(f'report:   {report(folder.path, out=folder / REPORT)}')
     except SetupError as error:
         say(f'warning: no report: {error}')

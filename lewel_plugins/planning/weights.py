@@ -16,12 +16,12 @@ def weights_file(name: str) -> str:
 
     Args:
         name: Folder of a run, whose backbone counts unless a later checkpoint has been written; or a file, or an
-            address.
+            address, or ``torchvision:ARCH.WEIGHTS``.
 
     Raises:
         SetupError: There is no such file, or no run in the folder.
     """
-    if '://' in name:
+    if '://' in name or name.startswith('torchvision:'):
         return name
     if not os.path.exists(name):
         raise SetupError(f'{show(name)} does not exist{did_you_mean(name)}')
