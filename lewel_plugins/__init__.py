@@ -36,6 +36,7 @@ _disable_multimodal_models()
 
 # Public functions and the modules that they are in.
 _FUNCTIONS = {
+    'check': 'api.check',
     'list_pretrained': 'checkpoints',
     'load_pretrained': 'checkpoints',
     'pretrain': 'api.pretrain',

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 from lewel_plugins.errors import SetupError
 
@@ -12,30 +13,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pretrain(args: argparse.Namespace) -> int:
+    if args.dry_run:
+        from lewel_plugins.api.check import check
+
+        return _answer(check(args.images, out=args.out, **_training(args)))
     from lewel_plugins.api.pretrain import pretrain
     from lewel_plugins.api.training import EXIT_STATUS, TrainingError
 
     try:
-        result = pretrain(
-            args.images,
-            args.out,
-            method=args.method,
-            backbone=args.backbone,
-            weights=args.weights,
-            epochs=args.epochs,
-            hours=args.hours,
-            batch_size=args.batch_size,
-            image_size=args.image_size,
-            gpus=args.gpus,
-            workers=args.workers,
-            holdout=args.holdout,
-            seed=args.seed,
-            overrides=args.set,
-        )
+        result = pretrain(args.images, args.out, **_training(args))
     except TrainingError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     return EXIT_STATUS[result.status]
+
+
+def _check(args: argparse.Namespace) -> int:
+    from lewel_plugins.api.check import check
+
+    return _answer(check(args.images, seconds=args.seconds, json=args.json, **_training(args)))
+
+
+def _answer(result: Any) -> int:
+    return 0 if result.ok else 3
+
+
+def _training(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that ``pretrain`` and ``check`` have in common."""
+    names = ['method', 'backbone', 'weights', 'epochs', 'hours', 'batch_size', 'image_size', 'gpus', 'workers']
+    names += ['holdout', 'seed']
+    return {**{name: getattr(args, name) for name in names}, 'overrides': args.set}
 
 
 def _finetune(args: argparse.Namespace) -> int:
@@ -78,4 +85,4 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-_check = _worth = _unavailable
+_worth = _unavailable

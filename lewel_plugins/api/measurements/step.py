@@ -1,0 +1,130 @@
+"""Real steps of a training, before it starts."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from lewel_plugins.api.preparation import Preparation
+from lewel_plugins.planning import GPU
+from lewel_plugins.planning.findings import Finding
+
+from .apart import Unmeasured, run_apart
+
+
+@dataclass(frozen=True)
+class StepMeasurement:
+    """Some steps of the training on one device.
+
+    Args:
+        seconds_per_step: Seconds per step of the optimizer, with the wait for images.
+        steps: Number of steps that were timed.
+        batch: Images per step that they were timed with: fewer than in the plan where a step of all takes too long.
+        wait: Share of the time in which the device waited for images.
+        finite: Whether all losses were finite.
+        still: Parameters that no step has changed; None if the time was too short for a step of the optimizer.
+        spread: Standard deviation of the unit embeddings times √d, 1 if they are spread evenly.
+        memory: Peak in bytes: of the GPU, or of the process on a CPU.
+        startup: Seconds from the start of the process to the first step.
+        validation: Seconds of a validation, those of a part of the images in proportion.
+        decoding: Share of decoding in the time of a worker; None if unknown.
+        speedup: How many times faster a worker is with copies of 512 px.
+    """
+
+    seconds_per_step: float
+    steps: int
+    batch: int
+    wait: float
+    finite: bool
+    still: tuple[str, ...] | None
+    spread: float | None
+    memory: int
+    startup: float
+    validation: float
+    decoding: float | None = None
+    speedup: float = 1.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether every parameter has moved, as far as is known."""
+        return not self.still
+
+
+def measure_step(preparation: Preparation, seconds: float, gpu: GPU | None = None) -> StepMeasurement:
+    """Take two steps to warm up and at least five to time, with optimizer, teacher and monitor, on one device.
+
+    Args:
+        preparation: The training.
+        seconds: Time for all of it, with the start of a process.
+        gpu: The GPU; the first one of the plan by default, and the CPU if it has none.
+
+    Raises:
+        Unmeasured: The training raises an error, or no step ends in time.
+    """
+    gpus = preparation.plan['gpus']
+    result = run_apart('step', preparation, seconds, device_environment(gpu or (gpus[0] if gpus else None)))
+    still = result.pop('still')
+    seconds_per_step = result.pop('seconds_per_iteration') * preparation.plan['accumulation']
+    monitored = len(preparation.parts()[2])
+    validation = result.pop('validation_start') + monitored * result.pop('validation_per_image')
+    return StepMeasurement(
+        seconds_per_step=seconds_per_step,
+        still=None if still is None else tuple(still),
+        validation=validation,
+        **result,
+    )
+
+
+def device_environment(gpu: GPU | None) -> dict[str, str]:
+    """Return the environment in which a GPU is the only one; none is visible without one."""
+    if gpu is None:
+        return dict(CUDA_VISIBLE_DEVICES='-1')
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    names = visible.split(',') if visible else []
+    return dict(CUDA_VISIBLE_DEVICES=names[gpu.index].strip() if gpu.index < len(names) else str(gpu.index))
+
+
+def step_findings(step: StepMeasurement, device: str) -> list[Finding]:
+    """Describe what is wrong with the steps.
+
+    Args:
+        step: The steps.
+        device: What they ran on, such as ``GPU 0``.
+    """
+    if not step.finite:
+        text = f'the loss is not finite on {device} within the first {step.steps} steps; lower the rate'
+        return [Finding('error', 'step', text)]
+    findings = []
+    if step.still:
+        more = f' and {len(step.still) - 3} more' if len(step.still) > 3 else ''
+        names = f'{", ".join(step.still[:3])}{more}'
+        findings.append(Finding('error', 'step', f'no step changes these parameters on {device}: {names}'))
+    if step.spread is not None and not step.spread > 0:
+        findings.append(Finding('error', 'step', f'all embeddings are equal on {device}: the spread is 0'))
+    return findings
+
+
+def decoding_findings(step: StepMeasurement, title: str) -> list[Finding]:
+    """Offer smaller copies of the images if they would be loaded much faster.
+
+    Args:
+        step: The steps.
+        title: The folder.
+    """
+    if step.decoding is None or step.decoding < 0.5 or step.speedup < 2:
+        return []
+    command = f'python tools/data/resize_images.py {title} {title}-512'
+    times = f'about {step.speedup:.0f} times faster'
+    text = f'decoding takes {step.decoding:.0%} of loading time; {command} makes loading {times}'
+    return [Finding('warning', 'decoding', text)]
+
+
+def failed_step(error: Unmeasured, device: str) -> Finding:
+    """Describe a measurement without a result: an error of the training is one of the check, too little time is not."""
+    if error.kind:
+        return Finding('error', 'step', f'a step fails on {device}: {error}')
+    return Finding('note', 'step', f'no step was timed on {device}: {error}')
+
+
+def as_json(step: StepMeasurement) -> dict[str, Any]:
+    """Return a measurement as json values."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(step).items()}
