@@ -15,7 +15,7 @@ from lewel_plugins.errors import SetupError
 from .formats.check import random_images
 
 OPSET = 17
-TOLERANCE = 1e-4  # of the largest feature; other kernels add in another order over all layers
+TOLERANCE = 1e-4  # share of the largest feature; other kernels add in another order over all layers
 
 
 class _LastFeature(nn.Module):
