@@ -37,7 +37,7 @@ class Display:
 
     def __enter__(self) -> 'Display':
         log = self.folder / 'train.log'
-        self._log_end = log.stat().st_size if log.is_file() else 0  # of earlier starts
+        self._log_end = log.stat().st_size if log.is_file() else 0  # what earlier starts have logged is old
         self._since = time.time()
         return self
 
@@ -179,7 +179,7 @@ def make_display(folder: Path, title: str, directions: int, say: Callable[[str],
 
 
 def measures(now: Any, first: Any, directions: int) -> str:
-    """Return what the monitors say, in plain words."""
+    """Return the measures of the monitors, in plain words."""
     parts = []
     if _SPREAD in now:
         parts.append(f'spread {now[_SPREAD]:.2f}')

@@ -98,7 +98,7 @@ def require_library(task: str) -> None:
     mmcv = find_spec('mmcv')
     folders = mmcv.submodule_search_locations or () if mmcv else ()
     if not any(path for folder in folders for path in Path(folder).glob('_ext*')):
-        raise SetupError(f"a {task} needs mmcv's compiled operations, which mmcv-lite does not have: see docs/install.md")
+        raise SetupError(f"a {task} needs mmcv's compiled operations, which mmcv-lite lacks: see docs/install.md")
 
 
 _Prepared = tuple[Settings, Labels, dict[str, Any] | None, dict[str, Any]]

@@ -86,7 +86,7 @@ class Preparation:
     """A training that could start.
 
     Args:
-        options: What was asked for.
+        options: The request.
         scan: What is in the folder.
         facts: What the plan follows from.
         plan: The plan.
@@ -148,25 +148,25 @@ def prepare(options: Options, seconds: float = 120, say: Say = print) -> Prepara
         say: Receives a line before a download.
 
     Raises:
-        SetupError: The training cannot start; the message says why.
+        SetupError: The training cannot start, for the reason in the message.
     """
-    found = scan(options.images, seconds)
-    refuse_errors(found.findings)
+    contents = scan(options.images, seconds)
+    refuse_errors(contents.findings)
     start = starting_weights(options, say)
-    return resolve(options, found, Facts(found.folder, machine_facts(), facts_of(options, start)), start)
+    return resolve(options, contents, Facts(contents.folder, machine_facts(), facts_of(options, start)), start)
 
 
-def resolve(options: Options, found: Scan, facts: Facts, start: 'StartingWeights | None' = None) -> Preparation:
+def resolve(options: Options, contents: Scan, facts: Facts, start: 'StartingWeights | None' = None) -> Preparation:
     """Plan the training on a folder that has been looked at.
 
     Raises:
-        SetupError: The training cannot start; the message says why.
+        SetupError: The training cannot start, for the reason in the message.
     """
     resolved = plan(facts, options.request)
-    sizes = size_findings(found.headers, resolved['image_size'], resolved['stem'])
-    findings = [*found.findings, *sizes, *resolved.findings]
+    sizes = size_findings(contents.headers, resolved['image_size'], resolved['stem'])
+    findings = [*contents.findings, *sizes, *resolved.findings]
     refuse_errors(findings)
-    return Preparation(options, found, facts, resolved, findings, start)
+    return Preparation(options, contents, facts, resolved, findings, start)
 
 
 def starting_weights(options: Options, say: Say) -> 'StartingWeights | None':

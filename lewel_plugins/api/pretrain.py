@@ -109,7 +109,7 @@ def _needed(plan: Plan) -> int:
 
 def _write(folder: RunFolder, preparation: Preparation) -> None:
     """Write all that the run is made of; ``plan.json`` last, because it makes the folder a run."""
-    found, resolved = preparation.scan, preparation.plan
+    contents, resolved = preparation.scan, preparation.plan
     root = preparation.root
     train, held_out, monitored = preparation.parts()
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -117,9 +117,9 @@ def _write(folder: RunFolder, preparation: Preparation) -> None:
     folder.write_paths(MONITORED, (os.path.relpath(path, root) for path in monitored))
     if held_out:
         folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in held_out))
-    if found.distinct is not None:
-        folder.write_paths(DISTINCT, map(os.path.abspath, found.distinct))
-    folder.write_findings(preparation.findings, found.left_out, found.copies)
+    if contents.distinct is not None:
+        folder.write_paths(DISTINCT, map(os.path.abspath, contents.distinct))
+    folder.write_findings(preparation.findings, contents.left_out, contents.copies)
     if preparation.weights is not None:
         preparation.weights.write(folder / START)
     config = preparation.config(_images(folder, root, bool(held_out)), '{{ fileDirname }}/' + START)

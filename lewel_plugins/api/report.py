@@ -20,7 +20,7 @@ def report(*runs: str | os.PathLike, out: str | os.PathLike | None = None, image
     Raises:
         SetupError: A folder is not that of a training, or the file cannot be written.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # of what libraries print while they are imported
+    with contextlib.redirect_stdout(io.StringIO()):  # libraries print while they are imported
         from lewel_plugins.reporting.report import write_report
 
         return write_report([Path(run) for run in runs], None if out is None else Path(out), images)

@@ -1,4 +1,4 @@
-"""A folder of a run: what was asked for, the plan, the images, and how far the training is."""
+"""A folder of a run: the request, the plan, the images, and how far the training is."""
 
 import csv
 import gzip

@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 STOPPED = 75
 _POLL = 0.2  # seconds between looks at the process
 _RECORD = 10.0  # seconds between records of the time, of which a kill loses so much
-_LINES = 30  # of the end of a log, in which the error is looked for
+_LINES = 30  # at the end of a log, where the error is
 _EXCEPTION = re.compile(r'[\w.]*(Error|Exception|Interrupt)\b.*')
 EXIT_STATUS = {'planned': 0, 'finished': 0, 'stopped': STOPPED, 'interrupted': 130}
 
@@ -198,7 +198,7 @@ def _passing_on(process: subprocess.Popen) -> Iterator[None]:
 
 
 def last_error(log: Path) -> str:
-    """Return the line of a log that says why a training failed: its last error, or else its last line."""
+    """Return the line of a log with the reason why a training failed: its last error, or else its last line."""
     lines = log.read_text(encoding='utf-8', errors='replace').splitlines()[-_LINES:]
     lines = [line.strip() for line in lines if line.strip()]
     errors = [line.removeprefix('error: ') for line in lines if line.startswith('error: ')]

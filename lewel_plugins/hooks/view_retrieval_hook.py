@@ -12,11 +12,11 @@ from lewel_plugins import dist
 from lewel_plugins.models.features import embeddings
 from lewel_plugins.registry import HOOKS
 
-_SEED = 0  # of the views: the same in all runs
+_SEED = 0  # the views are the same in all runs
 
 
 def retrieval_accuracy(first: Tensor, second: Tensor) -> float:
-    """Return the share of images whose first view is closer to their own second view than to any other image's.
+    """Return the share of images whose first view is closer to their own second view than to that of any other image.
 
     Args:
         first: Embeddings of the first views, (N, d).

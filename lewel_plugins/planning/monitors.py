@@ -7,7 +7,7 @@ from .plan import SMALL_STEM_UP_TO, Plan
 if TYPE_CHECKING:
     from .compose import Images
 
-WORKERS = 2  # of each data loader that watches
+WORKERS = 2  # per data loader
 BATCH = 64
 NEIGHBORS = 20
 

@@ -12,7 +12,7 @@ from statistics import median
 from lewel_plugins.visualization.curves import Curve
 
 # Thresholds. Those marked [r] are recommended and to be calibrated by seeded faults of whole trainings.
-LEAST_STEPS = 200  # of a whole training, below which it is not called healthy [r]
+LEAST_STEPS = 200  # a shorter training is not called healthy [r]
 TAIL = 0.2  # share of the checks that counts as the end of a training
 EARLY = 0.1  # share of the steps that counts as the start of a training
 PATIENCE = 3  # checks in a row

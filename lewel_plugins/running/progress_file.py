@@ -48,5 +48,5 @@ def read_progress(work_dir: str | Path) -> Progress | None:
         return None
     try:
         return Progress(**content)
-    except TypeError:  # of another version
+    except TypeError:  # another version has written it
         return None

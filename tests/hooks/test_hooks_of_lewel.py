@@ -92,8 +92,8 @@ def test_two_ranks_find_the_same_share_as_one(tmp_path):
     """The first validation: ten images on two ranks are five each, and on three ranks two of them are repeated."""
     (expected,) = on_ranks(1, tmp_path, _finds_view, tmp_path / 'one')
     for ranks in (2, 3):
-        for found in on_ranks(ranks, tmp_path, _finds_view, tmp_path / str(ranks)):
-            assert found[0] == expected[0]
+        for shares in on_ranks(ranks, tmp_path, _finds_view, tmp_path / str(ranks)):
+            assert shares[0] == expected[0]
 
 
 def test_the_backbone_is_kept_while_the_heads_start(tmp_path):
