@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json, write_text
 from lewel_plugins.planning import Plan
+from lewel_plugins.planning.plan import CHECKS
 
 from .display import make_display
 from .preparation import Options, Preparation, prepare
@@ -19,6 +20,7 @@ from .training import Run, Say, check_writable, print_plan, train
 if TYPE_CHECKING:
     from lewel_plugins.planning.compose import Images
 
+_MEASURED = 120.0  # seconds that a measurement before the training may take
 _LOGS = 50e6  # bytes of logs, lists and the report
 _CHECKPOINTS = 4  # that are on the disk at a time: three, and the one that is being written
 # Bytes per parameter of the backbone in a checkpoint: weights, teacher, momentum of the optimizer, and the heads.
@@ -91,7 +93,7 @@ def pretrain(
         return Run(folder.path, 'finished')
     preparation = None
     if folder.is_new:
-        preparation = prepare(options, say=say)
+        preparation = _measure(prepare(options, say=say), say)
         check_writable(folder, _needed(preparation.plan))
         print_plan(preparation.plan, preparation.findings, say)
     with folder.locked() as lock:
@@ -100,6 +102,31 @@ def pretrain(
         record = folder.record()
         display = make_display(folder.path, _title(folder, record), _directions(record), say)
         return train(folder, lock, say, lambda: _complete(folder, say), display)
+
+
+def _measure(preparation: Preparation, say: Say) -> Preparation:
+    """Plan anew with what has to be measured: the memory of a step on GPUs, and its time if that sets the length.
+
+    Raises:
+        SetupError: Eight images do not fit, or the length is to follow from a step that cannot be timed.
+    """
+    from .measurements.apart import Unmeasured
+    from .measurements.memory import measure_memory
+    from .measurements.step import measure_step
+
+    if preparation.plan['gpus']:
+        try:
+            preparation = preparation.with_facts(memory=measure_memory(preparation, _MEASURED))
+        except Unmeasured as error:
+            say(f'note: the memory of a step is unknown: {error}')
+    if preparation.options.request.hours is not None:
+        try:
+            step = measure_step(preparation, _MEASURED)
+        except Unmeasured as error:
+            raise SetupError(f'--hours needs a timed step, but {error}; set --epochs instead') from None
+        other = step.startup + (CHECKS + 1) * step.validation
+        preparation = preparation.with_facts(step_seconds=step.seconds_per_step, other_seconds=other)
+    return preparation
 
 
 def _needed(plan: Plan) -> int:

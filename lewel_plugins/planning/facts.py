@@ -108,6 +108,7 @@ class Facts:
         weights: Weights to start from; None to start from random ones.
         memory: Need of the method on a GPU, by a dry run; None if unknown, or on a CPU.
         step_seconds: Seconds of a step by measurement; None before there is one.
+        other_seconds: Seconds of a training besides its steps: its start and the validations.
         views_per_second: Views that one worker makes, by measurement; None before there is one.
     """
 
@@ -116,4 +117,5 @@ class Facts:
     weights: Weights | None = None
     memory: Memory | None = None
     step_seconds: float | None = None
+    other_seconds: float = 0.0
     views_per_second: float | None = None

@@ -276,7 +276,8 @@ def _epochs(facts: Facts, request: Request, images: int, batch: int) -> Setting:
         if request.hours <= 0:
             raise SetupError(f'--hours must be positive, got {request.hours:g}')
         if facts.step_seconds is not None:
-            value = max(1, int(request.hours * 3600 / (facts.step_seconds * per_epoch)))
+            seconds = request.hours * 3600 - facts.other_seconds
+            value = max(1, int(seconds / (facts.step_seconds * per_epoch)))
             reason = f'{request.hours:g} h at {facts.step_seconds:.2f} s per step'
             return Setting('epochs', value, reason)
     value = min(max(math.ceil(STEPS / per_epoch), EPOCHS[0]), EPOCHS[1])
