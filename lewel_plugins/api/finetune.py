@@ -98,7 +98,7 @@ def require_library(task: str) -> None:
     mmcv = find_spec('mmcv')
     folders = mmcv.submodule_search_locations or () if mmcv else ()
     if not any(path for folder in folders for path in Path(folder).glob('_ext*')):
-        raise SetupError(f"a {task} needs mmcv's compiled operations, which mmcv-lite lacks: see docs/install.md")
+        raise SetupError(f"a {task} needs mmcv's compiled operations, missing in mmcv-lite: see docs/install.md")
 
 
 _Prepared = tuple[Settings, Labels, dict[str, Any] | None, dict[str, Any]]
@@ -155,4 +155,5 @@ def _complete(folder: RunFolder, say: Say) -> None:
         status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).returncode
     if status:
         raise TrainingError(f'the training has ended, but predictions cannot be drawn; log: {folder / LOG}')
-    say(f'predictions beside the labels: {folder / PICTURE}')
+    score = ', detections with a score of 0.3 or more' if 'coco/bbox_mAP' in run.metrics else ''
+    say(f'predictions beside the labels{score}: {folder / PICTURE}')

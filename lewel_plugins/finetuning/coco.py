@@ -217,7 +217,7 @@ def _is_polygon(polygon: Any) -> bool:
     )
 
 
-def write_coco(file: Path, images: Sequence[LabeledImage], classes: Sequence[str], root: str) -> None:
+def write_coco(file: Path, images: Sequence[LabeledImage], classes: Sequence[str], root: str, outlines: bool) -> None:
     """Write labels in COCO's format.
 
     Args:
@@ -225,6 +225,7 @@ def write_coco(file: Path, images: Sequence[LabeledImage], classes: Sequence[str
         images: The images.
         classes: Names of the classes.
         root: Folder that the names of the images start from.
+        outlines: Whether to write outlines. A crowd or difficult object without one gets that of its box.
     """
     from lewel_plugins.files import write_json
 
@@ -234,13 +235,13 @@ def write_coco(file: Path, images: Sequence[LabeledImage], classes: Sequence[str
         name = os.path.relpath(os.path.abspath(image.path), root)
         entries.append(dict(id=number, file_name=name, width=image.width, height=image.height))
         for box in image.boxes:
-            annotations.append(dict(_annotation(box), id=len(annotations) + 1, image_id=number))
+            annotations.append(dict(_annotation(box, outlines), id=len(annotations) + 1, image_id=number))
     categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
     write_json(file, dict(images=entries, annotations=annotations, categories=categories))
 
 
-def _annotation(box: Box) -> dict[str, Any]:
-    left, top = box.corners[:2]
+def _annotation(box: Box, outlines: bool) -> dict[str, Any]:
+    left, top, right, bottom = box.corners
     width, height = box.size
     entry: dict[str, Any] = dict(
         category_id=box.label + 1,
@@ -248,4 +249,6 @@ def _annotation(box: Box) -> dict[str, Any]:
         area=box.area or width * height,
         iscrowd=int(box.is_ignored),
     )
-    return dict(entry, segmentation=box.outline) if box.outline else entry
+    if outlines:
+        entry['segmentation'] = box.outline or [[left, top, right, top, right, bottom, left, bottom]]
+    return entry

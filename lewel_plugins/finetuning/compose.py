@@ -9,7 +9,7 @@ from lewel_plugins.planning.compose import configs_folder
 from lewel_plugins.planning.settings import Settings
 
 from .detector import detector_data, detector_model
-from .networks import find_network
+from .networks import Network, find_network
 from .segmenter import segmenter_data, segmenter_model
 from .written import WrittenLabels
 
@@ -40,7 +40,7 @@ def compose(task: str, resolved: Settings, labels: WrittenLabels, start: str | N
     model, data = (detector_model, detector_data) if is_detector else (segmenter_model, segmenter_data)
     entries['model'] = model(_read(base / ('mask-rcnn_r50_fpn_moco.py' if is_detector else 'fcn_r50-d8.py'))['model'],
                              resolved, network, labels.classes)  # fmt: skip
-    _set_start(entries, start)
+    _set_start(entries, start, network)
     entries.update(data(resolved, labels))
     entries.update(_schedule(task, resolved))
     entries['default_hooks'] = {**entries['default_hooks'], **_HOOKS}
@@ -62,22 +62,22 @@ def _read(file: Path) -> dict[str, Any]:
     return Config.fromfile(file).to_dict()
 
 
-def _set_start(entries: dict[str, Any], start: str | None) -> None:
+def _set_start(entries: dict[str, Any], start: str | None, network: Network) -> None:
     """Set what the backbone starts from, as :func:`lewel_plugins.running.transfer.set_checkpoint` does."""
     init = None if start is None else dict(type='Pretrained', checkpoint=start, prefix='backbone.')
     entries['model']['backbone']['init_cfg'] = init
-    for hook in entries['custom_hooks']:
-        if start is None and hook['type'] == 'lewel_plugins.StrictPretrainedHook':
-            hook['allow_random'] = True
+    strict: dict[str, Any] = dict(type='lewel_plugins.StrictPretrainedHook', priority='VERY_HIGH')
+    if start is None:
+        strict['allow_random'] = True
+    if network.new_layers:
+        strict['new_layers'] = list(network.new_layers)
+    entries['custom_hooks'] = [strict]
 
 
 def _schedule(task: str, resolved: Settings) -> dict[str, Any]:
     """Return optimizer, schedule and loops of evaluation."""
     epochs, parts = resolved['epochs'], resolved['accumulation']
-    decay = 1e-4 if task == 'detector' else 5e-4
-    wrapper: dict[str, Any] = dict(
-        type='OptimWrapper', optimizer=dict(type='SGD', lr=resolved['lr'], momentum=0.9, weight_decay=decay)
-    )
+    wrapper = _optimizer(task, resolved)
     if parts > 1:
         wrapper['accumulative_counts'] = parts
     if task == 'segmenter':
@@ -85,7 +85,6 @@ def _schedule(task: str, resolved: Settings) -> dict[str, Any]:
         poly = dict(type='PolyLR', eta_min=ratio * resolved['lr'], power=0.9, by_epoch=True, begin=0, end=epochs)
         schedule = [dict(poly, convert_to_iter_based=True)]
     else:
-        wrapper['paramwise_cfg'] = dict(norm_decay_mult=0.0)
         milestones = sorted({max(1, round(epochs * share)) for share in (2 / 3, 8 / 9)})
         warm_up = dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=resolved['warm_up'] * parts)
         steps = dict(type='MultiStepLR', by_epoch=True, begin=0, end=epochs, milestones=milestones, gamma=0.1)
@@ -93,3 +92,15 @@ def _schedule(task: str, resolved: Settings) -> dict[str, Any]:
     return dict(
         optim_wrapper=wrapper, param_scheduler=schedule, val_cfg=dict(type='ValLoop'), test_cfg=dict(type='TestLoop')
     )
+
+
+def _optimizer(task: str, resolved: Settings) -> dict[str, Any]:
+    """Return the optimizer of the recipe: ours for ResNets, that of mmdet and mmseg for Swin."""
+    lr = resolved['lr']
+    if resolved['optimizer'] == 'adamw':
+        optimizer = dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05 if task == 'detector' else 0.01)
+        keys = {name: dict(decay_mult=0.0) for name in ('absolute_pos_embed', 'relative_position_bias_table', 'norm')}
+        return dict(type='OptimWrapper', optimizer=optimizer, paramwise_cfg=dict(custom_keys=keys))
+    decay = 1e-4 if task == 'detector' else 5e-4
+    wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=decay))
+    return dict(wrapper, paramwise_cfg=dict(norm_decay_mult=0.0)) if task == 'detector' else wrapper

@@ -31,15 +31,15 @@ def detector_model(
         network: The backbone and its maps.
         classes: Names of the classes.
     """
-    is_frozen = resolved['batch_norm'] == 'frozen'
+    has_norm = resolved['batch_norm'] == 'trained'
     strides, width, count = list(network.strides), network.width, len(classes)
     levels = network.level_strides
     options: dict[str, Any] = {
-        'backbone': dict(_delete_=True, **network.backbone, norm_eval=is_frozen),
+        'backbone': dict(_delete_=True, **network.backbone),
         'neck.in_channels': list(network.channels),
         'neck.out_channels': width,
         'neck.num_outs': len(levels),
-        'neck.norm_cfg': None if is_frozen else dict(_delete_=True, type='BN'),
+        'neck.norm_cfg': dict(_delete_=True, type='BN') if has_norm else None,
         'rpn_head.in_channels': width,
         'rpn_head.feat_channels': width,
         'rpn_head.anchor_generator': _anchors(resolved['anchor'], levels),
@@ -51,6 +51,8 @@ def detector_model(
         'data_preprocessor.std': resolved['std'],
         **(_NARROW if network.is_narrow else {}),
     }
+    if network.has_batch_norm:
+        options['backbone']['norm_eval'] = not has_norm
     if network.backbone['type'] == 'ResNet':
         options['backbone']['frozen_stages'] = -1
     for extractor in ('bbox_roi_extractor', 'mask_roi_extractor'):

@@ -19,6 +19,8 @@ class Network:
         image_size: Shorter and longer side of an image whose memory is known.
         image_gib: Memory in GiB that each image of this size takes in training.
         fixed_gib: Memory in GiB without any image.
+        optimizer: ``sgd``, or ``adamw`` for a transformer.
+        new_layers: Layers that a pretraining does not have.
     """
 
     backbone: dict[str, Any]
@@ -29,6 +31,13 @@ class Network:
     image_size: tuple[int, int]
     image_gib: float
     fixed_gib: float
+    optimizer: str = 'sgd'
+    new_layers: tuple[str, ...] = ()
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether its norms depend on the batch."""
+        return self.optimizer == 'sgd'
 
     @property
     def level_strides(self) -> list[int]:
@@ -43,8 +52,22 @@ class Network:
 
 
 _CHANNELS = {18: (64, 128, 256, 512), 34: (64, 128, 256, 512), 50: (256, 512, 1024, 2048), 101: (256, 512, 1024, 2048)}
-_DETECTOR_GIB = {18: 1.3, 34: 1.7, 50: 2.9, 101: 4.2}  # per image of 800 × 1333 px
-_SEGMENTER_GIB = {18: 0.6, 34: 1.0, 50: 1.7, 101: 2.8}  # per crop of 512 px
+_DETECTOR_GIB: dict[Any, float] = {
+    18: 1.3,
+    34: 1.7,
+    50: 2.9,
+    101: 4.2,
+    'swin-tiny': 3.5,
+    'swin-small': 5.5,
+}  # per image of 800 × 1333 px
+_SEGMENTER_GIB: dict[Any, float] = {
+    18: 0.6,
+    34: 1.0,
+    50: 1.7,
+    101: 2.8,
+    'swin-tiny': 1.2,
+    'swin-small': 2.0,
+}  # per crop of 512 px
 _FIXED_GIB = {18: 0.6, 34: 0.8, 50: 0.9, 101: 1.2}
 
 
@@ -61,7 +84,7 @@ def _detectors() -> dict[tuple[str, str], Network]:
         networks[f'resnet{depth}', '3 × 3'] = Network(small, (4, 8), channels[2:], 256, 4, *memory)
     ten = dict(type='lewel_plugins.ResNet10', out_indices=(1, 2, 3))
     networks['resnet10', 'standard'] = Network(ten, (4, 8, 8), (32, 64, 128), 64, 4, size, 0.8, 0.5)
-    return networks
+    return {**networks, **_swins(256, 5, size, _DETECTOR_GIB)}
 
 
 def _segmenters() -> dict[tuple[str, str], Network]:
@@ -79,6 +102,26 @@ def _segmenters() -> dict[tuple[str, str], Network]:
         networks[f'resnet{depth}', '3 × 3'] = Network(small, (1, 2, 4, 4), channels, width, 0, *memory)
     ten = dict(type='lewel_plugins.ResNet10', strides=(1, 2, 1, 1), dilations=(1, 1, 2, 2))
     networks['resnet10', 'standard'] = Network(ten, (4,), (128,), 64, 0, size, 0.4, 0.5)
+    return {**networks, **_swins(256, 0, size, _SEGMENTER_GIB)}
+
+
+def _swins(width: int, levels: int, size: tuple[int, int], memory: dict[Any, float]) -> dict[tuple[str, str], Network]:
+    """Return Swins, which mmdet and mmseg build alike, with a norm after each stage instead of only the last."""
+    networks = {}
+    for name, blocks in (('swin-tiny', 6), ('swin-small', 18)):
+        backbone = dict(
+            type='SwinTransformer',
+            embed_dims=96,
+            depths=(2, 2, blocks, 2),
+            num_heads=(3, 6, 12, 24),
+            window_size=7,
+            drop_path_rate=0.2,
+            out_indices=(0, 1, 2, 3),
+        )
+        networks[name, 'standard'] = Network(
+            backbone, (4, 8, 16, 32), (96, 192, 384, 768), width, levels, size, memory[name], 1.2, 'adamw',
+            ('norm0', 'norm1', 'norm2'),
+        )  # fmt: skip
     return networks
 
 

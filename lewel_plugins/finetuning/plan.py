@@ -22,7 +22,12 @@ IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 BATCH = 16  # images per step in the recipes
 EPOCH_STEPS = 4  # least steps of an epoch
 FROZEN_NORM_BELOW = 16  # images per step below which statistics of a batch are too noisy
-RATES = {'detector': 0.02, 'segmenter': 0.01}  # per 16 images, as in the recipes
+RATES = {  # per 16 images, as in the recipes, and as in those of mmdet and mmseg for Swin
+    ('detector', 'sgd'): 0.02,
+    ('segmenter', 'sgd'): 0.01,
+    ('detector', 'adamw'): 1e-4,
+    ('segmenter', 'adamw'): 6e-5,
+}
 LEAST_STEPS = 3000
 EPOCHS = {'detector': (12, 120), 'segmenter': (30, 300)}  # the first: COCO's 1x, and VOC's 20,000 steps
 RANDOM_TIMES = 3  # a detector from random weights needs about three times as long (He, Girshick, Dollár 2018)
@@ -54,6 +59,7 @@ def plan(task: str, facts: FinetuneFacts, epochs: int | None = None, gpus: int |
     ranks = count_ranks(devices.value, batch.value, least=1)
     accumulation = _fit(network, size.value, batch.value, ranks.value, devices.value)
     length = _epochs(task, labels, start, batch.value, epochs)
+    rate = RATES[task, network.optimizer]
     steps = length.value * math.ceil(labels.num_train / batch.value)
     settings = [
         Setting('images', labels.num_train, labels.split),
@@ -70,8 +76,9 @@ def plan(task: str, facts: FinetuneFacts, epochs: int | None = None, gpus: int |
         Setting('precision', 'float32', 'as in the recipes'),
         batch,
         accumulation,
-        _norm(start, batch.value, accumulation.value),
-        Setting('lr', RATES[task] * batch.value / BATCH, f'{RATES[task]:g} × {batch.value} / {BATCH}'),
+        _norm(network, start, batch.value, accumulation.value),
+        Setting('optimizer', network.optimizer, 'as in the recipe'),
+        Setting('lr', rate * batch.value / BATCH, f'{rate:g} × {batch.value} / {BATCH}'),
         length,
         _warm_up(task, steps),
         workers(facts.machine.cores, None, ranks.value),
@@ -156,8 +163,10 @@ def _fit(network: Network, size: list[int], batch: int, ranks: int, gpus: tuple[
     return Setting('accumulation', parts, shown if parts == 1 else f'{per_rank // parts} × {parts}: {shown}')
 
 
-def _norm(start: Start, batch: int, accumulation: int) -> Setting:
+def _norm(network: Network, start: Start, batch: int, accumulation: int) -> Setting:
     """Return whether batch norm is trained or keeps the statistics of the pretraining."""
+    if not network.has_batch_norm:
+        return Setting('batch_norm', 'none', 'the backbone has layer norm')
     if start.is_random:
         warning = f'batch norm learns from {batch} images per step' if batch < FROZEN_NORM_BELOW else ''
         return Setting('batch_norm', 'trained', 'random weights have no statistics to keep', warning)

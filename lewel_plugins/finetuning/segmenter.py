@@ -10,6 +10,8 @@ from .loaders import loaders
 from .networks import Network
 from .written import WrittenLabels
 
+_LARGEST_STRIDE = 8  # stride of a map that is enough for a head; ResNets are dilated to it
+
 
 def segmenter_model(
     recipe: dict[str, Any], resolved: Settings, network: Network, classes: tuple[str, ...]
@@ -25,9 +27,8 @@ def segmenter_model(
     side, last = resolved['image_size'][0], len(network.channels) - 1
     norm = dict(_delete_=True, type='BN')  # heads are new and see all pixels of a batch
     options: dict[str, Any] = {
-        'backbone': dict(_delete_=True, **network.backbone, norm_eval=resolved['batch_norm'] == 'frozen'),
-        'decode_head.in_channels': network.channels[-1],
-        'decode_head.in_index': last,
+        'backbone': dict(_delete_=True, **network.backbone),
+        **_inputs(network),
         'decode_head.channels': network.width,
         'decode_head.num_classes': len(classes),
         'decode_head.norm_cfg': norm,
@@ -35,6 +36,8 @@ def segmenter_model(
         'data_preprocessor.std': resolved['std'],
         'data_preprocessor.size': (side, side),
     }
+    if network.has_batch_norm:
+        options['backbone']['norm_eval'] = resolved['batch_norm'] == 'frozen'
     if last:
         options |= {
             'auxiliary_head.in_channels': network.channels[-2],
@@ -46,6 +49,17 @@ def segmenter_model(
     config = Config(dict(model=recipe))
     config.merge_from_dict({f'model.{name}': value for name, value in options.items()})
     return dict(config.model.to_dict(), **({} if last else dict(auxiliary_head=None)))
+
+
+def _inputs(network: Network) -> dict[str, Any]:
+    """Return what the head sees: the last map, or all of them where strides are too large for it alone."""
+    if network.strides[-1] <= _LARGEST_STRIDE:
+        return {'decode_head.in_channels': network.channels[-1], 'decode_head.in_index': len(network.channels) - 1}
+    return {
+        'decode_head.in_channels': list(network.channels),
+        'decode_head.in_index': list(range(len(network.channels))),
+        'decode_head.input_transform': 'resize_concat',
+    }
 
 
 def segmenter_data(resolved: Settings, labels: WrittenLabels) -> dict[str, Any]:

@@ -23,22 +23,23 @@ def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
         What it is, and a checkpoint with nothing but its tensors, under ``backbone.``; None for random weights.
 
     Raises:
-        SetupError: There is nothing, it is no ResNet, or a tensor is missing or has another shape.
+        SetupError: There is nothing, it is no known network, or a tensor is missing or has another shape.
     """
     if name == RANDOM:
         return Start(RANDOM), None
     file = weights_file(name)
     from lewel_plugins.checkpoints import compare_states, normalization, read_pretrained
-    from lewel_plugins.checkpoints.recognition import recognize_resnet
+    from lewel_plugins.checkpoints.recognition import recognize_backbone
 
     content, state = read_pretrained(file)
     if any(key.startswith(PREFIX) for key in state):
         state = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
     state = {key: value for key, value in state.items() if not key.startswith(('fc.', 'head.'))}
-    match = recognize_resnet(state)
+    match = recognize_backbone(state)
     if match is None:
         names = ', '.join(str(key) for key in list(state)[:3])
-        raise SetupError(f'{show(file)} holds no ResNet of depth 10, 18, 34, 50 or 101 (its tensors: {names}, …)')
+        known = 'ResNet of depth 10, 18, 34, 50 or 101, nor Swin-T or Swin-S'
+        raise SetupError(f'{show(file)} holds no {known} (its tensors: {names}, …)')
     own = _random_backbone(*match)
     difference = compare_states(own, state, optional=lambda key: key.endswith('num_batches_tracked'))
     if difference:

@@ -51,7 +51,7 @@ def write_labels(labels: Labels, folder: Path) -> WrittenLabels:
     root = _common_folder([image.path for image in (*labels.train, *labels.val)])
     files = [f'{FOLDER}/{split}.json' for split in ('train', 'val')]
     for file, images in zip(files, (labels.train, labels.val)):
-        write_coco(folder / file, images, labels.classes, root)
+        write_coco(folder / file, images, labels.classes, root, labels.has_outlines)
     train, val = (f'{HERE}/{file}' for file in files)
     return WrittenLabels(labels.classes, _from(folder, root), (train,), (val,))
 

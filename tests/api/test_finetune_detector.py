@@ -103,13 +103,15 @@ def test_voc_with_one_class_and_an_image_without_boxes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('backbone', 'stem'), [name for name in NETWORKS['detector'] if name[0] in ('resnet10', 'resnet18')]
+    ('backbone', 'stem'), [name for name in NETWORKS['detector'] if name[0] in ('resnet10', 'resnet18', 'swin-tiny')]
 )
 def test_outlines_make_it_a_mask_rcnn(tmp_path, backbone, stem):
     content = coco_content(6)
     for entry in content['annotations']:
         left, top, width, height = entry['bbox']
         entry['segmentation'] = [[left, top, left + width, top, left + width, top + height]]
+    for image in range(6):  # crowds without an outline, which change nothing
+        content['annotations'].append(dict(id=10 + image, image_id=image, category_id=7, bbox=[1, 1, 9, 9], iscrowd=1))
     labels = read_labels('detector', str(make_coco(tmp_path, annotations=content['annotations'])))
     (tmp_path / 'run').mkdir()
     losses, results = steps(config_of(tmp_path / 'run', labels, backbone, stem))

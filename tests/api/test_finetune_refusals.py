@@ -47,7 +47,7 @@ def test_libraries_that_are_missing(tmp_path, monkeypatch):
     monkeypatch.undo()
     spec = module.find_spec('json')
     monkeypatch.setattr(module, 'find_spec', lambda name: spec)
-    with pytest.raises(SetupError, match="a detector needs mmcv's compiled operations, which mmcv-lite lacks"):
+    with pytest.raises(SetupError, match="a detector needs mmcv's compiled operations, missing in mmcv-lite"):
         finetune('detector', 'random', make_masks(tmp_path / 'data'), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 

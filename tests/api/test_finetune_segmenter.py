@@ -74,7 +74,7 @@ def test_images_of_two_formats_in_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('backbone', 'stem'), [name for name in NETWORKS['segmenter'] if name[0] in ('resnet10', 'resnet18')]
+    ('backbone', 'stem'), [name for name in NETWORKS['segmenter'] if name[0] in ('resnet10', 'resnet18', 'swin-tiny')]
 )
 def test_maps_of_every_kind_of_backbone(tmp_path, backbone, stem):
     labels = read_labels('segmenter', str(make_masks(tmp_path / 'data')))

@@ -80,8 +80,10 @@ def test_requests_that_cannot_be_met():
         plan('detector', facts(), epochs=0)
     with pytest.raises(SetupError, match='--gpus is 2, but no GPU is visible'):
         plan('detector', facts(), gpus=2)
-    with pytest.raises(SetupError, match='a detector cannot start from swin-tiny here; the backbones are resnet18, '):
-        plan('detector', facts(start='swin-tiny'))
+    with pytest.raises(
+        SetupError, match='a detector cannot start from vit-small here; the backbones are resnet18, .*swin-sm'
+    ):
+        plan('detector', facts(start='vit-small'))
     assert plan('segmenter', facts(), epochs=7)['epochs'] == 7
 
 
@@ -92,3 +94,8 @@ def test_every_network_has_maps_for_its_levels():
             assert list(network.strides) == sorted(network.strides)
     assert NETWORKS['detector']['resnet50', 'standard'].level_strides == [4, 8, 16, 32, 64]
     assert NETWORKS['detector']['resnet10', 'standard'].level_strides == [4, 8, 8, 16]
+
+
+def test_a_swin_has_the_optimizer_of_its_recipes():
+    resolved = plan('detector', facts(20, start='swin-tiny'))
+    assert [resolved[name] for name in ('optimizer', 'lr', 'batch_norm')] == ['adamw', 1e-4 / 4, 'none']

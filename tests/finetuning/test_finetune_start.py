@@ -5,7 +5,7 @@ import torch
 import torchvision
 from mmengine.registry import MODELS, DefaultScope
 
-from lewel_plugins.checkpoints.recognition import recognize_resnet
+from lewel_plugins.checkpoints.recognition import recognize_backbone
 from lewel_plugins.errors import SetupError
 from lewel_plugins.finetuning.start import read_start
 from lewel_plugins.planning.backbones import BACKBONES
@@ -24,19 +24,21 @@ def save(path, state: dict, prefix: str = 'backbone.', **meta) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize('name', [name for name in BACKBONES if name.startswith('resnet')])
+@pytest.mark.parametrize('name', [name for name in BACKBONES if name.startswith(('resnet', 'swin'))])
 @pytest.mark.parametrize('small', [False, True])
-def test_every_resnet_is_recognized(name, small):
+def test_every_resnet_and_swin_is_recognized(name, small):
     if small and BACKBONES[name].small_stem is None:
         pytest.skip('has no other stem')
     state = state_of(name, small)
-    assert recognize_resnet(state) == (name, '3 × 3' if small else 'standard')
+    assert recognize_backbone(state) == (name, '3 × 3' if small else 'standard')
 
 
 def test_other_networks_are_no_resnet():
-    assert recognize_resnet(torchvision.models.alexnet().state_dict()) is None
-    assert recognize_resnet({'conv1.weight': torch.zeros(3)}) is None
-    assert recognize_resnet({'conv1.weight': torch.zeros(64, 3, 7, 7), 'layer1.0.conv1.weight': torch.zeros(1)}) is None
+    assert recognize_backbone(torchvision.models.alexnet().state_dict()) is None
+    assert recognize_backbone({'conv1.weight': torch.zeros(3)}) is None
+    assert (
+        recognize_backbone({'conv1.weight': torch.zeros(64, 3, 7, 7), 'layer1.0.conv1.weight': torch.zeros(1)}) is None
+    )
 
 
 def test_a_checkpoint_of_a_pretraining(tmp_path):
@@ -74,7 +76,7 @@ def test_what_does_not_fit_is_one_line(tmp_path):
     with pytest.raises(SetupError, match=r'b.pth does not hold all tensors of a resnet18: .*layer1.0.conv1.weight'):
         read_start(save(tmp_path / 'b.pth', wide))
     torch.save(torchvision.models.alexnet().state_dict(), tmp_path / 'c.pth')
-    with pytest.raises(SetupError, match=r'holds no ResNet of depth 10, 18, 34, 50 or 101 \(its tensors: features.0'):
+    with pytest.raises(SetupError, match=r'holds no ResNet of .* nor Swin-T or Swin-S \(its tensors: features.0'):
         read_start(str(tmp_path / 'c.pth'))
     (tmp_path / 'd.pth').write_text('nothing')
     with pytest.raises(SetupError, match='d.pth cannot be read, it is damaged or not a checkpoint'):
