@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'lewel_plugins'
 FLOORS = (  # top to bottom
-    ('cli',),
+    ('cli', '__main__'),
     ('api',),
     ('dry_run', 'reporting'),
     ('hooks',),
@@ -22,7 +22,7 @@ FLOORS = (  # top to bottom
     ('transforms', 'visualization', 'checkpoints', 'optim'),
     ('functional', 'image_files', 'dist', 'seeding', 'files', 'registry', 'errors', 'version'),
 )
-LOOSE_MODULES = {'__init__', 'version', 'registry', 'errors', 'dist', 'seeding', 'files'}
+LOOSE_MODULES = {'__init__', '__main__', 'version', 'registry', 'errors', 'dist', 'seeding', 'files'}
 
 
 def imported_names(path: Path, package: Path) -> set[str]:

@@ -20,7 +20,6 @@ from lewel_plugins.running.work_dir import last_checkpoint, metric_curve
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = 'configs/lewel/lewel-b_resnet10_1xb64-24e_garment-scenes.py'
-OWN_IMAGES = 'configs/lewel/lewel-b_resnet18_1xb256-lars-coslr-200e_image-folder.py'
 
 
 class Quickstart:
@@ -108,8 +107,7 @@ class Quickstart:
             print(f'   {name:<28}{file}')
         print(
             '\n== Next, with your own images (a folder of any depth, no labels)\n'
-            f'   {sys.executable} tools/train.py {OWN_IMAGES} \\\n'
-            '       --work-dir runs/mine --cfg-options train_dataloader.dataset.dataset.data_root=/my/images'
+            f'   {sys.executable} -m lewel_plugins pretrain /my/images --out runs/mine'
         )
 
 
