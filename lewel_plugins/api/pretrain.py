@@ -8,13 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_json, write_text
+from lewel_plugins.files import write_json
 from lewel_plugins.planning import Plan
 from lewel_plugins.planning.plan import CHECKS
 
 from .display import make_display
 from .preparation import Options, Preparation, prepare
-from .run_folder import BACKBONE, CONFIG, DISTINCT, HOLDOUT, IMAGES, MONITORED, PLAN, REPORT, START, RunFolder
+from .run_folder import BACKBONE, DISTINCT, HOLDOUT, IMAGES, MONITORED, PLAN, REPORT, START, RunFolder
+from .snapshot import check_snapshot
 from .training import Run, Say, check_writable, print_plan, train
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ def pretrain(
         preparation = _measure(prepare(options, say=say), say)
         check_writable(folder, _needed(preparation.plan))
         print_plan(preparation.plan, preparation.findings, say)
+    else:
+        for finding in check_snapshot(folder, options.images):
+            say(str(finding))
     with folder.locked() as lock:
         if preparation is not None:
             _write(folder, preparation)
@@ -150,7 +154,7 @@ def _write(folder: RunFolder, preparation: Preparation) -> None:
     if preparation.weights is not None:
         preparation.weights.write(folder / START)
     config = preparation.config(_images(folder, root, bool(held_out)), '{{ fileDirname }}/' + START)
-    write_text(folder / CONFIG, config.pretty_text)
+    folder.write_config(config.pretty_text)
     about = dict(folder=asdict(preparation.facts.folder))
     write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=resolved.as_dict(), **about))
 

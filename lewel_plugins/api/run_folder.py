@@ -1,16 +1,18 @@
 """A folder of a run: the request, the plan, the images, and how far the training is."""
 
+import ast
 import csv
 import gzip
 import io
 import os
+import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import read_json, write_bytes, write_json
+from lewel_plugins.files import read_json, write_bytes, write_json, write_text
 from lewel_plugins.image_files.path_list import encode_lines, path_line
 from lewel_plugins.running.jobs import lock
 
@@ -19,6 +21,7 @@ BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', '
 LOG, LOCK, FINISHED, SESSIONS = 'train.log', 'run.lock', 'finished.json', 'sessions.json'
 MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
 SMALL = 'small_images.txt'
+_FOLDER = '{{ fileDirname }}'
 
 
 class RunFolder:
@@ -104,6 +107,11 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
+    def write_config(self, text: str) -> None:
+        """Write a config that names files of this folder, which may move, as ``{{ fileDirname }}/…``."""
+        quotes = "'''" if '"' in str(self.path.absolute()) else '"""'
+        write_text(self / CONFIG, _quoted(text, quotes))
+
     def write_images(self, paths: Sequence[str], root: str) -> None:
         """Write the list of images to train on, with paths relative to ``root`` and their size in bytes."""
         lines = [path_line(os.path.relpath(path, root), os.path.getsize(path)) for path in paths]
@@ -129,6 +137,24 @@ class RunFolder:
                 [('copy', 'original'), *copies.items()]
             )
             write_bytes(self / DUPLICATES, encode_lines([table.getvalue()]))
+
+
+def _quoted(text: str, quotes: str) -> str:
+    """Put the folder of a config in quotes that the path of none closes; mmengine pastes it into the text.
+
+    Args:
+        text: Text of the config.
+        quotes: Quotes of three characters.
+    """
+    lines = text.splitlines(keepends=True)
+    for token in reversed(list(tokenize.generate_tokens(io.StringIO(text).readline))):
+        if token.type != tokenize.STRING or _FOLDER not in token.string:
+            continue
+        rest = ast.literal_eval(token.string).removeprefix(_FOLDER)
+        (row, start), (_, end) = token.start, token.end
+        line = lines[row - 1]
+        lines[row - 1] = f'{line[:start]}r{quotes}{_FOLDER}{quotes} {rest!a}{line[end:]}'
+    return ''.join(lines)
 
 
 def _text(value: Any) -> str:

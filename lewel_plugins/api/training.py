@@ -27,6 +27,7 @@ STOPPED = 75
 _POLL = 0.2  # seconds between looks at the process
 _RECORD = 10.0  # seconds between records of the time, of which a kill loses so much
 _LINES = 30  # at the end of a log, where the error is
+_OUT_OF_MEMORY = re.compile(r'OutOfMemoryError|CUDA out of memory')
 _EXCEPTION = re.compile(r'[\w.]*(Error|Exception|Interrupt)\b.*')
 EXIT_STATUS = {'planned': 0, 'finished': 0, 'stopped': STOPPED, 'interrupted': 130}
 
@@ -90,12 +91,13 @@ def train(
     display = display or Display(folder.path, '', 0)
     say(f'training in {folder.path}; log: {folder / LOG}')
     with (folder / LOG).open('ab') as log, _session(folder) as record, display:
+        start = log.tell()
         status, is_interrupted = _run(_command(folder), log, lock, display, record)
     if is_interrupted or status == STOPPED:
         say(f'stopped; the same command goes on with {folder.path}')
         return Run(folder.path, 'interrupted' if is_interrupted else 'stopped')
     if status:
-        raise TrainingError(f'the training failed: {last_error(folder / LOG)}; log: {folder / LOG}')
+        raise TrainingError(_failure(folder, start))
     complete()
     write_json(folder / FINISHED, dict(status='finished'))
     say(f'finished: {folder.path}')
@@ -195,6 +197,39 @@ def _passing_on(process: subprocess.Popen) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _failure(folder: RunFolder, start: int) -> str:
+    """Return why a training has failed.
+
+    Args:
+        folder: The folder of the run.
+        start: Where the log of this start begins.
+    """
+    with (folder / LOG).open('rb') as log:
+        log.seek(start)
+        text = log.read().decode(errors='replace')
+    if _OUT_OF_MEMORY.search(text):
+        return _too_little_memory(folder)
+    return f'the training failed: {last_error(folder / LOG)}; log: {folder / LOG}'
+
+
+def _too_little_memory(folder: RunFolder) -> str:
+    from lewel_plugins.checkpoints import read_training_state
+    from lewel_plugins.running.progress_file import read_progress
+    from lewel_plugins.running.work_dir import find_last_checkpoint
+
+    progress = read_progress(folder.path)
+    checkpoint = find_last_checkpoint(folder.path)
+    step = f'at step {progress.step:,}' if progress is not None else 'before the first step'
+    last = 'there is no checkpoint yet'
+    if checkpoint is not None:
+        last = f'the last checkpoint is at step {read_training_state(checkpoint)["meta"]["iter"]:,}'
+    fewer = 'with fewer images per step'
+    if 'batch_size' in folder.record()['plan']:
+        batch = 3 * folder.record()['plan']['batch_size']['value'] // 4
+        fewer = f'with --batch-size {batch // 8 * 8 if batch > 8 else max(2, batch)}'
+    return f'out of memory {step}; {last}. Free the GPU and repeat the command, or start anew {fewer} and another --out'
 
 
 def last_error(log: Path) -> str:
