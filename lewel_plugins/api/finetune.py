@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_checkpoint, write_json, write_text
+from lewel_plugins.files import write_checkpoint, write_json
 from lewel_plugins.finetuning import TASKS, FinetuneFacts, LabelFacts, Labels, plan, read_labels
 from lewel_plugins.finetuning.start import read_start
 from lewel_plugins.finetuning.written import HERE, write_labels
 from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.settings import Settings
 
-from .run_folder import CHECK, CONFIG, LOG, PLAN, RunFolder
+from .run_folder import CHECK, LOG, PLAN, RunFolder
 from .training import Run, Say, TrainingError, count_gpus, print_plan, train
 
 LIBRARIES = {'detector': 'mmdet', 'segmenter': 'mmseg'}
@@ -135,7 +135,7 @@ def _write(
     start = None if backbone is None else f'{HERE}/{START}'
     config = compose(request['task'], resolved, written, start, request['seed'])
     config.merge_from_dict(options)
-    write_text(folder / CONFIG, config.pretty_text)
+    folder.write_config(config.pretty_text)
     findings = [dict(level=f.level, code=f.code, text=f.text, files=list(f.files)) for f in labels.findings]
     write_json(folder / CHECK, dict(findings=findings))
     write_json(folder / PLAN, dict(request=request, plan=resolved.as_dict(), classes=labels.classes))

@@ -31,13 +31,13 @@ def test_the_command_trains_from_masks(tmp_path):
         '--data',
         'my data',
         '--out',
-        'a run/seg',
+        "it's ä/seg",
     )
     done = run_command(*command, '--epochs', '1', '--gpus', '0', '--set', *SETTINGS, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:]
-    folder = tmp_path / 'a run' / 'seg'
+    folder = tmp_path / "it's ä" / 'seg'
     lines = done.stdout.splitlines()
-    assert lines[-1] == 'finished: a run/seg' and any('mIoU in percent' in line for line in lines)
+    assert lines[-1] == "finished: it's ä/seg" and any('mIoU in percent' in line for line in lines)
     assert 'all 72 tensors of' in (folder / 'train.log').read_text()
     assert (folder / 'predictions.png').stat().st_size > 5000
     assert (folder / 'annotations' / 'val.txt').read_text().strip() in '012345'
