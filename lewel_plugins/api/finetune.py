@@ -108,10 +108,10 @@ def _prepare(
     task: str, start: str, data: str, epochs: int | None, gpus: int | None, overrides: Sequence[str], say: Say
 ) -> _Prepared:
     """Read labels and weights, plan, and print the plan. Nothing is written."""
-    from lewel_plugins.running.command_line import parse_settings
+    labels = read_labels(task, data)
+    from lewel_plugins.running.command_line import parse_settings  # imports mmengine
 
     options = parse_settings(overrides, '--set')
-    labels = read_labels(task, data)
     weights, backbone = read_start(start)
     resolved = plan(task, FinetuneFacts(LabelFacts.of(labels), weights, machine_facts()), epochs, gpus)
     print_plan(resolved, labels.findings, say)
