@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'lewel_plugins'
 FLOORS = (  # top to bottom
     ('cli', '__main__'),
     ('api',),
+    ('worth',),
     ('dry_run', 'reporting'),
     ('hooks',),
     ('evaluation', 'finetuning'),
