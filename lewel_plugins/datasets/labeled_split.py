@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +83,23 @@ def is_given_list(path: Path) -> bool:
 
 def draw_balanced(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
     """Return indices of the same share of every class, rounded but at least one image, in ascending order."""
+    return draw_per_class(labels, lambda size: max(1, round(fraction * size)), seed)
+
+
+def draw_per_class(labels: Sequence[int], count: Callable[[int], int], seed: int) -> list[int]:
+    """Return indices of some images of every class, in ascending order. Draws with one seed contain each other.
+
+    Args:
+        labels: Class of each image.
+        count: Returns the number of images to draw from a class with so many images.
+        seed: Seed of the draw.
+    """
     rng = np.random.default_rng(derive_seed(seed))
     classes = np.asarray(labels)
     indices = []
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)
-        indices.append(rng.permutation(members)[: max(1, round(fraction * len(members)))])
+        indices.append(rng.permutation(members)[: count(len(members))])
     return np.sort(np.concatenate(indices)).tolist()
 
 

@@ -1,0 +1,135 @@
+"""From ``--labels`` to the class of each image."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lewel_plugins.errors import SetupError
+from lewel_plugins.planning.findings import plural, show
+from lewel_plugins.planning.listing import Listing, list_images
+
+PATH, LABEL = 'path', 'label'
+ACCEPTED = f'class folders, or a csv with the columns {PATH} and {LABEL}'
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Images with a class each.
+
+    Args:
+        classes: Names of the classes, sorted.
+        paths: The images, sorted.
+        targets: Number of the class of each image.
+        columns: Further columns of the csv, with a value for each image.
+    """
+
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    targets: tuple[int, ...]
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def without(self, unwanted: Mapping[str, object]) -> 'Labels':
+        """Return the labels without some images."""
+        rest = [i for i, path in enumerate(self.paths) if path not in unwanted]
+        columns = {name: tuple(values[i] for i in rest) for name, values in self.columns.items()}
+        paths, targets = tuple(self.paths[i] for i in rest), tuple(self.targets[i] for i in rest)
+        return Labels(self.classes, paths, targets, columns)
+
+
+def read_labels(path: str | os.PathLike, roots: Sequence[str] = ()) -> Labels:
+    """Read the classes of images.
+
+    Args:
+        path: A folder with one folder per class, at any depth below it; or a csv with the columns ``path`` and
+            ``label`` and perhaps others. Paths in a csv start from its folder, or else from one of the roots.
+        roots: Folders of the images.
+
+    Raises:
+        SetupError: It does not exist or cannot be read, holds other labels, or fewer than two classes.
+    """
+    name = os.path.expanduser(os.fspath(path))
+    suffix = os.path.splitext(name)[1].lower()
+    if os.path.isfile(name) and suffix == '.json':
+        raise SetupError(_other(name, 'boxes (json)'))
+    if os.path.isfile(name) and suffix == '.csv':
+        return _check(name, _read_csv(name, roots))
+    if os.path.isfile(name):
+        raise SetupError(f'{show(name)} holds no labels that can be read; give {ACCEPTED}')
+    if os.path.isdir(name):
+        entries = {entry.lower() for entry in os.listdir(name)}
+        if {'annotations', 'jpegimages'} <= entries:
+            raise SetupError(_other(name, 'boxes (a VOC folder)'))
+        if {'images', 'masks'} <= entries:
+            raise SetupError(_other(name, 'masks'))
+    return _check(name, _read_folders(list_images([name])))
+
+
+def _other(name: str, kind: str) -> str:
+    return f'{show(name)} holds {kind}, and lewel worth compares networks by classes; give {ACCEPTED}'
+
+
+def _check(name: str, rows: Mapping[str, Mapping[str, str]]) -> Labels:
+    classes = tuple(sorted({row[LABEL] for row in rows.values()}))
+    if len(classes) < 2:
+        raise SetupError(f'{show(name)} has {plural(len(classes), "class", "classes")}; two are the least')
+    numbers = {label: number for number, label in enumerate(classes)}
+    paths = tuple(sorted(rows))
+    columns = {column: tuple(rows[path][column] for path in paths) for column in rows[paths[0]] if column != LABEL}
+    return Labels(classes, paths, tuple(numbers[rows[path][LABEL]] for path in paths), columns)
+
+
+def _read_folders(listing: Listing) -> dict[str, dict[str, str]]:
+    rows, outside = {}, []
+    for path in listing.paths:
+        label, *rest = Path(listing.name(path)).parts
+        if rest:
+            rows[path] = {LABEL: label}
+        else:
+            outside.append(path)
+    if outside:
+        what = 'lies' if len(outside) == 1 else 'lie'
+        raise SetupError(
+            f'{plural(len(outside), "image")} of {listing.title} {what} in no class folder; the first is '
+            f'{show(listing.name(outside[0]))}'
+        )
+    return rows
+
+
+def _read_csv(name: str, roots: Sequence[str]) -> dict[str, dict[str, str]]:
+    folders = [os.path.dirname(name), *roots]
+    rows: dict[str, dict[str, str]] = {}
+    try:
+        with open(name, encoding='utf-8-sig', newline='') as file:
+            reader = csv.DictReader(file)
+            columns = [column.strip() for column in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            if not {PATH, LABEL} <= set(columns):
+                names = ', '.join(columns) or 'none'
+                raise SetupError(f'{show(name)} has the columns {show(names)}; {PATH} and {LABEL} are needed')
+            for row in reader:
+                path, values = _read_row(f'line {reader.line_num} of {show(name)}', row, folders)
+                if rows.setdefault(path, values)[LABEL] != values[LABEL]:
+                    labels = f'{show(rows[path][LABEL])} and {show(values[LABEL])}'
+                    raise SetupError(f'{show(name)} gives {show(path)} two labels: {labels}')
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SetupError(f'cannot read {show(name)}: {getattr(error, "strerror", None) or error}') from None
+    if not rows:
+        raise SetupError(f'{show(name)} lists no image')
+    return rows
+
+
+def _read_row(place: str, row: Mapping[str, str | None], folders: Sequence[str]) -> tuple[str, dict[str, str]]:
+    if None in row or None in row.values():
+        raise SetupError(f'{place} has another number of cells than the header')
+    values = {column: (value or '').strip() for column, value in row.items()}
+    path = values.pop(PATH)
+    for column, value in ((PATH, path), (LABEL, values[LABEL])):
+        if not value:
+            raise SetupError(f'{place} has no {column}')
+    candidates = [os.path.normpath(os.path.join(folder, path)) for folder in folders]
+    existing = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
+    if existing is None:
+        raise SetupError(f'{place}: {show(path)} is not a file')
+    return existing, values
