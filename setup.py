@@ -72,7 +72,11 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['lewel_plugins', 'lewel_plugins.*']),
-    package_data={'lewel_plugins': ['weights/*'], 'lewel_plugins.reporting': ['*.jinja', '*.css']},
+    package_data={
+        'lewel_plugins': ['weights/*'],
+        'lewel_plugins.reporting': ['*.jinja', '*.css'],
+        'lewel_plugins.worth': ['*.jinja'],
+    },
     python_requires='>=3.10',
     # No install_requires: the OneDL and the classic packages provide the same modules, so neither can be a
     # hard dependency. `import lewel_plugins` raises an error with the missing packages and the command to run.

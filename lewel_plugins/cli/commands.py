@@ -4,7 +4,6 @@ import argparse
 import sys
 from typing import Any
 
-from lewel_plugins.errors import SetupError
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,8 +73,29 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _unavailable(args: argparse.Namespace) -> int:
-    raise SetupError(f'lewel {args.command} is not built yet')
+def _worth(args: argparse.Namespace) -> int:
+    from lewel_plugins.api.training import EXIT_STATUS, TrainingError
+    from lewel_plugins.api.worth import worth
+
+    try:
+        result = worth(
+            args.images,
+            args.labels,
+            args.out,
+            weights=args.weights,
+            pretrained=args.pretrained,
+            fractions=args.fractions,
+            seeds=args.seeds,
+            margin=args.margin,
+            group_by=args.group_by,
+            hours=args.hours,
+            overrides=args.set,
+            dry_run=args.dry_run,
+        )
+    except TrainingError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0 if args.dry_run else EXIT_STATUS[result.status]
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -83,6 +103,3 @@ def _report(args: argparse.Namespace) -> int:
 
     print(f'report: {report(*args.runs, out=args.out, images=not args.no_images)}')
     return 0
-
-
-_worth = _unavailable

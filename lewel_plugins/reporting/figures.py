@@ -219,6 +219,50 @@ def draw_spectra(spectra: Mapping[str, Sequence[float]], key: str = 'features') 
     return to_svg(figure, key, f'Spectrum of the covariance: {text}')
 
 
+class Interval(NamedTuple):
+    """A difference with its interval, in points.
+
+    Attributes:
+        label: What it is of.
+        values: The difference by seed.
+        mean: Their mean.
+        low: Lower bound; None without an interval.
+        high: Upper bound.
+    """
+
+    label: str
+    values: Sequence[float]
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def draw_intervals(intervals: Sequence[Interval], margin: float, alt: str, key: str = 'intervals') -> str:
+    """Draw differences with their intervals as SVG, one per row, with lines at zero and at the margin.
+
+    Args:
+        intervals: The differences, from top to bottom.
+        margin: The least gain that matters.
+        alt: What the figure shows.
+        key: Prefix of the ids.
+    """
+    with rc_context(_SETTINGS):
+        figure = Figure(figsize=(7.0, 0.9 + 0.28 * len(intervals)), layout='constrained')
+        axis = figure.subplots()
+        axis.axvline(0, color=_TEXT, linewidth=0.8)
+        axis.axvline(margin, color=_TEXT, linewidth=0.8, linestyle=':')
+        for row, interval in enumerate(intervals):
+            color = COLORS[0]
+            if interval.low is not None and interval.high is not None:
+                axis.plot([interval.low, interval.high], [row, row], color=color, linewidth=1.5)
+            axis.plot(interval.values, [row] * len(interval.values), '|', color=color, markersize=7, alpha=0.6)
+            axis.plot([interval.mean], [row], 'o', color=color, markersize=5)
+        axis.set_yticks(range(len(intervals)), [interval.label for interval in intervals], fontsize=8)
+        axis.invert_yaxis()
+        _finish(axis, 'points', False)
+    return to_svg(figure, key, alt)
+
+
 def _lines(panel: Panel, runs: Mapping[str, Mapping[str, Curve]]) -> list[tuple[str, Curve]]:
     most = max(LEAST_POINTS, MOST_POINTS // len(runs))
     lines = []
