@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from lewel_plugins.worth.material import Material
 
 Say = Callable[[str], None]
-RESULT, PAGE, IMAGES_LIST = 'worth.json', 'report.html', 'pretraining_images.txt'
+RESULT, PAGE = 'worth.json', 'report.html'
+IMAGES_LIST, NETWORK_CONFIG = 'pretraining_images.txt', 'pretraining.py'
 
 
 @dataclass(frozen=True)
@@ -253,20 +254,12 @@ def _write_plan(folder: RunFolder, request: _Request, experiment: Experiment) ->
 
 
 def _print_cost(choice: Choice, say: Say) -> None:
-    say(f'the question: {_question_text(choice.design)}')
+    say(f'the question: {choice.design.describe()}')
     say('time, about:')
     for line in describe(choice.parts):
         say(line)
     for what in choice.dropped:
         say(f'note: left out to keep to --hours: {what}')
-
-
-def _question_text(design: Design) -> str:
-    question = design.primary()
-    return (
-        f'{question.arm} ({ARMS[question.arm]}) against {question.baseline} ({ARMS[question.baseline]}), '
-        f'{question.subset}, by {question.task}'
-    )
 
 
 class _Session:
@@ -349,21 +342,29 @@ class _Session:
         return Seconds(**values)
 
     def _config(self) -> 'Config':
-        """Return the config of pretraining from random weights."""
+        """Return the config of pretraining from random weights, which is written down once."""
+        from mmengine.config import Config
+
+        file = self.work / NETWORK_CONFIG
+        if not file.is_file():
+            write_text(file, self._plan_pretraining().pretty_text)
+        return Config.fromfile(file)
+
+    def _plan_pretraining(self) -> 'Config':
         from lewel_plugins.planning.compose import Images
 
         from .preparation import Options, prepare
 
-        file = self.work / IMAGES_LIST
-        if not file.is_file():
-            write_bytes(file, encode_lines(path_line(os.path.abspath(path)) for path in self.experiment.pretraining))
-        options = Options.of([file], self._overrides(), self.settings.gpus, seed=0, **self._pretraining('C'))
-        preparation = prepare(options)
-        self.size = preparation.plan['image_size']
-        dataset = dict(
-            type='lewel_plugins.ImageList', list_file=str(file.resolve()), data_root=str(self.work.resolve())
-        )
-        return preparation.config(Images(dataset))
+        images = self.work / IMAGES_LIST
+        if not images.is_file():  # in a dry run
+            write_bytes(images, encode_lines(path_line(os.path.abspath(path)) for path in self.experiment.pretraining))
+        options = Options.of([images], self._overrides(), self.settings.gpus, seed=0, **self._pretraining('C'))
+        preparation = prepare(options, say=self.say)
+        here = '{{ fileDirname }}'
+        dataset = dict(type='lewel_plugins.ImageList', list_file=f'{here}/{IMAGES_LIST}', data_root=here)
+        config = preparation.config(Images(dataset))
+        config.image_size = preparation.plan['image_size']
+        return config
 
     def _pretraining(self, arm: str) -> dict[str, Any]:
         """Return the arguments of the pretraining of an arm."""
@@ -400,7 +401,9 @@ class _Session:
         e = self.experiment
         workers = min(4, self.config.train_dataloader.num_workers)
         folder = self.work / 'work'
-        return Material(e.paths, e.targets, e.classes, e.train, e.test, e.groups, self.size, workers, folder)
+        return Material(
+            e.paths, e.targets, e.classes, e.train, e.test, e.groups, self.config.image_size, workers, folder
+        )
 
     def _random(self, seed: int) -> Path:
         from lewel_plugins.worth.networks import write_random_network

@@ -15,7 +15,7 @@ ARMS = {
 }
 FLOORS = {'pixels': 'raw pixels', 'colors': 'color histograms'}
 KNN, LINEAR, FINETUNE = 'knn', 'linear', 'finetune'
-TASKS = {KNN: '20-NN', LINEAR: 'linear', FINETUNE: 'fine-tuning'}
+TASKS = {KNN: '20-NN', LINEAR: 'linear probe', FINETUNE: 'fine-tuning'}
 PRETRAINED = ('C', 'D')  # arms that are pretrained anew for each seed
 
 
@@ -65,6 +65,12 @@ class Design:
     def primary(self) -> Question:
         """Return the one question that is fixed before the start: all labels, by the last task."""
         return Question(*self.pairs[0], self.tasks[-1], self.subsets[-1].words, is_primary=True)
+
+    def describe(self) -> str:
+        """Return the primary question with the arms in words."""
+        question = self.primary()
+        arms = f'{ARMS[question.arm]} ({question.arm}) against {ARMS[question.baseline]} ({question.baseline})'
+        return f'{arms}, {question.subset}, by {TASKS[question.task]}'
 
     def questions(self) -> list[Question]:
         """Return all questions, the primary one first."""

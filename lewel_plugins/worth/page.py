@@ -117,9 +117,15 @@ def _verdict(verdict: Verdict) -> dict[str, str]:
         symbol=symbol,
         state=verdict.state,
         sentence=verdict.sentence,
-        question=_title(verdict.question),
+        question=_long_title(verdict.question),
         differences=differences,
     )
+
+
+def _long_title(question: Question) -> str:
+    """Return a question with the arms in words."""
+    arms = f'{ARMS[question.arm]} ({question.arm}) against {ARMS[question.baseline]} ({question.baseline})'
+    return f'{arms}, by {TASKS[question.task]}, {question.subset}'
 
 
 def _title(question: Question) -> str:

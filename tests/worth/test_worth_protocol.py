@@ -272,6 +272,48 @@ def test_seeds_that_are_added_after_a_look_are_named(photos, tmp_path, fake_pret
     assert any('Seeds were added after a look at the answer of 2' in line for line in lines)
 
 
+def test_given_weights_have_arms_of_their_own(photos, tmp_path, fake_pretrain):
+    write_random_network(CONFIG, 5, tmp_path / 'start.pth')
+    result, lines = ask(photos, tmp_path / 'out', weights=tmp_path / 'start.pth', seeds=1)
+    assert [(v.question.arm, v.question.baseline) for v in result.verdicts[::4]] == [('D', 'B'), ('C', 'B'), ('C', 'A')]
+    assert {row['arm'] for row in result.table} == {'A', 'B', 'C', 'D', 'pixels', 'colors'}
+    scratch, continued = fake_pretrain
+    assert 'weights' not in scratch and continued['weights'] == str(tmp_path / 'start.pth')
+    assert scratch['backbone'] == continued['backbone'] == 'resnet10'
+    assert 'model.backbone.type=lewel_plugins.ResNet10' in scratch['overrides'] and not continued['overrides']
+    assert any(line.startswith('  B  the given weights: 20-NN') for line in lines)
+
+
+def write_run(folder, photos, images):
+    """Write what worth reads of a finished pretraining on some images."""
+    write_random_network(CONFIG, 9, folder / 'epoch_1.pth')
+    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
+    (folder / 'images.txt').write_text(''.join(f'{image}\n' for image in images))
+    (folder / 'plan.json').write_text('{"request": {}}')
+    inner = dict(type='lewel_plugins.ImageList', list_file='{{ fileDirname }}/images.txt', data_root=str(photos))
+    config = Config(dict(train_dataloader=dict(dataset=dict(type='PretrainDataset', dataset=inner))))
+    (folder / 'config.py').write_text(config.pretty_text)
+    return folder
+
+
+def test_one_network_is_judged_unless_it_has_seen_the_test_images(photos, tmp_path, fake_pretrain):
+    names = sorted(str(path.relative_to(photos)) for path in photos.rglob('*.png'))
+    seen = write_run(tmp_path / 'seen', photos, names)
+    with pytest.raises(SetupError, match=r'seen was trained on 12 of the 12 test images; leave out --pretrained'):
+        ask(photos, tmp_path / 'out', pretrained=seen)
+    assert not (tmp_path / 'out').exists()
+    result, lines = ask(photos, tmp_path / 'a', pretrained=seen, seeds=1, overrides=(*SETTINGS, 'transductive=True'))
+    assert not fake_pretrain and any(line.startswith('note: One network is judged') for line in lines)
+    experiment = json.loads((tmp_path / 'a' / 'plan.json').read_text())['experiment']
+    paths = [(tmp_path / 'a' / experiment['paths'][i]).resolve() for i in experiment['test']]
+    tests = {str(path.relative_to(photos.resolve())) for path in paths}
+    unseen = write_run(tmp_path / 'unseen', photos, [name for name in names if name not in tests])
+    assert ask(photos, tmp_path / 'b', pretrained=unseen, seeds=1)[0].status == 'finished'
+    other = write_run(tmp_path / 'other', tmp_path, ['elsewhere.png'])
+    with pytest.raises(SetupError, match=r'other was trained on images that are not among those to pretrain on'):
+        ask(photos, tmp_path / 'c', pretrained=other)
+
+
 def test_transductive_and_dry_run(photos, tmp_path, fake_pretrain):
     result, lines = ask(photos, tmp_path / 'out', dry_run=True)
     assert result.status == 'planned' and not (tmp_path / 'out').exists() and not fake_pretrain
