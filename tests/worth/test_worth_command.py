@@ -1,7 +1,10 @@
 """``lewel worth`` from images to the answer, on tiny images: leakage, resume, refusals; pretraining is replaced."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +171,26 @@ def test_ctrl_c_is_no_traceback(photos, tmp_path, fake_pretrain, monkeypatch):
         result, lines = ask(photos, tmp_path / 'out', seeds=1)
     assert result.status == 'interrupted' and lines[-1] == f'interrupted; the same command goes on with {result.path}'
     assert ask(photos, tmp_path / 'out', seeds=1)[0].status == 'finished'
+
+
+def test_refusals_import_no_torch(photos, tmp_path):
+    labels = str(photos)
+    calls = [
+        ['nothing', '--labels', labels],
+        [labels, '--labels', 'nothing'],
+        [labels, '--labels', labels, '--seeds', '0'],
+        [labels, '--labels', labels, '--group-by', 'doctor'],
+        [labels, '--labels', labels, '--from', 'nothing.pth'],
+        [labels, '--labels', labels, '--set', 'epoch=3'],
+    ]
+    code = (
+        'import sys; from lewel_plugins.cli.parser import main\n'
+        f'print([main(["worth", *words, "--out", "out"]) for words in {calls!r}])\n'
+        'print("torch" in sys.modules or "mmengine" in sys.modules)'
+    )
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[2]))
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+    assert done.stdout.splitlines() == [str([2] * 6), 'False'], done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 6 and all(line.startswith('error: ') for line in lines) and not list(tmp_path.iterdir())
