@@ -75,7 +75,7 @@ setup(
     package_data={
         'lewel_plugins': ['weights/*'],
         'lewel_plugins.reporting': ['*.jinja', '*.css'],
-        'lewel_plugins.worth': ['*.jinja'],
+        'lewel_plugins.payoff': ['*.jinja'],
     },
     python_requires='>=3.10',
     # No install_requires: the OneDL and the classic packages provide the same modules, so neither can be a

@@ -41,6 +41,7 @@ _FUNCTIONS = {
     'load_pretrained': 'checkpoints',
     'pretrain': 'api.pretrain',
     'report': 'api.report',
+    'worth': 'api.worth',
 }
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'lewel_plugins'
 FLOORS = (  # top to bottom
     ('cli', '__main__'),
     ('api',),
-    ('worth',),
+    ('payoff',),
     ('dry_run', 'reporting'),
     ('hooks',),
     ('evaluation', 'finetuning'),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.files import read_json, write_bytes, write_text
 from lewel_plugins.image_files.path_list import encode_lines, path_line
-from lewel_plugins.worth.design import ARMS
-from lewel_plugins.worth.experiment import Experiment
+from lewel_plugins.payoff.design import ARMS
+from lewel_plugins.payoff.experiment import Experiment
 
 from .run_folder import SESSIONS, RunFolder
 from .training import Say
@@ -48,7 +48,7 @@ class ArmNetworks:
         self.config = self._config()
 
     def random(self, seed: int) -> Path:
-        from lewel_plugins.worth.networks import write_random_network
+        from lewel_plugins.payoff.networks import write_random_network
 
         path = self.work / 'networks' / f'random_seed{seed}.pth'
         if not path.is_file():

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.payoff.settings import Settings, parse_settings
+from lewel_plugins.payoff.splits import Subset, subsets
 from lewel_plugins.planning import find_method
 from lewel_plugins.planning.backbones import find_backbone
-from lewel_plugins.worth.settings import Settings, parse_settings
-from lewel_plugins.worth.splits import Subset, subsets
 
 from .run_folder import RunFolder
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.files import read_json, write_json, write_text
-from lewel_plugins.worth.cost import Choice, Seconds, Sizes, cost, describe, within_hours
-from lewel_plugins.worth.design import FINETUNE, KNN, LINEAR, PRETRAINED, Design
-from lewel_plugins.worth.experiment import Experiment
-from lewel_plugins.worth.splits import distinct_subsets
-from lewel_plugins.worth.verdicts import Verdict
+from lewel_plugins.payoff.cost import Choice, Seconds, Sizes, cost, describe, within_hours
+from lewel_plugins.payoff.design import FINETUNE, KNN, LINEAR, PRETRAINED, Design
+from lewel_plugins.payoff.experiment import Experiment
+from lewel_plugins.payoff.splits import distinct_subsets
+from lewel_plugins.payoff.verdicts import Verdict
 
 from .run_folder import RunFolder
 from .training import Say
@@ -17,8 +17,8 @@ from .worth_networks import ArmNetworks
 from .worth_request import Request
 
 if TYPE_CHECKING:
-    from lewel_plugins.worth.answer import Outcome
-    from lewel_plugins.worth.material import Material
+    from lewel_plugins.payoff.answer import Outcome
+    from lewel_plugins.payoff.material import Material
 
 RESULT, PAGE = 'worth.json', 'report.html'
 
@@ -76,7 +76,7 @@ class Session:
 
     def run(self) -> Worth:
         """Measure all cells, answer, and write the answer."""
-        from lewel_plugins.worth.protocol import Networks, Protocol
+        from lewel_plugins.payoff.protocol import Networks, Protocol
 
         choice = self.choice()
         print_cost(choice, self.say)
@@ -128,7 +128,7 @@ class Session:
         note = self.work / 'seconds.json'
         values = read_json(note)
         if not isinstance(values, dict):
-            from lewel_plugins.worth.timing import measure_seconds
+            from lewel_plugins.payoff.timing import measure_seconds
 
             self.say('measuring steps')
             values = asdict(measure_seconds(self.config, self.networks.random(0), self.material))
@@ -136,7 +136,7 @@ class Session:
         return Seconds(**values)
 
     def _material(self) -> 'Material':
-        from lewel_plugins.worth.material import Material
+        from lewel_plugins.payoff.material import Material
 
         e = self.experiment
         workers = min(4, self.config.train_dataloader.num_workers)
@@ -148,8 +148,8 @@ class Session:
     def _answer(
         self, design: Design, outcomes: 'list[Outcome]', rates: dict[str, dict[str, Any]], dropped: list[str]
     ) -> Worth:
-        from lewel_plugins.worth.answer import answer, as_json
-        from lewel_plugins.worth.page import render
+        from lewel_plugins.payoff.answer import answer, as_json
+        from lewel_plugins.payoff.page import render
 
         times = self._times(design, outcomes, rates)
         per_seed = sum(sum(parts.values()) for parts in times.values()) / design.seeds

@@ -5,7 +5,6 @@ import sys
 from typing import Any
 
 
-
 def run(args: argparse.Namespace) -> int:
     """Run a command and return its exit status."""
     return globals()[f'_{args.command}'](args)
@@ -95,7 +94,7 @@ def _worth(args: argparse.Namespace) -> int:
     except TrainingError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    return 0 if args.dry_run else EXIT_STATUS[result.status]
+    return EXIT_STATUS[result.status]
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -15,8 +15,8 @@ from lewel_plugins.api.run_folder import RunFolder
 from lewel_plugins.api.worth import worth
 from lewel_plugins.api.worth_session import Worth
 from lewel_plugins.errors import SetupError
-from lewel_plugins.worth import measures, protocol
-from lewel_plugins.worth.networks import write_random_network
+from lewel_plugins.payoff import measures, protocol
+from lewel_plugins.payoff.networks import write_random_network
 
 pytestmark = pytest.mark.core
 

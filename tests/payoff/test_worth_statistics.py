@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lewel_plugins.worth.statistics import (
+from lewel_plugins.payoff.statistics import (
     ImageNoise,
     bootstrap_noise,
     estimate,
@@ -13,8 +13,8 @@ from lewel_plugins.worth.statistics import (
     standard_error,
     two_sided_p,
 )
-from lewel_plugins.worth.student_t import quantile, survival
-from lewel_plugins.worth.verdicts import (
+from lewel_plugins.payoff.student_t import quantile, survival
+from lewel_plugins.payoff.verdicts import (
     Question,
     duration,
     exploratory_verdicts,

@@ -6,14 +6,14 @@ import pytest
 import torch
 from helpers.worth_images import CONFIG, write_classes
 
-from lewel_plugins.worth import finetuning, measures, protocol
-from lewel_plugins.worth.design import Design
-from lewel_plugins.worth.finetuning import KeepNormHook, finetune, training_config
-from lewel_plugins.worth.material import Material
-from lewel_plugins.worth.measures import floor_features, knn, linear, network_features
-from lewel_plugins.worth.networks import write_random_network
-from lewel_plugins.worth.protocol import Networks, Protocol
-from lewel_plugins.worth.splits import split_groups, subsets
+from lewel_plugins.payoff import finetuning, measures, protocol
+from lewel_plugins.payoff.design import Design
+from lewel_plugins.payoff.finetuning import KeepNormHook, finetune, training_config
+from lewel_plugins.payoff.material import Material
+from lewel_plugins.payoff.measures import floor_features, knn, linear, network_features
+from lewel_plugins.payoff.networks import write_random_network
+from lewel_plugins.payoff.protocol import Networks, Protocol
+from lewel_plugins.payoff.splits import split_groups, subsets
 
 pytestmark = pytest.mark.core
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.worth.answer import Outcome, answer, as_json, describe_arm
-from lewel_plugins.worth.cost import Choice, Part, Seconds, Sizes, cost, describe, total, within_hours
-from lewel_plugins.worth.design import Design
-from lewel_plugins.worth.finetuning_length import steps_of
-from lewel_plugins.worth.page import render
-from lewel_plugins.worth.rates import search_rate
-from lewel_plugins.worth.settings import Settings, parse_settings
-from lewel_plugins.worth.splits import subsets
+from lewel_plugins.payoff.answer import Outcome, answer, as_json, describe_arm
+from lewel_plugins.payoff.cost import Choice, Part, Seconds, Sizes, cost, describe, total, within_hours
+from lewel_plugins.payoff.design import Design
+from lewel_plugins.payoff.finetuning_length import steps_of
+from lewel_plugins.payoff.page import render
+from lewel_plugins.payoff.rates import search_rate
+from lewel_plugins.payoff.settings import Settings, parse_settings
+from lewel_plugins.payoff.splits import subsets
 
 pytestmark = pytest.mark.core
 
