@@ -82,6 +82,7 @@ def check(
     image_size: int | None = None,
     gpus: int | str | None = 'all',
     workers: int | None = None,
+    labels: str | os.PathLike | None = None,
     holdout: int | None = None,
     seed: int = 0,
     overrides: Sequence[str] = (),
@@ -105,6 +106,7 @@ def check(
         image_size: See there.
         gpus: See there.
         workers: See there.
+        labels: See there.
         holdout: See there.
         seed: See there.
         overrides: See there.
@@ -121,6 +123,7 @@ def check(
         overrides,
         gpus,
         weights=weights,
+        labels=labels,
         method=method,
         backbone=backbone,
         epochs=epochs,

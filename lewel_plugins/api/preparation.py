@@ -2,14 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lewel_plugins.errors import SetupError
 from lewel_plugins.planning import Facts, Plan, Request, Weights, find_method, plan
 from lewel_plugins.planning.backbones import find_backbone, name_of
-from lewel_plugins.planning.findings import Finding, refuse_errors
+from lewel_plugins.planning.findings import Finding, plural, refuse_errors
 from lewel_plugins.planning.headers import size_findings
+from lewel_plugins.planning.labels import read_labels
+from lewel_plugins.planning.listing import check_exists
 from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.scan import Scan, scan
 from lewel_plugins.planning.weights import weights_file
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from lewel_plugins.planning.compose import Images
 
 MONITORED = 1000  # images that are watched at most
+_BANK, _LEAST_LABELED = 20_000, 50  # labeled images that are compared with at most; those that a 20-NN makes sense with
 _NOT_SHAPING = ('gpus', 'workers')  # a run may go on on other devices and with other workers
 
 
@@ -35,12 +39,14 @@ class Options:
         request: The options that the plan takes.
         overrides: Settings of the config, each ``KEY=VALUE``.
         weights: Weights to start from; None for random ones.
+        labels: Classes of images, for the monitors; None without.
     """
 
     images: tuple[str, ...]
     request: Request
     overrides: tuple[str, ...] = ()
     weights: str | None = None
+    labels: str | None = None
 
     @classmethod
     def of(
@@ -49,6 +55,7 @@ class Options:
         overrides: Sequence[str],
         gpus: int | str | None,
         weights: str | os.PathLike | None = None,
+        labels: str | os.PathLike | None = None,
         **request: Any,
     ) -> 'Options':
         """Return the options of a call, with arguments as in :func:`pretrain`.
@@ -62,12 +69,15 @@ class Options:
             Request(gpus=count_gpus(gpus), **request),
             tuple(overrides),
             _text(weights),
+            _text(labels),
         )
         find_method(options.request.method)
         if options.request.backbone is not None:
             find_backbone(options.request.backbone)
         if options.weights is not None:
             weights_file(options.weights)
+        if options.labels is not None:
+            check_exists([options.labels])
         return options
 
     def shaping(self) -> dict[str, Any]:
@@ -78,6 +88,7 @@ class Options:
             'images': list(self.images),
             'overrides': list(self.overrides),
             'from': self.weights,
+            'labels': self.labels,
         }
 
 
@@ -92,6 +103,7 @@ class Preparation:
         plan: The plan.
         findings: What the user should know.
         weights: Weights to start from; None for random ones.
+        classes: Class of each image that has one, by its absolute path; empty without labels.
     """
 
     options: Options
@@ -100,6 +112,7 @@ class Preparation:
     plan: Plan
     findings: list[Finding]
     weights: 'StartingWeights | None' = None
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
@@ -113,13 +126,25 @@ class Preparation:
         train = [path for path in self.scan.images if path not in held_out]
         return train, ordered[:count], ordered[count : count + MONITORED]
 
+    def labeled_parts(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Return labeled images and their classes: a bank, and queries that are not in it; empty without labels.
+
+        Queries are held out, if there are such images; otherwise a fifth of the labeled images, at most 1,000.
+        """
+        _, held_out, _ = self.parts()
+        ordered = [path for path in by_hash(self.scan.images, self.root) if os.path.abspath(path) in self.classes]
+        rows = [(path, self.classes[os.path.abspath(path)]) for path in ordered]
+        count = len(set(held_out) & set(ordered)) or min(MONITORED, len(rows) // 5)
+        return rows[count : count + _BANK], rows[:count]
+
     def with_facts(self, **facts: Any) -> 'Preparation':
         """Return the preparation with further facts, and the plan that follows from them.
 
         Raises:
             SetupError: The training cannot start with them.
         """
-        return resolve(self.options, self.scan, replace(self.facts, **facts), self.weights)
+        planned = resolve(self.options, self.scan, replace(self.facts, **facts), self.weights)
+        return replace(planned, classes=self.classes)
 
     def config(self, images: 'Images', start: str | None = None) -> 'Config':
         """Return the config of the training.
@@ -153,7 +178,27 @@ def prepare(options: Options, seconds: float = 120, say: Say = print) -> Prepara
     contents = scan(options.images, seconds)
     refuse_errors(contents.findings)
     start = starting_weights(options, say)
-    return resolve(options, contents, Facts(contents.folder, machine_facts(), facts_of(options, start)), start)
+    facts = Facts(contents.folder, machine_facts(), facts_of(options, start))
+    return replace(resolve(options, contents, facts, start), classes=_classes(options, contents))
+
+
+def _classes(options: Options, contents: Scan) -> dict[str, int]:
+    """Return the class of each image that has one, by its absolute path.
+
+    Raises:
+        SetupError: The labels cannot be read, or fewer images have one than the k-NN of the monitors needs.
+    """
+    if options.labels is None:
+        return {}
+    labels = read_labels(options.labels, options.images)
+    classes = {os.path.abspath(path): target for path, target in zip(labels.paths, labels.targets)}
+    count = sum(os.path.abspath(path) in classes for path in contents.images)
+    if count < _LEAST_LABELED:
+        raise SetupError(
+            f'--labels {options.labels} has a class for {plural(count, "image")} of {contents.listing.title}; '
+            f'{_LEAST_LABELED} are the least'
+        )
+    return classes
 
 
 def resolve(options: Options, contents: Scan, facts: Facts, start: 'StartingWeights | None' = None) -> Preparation:

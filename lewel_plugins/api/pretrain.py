@@ -14,7 +14,19 @@ from lewel_plugins.planning.plan import CHECKS
 
 from .display import make_display
 from .preparation import Options, Preparation, prepare
-from .run_folder import BACKBONE, DISTINCT, HOLDOUT, IMAGES, MONITORED, PLAN, REPORT, START, RunFolder
+from .run_folder import (
+    BACKBONE,
+    BANK,
+    DISTINCT,
+    HOLDOUT,
+    IMAGES,
+    MONITORED,
+    PLAN,
+    QUERIES,
+    REPORT,
+    START,
+    RunFolder,
+)
 from .snapshot import check_snapshot
 from .training import Run, Say, check_writable, print_plan, train
 
@@ -41,6 +53,7 @@ def pretrain(
     image_size: int | None = None,
     gpus: int | str | None = 'all',
     workers: int | None = None,
+    labels: str | os.PathLike | None = None,
     holdout: int | None = None,
     seed: int = 0,
     overrides: Sequence[str] = (),
@@ -60,6 +73,7 @@ def pretrain(
         image_size: Side of the views in pixels.
         gpus: Number of GPUs, ``'all'``, or 0 for the CPU.
         workers: Processes per GPU that load images.
+        labels: Classes of images, for the k-NN accuracy during training: class folders, or a csv ``path,label``.
         holdout: Images that are never trained on.
         seed: Seed of the run.
         overrides: Settings of the config, each ``KEY=VALUE``.
@@ -77,6 +91,7 @@ def pretrain(
         overrides,
         gpus,
         weights=weights,
+        labels=labels,
         method=method,
         backbone=backbone,
         epochs=epochs,
@@ -148,26 +163,37 @@ def _write(folder: RunFolder, preparation: Preparation) -> None:
     folder.write_paths(MONITORED, (os.path.relpath(path, root) for path in monitored))
     if held_out:
         folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in held_out))
+    bank, queries = preparation.labeled_parts()
+    if bank:
+        folder.write_labeled(BANK, bank, root)
+        folder.write_labeled(QUERIES, queries, root)
     if contents.distinct is not None:
         folder.write_paths(DISTINCT, map(os.path.abspath, contents.distinct))
     folder.write_findings(preparation.findings, contents.left_out, contents.copies)
     if preparation.weights is not None:
         preparation.weights.write(folder / START)
-    config = preparation.config(_images(folder, root, bool(held_out)), '{{ fileDirname }}/' + START)
+    config = preparation.config(_images(folder, root, bool(held_out), bool(bank)), '{{ fileDirname }}/' + START)
     folder.write_config(config.pretty_text)
     about = dict(folder=asdict(preparation.facts.folder))
     write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=resolved.as_dict(), **about))
 
 
-def _images(folder: RunFolder, root: str, has_holdout: bool) -> 'Images':
+def _images(folder: RunFolder, root: str, has_holdout: bool, has_labels: bool) -> 'Images':
     """Return the data sets of the run, with paths relative to its config, so that both can move together."""
     from lewel_plugins.planning.compose import Images
 
-    def dataset(name: str) -> dict[str, Any]:
+    def dataset(name: str, **options: Any) -> dict[str, Any]:
         data_root = '{{ fileDirname }}/' + os.path.relpath(root, folder.path.resolve())
-        return dict(type='lewel_plugins.ImageList', list_file='{{ fileDirname }}/' + name, data_root=data_root)
+        list_file = '{{ fileDirname }}/' + name
+        return dict(type='lewel_plugins.ImageList', list_file=list_file, data_root=data_root, **options)
 
-    return Images(dataset(IMAGES), dataset(MONITORED), dataset(HOLDOUT) if has_holdout else None)
+    return Images(
+        train=dataset(IMAGES),
+        monitored=dataset(MONITORED),
+        held_out=dataset(HOLDOUT) if has_holdout else None,
+        bank=dataset(BANK, labels=True) if has_labels else None,
+        queries=dataset(QUERIES, labels=True) if has_labels else None,
+    )
 
 
 def _title(folder: RunFolder, record: Mapping[str, Any]) -> str:

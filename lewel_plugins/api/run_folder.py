@@ -20,7 +20,7 @@ PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
 LOG, LOCK, FINISHED, SESSIONS = 'train.log', 'run.lock', 'finished.json', 'sessions.json'
 MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
-SMALL = 'small_images.txt'
+SMALL, BANK, QUERIES = 'small_images.txt', 'labeled_bank.txt', 'labeled_queries.txt'
 _FOLDER = '{{ fileDirname }}'
 
 
@@ -120,6 +120,10 @@ class RunFolder:
     def write_paths(self, name: str, paths: Iterable[str]) -> None:
         """Write a list of paths, one per line."""
         write_bytes(self / name, encode_lines(map(path_line, paths)))
+
+    def write_labeled(self, name: str, rows: Iterable[tuple[str, int]], root: str) -> None:
+        """Write a list of images with the numbers of their classes."""
+        write_bytes(self / name, encode_lines(path_line(os.path.relpath(path, root), label) for path, label in rows))
 
     def write_findings(self, findings: Sequence[Any], left_out: Mapping[str, str], copies: Mapping[str, str]) -> None:
         """Write what the scan has found."""

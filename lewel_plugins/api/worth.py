@@ -9,8 +9,8 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_bytes, write_json
 from lewel_plugins.image_files.path_list import encode_lines, path_line
 from lewel_plugins.payoff.experiment import Experiment, prepare_experiment
-from lewel_plugins.payoff.labels import read_labels
 from lewel_plugins.payoff.quiet import quiet
+from lewel_plugins.planning.labels import read_labels
 from lewel_plugins.planning.listing import list_images
 
 from .run_folder import LOG, PLAN, RunFolder

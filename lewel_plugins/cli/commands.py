@@ -39,7 +39,7 @@ def _answer(result: Any) -> int:
 def _training(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments that ``pretrain`` and ``check`` have in common."""
     names = ['method', 'backbone', 'weights', 'epochs', 'hours', 'batch_size', 'image_size', 'gpus', 'workers']
-    names += ['holdout', 'seed']
+    names += ['labels', 'holdout', 'seed']
     return {**{name: getattr(args, name) for name in names}, 'overrides': args.set}
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.planning.findings import plural, show
+from lewel_plugins.planning.labels import Labels
 from lewel_plugins.planning.listing import Listing, check_count
 
 from .groups import group_images, group_sentence, read_content, wanted_groups
-from .labels import Labels
 from .splits import check_split, split_groups
 
 MOST_BROKEN = 0.01

@@ -9,8 +9,7 @@ from itertools import combinations
 from lewel_plugins.errors import SetupError
 from lewel_plugins.planning.copies import NEAR
 from lewel_plugins.planning.findings import plural
-
-from .labels import Labels
+from lewel_plugins.planning.labels import Labels
 
 FOLDER = 'folder'
 _BITS = 64

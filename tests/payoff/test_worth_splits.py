@@ -11,8 +11,8 @@ from PIL import Image
 from lewel_plugins.datasets.labeled_split import draw_per_class
 from lewel_plugins.errors import SetupError
 from lewel_plugins.payoff.groups import Content, group_images, read_content, wanted_groups
-from lewel_plugins.payoff.labels import read_labels
 from lewel_plugins.payoff.splits import Subset, check_split, distinct_subsets, split_groups, subsets
+from lewel_plugins.planning.labels import read_labels
 
 pytestmark = pytest.mark.core
 
@@ -106,7 +106,7 @@ def test_other_labels_are_refused(folder, tmp_path):
 
 def test_labels_are_refused_without_torch(tmp_path):
     code = (
-        'import sys; from lewel_plugins.payoff.labels import read_labels\n'
+        'import sys; from lewel_plugins.planning.labels import read_labels\n'
         'try: read_labels("nothing")\nexcept ValueError as error: print(error)\n'
         'print("torch" in sys.modules or "mmengine" in sys.modules)'
     )

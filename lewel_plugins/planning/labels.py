@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.planning.findings import plural, show
-from lewel_plugins.planning.listing import Listing, list_images
+
+from .findings import plural, show
+from .listing import Listing, list_images
 
 PATH, LABEL = 'path', 'label'
 ACCEPTED = f'class folders, or a csv with the columns {PATH} and {LABEL}'
@@ -67,7 +68,7 @@ def read_labels(path: str | os.PathLike, roots: Sequence[str] = ()) -> Labels:
 
 
 def _other(name: str, kind: str) -> str:
-    return f'{show(name)} holds {kind}, and lewel worth compares networks by classes; give {ACCEPTED}'
+    return f'{show(name)} holds {kind}, and classes are needed here; give {ACCEPTED}'
 
 
 def _check(name: str, rows: Mapping[str, Mapping[str, str]]) -> Labels:
