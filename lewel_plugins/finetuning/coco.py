@@ -35,7 +35,7 @@ def read_coco(path: str) -> Labels:
     boxes = BoxReader()
     classes, train = _read_file(train_file, index, boxes, None)
     if val_file is None:
-        train, val, split = split_by_content(train, lambda image: image.path)
+        train, val, split = split_by_content(train)
     else:
         val = _read_file(val_file, index, boxes, classes)[1]
         names = [show(os.path.relpath(file, path)) for file in (train_file, val_file)]

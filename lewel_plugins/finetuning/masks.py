@@ -110,6 +110,6 @@ def _divide(folder: str, images: Sequence[LabeledImage]) -> tuple[list[LabeledIm
     parts = {image.path: Path(os.path.relpath(image.path, os.path.join(folder, 'images'))).parts[0] for image in images}
     measured = next((name for name in _VAL_FOLDERS if name in parts.values()), None)
     if measured is None or 'train' not in parts.values():
-        return split_by_content(images, lambda image: image.path)
+        return split_by_content(images)
     train, val = ([image for image in images if parts[image.path] == part] for part in ('train', measured))
     return train, val, f'images/train is trained on, images/{measured} is measured on'

@@ -120,7 +120,7 @@ def _divide(folder: str, images: dict[str, LabeledImage]) -> tuple[list[LabeledI
         if all(file.is_file() for file in files):
             train, val = (_listed(file, images) for file in files)
             return train, val, f'{names[0]} of ImageSets/Main is trained on, {names[1]} is measured on'
-    return split_by_content(list(images.values()), lambda image: image.path)
+    return split_by_content(list(images.values()))
 
 
 def _listed(file: Path, images: dict[str, LabeledImage]) -> list[LabeledImage]:

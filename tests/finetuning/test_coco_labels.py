@@ -44,6 +44,14 @@ def test_one_file_is_divided_by_the_content_of_the_images(tmp_path):
     assert {9 - int(image.path[-5]) for image in again.val} == {int(name[0]) for name in val}
 
 
+@pytest.mark.parametrize('pair', [(0, 1), (2, 5), (3, 4)])
+def test_labels_are_on_both_sides_however_few_there_are(tmp_path, pair):
+    boxes = [dict(BOX, id=i, image_id=i) for i in pair]
+    labels = read_labels('detector', str(make_coco(tmp_path, 12, annotations=boxes)))
+    assert [sum(bool(image.boxes) for image in part) for part in (labels.train, labels.val)] == [1, 1]
+    assert (len(labels.train), len(labels.val)) == (9, 3)
+
+
 def test_two_files_in_a_folder_and_categories_by_name(tmp_path):
     make_coco(tmp_path, 6).unlink()
     (tmp_path / 'annotations').mkdir()
@@ -106,7 +114,7 @@ def test_boxes_beyond_the_image_are_clipped_and_counted(tmp_path):
             dict(annotations=[dict(BOX, segmentation=dict(counts=[1], size=[64, 48]))]),
             'has a mask of [64, 48] (height, width), but its image has [48, 64]',
         ),
-        (dict(annotations=[]), 'there is no box to train on'),
+        (dict(annotations=[]), 'there are not two different images with labels, one to train on and one to'),
         (dict(categories=[]), 'FILE declares no categories'),
         (dict(categories=[dict(id=3, name='a'), dict(id=4, name='a')]), "FILE declares the category 'a' twice"),
         (dict(categories=[dict(id='x', name='a')]), 'which needs a whole number as id and a name'),
@@ -119,7 +127,10 @@ def test_boxes_beyond_the_image_are_clipped_and_counted(tmp_path):
             dict(images=[dict(id=0, file_name='0.png', width=48, height=64)]),
             '0.png has 64 × 48 pixels (its EXIF orientation turns it), but FILE has labels for 48 × 64',
         ),
-        (dict(images=[dict(id=0, file_name='0.png')], annotations=[BOX]), 'there are not two different labeled images'),
+        (
+            dict(images=[dict(id=0, file_name='0.png')], annotations=[BOX]),
+            'not two different images with labels',
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, changes, message):
