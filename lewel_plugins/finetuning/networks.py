@@ -52,60 +52,62 @@ class Network:
 
 
 _CHANNELS = {18: (64, 128, 256, 512), 34: (64, 128, 256, 512), 50: (256, 512, 1024, 2048), 101: (256, 512, 1024, 2048)}
-_DETECTOR_GIB: dict[Any, float] = {
-    18: 1.3,
-    34: 1.7,
-    50: 2.9,
-    101: 4.2,
-    'swin-tiny': 3.5,
-    'swin-small': 5.5,
-}  # per image of 800 × 1333 px
-_SEGMENTER_GIB: dict[Any, float] = {
-    18: 0.6,
-    34: 1.0,
-    50: 1.7,
-    101: 2.8,
-    'swin-tiny': 1.2,
-    'swin-small': 2.0,
-}  # per crop of 512 px
-_FIXED_GIB = {18: 0.6, 34: 0.8, 50: 0.9, 101: 1.2}
+# GiB per image of 800 × 1333 px in a detector, and per crop of 512 px in a segmenter, by tools/dry_run.py with batches
+# of 2 and 4 on a GPU that is not there, margins included; small stems of ResNet-34 and 101 in proportion.
+_GIB = {
+    ('resnet10', 'standard'): (0.4, 0.25),
+    ('resnet18', 'standard'): (1.25, 0.35),
+    ('resnet34', 'standard'): (1.45, 0.5),
+    ('resnet50', 'standard'): (2.65, 1.25),
+    ('resnet101', 'standard'): (3.55, 2.1),
+    ('resnet18', '3 × 3'): (5.85, 1.7),
+    ('resnet34', '3 × 3'): (6.8, 2.4),
+    ('resnet50', '3 × 3'): (28.2, 8.25),
+    ('resnet101', '3 × 3'): (37.8, 13.9),
+    ('swin-tiny', 'standard'): (3.05, 1.05),
+    ('swin-small', 'standard'): (4.5, 1.4),
+}
+_FIXED_GIB = 4.6, 2.7
 
 
 def _detectors() -> dict[tuple[str, str], Network]:
-    size = (800, 1333)
     networks = {}
+
+    def add(name: str, stem: str, backbone: dict[str, Any], maps: tuple[Any, Any], width: int, levels: int) -> None:
+        gib = _GIB[name, stem][0]
+        networks[name, stem] = Network(backbone, *maps, width, levels, (800, 1333), gib, _FIXED_GIB[0])
+
+    add('resnet10', 'standard', dict(type='lewel_plugins.ResNet10', out_indices=(1, 2, 3)),
+        ((4, 8, 8), (32, 64, 128)), 64, 4)  # fmt: skip
     for depth, channels in _CHANNELS.items():
-        standard = dict(type='ResNet', depth=depth, num_stages=4, out_indices=(0, 1, 2, 3), style='pytorch')
-        memory = (size, _DETECTOR_GIB[depth], _FIXED_GIB[depth])
-        networks[f'resnet{depth}', 'standard'] = Network(standard, (4, 8, 16, 32), channels, 256, 5, *memory)
+        plain = dict(type='ResNet', depth=depth, num_stages=4, out_indices=(0, 1, 2, 3), style='pytorch')
+        add(f'resnet{depth}', 'standard', plain, ((4, 8, 16, 32), channels), 256, 5)
         # The maps of strides 1 and 2 would be too large for a detector.
         small = dict(type='mmpretrain.ResNet_CIFAR', depth=depth, out_indices=(2, 3))
-        memory = (size, 8 * _DETECTOR_GIB[depth], _FIXED_GIB[depth])
-        networks[f'resnet{depth}', '3 × 3'] = Network(small, (4, 8), channels[2:], 256, 4, *memory)
-    ten = dict(type='lewel_plugins.ResNet10', out_indices=(1, 2, 3))
-    networks['resnet10', 'standard'] = Network(ten, (4, 8, 8), (32, 64, 128), 64, 4, size, 0.8, 0.5)
-    return {**networks, **_swins(256, 5, size, _DETECTOR_GIB)}
+        add(f'resnet{depth}', '3 × 3', small, ((4, 8), channels[2:]), 256, 4)
+    return {**networks, **_swins(0, 5, (800, 1333))}
 
 
 def _segmenters() -> dict[tuple[str, str], Network]:
-    size = (512, 512)
     networks = {}
+
+    def add(name: str, stem: str, backbone: dict[str, Any], maps: tuple[Any, Any], width: int) -> None:
+        networks[name, stem] = Network(backbone, *maps, width, 0, (512, 512), _GIB[name, stem][1], _FIXED_GIB[1])
+
+    ten = dict(type='lewel_plugins.ResNet10', strides=(1, 2, 1, 1), dilations=(1, 1, 2, 2))
+    add('resnet10', 'standard', ten, ((4,), (128,)), 64)
     for depth, channels in _CHANNELS.items():
         plain = dict(depth=depth, num_stages=4, out_indices=(0, 1, 2, 3), style='pytorch')
         dilated = dict(dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), contract_dilation=True)
-        standard = dict(type='ResNet', **plain, **dilated)
         width = channels[-1] // 4
-        memory = (size, _SEGMENTER_GIB[depth], _FIXED_GIB[depth])
-        networks[f'resnet{depth}', 'standard'] = Network(standard, (4, 8, 8, 8), channels, width, 0, *memory)
-        small = dict(type='mmpretrain.ResNet_CIFAR', **plain, dilations=(1, 1, 1, 2), strides=(1, 2, 2, 1))
-        memory = (size, 6 * _SEGMENTER_GIB[depth], _FIXED_GIB[depth])
-        networks[f'resnet{depth}', '3 × 3'] = Network(small, (1, 2, 4, 4), channels, width, 0, *memory)
-    ten = dict(type='lewel_plugins.ResNet10', strides=(1, 2, 1, 1), dilations=(1, 1, 2, 2))
-    networks['resnet10', 'standard'] = Network(ten, (4,), (128,), 64, 0, size, 0.4, 0.5)
-    return {**networks, **_swins(256, 0, size, _SEGMENTER_GIB)}
+        add(f'resnet{depth}', 'standard', dict(type='ResNet', **plain, **dilated), ((4, 8, 8, 8), channels), width)
+        dilated = dict(dilations=(1, 1, 1, 2), strides=(1, 2, 2, 1))
+        small = dict(type='mmpretrain.ResNet_CIFAR', **plain, **dilated)
+        add(f'resnet{depth}', '3 × 3', small, ((1, 2, 4, 4), channels), width)
+    return {**networks, **_swins(1, 0, (512, 512))}
 
 
-def _swins(width: int, levels: int, size: tuple[int, int], memory: dict[Any, float]) -> dict[tuple[str, str], Network]:
+def _swins(task: int, levels: int, size: tuple[int, int]) -> dict[tuple[str, str], Network]:
     """Return Swins, which mmdet and mmseg build alike, with a norm after each stage instead of only the last."""
     networks = {}
     for name, blocks in (('swin-tiny', 6), ('swin-small', 18)):
@@ -118,10 +120,9 @@ def _swins(width: int, levels: int, size: tuple[int, int], memory: dict[Any, flo
             drop_path_rate=0.2,
             out_indices=(0, 1, 2, 3),
         )
-        networks[name, 'standard'] = Network(
-            backbone, (4, 8, 16, 32), (96, 192, 384, 768), width, levels, size, memory[name], 1.2, 'adamw',
-            ('norm0', 'norm1', 'norm2'),
-        )  # fmt: skip
+        maps = (4, 8, 16, 32), (96, 192, 384, 768)
+        gib, fixed, new = _GIB[name, 'standard'][task], _FIXED_GIB[task], ('norm0', 'norm1', 'norm2')
+        networks[name, 'standard'] = Network(backbone, *maps, 256, levels, size, gib, fixed, 'adamw', new)
     return networks
 
 

@@ -155,12 +155,15 @@ def _fit(network: Network, size: list[int], batch: int, ranks: int, gpus: tuple[
     free = min(gpu.free for gpu in gpus)
     per_rank, fixed = batch // ranks, network.fixed_gib * GIB
     need = network.image_gib * GIB * size[0] * size[1] / (network.image_size[0] * network.image_size[1])
-    fits = max(1, int((USABLE * free - fixed) // need))
-    parts = next(count for count in range(1, per_rank + 1) if per_rank % count == 0 and per_rank // count <= fits)
+    fits = int((USABLE * free - fixed) // need)
+    parts = next(
+        count for count in range(1, per_rank + 1) if per_rank % count == 0 and per_rank // count <= max(1, fits)
+    )
     shown = (
         f'{per_rank} images need about {(network.fixed_gib * GIB + per_rank * need) / GIB:.1f} of {free / GIB:.1f} GiB'
     )
-    return Setting('accumulation', parts, shown if parts == 1 else f'{per_rank // parts} × {parts}: {shown}')
+    warning = '' if fits else f'one image needs about {(fixed + need) / GIB:.1f} GiB, and {free / GIB:.1f} are free'
+    return Setting('accumulation', parts, shown if parts == 1 else f'{per_rank // parts} × {parts}: {shown}', warning)
 
 
 def _norm(network: Network, start: Start, batch: int, accumulation: int) -> Setting:

@@ -13,10 +13,12 @@ pytestmark = pytest.mark.core
 GIB = 2**30
 
 
-def facts(images=1000, short=600, long=800, start='resnet50', gpus=0, free=23.0, **more) -> FinetuneFacts:
+def facts(
+    images=1000, short=600, long=800, start='resnet50', stem='standard', gpus=0, free=23.0, **more
+) -> FinetuneFacts:
     devices = tuple(GPU(i, 'RTX 4090', 24 * GIB, int(free * GIB), (8, 9)) for i in range(gpus))
     labels = LabelFacts(images, 100, 3, short, long, split='by name', **more)
-    weights = Start('random') if start == 'random' else Start('a.pth', start)
+    weights = Start('random') if start == 'random' else Start('a.pth', start, stem)
     return FinetuneFacts(labels, weights, Machine(devices, cores=16))
 
 
@@ -72,6 +74,11 @@ def test_the_machine_shapes_the_weights_only_where_a_batch_does_not_fit():
         assert len({str(resolved[name]) for resolved in plans}) == 1, name
     one = plan('detector', facts(gpus=1, short=800, long=1200))
     assert one['accumulation'] > 1 and one['batch_norm'] == 'frozen'
+    assert plan('detector', facts(gpus=1, short=800, long=1200, free=20.0))['accumulation'] == 4
+    resolved = plan('detector', facts(gpus=1, short=800, start='resnet101', stem='3 × 3'))
+    assert (
+        resolved['accumulation'] == 16 and resolved.warnings[0] == 'one image needs about 42.4 GiB, and 23.0 are free'
+    )
     assert one['batch_size'] == 16 and 'a batch of 16 does not fit' in one.warnings[0]
 
 
@@ -81,7 +88,7 @@ def test_requests_that_cannot_be_met():
     with pytest.raises(SetupError, match='--gpus is 2, but no GPU is visible'):
         plan('detector', facts(), gpus=2)
     with pytest.raises(
-        SetupError, match='a detector cannot start from vit-small here; the backbones are resnet18, .*swin-sm'
+        SetupError, match='a detector cannot start from vit-small here; the backbones are resnet10, .*swin-sm'
     ):
         plan('detector', facts(start='vit-small'))
     assert plan('segmenter', facts(), epochs=7)['epochs'] == 7
