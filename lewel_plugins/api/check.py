@@ -340,7 +340,7 @@ class _Checker:
         seconds = step.seconds_per_step
         if self.prepared.plan['gpus']:
             seconds = self._input(step)
-        self._replan('plan', step_seconds=seconds)
+        self._replan('plan', **{**step.facts(), 'step_seconds': seconds})
         plan = self.prepared.plan
         steps = plan['epochs'] * ((plan['images'] - plan['holdout']) // plan['batch_size'])
         validations = 1 + math.ceil(plan['epochs'] / plan['monitor_epochs'])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json
 from lewel_plugins.planning import Plan
-from lewel_plugins.planning.plan import CHECKS
 
 from .display import make_display
 from .preparation import Options, Preparation, prepare
@@ -143,8 +142,7 @@ def _measure(preparation: Preparation, say: Say) -> Preparation:
             step = measure_step(preparation, _MEASURED)
         except Unmeasured as error:
             raise SetupError(f'--hours needs a timed step, but {error}; set --epochs instead') from None
-        other = step.startup + (CHECKS + 1) * step.validation
-        preparation = preparation.with_facts(step_seconds=step.seconds_per_step, other_seconds=other)
+        preparation = preparation.with_facts(**step.facts())
     return preparation
 
 

@@ -55,6 +55,21 @@ def test_a_step_of_every_method(method, side):
     assert loss.isfinite() and config.optim_wrapper.type == 'OptimWrapper'
 
 
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('count', [2, 7])
+def test_a_step_on_a_few_images(method, count):
+    resolved = plan(facts(count, 32, gpus=0), Request(method, backbone='resnet10'))
+    config = compose(resolved, Images(IMAGES))
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor))
+    views = [torch.randn(resolved['batch_size'], 3, 32, 32) for _ in range(resolved.method.num_views)]
+    losses = model.loss(views, [])
+    loss = sum(value for name, value in losses.items() if 'loss' in name)
+    loss.backward()
+    assert loss.isfinite() and len(views[0]) == count
+
+
 def test_precision_accumulation_and_workers_reach_the_config():
     old = (GPU(0, 'T4', 16 * GIB, 15 * GIB, (7, 5)),)
     resolved = plan(Facts(Folder(9400, 9400, median_short_side=300), Machine(old, 4)), Request('byol', workers=0))

@@ -2,11 +2,11 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from lewel_plugins.api.preparation import Preparation
 from lewel_plugins.planning import GPU
 from lewel_plugins.planning.findings import Finding
+from lewel_plugins.planning.plan import CHECKS
 
 from .apart import Unmeasured, run_apart
 
@@ -23,7 +23,8 @@ class StepMeasurement:
         finite: Whether all losses were finite.
         still: Parameters that no step has changed; None if the time was too short for a step of the optimizer.
         spread: Standard deviation of the unit embeddings times √d, 1 if they are spread evenly.
-        memory: Peak in bytes: of the GPU, or of the process on a CPU.
+        memory: Peak in bytes: of the GPU, or of the process on a CPU, where it is a lower bound if only a small part
+            of the batch was timed.
         startup: Seconds from the start of the process to the first step.
         validation: Seconds of a validation, those of a part of the images in proportion.
         decoding: Share of decoding in the time of a worker; None if unknown.
@@ -47,6 +48,10 @@ class StepMeasurement:
     def moves(self) -> bool:
         """Whether every parameter has moved, as far as is known."""
         return not self.still
+
+    def facts(self) -> dict[str, float]:
+        """Return what a plan takes of it, see :class:`lewel_plugins.planning.Facts`."""
+        return dict(step_seconds=self.seconds_per_step, other_seconds=self.startup + (CHECKS + 1) * self.validation)
 
 
 def measure_step(preparation: Preparation, seconds: float, gpu: GPU | None = None) -> StepMeasurement:
@@ -123,8 +128,3 @@ def failed_step(error: Unmeasured, device: str) -> Finding:
     if error.kind:
         return Finding('error', 'step', f'a step fails on {device}: {error}')
     return Finding('note', 'step', f'no step was timed on {device}: {error}')
-
-
-def as_json(step: StepMeasurement) -> dict[str, Any]:
-    """Return a measurement as json values."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(step).items()}
