@@ -16,6 +16,7 @@ import mmengine.runner.runner
 from mmengine.config import Config
 
 from lewel_plugins.checkpoints import confine_torch_load
+from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json
 
 from .apart import RESULT, TASK, read_config
@@ -67,6 +68,8 @@ def main() -> None:
     mmengine.runner.runner.collect_env = dict
     try:
         result = run_task(task['name'], read_config(folder), folder, **task['arguments'])
+    except SetupError as error:
+        result = dict(error=str(error), kind='SetupError')
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         lines = str(error).splitlines() or [f'{Path(place.filename).name}, line {place.lineno}']
