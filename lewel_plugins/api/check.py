@@ -21,7 +21,7 @@ from .measurements import room
 from .measurements.apart import Unmeasured
 from .measurements.input import input_findings, measure_input, most_workers, waiting
 from .measurements.memory import measure_memory
-from .measurements.step import StepMeasurement, decoding_findings, failed_step, measure_step, step_findings
+from .measurements.step import StepMeasurement, decoding_findings, failed_step, measure_steps, step_findings
 from .preparation import Options, Preparation, facts_of, resolve, starting_weights
 from .training import Say, print_setting
 
@@ -295,27 +295,23 @@ class _Checker:
         return plan['batch_size'] // plan['ranks'] // plan['accumulation']
 
     def _steps(self) -> StepMeasurement | None:
-        """Take steps on each device, and return the slowest."""
-        gpus = self.prepared.plan['gpus'][: self.prepared.plan['ranks']]
-        steps = [step for gpu in gpus or (None,) if (step := self._steps_on(gpu)) is not None]
-        return max(steps, key=lambda step: step.seconds_per_step, default=None)
-
-    def _steps_on(self, gpu: GPU | None) -> StepMeasurement | None:
-        device = 'the CPU' if gpu is None else f'GPU {gpu.index}'
-        share = _STEP / max(1, len(self.prepared.plan['gpus']))
+        """Take steps on all devices, and return the slowest; with fewer images if they do not fit on a GPU."""
+        gpus: Sequence[GPU | None] = self.prepared.plan['gpus'][: self.prepared.plan['ranks']] or (None,)
+        devices = ['the CPU' if gpu is None else f'GPU {gpu.index}' for gpu in gpus]
         for trial in range(_TRIALS):
-            try:
-                step = measure_step(self.prepared, min(share * self.seconds, self.left), gpu)
-            except Unmeasured as error:
-                if error.kind == _OUT_OF_MEMORY and trial < _TRIALS - 1 and gpu is not None:
-                    self.say(f'{self._images_per_rank()} images do not fit on {device}')
-                    self._shrink()
-                    continue
-                self.find([failed_step(error, device)])
-                return None
-            self._describe(step, device)
-            return step
-        return None
+            results = measure_steps(self.prepared, min(_STEP * self.seconds, self.left), gpus)
+            full = [name for name, result in zip(devices, results) if getattr(result, 'kind', '') == _OUT_OF_MEMORY]
+            if not full or trial == _TRIALS - 1:
+                break
+            self.say(f'{self._images_per_rank()} images do not fit on {full[0]}')
+            self._shrink()
+        for device, result in zip(devices, results):
+            if isinstance(result, Unmeasured):
+                self.find([failed_step(result, device)])
+            else:
+                self._describe(result, device)
+        steps = [result for result in results if not isinstance(result, Unmeasured)]
+        return max(steps, key=lambda step: step.seconds_per_step, default=None)
 
     def _shrink(self) -> None:
         """Plan with as much less memory as a trial without success calls for."""

@@ -45,14 +45,12 @@ def machine(monkeypatch):
         calls = []
         errors = list(errors)
 
-        def measure(preparation, seconds, gpu=None):
-            calls.append((preparation.plan['batch_size'], gpu and gpu.index))
-            if errors:
-                raise errors.pop(0)
-            return step
+        def measure(preparation, seconds, gpus):
+            calls.extend((preparation.plan['batch_size'], gpu and gpu.index) for gpu in gpus)
+            return [errors.pop(0) if errors else step for _ in gpus]
 
         monkeypatch.setattr(module, 'machine_facts', lambda: Machine(gpus, cores=16, memory=8 * GIB))
-        monkeypatch.setattr(module, 'measure_step', measure)
+        monkeypatch.setattr(module, 'measure_steps', measure)
         monkeypatch.setattr(module, 'measure_memory', lambda *_: memory or Memory(2e9, 1e8))
         monkeypatch.setattr(
             module, 'measure_input', lambda *_: loader or InputMeasurement((1, 2, 4), (9e3,) * 3, (9e3,) * 3)
@@ -130,7 +128,7 @@ def test_a_trial_that_does_not_fit_is_repeated_with_fewer_images(photos, machine
     assert lines[-1].startswith('no: 8 images need ')
     calls = machine(gpu(0), gpu(1), errors=[full])
     result, _ = answer(photos, method='byol', batch_size=32)
-    assert calls == [(32, 0), (32, 0), (32, 1)] and result.plan['accumulation'] == 2
+    assert calls == [(32, 0), (32, 1)] * 2 and result.plan['accumulation'] == 2
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,20 +61,36 @@ def run_apart(
     Raises:
         Unmeasured: It fails, or takes longer.
     """
+    with started(task, preparation, seconds, environment, **arguments) as result:
+        return result()
+
+
+@contextmanager
+def started(
+    task: str,
+    preparation: Preparation,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+    **arguments: Any,
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Start a task, and end its process after the block.
+
+    The arguments are those of :func:`run_apart`.
+
+    Yields:
+        A function that waits for the result, with the errors of :func:`run_apart`.
+    """
     until = time.time() + seconds
     with tempfile.TemporaryDirectory(prefix='lewel-') as name:
         folder = Path(name)
         _write(folder, preparation)
         arguments = dict(arguments, until=until - _TO_END, started=time.time())
         write_json(folder / TASK, dict(name=task, arguments=arguments))
-        is_late = _run(folder, until, environment or {})
-        result = read_json(folder / RESULT)
-        if result is None:
-            reason = f'it takes more than {seconds:.0f} s' if is_late else last_error(folder / LOG)
-            raise Unmeasured(reason, '' if is_late else 'Crash')
-    if 'error' in result:
-        raise Unmeasured(result['error'], result['kind'])
-    return result
+        process = _start(folder, environment or {})
+        try:
+            yield lambda: _result(process, folder, until, seconds)
+        finally:
+            _end(process)
 
 
 def _write(folder: Path, preparation: Preparation) -> None:
@@ -104,12 +120,11 @@ def read_config(folder: Path) -> 'Config':
     return Config(ast.literal_eval((folder / CONFIG).read_text(encoding='utf-8')))
 
 
-def _run(folder: Path, until: float, environment: Mapping[str, str]) -> bool:
-    """Run the process, and return whether its time was too short."""
+def _start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen:
     package = str(Path(lewel_plugins.__file__).resolve().parent.parent)
     python_path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
     with (folder / LOG).open('wb') as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, '-m', PROGRAM, str(folder)],
             stdin=subprocess.PIPE,  # it ends when this process has ended, in whatever way
             stdout=log,
@@ -117,13 +132,22 @@ def _run(folder: Path, until: float, environment: Mapping[str, str]) -> bool:
             env={**os.environ, 'PYTHONPATH': python_path, **environment},
             start_new_session=True,  # a group that can be ended with the workers of a loader
         )
+
+
+def _result(process: subprocess.Popen, folder: Path, until: float, seconds: float) -> dict[str, Any]:
+    """Wait for the result of a process; if the time is too short, one that is not complete counts."""
+    is_late = False
     try:
         process.wait(max(0.0, until - time.time()))
     except subprocess.TimeoutExpired:
-        return True
-    finally:
-        _end(process)
-    return False
+        is_late = True
+    result = read_json(folder / RESULT)
+    if result is None:
+        reason = f'it takes more than {seconds:.0f} s' if is_late else last_error(folder / LOG)
+        raise Unmeasured(reason, '' if is_late else 'Crash')
+    if 'error' in result:
+        raise Unmeasured(result['error'], result['kind'])
+    return result
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -1,14 +1,17 @@
 """Real steps of a training, before it starts."""
 
 import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from lewel_plugins.api.preparation import Preparation
 from lewel_plugins.planning import GPU
 from lewel_plugins.planning.findings import Finding
 from lewel_plugins.planning.plan import CHECKS
 
-from .apart import Unmeasured, run_apart
+from .apart import Unmeasured, started
 
 
 @dataclass(frozen=True)
@@ -54,28 +57,55 @@ class StepMeasurement:
         return dict(step_seconds=self.seconds_per_step, other_seconds=self.startup + (CHECKS + 1) * self.validation)
 
 
-def measure_step(preparation: Preparation, seconds: float, gpu: GPU | None = None) -> StepMeasurement:
-    """Take two steps to warm up and at least five to time, with optimizer, teacher and monitor, on one device.
+def measure_step(preparation: Preparation, seconds: float) -> StepMeasurement:
+    """Take two steps to warm up and at least five to time, with optimizer, teacher and monitor, on the first device.
 
     Args:
         preparation: The training.
         seconds: Time for all of it, with the start of a process.
-        gpu: The GPU; the first one of the plan by default, and the CPU if it has none.
 
     Raises:
         Unmeasured: The training raises an error, or no step ends in time.
     """
     gpus = preparation.plan['gpus']
-    result = run_apart('step', preparation, seconds, device_environment(gpu or (gpus[0] if gpus else None)))
-    still = result.pop('still')
-    seconds_per_step = result.pop('seconds_per_iteration') * preparation.plan['accumulation']
+    (step,) = measure_steps(preparation, seconds, [gpus[0] if gpus else None])
+    if isinstance(step, Unmeasured):
+        raise step
+    return step
+
+
+def measure_steps(
+    preparation: Preparation, seconds: float, gpus: Sequence[GPU | None]
+) -> list[StepMeasurement | Unmeasured]:
+    """Take such steps on several devices at the same time, where their workers share the cores as in the training.
+
+    Args:
+        preparation: The training.
+        seconds: Time for all of it, with the start of processes.
+        gpus: The GPUs; None for the CPU.
+
+    Returns:
+        For each device its steps, or why there are none.
+    """
+    with ExitStack() as stack:
+        results = [stack.enter_context(started('step', preparation, seconds, device_environment(gpu))) for gpu in gpus]
+        return [_measured(preparation, result) for result in results]
+
+
+def _measured(preparation: Preparation, result: Callable[[], dict[str, Any]]) -> StepMeasurement | Unmeasured:
+    try:
+        values = result()
+    except Unmeasured as error:
+        return error
+    still = values.pop('still')
+    seconds_per_step = values.pop('seconds_per_iteration') * preparation.plan['accumulation']
     monitored = len(preparation.parts()[2])
-    validation = result.pop('validation_start') + monitored * result.pop('validation_per_image')
+    validation = values.pop('validation_start') + monitored * values.pop('validation_per_image')
     return StepMeasurement(
         seconds_per_step=seconds_per_step,
         still=None if still is None else tuple(still),
         validation=validation,
-        **result,
+        **values,
     )
 
 
