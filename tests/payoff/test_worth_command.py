@@ -173,6 +173,16 @@ def test_ctrl_c_is_no_traceback(photos, tmp_path, fake_pretrain, monkeypatch):
     assert ask(photos, tmp_path / 'out', seeds=1)[0].status == 'finished'
 
 
+@pytest.mark.parametrize('status', ['stopped', 'interrupted'])
+def test_a_pretraining_that_stops_ends_the_call(photos, tmp_path, fake_pretrain, monkeypatch, status):
+    with monkeypatch.context() as patch:
+        patch.setattr('lewel_plugins.api.pretrain.pretrain', lambda images, out, **arguments: Worth(Path(out), status))
+        result, lines = ask(photos, tmp_path / 'out', seeds=1)
+    assert result.status == status and not result.verdicts and not result.report.exists()
+    assert lines[-1] == f'stopped after a checkpoint; the same command goes on with {result.path}'
+    assert ask(photos, tmp_path / 'out', seeds=1)[0].status == 'finished' and len(fake_pretrain) == 1
+
+
 def test_refusals_import_no_torch(photos, tmp_path):
     labels = str(photos)
     calls = [
