@@ -93,7 +93,7 @@ def train(
     with (folder / LOG).open('ab') as log, _session(folder) as record, display:
         start = log.tell()
         status, is_interrupted = _run(_command(folder), log, lock, display, record)
-    if is_interrupted or status == STOPPED:
+    if is_interrupted or status in (STOPPED, -signal.SIGTERM):  # the latter before it listens to signals
         say(f'stopped; the same command goes on with {folder.path}')
         return Run(folder.path, 'interrupted' if is_interrupted else 'stopped')
     if status:
