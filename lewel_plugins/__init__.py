@@ -37,6 +37,8 @@ _disable_multimodal_models()
 # Public functions and the modules that they are in.
 _FUNCTIONS = {
     'check': 'api.check',
+    'export': 'api.export',
+    'finetune': 'api.finetune',
     'list_pretrained': 'checkpoints',
     'load_pretrained': 'checkpoints',
     'pretrain': 'api.pretrain',

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 PREFIX = 'backbone.'
 _TORCHVISION = 'torchvision:'
+_RESNET10 = 'lewel_plugins.ResNet10'
 _LIBRARIES = ('torchvision', 'timm')
 # The first layer of each family of networks, by which the prefix of names in a file is found.
 _FIRST_LAYERS = ('conv1.weight', 'patch_embed.proj.weight', 'features.0.0.weight')
@@ -49,10 +50,14 @@ class StartingWeights:
 
     def write(self, path: str | Path) -> None:
         """Write them such that ``init_cfg=dict(type='Pretrained', checkpoint=path, prefix='backbone.')`` loads them."""
+        write_checkpoint(path, self.content())
+
+    def content(self) -> dict[str, Any]:
+        """Return the content of such a file."""
         preprocessor: dict[str, Any] | None = dict(self.normalization, to_rgb=True) if self.normalization else None
         meta = dict(backbone=self.settings, data_preprocessor=preprocessor, source=os.path.basename(self.name))
         state = {f'{PREFIX}{name}': tensor for name, tensor in self.state.items()}
-        write_checkpoint(path, dict(meta=meta, state_dict=state))
+        return dict(meta=meta, state_dict=state)
 
 
 def read_starting_weights(
@@ -103,14 +108,49 @@ def _from_torchvision(name: str, say: Callable[[str], None]) -> StartingWeights:
 
 
 def _from_openmmlab(name: str, checkpoint: dict[str, Any], tensors: dict[str, Tensor]) -> StartingWeights:
-    settings = backbone_config(checkpoint, name)
     state = {key[len(PREFIX) :]: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, dict) or not (isinstance(meta.get('cfg'), str) or isinstance(meta.get('backbone'), dict)):
+        return StartingWeights(name, 'OpenMMLab', _own_settings(name, state), state, normalization(checkpoint))
+    settings = backbone_config(checkpoint, name)
     with DefaultScope.overwrite_default_scope(DEFAULT_SCOPE):
         expected = build_backbone(settings, name).state_dict()
     difference = compare_states(expected, state, optional=_is_count)
     if difference:
         raise SetupError(f'{name} does not hold the backbone of its config: {difference.describe(limit=5)}')
     return StartingWeights(name, 'OpenMMLab', settings, state, normalization(checkpoint))
+
+
+def _own_settings(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
+    """Return the config of a backbone under OpenMMLab's names whose file has none.
+
+    Raises:
+        SetupError: It is of no known network.
+    """
+    differences = []
+    with DefaultScope.overwrite_default_scope(DEFAULT_SCOPE):
+        for settings in _own_architectures(state):
+            difference = compare_states(build_backbone(settings, name).state_dict(), state, optional=_is_count)
+            if not difference:
+                return settings
+            text = ' '.join(str(value).removeprefix('mmpretrain.') for value in settings.values())
+            differences.append((_size(difference), f'{text}: {difference.describe(limit=3)}'))
+    raise SetupError(f'{name} is of no network that is known here; the nearest is {min(differences)[1]}')
+
+
+def _own_architectures(state: dict[str, Tensor]) -> list[dict[str, Any]]:
+    from .formats import resnet, swin, vit
+
+    if 'cls_token' in state:
+        return list(vit.ARCHITECTURES.values())
+    if 'conv1.weight' not in state:
+        return list(swin.ARCHITECTURES.values())
+    plain = list(resnet.ARCHITECTURES.values())
+    return [*plain, *(dict(settings, type='mmpretrain.ResNet_CIFAR') for settings in plain), dict(type=_RESNET10)]
+
+
+def _size(difference: StateDifference) -> int:
+    return len(difference.missing) + len(difference.unexpected) + len(difference.reshaped)
 
 
 def _is_count(name: str) -> bool:
@@ -130,8 +170,7 @@ def _from_library(name: str, tensors: dict[str, Tensor]) -> StartingWeights:
                 if not difference:
                     source = f'{arch} of {library}'
                     return StartingWeights(name, source, dict(settings), state, dict(IMAGENET))
-                size = len(difference.missing) + len(difference.unexpected) + len(difference.reshaped)
-                differences.append((size, f'{arch} of {library}: {difference.describe(limit=3)}'))
+                differences.append((_size(difference), f'{arch} of {library}: {difference.describe(limit=3)}'))
     raise SetupError(f'{name} is of no network that is known here; the nearest is {min(differences)[1]}')
 
 

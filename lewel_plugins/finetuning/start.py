@@ -3,14 +3,13 @@
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.planning.backbones import find_backbone
+from lewel_plugins.planning.backbones import find_backbone, name_of
 from lewel_plugins.planning.findings import show
 from lewel_plugins.planning.weights import weights_file
 
 from .facts import Start
 
 RANDOM = 'random'
-PREFIX = 'backbone.'
 
 
 def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
@@ -28,30 +27,24 @@ def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
     if name == RANDOM:
         return Start(RANDOM), None
     file = weights_file(name)
-    from lewel_plugins.checkpoints import compare_states, normalization, read_pretrained
-    from lewel_plugins.checkpoints.recognition import recognize_backbone
+    from lewel_plugins.checkpoints import compare_states, read_starting_weights
 
-    content, state = read_pretrained(file)
-    if any(key.startswith(PREFIX) for key in state):
-        state = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-    state = {key: value for key, value in state.items() if not key.startswith(('fc.', 'head.'))}
-    match = recognize_backbone(state)
-    if match is None:
-        names = ', '.join(str(key) for key in list(state)[:3])
-        known = 'ResNet of depth 10, 18, 34, 50 or 101, nor Swin-T or Swin-S'
-        raise SetupError(f'{show(file)} holds no {known} (its tensors: {names}, …)')
-    own = _random_backbone(*match)
-    difference = compare_states(own, state, optional=lambda key: key.endswith('num_batches_tracked'))
+    weights = read_starting_weights(show(name), file)
+    backbone = name_of(weights.settings, show(name))
+    stem = '3 × 3' if str(weights.settings['type']).endswith('_CIFAR') else 'standard'
+    difference = compare_states(_random_tensors(backbone, stem), weights.state, optional=_is_count)
     if difference:
-        raise SetupError(f'{show(file)} does not hold all tensors of a {match[0]}: {difference.describe(limit=3)}')
-    values = normalization(content) or {}
+        raise SetupError(f'{show(name)} does not hold a usual {backbone}: {difference.describe(limit=3)}')
+    values = weights.normalization or {}
     mean, std = (tuple(values[part]) if part in values else None for part in ('mean', 'std'))
-    meta = dict(source=file, data_preprocessor=values or None)
-    tensors = {f'{PREFIX}{key}': value for key, value in state.items()}
-    return Start(name, *match, mean, std), dict(meta=meta, state_dict=tensors)
+    return Start(name, backbone, stem, mean, std), weights.content()
 
 
-def _random_backbone(name: str, stem: str) -> dict[str, Any]:
+def _is_count(name: str) -> bool:
+    return name.endswith('num_batches_tracked')
+
+
+def _random_tensors(name: str, stem: str) -> dict[str, Any]:
     """Return the tensors that a backbone has."""
     from mmengine.registry import DefaultScope
 

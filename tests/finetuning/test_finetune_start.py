@@ -5,7 +5,6 @@ import torch
 import torchvision
 from mmengine.registry import MODELS, DefaultScope
 
-from lewel_plugins.checkpoints.recognition import recognize_backbone
 from lewel_plugins.errors import SetupError
 from lewel_plugins.finetuning.start import read_start
 from lewel_plugins.planning.backbones import BACKBONES
@@ -26,19 +25,12 @@ def save(path, state: dict, prefix: str = 'backbone.', **meta) -> str:
 
 @pytest.mark.parametrize('name', [name for name in BACKBONES if name.startswith(('resnet', 'swin'))])
 @pytest.mark.parametrize('small', [False, True])
-def test_every_resnet_and_swin_is_recognized(name, small):
+def test_every_resnet_and_swin_is_recognized_without_a_config(tmp_path, name, small):
     if small and BACKBONES[name].small_stem is None:
         pytest.skip('has no other stem')
-    state = state_of(name, small)
-    assert recognize_backbone(state) == (name, '3 × 3' if small else 'standard')
-
-
-def test_other_networks_are_no_resnet():
-    assert recognize_backbone(torchvision.models.alexnet().state_dict()) is None
-    assert recognize_backbone({'conv1.weight': torch.zeros(3)}) is None
-    assert (
-        recognize_backbone({'conv1.weight': torch.zeros(64, 3, 7, 7), 'layer1.0.conv1.weight': torch.zeros(1)}) is None
-    )
+    start, backbone = read_start(save(tmp_path / 'a.pth', state_of(name, small)))
+    assert (start.backbone, start.stem) == (name, '3 × 3' if small else 'standard')
+    assert len(backbone['state_dict']) == len(state_of(name, small))
 
 
 def test_a_checkpoint_of_a_pretraining(tmp_path):
@@ -48,13 +40,13 @@ def test_a_checkpoint_of_a_pretraining(tmp_path):
     start, backbone = read_start(path)
     assert (start.backbone, start.stem, start.mean, start.std) == ('resnet10', 'standard', (1, 2, 3), (4, 5, 6))
     assert set(backbone['state_dict']) == {f'backbone.{name}' for name in state}
-    assert backbone['meta']['data_preprocessor'] == values
+    assert backbone['meta']['data_preprocessor'] == dict(values, to_rgb=True)
 
 
 def test_weights_of_torchvision_without_their_classifier(tmp_path):
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / 'r18.pth')
     start, backbone = read_start(str(tmp_path / 'r18.pth'))
-    assert (start.backbone, start.stem, start.mean) == ('resnet18', 'standard', None)
+    assert (start.backbone, start.stem, start.mean) == ('resnet18', 'standard', (123.675, 116.28, 103.53))
     assert 'backbone.conv1.weight' in backbone['state_dict'] and 'backbone.fc.weight' not in backbone['state_dict']
 
 
@@ -70,16 +62,21 @@ def test_a_run_and_its_last_checkpoint(tmp_path):
 def test_what_does_not_fit_is_one_line(tmp_path):
     state = state_of('resnet10')
     del state['layer3.0.bn2.bias']
-    with pytest.raises(SetupError, match=r'does not hold all tensors of a resnet10: it lacks 1 tensor \(layer3.0.bn2'):
+    with pytest.raises(SetupError, match=r'nearest is lewel_plugins.ResNet10: it lacks 1 tensor \(layer3.0.bn2.bias'):
         read_start(save(tmp_path / 'a.pth', state))
     wide = {**state_of('resnet18'), 'layer1.0.conv1.weight': torch.zeros(32, 64, 3, 3)}
-    with pytest.raises(SetupError, match=r'b.pth does not hold all tensors of a resnet18: .*layer1.0.conv1.weight'):
+    with pytest.raises(SetupError, match=r'nearest is ResNet 18: it has 1 tensor with another shape \(layer1.0.conv1'):
         read_start(save(tmp_path / 'b.pth', wide))
+    narrow = dict(type='ResNet', depth=18, stem_channels=8, base_channels=8)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        state = MODELS.build(dict(narrow)).state_dict()
+    with pytest.raises(SetupError, match='does not hold a usual resnet18: it has'):
+        read_start(save(tmp_path / 'f.pth', state, backbone=narrow))
     torch.save(torchvision.models.alexnet().state_dict(), tmp_path / 'c.pth')
-    with pytest.raises(SetupError, match=r'holds no ResNet of .* nor Swin-T or Swin-S \(its tensors: features.0'):
+    with pytest.raises(SetupError, match='c.pth holds no backbone: no tensor of it is named like a first layer'):
         read_start(str(tmp_path / 'c.pth'))
     (tmp_path / 'd.pth').write_text('nothing')
     with pytest.raises(SetupError, match='d.pth cannot be read, it is damaged or not a checkpoint'):
         read_start(str(tmp_path / 'd.pth'))
-    with pytest.raises(SetupError, match=r'e.pth does not exist; did you mean .*/[a-d].pth\?'):
+    with pytest.raises(SetupError, match=r'e.pth does not exist; did you mean .*/[a-f].pth\?'):
         read_start(str(tmp_path / 'e.pth'))
