@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class StartingWeights:
         settings: Config of OpenMMLab's backbone.
         state: Its tensors.
         normalization: ``mean`` and ``std`` of the images that they were trained on; None if unknown.
+        file: Their file, if the name is that of a folder.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StartingWeights:
     settings: dict[str, Any]
     state: dict[str, Tensor]
     normalization: dict[str, list[float]] | None
+    file: str = ''
 
     def write(self, path: str | Path) -> None:
         """Write them such that ``init_cfg=dict(type='Pretrained', checkpoint=path, prefix='backbone.')`` loads them."""
@@ -55,7 +57,7 @@ class StartingWeights:
     def content(self) -> dict[str, Any]:
         """Return the content of such a file."""
         preprocessor: dict[str, Any] | None = dict(self.normalization, to_rgb=True) if self.normalization else None
-        meta = dict(backbone=self.settings, data_preprocessor=preprocessor, source=os.path.basename(self.name))
+        meta = dict(backbone=self.settings, data_preprocessor=preprocessor, source=os.path.basename(self.file or self.name))
         state = {f'{PREFIX}{name}': tensor for name, tensor in self.state.items()}
         return dict(meta=meta, state_dict=state)
 
@@ -77,14 +79,15 @@ def read_starting_weights(
     """
     if name.startswith(_TORCHVISION):
         return _from_torchvision(name, say)
-    checkpoint, state = read_pretrained(str(name if path is None else path))
+    file = str(name if path is None else path)
+    checkpoint, state = read_pretrained(file)
     tensors = _tensors(state)
     if any(key.startswith(PREFIX) for key in tensors):
-        return _from_openmmlab(name, checkpoint, tensors)
+        return replace(_from_openmmlab(name, checkpoint, tensors), file=file)
     for wrapper in _WRAPPERS:
         if isinstance(checkpoint.get(wrapper), dict):
             tensors = _tensors(checkpoint[wrapper])
-    return _from_library(name, tensors)
+    return replace(_from_library(name, tensors), file=file)
 
 
 def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
