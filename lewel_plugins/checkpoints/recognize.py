@@ -57,7 +57,8 @@ class StartingWeights:
     def content(self) -> dict[str, Any]:
         """Return the content of such a file."""
         preprocessor: dict[str, Any] | None = dict(self.normalization, to_rgb=True) if self.normalization else None
-        meta = dict(backbone=self.settings, data_preprocessor=preprocessor, source=os.path.basename(self.file or self.name))
+        source = os.path.basename(self.file or self.name)
+        meta = dict(backbone=self.settings, data_preprocessor=preprocessor, source=source)
         state = {f'{PREFIX}{name}': tensor for name, tensor in self.state.items()}
         return dict(meta=meta, state_dict=state)
 
