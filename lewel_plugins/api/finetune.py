@@ -49,7 +49,7 @@ def finetune(
     Args:
         task: ``detector`` or ``segmenter``.
         start: What the backbone starts from: folder of a run, checkpoint of this package or mmpretrain, weights of
-            torchvision or timm, or ``random``.
+            torchvision or timm, or ``random``; ``random:resnet50`` names the network as well.
         data: A COCO json, a folder with one or two of them, a VOC folder, or a folder with ``images`` and ``masks``.
         out: Folder of the run.
         epochs: Length; by the number of images by default.

@@ -143,7 +143,7 @@ def _add_worth(parser: Parser) -> None:
 
 def _add_finetune(parser: Parser) -> None:
     parser.add_argument('task', choices=('detector', 'segmenter'))
-    parser.add_argument('start', metavar='RUN|WEIGHTS|random', help='backbone to start from')
+    parser.add_argument('start', metavar='RUN|WEIGHTS|random[:NAME]', help='backbone to start from')
     parser.add_argument('--data', required=True, metavar='PATH', help='COCO json, VOC folder, or images/ + masks/')
     _add_out(parser, 'folder of the fine-tuning', 'RUN2')
     parser.add_argument('--epochs', type=_integer, metavar='N')

@@ -90,9 +90,10 @@ def plan(task: str, facts: FinetuneFacts, epochs: int | None = None, gpus: int |
 def _backbone(labels: LabelFacts, start: Start) -> tuple[Setting, Setting]:
     if start.is_random:
         chosen = 'resnet18' if labels.num_train < LARGE_FOLDER else 'resnet50'
+        images = f'{labels.num_train:,} images'
         small = labels.short_side <= SMALL_STEM_UP_TO
         return (
-            Setting('backbone', chosen, f'{labels.num_train:,} images'),
+            Setting('backbone', start.backbone or chosen, 'as requested' if start.backbone else images),
             Setting('stem', '3 × 3' if small else 'standard', f'images of {labels.short_side} px'),
         )
     find_backbone(start.backbone)

@@ -16,7 +16,7 @@ def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
     """Read the backbone of a run, a checkpoint, or weights of torchvision or timm.
 
     Args:
-        name: Folder of a run, a file, or ``random``.
+        name: Folder of a run, a file, or ``random``; ``random:resnet50`` names the network as well.
 
     Returns:
         What it is, and a checkpoint with nothing but its tensors, under ``backbone.``; None for random weights.
@@ -24,8 +24,9 @@ def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
     Raises:
         SetupError: There is nothing, it is no known network, or a tensor is missing or has another shape.
     """
-    if name == RANDOM:
-        return Start(RANDOM), None
+    if name == RANDOM or name.startswith(f'{RANDOM}:'):
+        backbone = name.partition(':')[2]
+        return Start(RANDOM, find_backbone(backbone).name if backbone else ''), None
     file = weights_file(name)
     from lewel_plugins.checkpoints import compare_states, read_starting_weights
 

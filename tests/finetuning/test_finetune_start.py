@@ -6,6 +6,7 @@ import torchvision
 from mmengine.registry import MODELS, DefaultScope
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.finetuning.facts import Start
 from lewel_plugins.finetuning.start import read_start
 from lewel_plugins.planning.backbones import BACKBONES
 
@@ -56,7 +57,10 @@ def test_a_run_and_its_last_checkpoint(tmp_path):
     save(tmp_path / 'epoch_3.pth', state_of('resnet18', small=True))
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
     assert read_start(str(tmp_path))[0].stem == '3 × 3'
-    assert read_start('random') == (read_start('random')[0], None)
+    assert read_start('random') == (Start('random'), None)
+    assert read_start('random:resnet50') == (Start('random', 'resnet50'), None)
+    with pytest.raises(SetupError, match="unknown backbone 'resnet5'; did you mean resnet50"):
+        read_start('random:resnet5')
 
 
 def test_what_does_not_fit_is_one_line(tmp_path):
