@@ -20,7 +20,8 @@ STOPS = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *args: sys.exit(75))
 print('ready', flush=True)
-time.sleep(60)
+while True:  # in one long sleep, a signal that arrives just before it would be handled after it
+    time.sleep(0.05)
 """
 IGNORES = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
