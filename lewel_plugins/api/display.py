@@ -17,7 +17,8 @@ _WARNING = ' - WARNING - '
 _SHOWN = ('Broken image', 'COLLAPSE', 'The embeddings', 'RepresentationMonitorHook', 'SMoG')
 _RISES = 1.05  # a measure that has grown by this factor is rising
 # Plain words for the measures, and how they are shown. The names are those of the log.
-_SPREAD, _RANK, _VIEW, _KNN = 'std', 'representation/rank_me', 'finds_view/held_out', 'knn/top1_k20'
+_SPREAD, _RANK, _VIEW = 'std', 'representation/rank_me', 'finds_view/held_out'
+_KNN, _PIXELS = 'knn/top1_k20', 'knn/pixels_top1_k20'
 
 
 class Display:
@@ -190,7 +191,8 @@ def measures(now: Any, first: Any, directions: int) -> str:
     if view is not None:
         parts.append(f'finds its other view {view:.0f}%')
     if _KNN in now:
-        parts.append(f'20-NN {now[_KNN]:.1f}%')
+        pixels = f' (pixels {now[_PIXELS]:.1f}%)' if _PIXELS in now else ''
+        parts.append(f'20-NN {now[_KNN]:.1f}%{pixels}')
     return '   '.join(parts)
 
 

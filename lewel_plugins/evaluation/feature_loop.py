@@ -1,7 +1,8 @@
 """Validation and test loops that measure the features of the backbone."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmengine.evaluator import Evaluator
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins import dist
-from lewel_plugins.models.features import pooled_features
+from lewel_plugins.models.features import pooled_features, raw_pixels
 from lewel_plugins.registry import LOOPS
 
 from .feature_metric import FeatureSet, gather_rows
@@ -114,8 +115,19 @@ class _FeatureLoop:
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 
+    def raw_pixels(self) -> dict[str, FeatureSet]:
+        """Return the images of bank and query set as the backbone gets them: what features are compared with."""
+        model = dist.unwrap_model(self.runner.model)
+        model.eval()
+        loaders = {} if self.bank_dataloader is None else dict(bank=self.bank_dataloader)
+        loaders['query'] = self.dataloader
+        # Under other names, because hooks count the iterations of "query".
+        return {split: self._extract(f'{split} (pixels)', loader, raw_pixels) for split, loader in loaders.items()}
+
     @torch.no_grad()
-    def _extract(self, split: str, dataloader: DataLoader) -> FeatureSet:
+    def _extract(
+        self, split: str, dataloader: DataLoader, measure: Callable[[Any, dict], Tensor] = pooled_features
+    ) -> FeatureSet:
         """Extract this rank's features of a dataset, without the sampler's padding."""
         model = dist.unwrap_model(self.runner.model)
         rows = FeatureRows(len(dataloader.sampler))  # type: ignore[arg-type]
@@ -125,7 +137,7 @@ class _FeatureLoop:
             # The hooks count the iterations of the query set's dataloader, so only those are reported to them.
             if split == 'query':
                 self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch)
-            rows.add(pooled_features(model, data_batch))
+            rows.add(measure(model, data_batch))
             batch_labels, batch_indices = labels_and_indices(data_batch['data_samples'])
             labels += batch_labels
             indices += batch_indices

@@ -8,6 +8,7 @@ from .initial_validation_hook import InitialValidationHook
 from .momentum_update_hook import MomentumUpdateHook
 from .mpcl_reweight_hook import MPCLReweightHook
 from .non_finite_hook import NonFiniteHook
+from .pixel_baseline_hook import PixelBaselineHook
 from .preemption_hook import PreemptionHook, StoppedRun
 from .progress_hook import ProgressHook
 from .regularizer_hook import RegularizerHook
@@ -28,6 +29,7 @@ __all__ = [
     'STOPPED_STATUS',
     'MomentumUpdateHook',
     'NonFiniteHook',
+    'PixelBaselineHook',
     'PreemptionHook',
     'ProgressHook',
     'RegularizerHook',

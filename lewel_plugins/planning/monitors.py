@@ -37,6 +37,8 @@ def add_monitors(plan: Plan, entries: dict[str, Any], images: 'Images', pipeline
     entries['train_cfg']['val_interval'] = plan['monitor_epochs']
     parts = dict(train=images.monitored, held_out=images.held_out)
     views = {name: _views_loader(plan, dict(part, pipeline=pipeline)) for name, part in parts.items() if part}
+    if images.bank is not None:
+        entries['custom_hooks'].append(dict(type='lewel_plugins.PixelBaselineHook'))
     entries['custom_hooks'] += [
         dict(type='lewel_plugins.InitialValidationHook'),
         dict(type='lewel_plugins.ViewRetrievalHook', dataloaders=views),

@@ -150,7 +150,7 @@ PANELS = (
 KNN_PANEL = Panel(
     'knn',
     'k-NN accuracy, %',
-    tuple((f'knn/top1_k{k}', f'k = {k}') for k in (20, 200, 5, 10)),
+    (*((f'knn/top1_k{k}', f'k = {k}') for k in (20, 200, 5, 10)), ('knn/pixels_top1_k20', 'raw pixels, k = 20')),
     'With labels, in-domain k-NN predicts best what the features are worth.',
 )
 RATE_PANEL = Panel('speed', 'Seconds per step', (('time', 'step'), ('data_time', 'of it, waiting for images')), '')

@@ -82,6 +82,31 @@ def test_validations_show_the_start_and_the_training_stays_the_same(tmp_path):
     assert progress.seconds_left is None  # with fewer than twenty steps, any estimate would be a guess
 
 
+def test_raw_pixels_are_classified_once_by_the_same_rule(tmp_path):
+    hooks = [dict(type='lewel_plugins.PixelBaselineHook'), *MONITORS]
+    runner = toy_runner(tmp_path, max_iters=2, val_interval=1, custom_hooks=hooks)
+    runner.train()
+    values = runner.message_hub.get_scalar('val/knn/pixels_top1').data[0]
+    assert len(values) == 1
+    images = {
+        split: [loader.dataset[i] for i in range(len(loader.dataset))]
+        for split, loader in (('bank', runner.val_loop.bank_dataloader), ('query', runner.val_dataloader))
+    }
+    rows = {split: torch.stack([item['inputs'].flatten() for item in items]) for split, items in images.items()}
+    unit = {split: torch.nn.functional.normalize(x.double(), dim=1) for split, x in rows.items()}
+    label = {split: [int(item['data_samples'].gt_label) for item in items] for split, items in images.items()}
+    hits = 0
+    for i, row in enumerate(unit['query'] @ unit['bank'].T):
+        votes = [0.0] * 4
+        for j in row.topk(3).indices.tolist():
+            votes[label['bank'][j]] += math.exp(float(row[j]) / 0.07)
+        hits += votes.index(max(votes)) == label['query'][i]
+    assert float(values[0]) == pytest.approx(100 * hits / len(label['query']))
+    with pytest.raises(ValueError, match='PixelBaselineHook needs a FeatureValLoop with a KNNMetric'):
+        wrong = dict(val_evaluator=[dict(type='lewel_plugins.RepresentationMetric')], custom_hooks=hooks)
+        toy_runner(tmp_path / 'wrong', max_iters=2, **wrong).train()
+
+
 def _finds_view(rank, folder):
     runner = toy_runner(folder, max_iters=1, custom_hooks=MONITORS)
     runner.train()
