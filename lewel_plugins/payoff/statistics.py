@@ -7,7 +7,7 @@ images that resemble each other, not by its images.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -123,23 +123,29 @@ def image_noise(paired: np.ndarray, groups: Sequence[int]) -> ImageNoise:
     return ImageNoise(float(np.square(deviations).sum() / (count - 1)), count)
 
 
-def bootstrap_noise(
-    difference: Callable[[np.ndarray], float], groups: Sequence[int], repeats: int = 1000, seed: int = 0
-) -> ImageNoise:
+def resamples(groups: Sequence[int], repeats: int = 1000, seed: int = 0) -> np.ndarray:
+    """Return how often each test image counts in bootstrap samples of the groups, (repeats, N).
+
+    Args:
+        groups: Group of each test image.
+        repeats: Number of samples.
+        seed: Seed of the draws.
+    """
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(index.max()) + 1
+    draws = np.random.default_rng(seed).integers(0, count, (repeats, count))
+    return np.stack([np.bincount(draw, minlength=count)[index] for draw in draws])
+
+
+def bootstrap_noise(differences: np.ndarray, groups: Sequence[int]) -> ImageNoise:
     """Return the noise of the test set in a difference that is no mean over images, such as one of average precisions.
 
     Args:
-        difference: Returns the seed-averaged paired difference on the images of the given indices, which repeat.
-        groups: Group of each test image, at least two groups.
-        repeats: Resamples of the groups.
-        seed: Seed of the resamples.
+        differences: Seed-averaged paired difference on each sample of :func:`resamples`, (repeats,).
+        groups: Group of each test image.
     """
-    labels = np.asarray(groups)
-    members = [np.flatnonzero(labels == group) for group in np.unique(labels)]
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(members), (repeats, len(members)))
-    values = [difference(np.concatenate([members[group] for group in draw])) for draw in draws]
-    return ImageNoise(float(np.var(values, ddof=1)) * len(members), len(members))
+    count = len(np.unique(np.asarray(groups)))
+    return ImageNoise(float(np.var(differences, ddof=1)) * count, count)
 
 
 def two_sided_p(result: Estimate, value: float = 0.0) -> float:

@@ -9,6 +9,7 @@ from lewel_plugins.payoff.statistics import (
     estimate,
     holm,
     image_noise,
+    resamples,
     sign_flip_p,
     standard_error,
     two_sided_p,
@@ -106,7 +107,9 @@ def test_image_noise_of_unequal_groups_is_the_spread_of_the_mean():
 def test_bootstrap_of_a_mean_is_its_variance():
     paired = np.random.default_rng(0).normal(size=80)
     groups = np.repeat(np.arange(40), 2)
-    noise = bootstrap_noise(lambda rows: paired[rows].mean(), groups, repeats=2000)
+    counts = resamples(groups, repeats=2000)
+    assert (counts.sum(1) == 80).all() and (counts[:, ::2] == counts[:, 1::2]).all()
+    noise = bootstrap_noise(counts @ paired / 80, groups)
     assert noise.of_mean == pytest.approx(image_noise(paired, groups).of_mean, rel=0.1) and noise.groups == 40
 
 
