@@ -3,21 +3,28 @@
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_bytes, write_json
 from lewel_plugins.image_files.path_list import encode_lines, path_line
+from lewel_plugins.payoff.dense_labels import DenseLabels, check_dense_split, dense_task, read_dense_labels
 from lewel_plugins.payoff.experiment import Experiment, prepare_experiment
 from lewel_plugins.payoff.quiet import quiet
+from lewel_plugins.payoff.splits import check_split
 from lewel_plugins.planning.labels import read_labels
 from lewel_plugins.planning.listing import list_images
 
+from .finetune import require_library
 from .run_folder import LOG, PLAN, RunFolder
 from .training import Say
 from .worth_networks import IMAGES_LIST, Stopped
 from .worth_request import Request, check_request
 from .worth_session import Session, Worth, print_cost
+
+LABELS = 'labels.json'  # boxes or masks of the labeled images
 
 
 def worth(
@@ -40,7 +47,8 @@ def worth(
 
     Args:
         images: Folders, image files, or ``.txt`` lists of files, to pretrain on.
-        labels: Class folders, or a csv with the columns ``path`` and ``label``.
+        labels: Class folders, or a csv with the columns ``path`` and ``label``; or boxes, as COCO json or a VOC
+            folder; or masks, as ``images`` and ``masks`` in one folder.
         out: Folder of the answer.
         weights: Weights to compare with and to continue from: a file, the folder of a run, or an address.
         pretrained: Folder of a run, which is judged instead of networks that are pretrained anew per seed.
@@ -60,18 +68,18 @@ def worth(
     request = check_request(names, labels, weights, pretrained, fractions, seeds, margin, group_by, hours, overrides)
     folder = RunFolder(out)
     folder.check(request.shaping())
-    experiment = _experiment(folder, request, say)
+    experiment, dense = _experiment(folder, request, say)
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch, quiet(say, None) as show:
-            session = Session(request, experiment, folder, Path(scratch), show)
+            session = _session(dense, request, experiment, folder, Path(scratch), show)
             print_cost(session.choice(), show)
         return Worth(folder.path, 'planned')
     with folder.locked():
         if folder.is_new:
-            _write_plan(folder, request, experiment)
+            _write_plan(folder, request, experiment, dense)
         with quiet(say, folder / LOG) as show:
             try:
-                return Session(request, experiment, folder, folder.path, show).run()
+                return _session(dense, request, experiment, folder, folder.path, show).run()
             except Stopped as stop:
                 show(f'stopped after a checkpoint; the same command goes on with {folder.path}')
                 return Worth(folder.path, stop.status)
@@ -80,23 +88,63 @@ def worth(
                 return Worth(folder.path, 'interrupted')
 
 
-def _experiment(folder: RunFolder, request: Request, say: Say) -> Experiment:
-    """Return the images of an experiment: as they were when it started, if it has."""
+def _session(dense: DenseLabels | None, request: Request, *arguments: Any) -> Session:
+    if dense is None:
+        return Session(request, *arguments)
+    from .worth_dense import DenseSession
+
+    return DenseSession(dense, request, *arguments)
+
+
+def _experiment(folder: RunFolder, request: Request, say: Say) -> tuple[Experiment, DenseLabels | None]:
+    """Return the images of an experiment, and their boxes or masks if these are the labels.
+
+    They are as they were when it started, if it has.
+    """
     if not folder.is_new:
-        return Experiment.from_json(folder.record()['experiment'], folder.path)
+        experiment = Experiment.from_json(folder.record()['experiment'], folder.path)
+        has_dense = (folder / LABELS).is_file()
+        return experiment, DenseLabels.read(folder / LABELS) if has_dense else None
     listing = list_images(request.images)
-    labels = read_labels(request.labels, listing.roots)
+    dense = _dense_labels(request)
+    labels = read_labels(request.labels, listing.roots) if dense is None else dense.rarest_classes()
     from lewel_plugins.running.resources import cores
 
     settings = request.settings
     experiment = prepare_experiment(
-        listing, labels, request.group_by, settings.test_share, settings.transductive, max(1, cores() - 1), say
+        listing,
+        labels,
+        request.group_by,
+        settings.test_share,
+        settings.transductive,
+        max(1, cores() - 1),
+        say,
+        check_split if dense is None else check_dense_split,
     )
+    if dense is not None:
+        dense = dense.of(experiment.paths)
+        lacks = dense.warnings(experiment.train, experiment.test)
+        experiment = replace(experiment, warnings=(*experiment.warnings, *lacks))
     for warning in experiment.warnings:
         say(f'warning: {warning}')
     if request.pretrained is not None and not settings.transductive:
         _check_unseen(Path(request.pretrained), experiment)
-    return experiment
+    return experiment, dense
+
+
+def _dense_labels(request: Request) -> DenseLabels | None:
+    """Return boxes or masks; None if the labels are others.
+
+    Raises:
+        SetupError: They are wrong, their library is missing, or nothing would be measured.
+    """
+    task = dense_task(os.path.expanduser(request.labels))
+    if task is None:
+        return None
+    if not request.settings.finetune:
+        raise SetupError(f'finetune=False leaves nothing to measure: these labels train a {task}')
+    require_library(task)
+    return read_dense_labels(task, os.path.expanduser(request.labels))
 
 
 def _check_unseen(run: Path, experiment: Experiment) -> None:
@@ -120,9 +168,11 @@ def _check_unseen(run: Path, experiment: Experiment) -> None:
         )
 
 
-def _write_plan(folder: RunFolder, request: Request, experiment: Experiment) -> None:
+def _write_plan(folder: RunFolder, request: Request, experiment: Experiment, dense: DenseLabels | None) -> None:
     """Write what the answer is made of; ``plan.json`` last, because it makes the folder a run."""
     lines = [path_line(os.path.relpath(path, folder.path)) for path in experiment.pretraining]
     write_bytes(folder / IMAGES_LIST, encode_lines(lines))
+    if dense is not None:
+        dense.write(folder / LABELS)
     record = dict(request=request.shaping(), experiment=experiment.as_json(folder.path))
     write_json(folder / PLAN, record)

@@ -19,6 +19,7 @@ from .worth_request import Request
 if TYPE_CHECKING:
     from lewel_plugins.payoff.answer import Outcome
     from lewel_plugins.payoff.material import Material
+    from lewel_plugins.payoff.protocol import Protocol, Tune
 
 RESULT, PAGE = 'worth.json', 'report.html'
 
@@ -72,17 +73,18 @@ class Session:
         self.settings = request.settings
         self.networks = ArmNetworks(request, experiment, work, say)
         self.config = self.networks.config
-        self.material = self._material()
+        self.material: Any = self._material()
+
+    @property
+    def _resample(self) -> Any:
+        """What :func:`lewel_plugins.payoff.answer.answer` resamples the test images with."""
+        return None
 
     def run(self) -> Worth:
         """Measure all cells, answer, and write the answer."""
-        from lewel_plugins.payoff.protocol import Networks, Protocol
-
         choice = self.choice()
         print_cost(choice, self.say)
-        networks = Networks(self.networks.random, self.networks.weights, self.networks.pretrained)
-        epochs = self.settings.finetune_epochs
-        protocol = Protocol(self.work, choice.design, self.material, networks, epochs, self.say)
+        protocol = self._protocol(choice.design)
         outcomes = protocol.run()
         return self._answer(choice.design, outcomes, protocol.rates, choice.dropped)
 
@@ -100,40 +102,62 @@ class Session:
             choices.append(self._choice(smaller, dropped, seconds))
         return within_hours(choices, self.request.hours)
 
+    def _protocol(self, design: Design) -> 'Protocol':
+        return self._new_protocol(design)
+
+    def _new_protocol(self, design: Design, tune: 'Tune | None' = None) -> 'Protocol':
+        from lewel_plugins.payoff.protocol import Networks, Protocol
+
+        networks = Networks(self.networks.random, self.networks.weights, self.networks.pretrained)
+        return Protocol(self.work, design, self.material, networks, self.settings.finetune_epochs, self.say, tune)
+
     def _choice(self, design: Design, dropped: list[str], seconds: Seconds) -> Choice:
+        parts = cost(design, self._sizes(design), seconds, self.settings.finetune_epochs)
+        return Choice(design, parts, dropped)
+
+    def _sizes(self, design: Design) -> Sizes:
         targets = [self.experiment.targets[i] for i in self.experiment.train]
         counts = {label: targets.count(label) for label in set(targets)}
-        loader, epochs = self.config.train_dataloader, self.config.train_cfg.max_epochs
-        steps = epochs * (len(self.experiment.pretraining) // loader.batch_size)
-        single = self.request.pretrained is not None
-        sizes = Sizes(
+        return Sizes(
             labeled=len(self.experiment.paths),
             test=len(self.experiment.test),
             subsets=[sum(subset.count(size) for size in counts.values()) for subset in design.subsets],
-            steps={} if single else dict(C=steps, D=steps if self.settings.epochs else max(500, steps // 10)),
+            steps=self._steps(),
         )
-        return Choice(design, cost(design, sizes, seconds, self.settings.finetune_epochs), dropped)
+
+    def _steps(self) -> dict[str, int]:
+        """Return the steps of pretraining by arm."""
+        if self.request.pretrained is not None:
+            return {}
+        loader, epochs = self.config.train_dataloader, self.config.train_cfg.max_epochs
+        steps = epochs * (len(self.experiment.pretraining) // loader.batch_size)
+        return dict(C=steps, D=steps if self.settings.epochs else max(500, steps // 10))
+
+    def _arms(self) -> tuple[str, ...]:
+        if self.request.weights is None:
+            return 'A', 'C'
+        return ('A', 'B', 'D') if self.request.pretrained else ('A', 'B', 'C', 'D')
 
     def _design(self) -> Design:
-        arms: tuple[str, ...] = ('A', 'C')
-        if self.request.weights is not None:
-            arms = ('A', 'B', 'D') if self.request.pretrained else ('A', 'B', 'C', 'D')
         targets = [self.experiment.targets[i] for i in self.experiment.train]
         tasks = (KNN, LINEAR, FINETUNE) if self.settings.finetune else (KNN, LINEAR)
         chosen = distinct_subsets(self.request.candidates(), targets)
-        return Design(arms, tasks, tuple(chosen), self.request.seeds)
+        return Design(self._arms(), tasks, tuple(chosen), self.request.seeds)
 
     def _seconds(self) -> Seconds:
         """Return measured times; of the first call, so that a resume has the same design."""
         note = self.work / 'seconds.json'
         values = read_json(note)
         if not isinstance(values, dict):
-            from lewel_plugins.payoff.timing import measure_seconds
-
             self.say('measuring steps')
-            values = asdict(measure_seconds(self.config, self.networks.random(0), self.material))
+            values = asdict(self._measure_seconds())
             write_json(note, values)
         return Seconds(**values)
+
+    def _measure_seconds(self) -> Seconds:
+        from lewel_plugins.payoff.timing import measure_seconds
+
+        return measure_seconds(self.config, self.networks.random(0), self.material)
 
     def _material(self) -> 'Material':
         from lewel_plugins.payoff.material import Material
@@ -156,7 +180,8 @@ class Session:
         looks = self._looks(design.seeds)
         remarks = self._remarks(dropped, looks, design.seeds)
         groups = self.material.test_groups
-        result = answer(design, outcomes, groups, self.request.margin, per_seed, 'lewel worth …', remarks)
+        margin = self.request.margin
+        result = answer(design, outcomes, groups, margin, per_seed, 'lewel worth …', remarks, self._resample)
         content = dict(as_json(result), margin=self.request.margin, looks=looks, rates=rates, seconds=times)
         page = render(result, self.request.margin, len(groups), rates, times)
         write_text(self.folder / PAGE, page)

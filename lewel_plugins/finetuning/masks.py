@@ -34,7 +34,7 @@ def read_masks(folder: str) -> Labels:
     """
     images, strays = _pairs(os.path.join(folder, 'images'), os.path.join(folder, 'masks'))
     declared = read_names(folder)
-    pixels = {image.mask: _read_mask(image) for image in images}
+    pixels = {image.mask: count_pixels(image) for image in images}
     classes = declared or _number_classes(folder, pixels)
     for mask, counts in pixels.items():
         if max(counts, default=0) >= len(classes):
@@ -70,8 +70,15 @@ def _pairs(images: str, masks: str) -> tuple[list[LabeledImage], list[Finding]]:
     return [LabeledImage(path, *image_size(path), mask=mask_of[name]) for path, name in zip(paths, names)], notes
 
 
-def _read_mask(image: LabeledImage) -> Counter[int]:
-    """Return the number of pixels by class, without ignored ones."""
+def count_pixels(image: LabeledImage) -> Counter[int]:
+    """Return the number of pixels of a mask by class, without ignored ones.
+
+    Args:
+        image: The image, with its mask.
+
+    Raises:
+        SetupError: The mask is no PNG with one channel, or has another size than the image.
+    """
     path = image.mask
     try:
         with Image.open(path) as mask:

@@ -1,7 +1,7 @@
 """From the scores of all cells to the table and the verdicts."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ import numpy as np
 
 from lewel_plugins.comparison.statistics import summarize
 
-from .design import TASKS, Design
-from .statistics import Estimate, estimate, image_noise, sign_flip_p
+from .design import MEASURES, TASKS, Design
+from .statistics import Estimate, bootstrap_noise, estimate, image_noise, resamples, sign_flip_p
 from .verdicts import Question, Verdict, exploratory_verdicts, primary_verdict
 
 
@@ -23,8 +23,8 @@ class Outcome(NamedTuple):
         task: Key of the task.
         subset: The labels, as in ``with all labels``.
         seed: The seed.
-        top1: Accuracy, percent.
-        correct: One digit per test image, 1 if its prediction is correct.
+        points: Accuracy or mIoU in percent, or AP × 100.
+        images: What the noise of the test images is computed from, as in :class:`Score`.
         seconds: Time that it took.
     """
 
@@ -32,8 +32,8 @@ class Outcome(NamedTuple):
     task: str
     subset: str
     seed: int
-    top1: float
-    correct: str
+    points: float
+    images: Any
     seconds: float
 
 
@@ -60,6 +60,7 @@ def answer(
     seconds_per_seed: float | None = None,
     command: str = '',
     remarks: Sequence[str] = (),
+    resample: Callable[[Any, np.ndarray], np.ndarray] | None = None,
 ) -> Answer:
     """Answer all questions of a design.
 
@@ -71,10 +72,17 @@ def answer(
         seconds_per_seed: Time of one more seed, for the advice.
         command: The command, for the advice.
         remarks: What a reader must know.
+        resample: Returns the points of an outcome on samples of the test images, (S,), given its ``images`` and how
+            often each image counts, (S, N); None if the points are the mean of digits.
     """
     cells = {(o.arm, o.task, o.subset, o.seed): o for o in outcomes}
     questions = design.questions()
-    estimates = [_estimate(question, cells, test_groups, design.seeds) for question in questions]
+    if resample is None:
+        estimates = [_estimate(question, cells, test_groups, design.seeds) for question in questions]
+    else:
+        counts = resamples(test_groups)
+        samples = {key: resample(outcome.images, counts) for key, outcome in cells.items()}
+        estimates = [_bootstrap(question, cells, samples, test_groups, design.seeds) for question in questions]
     primary = primary_verdict(questions[0], estimates[0], margin, seconds_per_seed, command)
     others = exploratory_verdicts(questions[1:], estimates[1:], margin)
     return Answer([primary, *others], table_of(outcomes), list(remarks))
@@ -85,9 +93,24 @@ def _estimate(question: Question, cells: Mapping[tuple, Outcome], test_groups: S
     pairs = []
     for seed in range(seeds):
         arms = (question.arm, question.baseline)
-        pairs.append([_digits(cells[arm, question.task, question.subset, seed].correct) for arm in arms])
+        pairs.append([_digits(cells[arm, question.task, question.subset, seed].images) for arm in arms])
     paired = np.array([100.0 * (arm - baseline) for arm, baseline in pairs])  # (seeds, images)
     return estimate(paired.mean(1).tolist(), image_noise(paired.mean(0), test_groups))
+
+
+def _bootstrap(
+    question: Question,
+    cells: Mapping[tuple, Outcome],
+    samples: Mapping[tuple, np.ndarray],
+    test_groups: Sequence[int],
+    seeds: int,
+) -> Estimate:
+    """Return the paired difference of two arms over seeds, with the noise of the test images by their bootstrap."""
+    pairs = [[(arm, question.task, question.subset, seed) for arm in (question.arm, question.baseline)]
+             for seed in range(seeds)]  # fmt: skip
+    differences = [cells[arm].points - cells[baseline].points for arm, baseline in pairs]
+    resampled = np.mean([samples[arm] - samples[baseline] for arm, baseline in pairs], 0)
+    return estimate(differences, bootstrap_noise(resampled, test_groups))
 
 
 def _digits(text: str) -> np.ndarray:
@@ -98,7 +121,7 @@ def table_of(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Return one row per arm, task and subset."""
     values: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
     for outcome in outcomes:
-        values[outcome.arm, outcome.task, outcome.subset][outcome.seed] = outcome.top1
+        values[outcome.arm, outcome.task, outcome.subset][outcome.seed] = outcome.points
     rows = []
     for (arm, task, subset), by_seed in values.items():
         summary = summarize(list(by_seed.values()))
@@ -108,12 +131,12 @@ def table_of(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 
 def describe_arm(arm: str, title: str, outcomes: Sequence[Outcome], subset: str) -> str:
-    """Return a line with the mean accuracy of an arm by each task."""
+    """Return a line with the mean points of an arm by each task."""
     parts = []
     for task, name in TASKS.items():
-        values = [o.top1 for o in outcomes if (o.arm, o.task, o.subset) == (arm, task, subset)]
+        values = [o.points for o in outcomes if (o.arm, o.task, o.subset) == (arm, task, subset)]
         if values:
-            parts.append(f'{name} {fmean(values):.1f}%')
+            parts.append(f'{name} {fmean(values):.1f}{MEASURES[task].unit}')
     return f'  {arm}  {title}: {", ".join(parts)} {subset}' if parts else ''
 
 

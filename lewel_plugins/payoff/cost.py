@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lewel_plugins.errors import SetupError
 
-from .design import FINETUNE, LINEAR, PRETRAINED, Design
+from .design import FROZEN, LINEAR, PRETRAINED, TRAINED, Design
 from .finetuning_length import LENGTHS, steps_of
 from .rates import SEARCH_SHARE, num_searched
 from .verdicts import duration
@@ -19,7 +19,7 @@ class Seconds:
     Args:
         pretrain_step: One step of pretraining, with its images.
         finetune_image: One image of fine-tuning, with its loading.
-        feature_image: The features of one image, with its loading.
+        feature_image: The features of one image, or what is predicted for it, with its loading.
         linear_step: One step of a linear classifier on features.
     """
 
@@ -39,6 +39,7 @@ class Sizes:
         subsets: Training images of each subset of the design.
         steps: Steps of pretraining by arm.
         linear_steps: Steps of a linear classifier.
+        images: Images of all steps of a training at length 1, by subset; as of a classifier by default.
     """
 
     labeled: int
@@ -46,6 +47,7 @@ class Sizes:
     subsets: Sequence[int]
     steps: dict[str, int]
     linear_steps: int = 500
+    images: Sequence[int] | None = None
 
 
 class Part(NamedTuple):
@@ -70,21 +72,22 @@ def cost(design: Design, sizes: Sizes, seconds: Seconds, finetune_epochs: int | 
         networks = 1 if arm == 'B' else design.seeds
         if arm in PRETRAINED:
             parts.append(Part(arm, 'pretraining', networks * sizes.steps.get(arm, 0) * seconds.pretrain_step))
-        parts.append(Part(arm, 'features', networks * sizes.labeled * seconds.feature_image))
+        if set(FROZEN) & set(design.tasks):
+            parts.append(Part(arm, 'features', networks * sizes.labeled * seconds.feature_image))
         if LINEAR in design.tasks:
             cells = design.seeds * len(sizes.subsets)
             parts.append(Part(arm, 'linear', (cells + 2) * sizes.linear_steps * seconds.linear_step))
-        if FINETUNE in design.tasks:
+        if set(TRAINED) & set(design.tasks):
             parts.append(Part(arm, 'fine-tuning', _finetuning(design, sizes, seconds, finetune_epochs)))
     return parts
 
 
 def _finetuning(design: Design, sizes: Sizes, seconds: Seconds, epochs: int | None) -> float:
     """Return the time of all fine-tuning of an arm at the longer length, with the search for its rate and length."""
-    images = {size: steps_of(size, epochs).images for size in {*sizes.subsets}}
-    whole = images[sizes.subsets[-1]] * seconds.finetune_image * (1 - SEARCH_SHARE)
+    images = sizes.images or [steps_of(size, epochs).images for size in sizes.subsets]
+    whole = images[-1] * seconds.finetune_image * (1 - SEARCH_SHARE)
     search = whole * (num_searched() * 0.5 + sum(LENGTHS))
-    cells = design.seeds * max(LENGTHS) * sum(images[size] for size in sizes.subsets) * seconds.finetune_image
+    cells = design.seeds * max(LENGTHS) * sum(images) * seconds.finetune_image
     tests = (design.seeds * len(sizes.subsets)) * sizes.test * seconds.feature_image
     return search + cells + tests
 

@@ -7,6 +7,21 @@ from typing import NamedTuple
 from .splits import Subset
 from .verdicts import LEAST_SEEDS, Question
 
+
+class Measure(NamedTuple):
+    """What a task is measured by.
+
+    Attributes:
+        name: Its name.
+        words: What it is, with its unit.
+        unit: What follows a number.
+    """
+
+    name: str
+    words: str
+    unit: str
+
+
 ARMS = {
     'A': 'random weights',
     'B': 'the given weights',
@@ -15,7 +30,15 @@ ARMS = {
 }
 FLOORS = {'pixels': 'raw pixels', 'colors': 'color histograms'}
 KNN, LINEAR, FINETUNE = 'knn', 'linear', 'finetune'
-TASKS = {KNN: '20-NN', LINEAR: 'linear probe', FINETUNE: 'fine-tuning'}
+BOXES, MASKS = 'detector', 'segmenter'
+FROZEN, TRAINED = (KNN, LINEAR), (FINETUNE, BOXES, MASKS)  # tasks on features, and on networks that are trained
+TASKS = {KNN: '20-NN', LINEAR: 'linear probe', FINETUNE: 'fine-tuning', BOXES: 'detector', MASKS: 'segmenter'}
+_ACCURACY = Measure('Accuracy', 'top-1 accuracy, in percent', '%')
+MEASURES = {
+    **dict.fromkeys((KNN, LINEAR, FINETUNE), _ACCURACY),
+    BOXES: Measure('AP', "COCO's average precision of boxes, AP × 100", ' AP'),
+    MASKS: Measure('mIoU', 'mean intersection over union of the classes, in percent', '% mIoU'),
+}
 PRETRAINED = ('C', 'D')  # arms that are pretrained anew for each seed
 
 

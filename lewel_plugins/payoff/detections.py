@@ -101,10 +101,10 @@ def _coco(images: Sequence[LabeledImage], num_classes: int, detections: Detectio
     entries: list[dict[str, Any]] = []
     for number, image in enumerate(images):
         if detections is None:
-            found = [(b.label, b.corners, dict(iscrowd=int(b.is_ignored), area=b.area)) for b in image.boxes]
+            rows = [(b.label, b.corners, dict(iscrowd=int(b.is_ignored), area=b.area)) for b in image.boxes]
         else:
-            found = [(int(row[0]), tuple(row[2:]), dict(iscrowd=0, score=row[1])) for row in detections[number]]  # type: ignore[misc]
-        for label, (left, top, right, bottom), more in found:
+            rows = [(int(row[0]), tuple(row[2:]), dict(iscrowd=0, score=row[1])) for row in detections[number]]  # type: ignore[misc]
+        for label, (left, top, right, bottom), more in rows:
             size = right - left, bottom - top
             entry = dict(more, id=len(entries) + 1, image_id=number, category_id=label, bbox=[left, top, *size])
             entries.append(dict(entry, area=more.get('area') or size[0] * size[1]))

@@ -73,6 +73,7 @@ def prepare_experiment(
     transductive: bool,
     workers: int,
     say: Callable[[str], None],
+    check: Callable[..., list[str]] = check_split,
 ) -> Experiment:
     """Group and split images such that no test image, and nothing that resembles one, is trained on.
 
@@ -84,6 +85,7 @@ def prepare_experiment(
         transductive: Whether pretraining sees the test images.
         workers: Processes that decode.
         say: Is called with each line for the user.
+        check: Refuses a split that cannot answer anything, with the arguments of :func:`check_split`.
 
     Raises:
         SetupError: The images cannot answer the question.
@@ -99,7 +101,7 @@ def prepare_experiment(
     numbers = group_images(content, together)
     groups = [numbers[labeled_as[path]] for path in usable.paths]
     train, test = split_groups(usable.targets, groups, test_share, 0)
-    warnings = check_split(usable.targets, train, test, usable.classes)
+    warnings = check(usable.targets, train, test, usable.classes)
     tested = {groups[i] for i in test}
     alone = {path: numbers.get(labeled_as[path]) for path in listing.paths}
     pretraining = [path for path, group in alone.items() if group is not None and (transductive or group not in tested)]

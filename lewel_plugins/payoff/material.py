@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lewel_plugins.datasets.labeled_split import draw_per_class
 from lewel_plugins.files import write_bytes
 from lewel_plugins.image_files.path_list import encode_lines, path_line
+from lewel_plugins.running.jobs import digest
 
 from .rates import SEARCH_SHARE
-from .splits import split_groups
+from .splits import Subset, set_aside
 
 SMALL = 64  # side of views up to which images are not cropped for an evaluation
 
@@ -48,9 +50,17 @@ class Material:
 
     def judged(self) -> tuple[list[int], list[int]]:
         """Split the training images, for the choice of rates: indices to train on, and of a fifth that judges."""
-        targets, groups = ([values[i] for i in self.train] for values in (self.targets, self.groups))
-        train, judge = split_groups(targets, groups, SEARCH_SHARE, 0)
-        return [self.train[i] for i in train], [self.train[i] for i in judge]
+        return set_aside(self.targets, self.groups, self.train, SEARCH_SHARE)
+
+    @property
+    def digest(self) -> str:
+        """What results depend on, besides the network and the rows."""
+        return digest(self.targets, self.train, self.test, self.size, len(self.paths))
+
+    def rows(self, subset: Subset, seed: int) -> list[int]:
+        """Return the indices of the images to train with, drawn per class."""
+        targets = [self.targets[i] for i in self.train]
+        return [self.train[i] for i in draw_per_class(targets, subset.count, seed)]
 
     def loader(self, indices: Sequence[int], name: str, batch: int = 64) -> dict[str, Any]:
         """Return the config of a loader of some images in their order, and write the list that it reads.

@@ -27,15 +27,16 @@ LINEAR_STEPS, LINEAR_EPOCHS = 500, 50  # at least both
 
 
 class Score(NamedTuple):
-    """The accuracy of predictions.
+    """How well test images are predicted.
 
     Attributes:
-        top1: Percent.
-        correct: One digit per test image, 1 if its prediction is correct.
+        points: Accuracy or mIoU in percent, or AP × 100.
+        images: What the noise of the test images is computed from, as json values: one digit per image, 1 if its class
+            is predicted; or the detections of each; or intersection and union of each.
     """
 
-    top1: float
-    correct: str
+    points: float
+    images: Any
 
 
 def score(predictions: Tensor, targets: Tensor) -> Score:

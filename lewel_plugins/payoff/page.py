@@ -12,11 +12,11 @@ from lewel_plugins.running.provenance import now
 from lewel_plugins.version import __version__
 
 from .answer import Answer
-from .design import ARMS, FLOORS, TASKS
+from .design import ARMS, FLOORS, MEASURES, TASKS
 from .verdicts import Question, Verdict, duration, signed
 
 SECTIONS = (
-    ('accuracy', 'Accuracy of each arm'),
+    ('accuracy', 'Each arm'),
     ('questions', 'All questions'),
     ('rates', 'Rates and lengths'),
     ('compute', 'Time'),
@@ -44,9 +44,9 @@ EXPECT = (
 )
 LIMITS = (
     'Intervals are mean ± t·√(s²/n + v/G): s over n seeds, v over the G groups of test images that resemble each '
-    'other, of the seed-averaged paired score, degrees of freedom by Welch and Satterthwaite. With seeds alone the '
-    'interval is ±2.5 s for 3 seeds, ±1.24 s for 5 and ±0.84 s for 8; 1,000 test images alone give ±2 points if two '
-    'networks differ on 10% of them.',
+    'other, of the seed-averaged paired score (AP and mIoU: by 1,000 bootstrap samples of the groups), degrees of '
+    'freedom by Welch and Satterthwaite. With seeds alone the interval is ±2.5 s for 3 seeds, ±1.24 s for 5 and ±0.84 '
+    's for 8; for accuracy 1,000 test images alone give ±2 points if two networks differ on 10% of them.',
     'One seed sets pretraining, label draw, head and order for all arms. Test images, and images that resemble them, '
     'are not pretrained on: equal content, difference hashes within 4 of 64 bits, runs of near-copies, and what '
     '--group-by keeps together. Whether given weights have seen the images elsewhere cannot be checked.',
@@ -85,6 +85,7 @@ def render(
     noise = primary.estimate.noise
     return template.render(
         css=Markup(css),
+        measure=MEASURES[primary.question.task],
         version=__version__,
         date=now(),
         sections=SECTIONS,
@@ -133,7 +134,7 @@ def _title(question: Question) -> str:
 
 
 def _arms(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the table of accuracies: one row per arm and task, one column per subset."""
+    """Return the table of all arms: one row per arm and task, one column per subset."""
     subsets = list(dict.fromkeys(row['subset'] for row in table if row['arm'] not in FLOORS))
     cells = {(row['arm'], row['task'], row['subset']): _cell(row) for row in table}
     names = {**ARMS, **FLOORS}

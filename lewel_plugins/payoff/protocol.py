@@ -15,20 +15,18 @@ from typing import Any
 
 import torch
 
-from lewel_plugins.datasets.labeled_split import draw_per_class
 from lewel_plugins.files import file_digest
 from lewel_plugins.running.jobs import Job, digest
 
 from .answer import Outcome, describe_arm
-from .design import ARMS, FINETUNE, FLOORS, KNN, LINEAR, PRETRAINED, Cell, Design
+from .design import ARMS, FLOORS, FROZEN, KNN, LINEAR, PRETRAINED, TASKS, TRAINED, Cell, Design
 from .finetuning import finetune
 from .finetuning_length import LENGTHS
-from .material import Material
 from .measures import Score, floor_features, knn, linear, network_features
 from .rates import GRIDS, search_rate
-from .splits import Subset
 
 Say = Callable[[str], None]
+Tune = Callable[..., Score]
 ENOUGH = 98.0  # accuracy in percent above which pretraining has little to add
 _CACHED = 2  # networks whose features are in memory: the given weights and one more
 
@@ -63,53 +61,57 @@ class Protocol:
     Args:
         folder: Folder of the notes of all jobs.
         design: What is measured.
-        material: The labeled images.
+        material: The labeled images: a :class:`Material`, or a :class:`DenseMaterial`, which has trained tasks only.
         networks: The networks.
         finetune_epochs: Length of fine-tuning; by the number of images by default.
         say: Is called with each line for the user.
+        tune: Trains a network as :func:`finetune` does, with its arguments; that function by default.
     """
 
     def __init__(
         self,
         folder: Path,
         design: Design,
-        material: Material,
+        material: Any,
         networks: Networks,
         finetune_epochs: int | None,
         say: Say,
+        tune: Tune | None = None,
     ) -> None:
         self.folder, self.design, self.material, self.networks = folder, design, material, networks
-        self.finetune_epochs, self.say = finetune_epochs, say
+        self.finetune_epochs, self.say, self.tune = finetune_epochs, say, tune
         self.rates: dict[str, dict[str, Any]] = {}  # choices by arm and task, for the report
         self._outcomes: dict[Cell, Outcome] = {}
         self._features: OrderedDict[str, Any] = OrderedDict()
         self._digests: dict[Path, str] = {}
-        self._material = digest(material.targets, material.train, material.test, material.size, len(material.paths))
+        self._material = material.digest
 
     def run(self) -> list[Outcome]:
         """Measure all cells that are not done, and return the results of all."""
         seeds = range(self.design.seeds)
-        frozen = (KNN, LINEAR)
+        has_frozen = bool(set(FROZEN) & set(self.design.tasks))
+        if has_frozen:
+            self._measure_frozen()
+        for seed in seeds:
+            if set(TRAINED) & set(self.design.tasks):
+                self.say(f'fine-tuning, seed {seed}: {seed + 1} of {self.design.seeds}')
+            self._measure(self.design.cells(self.design.arms, TRAINED, [seed]))
+        if not has_frozen:
+            self._report(self.design.arms)
+        return list(self._outcomes.values())
+
+    def _measure_frozen(self) -> None:
+        seeds = range(self.design.seeds)
         others = [arm for arm in self.design.arms if arm not in PRETRAINED]
         self.say('measuring arms without pretraining')
         self._measure_floors()
-        self._measure(self.design.cells(others, frozen, seeds))
+        self._measure(self.design.cells(others, FROZEN, seeds))
         self._report([*FLOORS, *others])
         for seed in seeds:
             for arm in self.design.arms:
                 if arm in PRETRAINED:
-                    self._measure(self.design.cells([arm], frozen, [seed]))
+                    self._measure(self.design.cells([arm], FROZEN, [seed]))
         self._report([arm for arm in self.design.arms if arm in PRETRAINED])
-        for seed in seeds:
-            if FINETUNE in self.design.tasks:
-                self.say(f'fine-tuning, seed {seed}: {seed + 1} of {self.design.seeds}')
-            self._measure(self.design.cells(self.design.arms, [FINETUNE], [seed]))
-        return list(self._outcomes.values())
-
-    def rows(self, subset: Subset, seed: int) -> list[int]:
-        """Return the indices of the images to train with."""
-        targets = [self.material.targets[i] for i in self.material.train]
-        return [self.material.train[i] for i in draw_per_class(targets, subset.count, seed)]
 
     def _report(self, arms: Sequence[str]) -> None:
         subset = self.design.subsets[-1].words
@@ -117,7 +119,7 @@ class Protocol:
             line = describe_arm(arm, {**ARMS, **FLOORS}[arm], list(self._outcomes.values()), subset)
             if line:
                 self.say(line)
-        reached = [o.top1 for o in self._outcomes.values() if (o.arm, o.task, o.subset) == ('B', LINEAR, subset)]
+        reached = [o.points for o in self._outcomes.values() if (o.arm, o.task, o.subset) == ('B', LINEAR, subset)]
         if 'B' in arms and reached and fmean(reached) >= ENOUGH:
             self.say(f'note: the given weights already reach {fmean(reached):.1f}%; little is left to gain')
 
@@ -126,7 +128,7 @@ class Protocol:
         for floor in FLOORS:
 
             def measure(floor: str = floor) -> Score:
-                return knn(self._floor(file, floor), self.material, self.rows(subset, 0))
+                return knn(self._floor(file, floor), self.material, self.material.rows(subset, 0))
 
             self._once(Cell(floor, KNN, subset, 0), {}, measure)
 
@@ -142,11 +144,11 @@ class Protocol:
                 continue
             rate, length = self._choice(cell.arm, cell.task)
             inputs.update(rate=rate, length=length, epochs=self.finetune_epochs)
-            rows, test = self.rows(cell.subset, cell.seed), self.material.test
+            rows, test = self.material.rows(cell.subset, cell.seed), self.material.test
             self._once(cell, inputs, self._train, cell.task, file, rows, test, rate, cell.seed, length, cell.name)
 
     def _knn(self, cell: Cell, file: Path) -> Score:
-        return knn(self._network_features(file), self.material, self.rows(cell.subset, cell.seed))
+        return knn(self._network_features(file), self.material, self.material.rows(cell.subset, cell.seed))
 
     def _train(
         self,
@@ -162,7 +164,8 @@ class Protocol:
         if task == LINEAR:
             return linear(self._network_features(file), self.material, rows, test, [rate], seed, length)[0]
         folder = self.folder / 'work' / f'{name}-{digest(self._digest(file), rate, length, self._material)[:10]}'
-        return finetune(file, self.material, rows, test, rate, seed, length, self.finetune_epochs, folder)
+        tune = self.tune or finetune
+        return tune(file, self.material, rows, test, rate, seed, length, self.finetune_epochs, folder)
 
     def _choice(self, arm: str, task: str) -> tuple[float, float]:
         """Return rate and length of an arm and a task, chosen on a fifth of the training labels, with seed 0."""
@@ -172,12 +175,12 @@ class Protocol:
             inputs = dict(network=self._digest(file), material=self._material, epochs=self.finetune_epochs)
             job = Job(self.folder / 'rates' / f'{key}.json', {**inputs, 'grid': GRIDS[task]})
             if not job.is_done():
-                self.say(f'choosing the rate of {arm} for {task}')
-                job.finish(self._search(task, file, key))
+                self.say(f'choosing the rate of {arm} for {TASKS[task]}')
+                job.finish(self._search(task, file, key, inputs))
             self.rates[key] = job.result()
         return self.rates[key]['rate'], self.rates[key]['length']
 
-    def _search(self, task: str, file: Path, key: str) -> dict[str, Any]:
+    def _search(self, task: str, file: Path, key: str, inputs: dict[str, Any]) -> dict[str, Any]:
         start = time.monotonic()
         train, judge = self.material.judged()
         grid = GRIDS[task]
@@ -185,21 +188,25 @@ class Protocol:
             return dict(rate=grid[1], length=1, scores={}, lengths={}, seconds=0.0)
 
         def score(rate: float, length: float = 0.5) -> float:
-            return self._train(task, file, train, judge, rate, 0, length, f'{key}_{rate:g}_{length:g}').top1
+            name = f'{key}_{rate:g}_{length:g}'
+            job = Job(self.folder / 'rates' / f'{name}.json', dict(inputs, rate=rate, length=length))
+            if not job.is_done():
+                job.finish(self._train(task, file, train, judge, rate, 0, length, name).points)
+            return job.result()
 
         rate, scores = search_rate(grid, score)
-        lengths = {str(length): score(rate, length) for length in LENGTHS} if task == FINETUNE else {'1': 0.0}
+        lengths = {str(length): score(rate, length) for length in LENGTHS} if task in TRAINED else {'1': 0.0}
         length = min(LENGTHS, key=lambda each: (-lengths.get(str(each), -1.0), each))
         return dict(
             rate=rate,
             length=length,
             scores={f'{each:g}': value for each, value in scores.items()},
-            lengths=lengths if task == FINETUNE else {},
+            lengths=lengths if task in TRAINED else {},
             seconds=time.monotonic() - start,
         )
 
     def _once(self, cell: Cell, inputs: dict[str, Any], measure: Callable[..., Score], *arguments: Any) -> None:
-        rows = digest(self.rows(cell.subset, cell.seed))
+        rows = digest(self.material.rows(cell.subset, cell.seed))
         job = Job(self.folder / 'cells' / f'{cell.name}.json', {**inputs, 'rows': rows, 'material': self._material})
         if not job.is_done():
             start = time.monotonic()

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-GRIDS = {'linear': (0.04, 0.4, 4.0), 'finetune': (0.01, 0.03, 0.1)}
+_FACTORS = (0.3, 1.0, 3.0)  # times the rate of the recipe
+GRIDS = {
+    'linear': (0.04, 0.4, 4.0),
+    'finetune': (0.01, 0.03, 0.1),
+    'detector': _FACTORS,
+    'segmenter': _FACTORS,
+}
 SEARCH_SHARE = 0.2  # share of the training labels that judges, and that the search does not train on
 
 

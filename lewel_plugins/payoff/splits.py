@@ -112,6 +112,21 @@ def split_groups(targets: Sequence[int], groups: Sequence[int], share: float, se
     return [index for index in range(len(targets)) if index not in chosen], sorted(chosen)
 
 
+def set_aside(
+    targets: Sequence[int], groups: Sequence[int], train: Sequence[int], share: float
+) -> tuple[list[int], list[int]]:
+    """Split the images to train with, for a choice: indices to train on, and of a share that judges.
+
+    Args:
+        targets: Class of each image.
+        groups: Group of each image.
+        train: Indices of the images to train with.
+        share: Share that judges.
+    """
+    fit, judge = split_groups([targets[i] for i in train], [groups[i] for i in train], share, 0)
+    return [train[i] for i in fit], [train[i] for i in judge]
+
+
 def _take(groups: Sequence[Sequence[int]], target: float) -> list[int]:
     """Return the images of the groups that come closest to a number of images: at least one group, and never all."""
     part: list[int] = []

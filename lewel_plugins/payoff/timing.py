@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
@@ -18,10 +19,12 @@ from lewel_plugins.evaluation.random_checkpoint import build_random_model
 from lewel_plugins.models.features import pooled_features
 
 from .cost import Seconds
+from .design import BOXES, MASKS
 from .finetuning_length import BATCH
 from .material import Material
 from .measures import LINEAR_BATCH, classifier_config
 
+LIBRARIES = {BOXES: 'mmdet', MASKS: 'mmseg'}
 REPEATS = 2  # steps that are timed, after one that warms up
 
 
@@ -43,6 +46,36 @@ def measure_seconds(cfg: Config, network: Path, material: Material) -> Seconds:
     finetune_image = _training_step(classifier, images, max(1, material.workers)) / len(rows)
     feature_image = _features(classifier, material)
     return Seconds(pretrain_step, finetune_image, feature_image, _linear_step(classifier, len(material.classes)))
+
+
+def measure_dense_seconds(cfg: Config, training: Config, task: str) -> Seconds:
+    """Measure the steps of pretraining, and of the training of a detector or a segmenter.
+
+    Args:
+        cfg: Config of the pretraining.
+        training: Config of the training, with loaders of some labeled images.
+        task: ``detector`` or ``segmenter``.
+    """
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model: Any = build_random_model(cfg, 0).to(get_device())
+        pretrain_step = _training_step(model, _plain(cfg.train_dataloader), max(1, cfg.train_dataloader.num_workers))
+    library = LIBRARIES[task]
+    import_module(f'{library}.utils').register_all_modules(init_default_scope=False)
+    with DefaultScope.overwrite_default_scope(library):
+        model = MODELS.build(training.model).to(get_device())
+        loader = training.train_dataloader
+        train_image = _training_step(model, _plain(loader), max(1, loader.num_workers)) / loader.batch_size
+        test_image = _test_image(model, _plain(training.val_dataloader))
+    return Seconds(pretrain_step, train_image, test_image, 0.0)
+
+
+def _test_image(model: Any, loader: dict[str, Any]) -> float:
+    start = time.perf_counter()
+    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+    load = time.perf_counter() - start
+    model.eval()
+    with torch.no_grad():
+        return (_timed(lambda: model.test_step(batch)) + load) / len(batch['inputs'])
 
 
 def _plain(loader: dict[str, Any]) -> dict[str, Any]:

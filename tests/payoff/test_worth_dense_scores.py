@@ -119,9 +119,9 @@ def test_classes_that_do_not_occur_do_not_count():
 
 def test_detections_are_recorded(tmp_path):
     metric = DetectionRecordMetric(str(tmp_path / 'records.json'))
-    found = dict(labels=torch.tensor([1]), scores=torch.tensor([0.5]), bboxes=torch.tensor([[1.0, 2, 3, 4]]))
-    none = {name: value[:0] for name, value in found.items()}
-    metric.process(None, [dict(img_id=7, pred_instances=found), dict(img_id=8, pred_instances=none)])
+    one = dict(labels=torch.tensor([1]), scores=torch.tensor([0.5]), bboxes=torch.tensor([[1.0, 2, 3, 4]]))
+    none = {name: value[:0] for name, value in one.items()}
+    metric.process(None, [dict(img_id=7, pred_instances=one), dict(img_id=8, pred_instances=none)])
     metric.evaluate(2)
     first, second = json.loads((tmp_path / 'records.json').read_text())
     assert first == dict(image=7, detections=[[1, 0.5, 1, 2, 3, 4]]) and second == dict(image=8, detections=[])

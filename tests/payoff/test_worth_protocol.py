@@ -51,8 +51,8 @@ def test_features_follow_the_order_of_the_images(material, network):
     other = network_features(network, material)
     torch.testing.assert_close(feat, other, rtol=0, atol=0)
     result = knn(feat, material, material.train)
-    assert len(result.correct) == len(material.test) and result.top1 == pytest.approx(
-        100 * result.correct.count('1') / len(material.test)
+    assert len(result.images) == len(material.test) and result.points == pytest.approx(
+        100 * result.images.count('1') / len(material.test)
     )
 
 
@@ -60,10 +60,10 @@ def test_colors_are_found_by_the_floors_and_by_a_linear_classifier(material, net
     floors = floor_features(network, material)
     assert floors['pixels'].shape == (36, 3 * 32 * 32) and floors['colors'].shape == (36, 512)
     assert floors['pixels'][list(material.train)].mean(0).abs().max() < 1e-4
-    assert knn(floors['colors'], material, material.train).top1 > 60
+    assert knn(floors['colors'], material, material.train).points > 60
     feat = floors['pixels'][:, ::16]
     scores = linear(feat, material, material.train, material.test, [0.001, 1e-9], seed=0, length=5)
-    assert scores[0].top1 > 90 and scores[1].top1 < 70
+    assert scores[0].points > 90 and scores[1].points < 70
     again = linear(feat, material, material.train, material.test, [0.001], seed=0, length=5)[0]
     assert again == scores[0]
 
@@ -177,6 +177,6 @@ def test_a_killed_experiment_goes_on_and_has_the_same_table(material, tmp_path, 
 
 def test_equal_arms_have_equal_results(material, tmp_path):
     results = make_protocol(tmp_path / 'out', material, ('B', 'D'), finetune_task=False)[0].run()
-    by_cell = {(o.arm, o.task, o.subset, o.seed): o.correct for o in results if o.arm in 'BD'}
+    by_cell = {(o.arm, o.task, o.subset, o.seed): o.images for o in results if o.arm in 'BD'}
     for (arm, *cell), correct in by_cell.items():
         assert correct == by_cell[('B', *cell)], (arm, cell)
