@@ -10,7 +10,7 @@ from typing import Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_checkpoint, write_json
-from lewel_plugins.finetuning import TASKS, FinetuneFacts, LabelFacts, Labels, plan, read_labels
+from lewel_plugins.finetuning import LIBRARIES, TASKS, FinetuneFacts, LabelFacts, Labels, plan, read_labels
 from lewel_plugins.finetuning.start import read_start
 from lewel_plugins.finetuning.written import HERE, write_labels
 from lewel_plugins.planning.machine import machine_facts
@@ -19,7 +19,6 @@ from lewel_plugins.planning.settings import Settings
 from .run_folder import CHECK, LOG, PLAN, RunFolder
 from .training import Run, Say, TrainingError, count_gpus, print_plan, train
 
-LIBRARIES = {'detector': 'mmdet', 'segmenter': 'mmseg'}
 START, PICTURE = 'start/backbone.pth', 'predictions.png'  # beside the checkpoints it would be taken for one
 _SHOWN = {  # metrics to print
     'coco/bbox_mAP': 'boxes: AP',

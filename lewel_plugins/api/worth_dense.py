@@ -5,10 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lewel_plugins.payoff.cost import Seconds, Sizes
+from lewel_plugins.payoff.cost import Choice, Seconds, Sizes
 from lewel_plugins.payoff.dense_labels import DenseLabels
 from lewel_plugins.payoff.design import Design
 from lewel_plugins.payoff.experiment import Experiment
+from lewel_plugins.payoff.finetuning_length import LENGTHS
+from lewel_plugins.payoff.rates import num_searched
 from lewel_plugins.payoff.splits import distinct_subsets
 
 from .run_folder import CONFIG, RunFolder
@@ -48,6 +50,14 @@ class DenseSession(Session):
 
         gpus, workers = self.settings.gpus, self.settings.workers
         return self._new_protocol(design, partial(train_dense, gpus=gpus, workers=workers, say=self.say))
+
+    def choice(self) -> Choice:
+        """Return the design that the time allows, with its cost; print the number of trainings."""
+        choice = super().choice()
+        design = choice.design
+        count = len(design.arms) * (num_searched() + len(LENGTHS) + design.seeds * len(design.subsets))
+        self.say(f'at most {count:,} trainings of a {self.labels.task}')
+        return choice
 
     def _design(self) -> Design:
         shares = [subset for subset in self.request.candidates() if subset.shots is None]

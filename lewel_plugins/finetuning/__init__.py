@@ -2,7 +2,18 @@
 
 from .facts import FinetuneFacts, LabelFacts, Start
 from .labels import Box, LabeledImage, Labels
-from .plan import TASKS, plan
+from .plan import LIBRARIES, TASKS, plan
 from .recognition import read_labels
 
-__all__ = ['TASKS', 'Box', 'FinetuneFacts', 'LabelFacts', 'LabeledImage', 'Labels', 'Start', 'plan', 'read_labels']
+__all__ = [
+    'LIBRARIES',
+    'TASKS',
+    'Box',
+    'FinetuneFacts',
+    'LabelFacts',
+    'LabeledImage',
+    'Labels',
+    'Start',
+    'plan',
+    'read_labels',
+]

@@ -17,7 +17,8 @@ from lewel_plugins.planning.settings import Setting, Settings
 from .facts import FinetuneFacts, LabelFacts, Start
 from .networks import Network, find_network
 
-TASKS = ('detector', 'segmenter')
+LIBRARIES = {'detector': 'mmdet', 'segmenter': 'mmseg'}
+TASKS = tuple(LIBRARIES)
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 BATCH = 16  # images per step in the recipes
 EPOCH_STEPS = 4  # least steps of an epoch

@@ -16,15 +16,14 @@ from torch import nn
 
 from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.random_checkpoint import build_random_model
+from lewel_plugins.finetuning import LIBRARIES
 from lewel_plugins.models.features import pooled_features
 
 from .cost import Seconds
-from .design import BOXES, MASKS
 from .finetuning_length import BATCH
 from .material import Material
 from .measures import LINEAR_BATCH, classifier_config
 
-LIBRARIES = {BOXES: 'mmdet', MASKS: 'mmseg'}
 REPEATS = 2  # steps that are timed, after one that warms up
 
 
@@ -66,6 +65,8 @@ def measure_dense_seconds(cfg: Config, training: Config, task: str) -> Seconds:
         loader = training.train_dataloader
         train_image = _training_step(model, _plain(loader), max(1, loader.num_workers)) / loader.batch_size
         test_image = _test_image(model, _plain(training.val_dataloader))
+    del model
+    torch.cuda.empty_cache()  # which the trainings, in processes of their own, plan with
     return Seconds(pretrain_step, train_image, test_image, 0.0)
 
 

@@ -111,10 +111,13 @@ def ask(labels, out, **options):
 def test_boxes_from_labels_to_the_answer_and_on_after_a_kill(tmp_path, trainings):
     pytest.importorskip('pycocotools')
     labels = make_coco(tmp_path / 'data', COUNT)
-    trainings.fails = {'C_detector_all_seed1': KeyboardInterrupt()}
-    result, lines = ask(labels, tmp_path / 'out', fractions=(0.5, 1))
-    assert result.status == 'interrupted' and not result.report.exists()
-    done = set(trainings.configs)
+    done: set[str] = set()
+    for killed in ('C_detector_3_0.5', 'C_detector_all_seed1'):  # within a search, and a cell
+        trainings.configs, trainings.fails = {}, {killed: KeyboardInterrupt()}
+        result, lines = ask(labels, tmp_path / 'out', fractions=(0.5, 1))
+        assert result.status == 'interrupted' and not result.report.exists()
+        assert trainings.configs and not done & set(trainings.configs)
+        done |= set(trainings.configs)
     assert len([name for name in done if 'seed' in name]) == 7
     trainings.configs, trainings.fails = {}, {}
     result, lines = ask(labels, tmp_path / 'out', fractions=(0.5, 1))
@@ -232,6 +235,7 @@ def test_cost_comes_first_and_is_kept(tmp_path, trainings):
     assert result.status == 'planned' and not (tmp_path / 'out').exists() and not trainings.configs
     parts = [line.split()[:2] for line in lines if line.startswith(('  A', '  C'))]
     assert parts == [['A', 'fine-tuning'], ['C', 'pretraining'], ['C', 'fine-tuning']]
+    assert f'at most {2 * (4 + 2 + 5)} trainings of a detector' in lines
     with pytest.raises(SetupError, match=r'--hours is 0\.001, but without seeds beyond 3 an answer takes about'):
         ask(labels, tmp_path / 'out', seeds=5, dry_run=True, hours=0.001)
 
