@@ -184,7 +184,8 @@ def test_a_pretraining_that_stops_ends_the_call(photos, tmp_path, fake_pretrain,
 
 
 def test_refusals_import_no_torch(photos, tmp_path):
-    labels = str(photos)
+    labels, boxes = str(photos), str(photos.parent / 'boxes.json')
+    Path(boxes).write_text('{}')
     calls = [
         ['nothing', '--labels', labels],
         [labels, '--labels', 'nothing'],
@@ -192,6 +193,8 @@ def test_refusals_import_no_torch(photos, tmp_path):
         [labels, '--labels', labels, '--group-by', 'doctor'],
         [labels, '--labels', labels, '--from', 'nothing.pth'],
         [labels, '--labels', labels, '--set', 'epoch=3'],
+        [labels, '--labels', boxes],
+        [labels, '--labels', boxes, '--set', 'finetune=False'],
     ]
     code = (
         'import sys; from lewel_plugins.cli.parser import main\n'
@@ -201,6 +204,6 @@ def test_refusals_import_no_torch(photos, tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[2]))
     command = [sys.executable, '-c', code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
-    assert done.stdout.splitlines() == [str([2] * 6), 'False'], done.stdout + done.stderr
+    assert done.stdout.splitlines() == [str([2] * 8), 'False'], done.stdout + done.stderr
     lines = done.stderr.splitlines()
-    assert len(lines) == 6 and all(line.startswith('error: ') for line in lines) and not list(tmp_path.iterdir())
+    assert len(lines) == 8 and all(line.startswith('error: ') for line in lines) and not list(tmp_path.iterdir())
