@@ -162,9 +162,11 @@ def _watch(process: subprocess.Popen, display: Display, record: Callable[[], Non
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment with the path of this package, which need not be installed."""
+    """Return the environment with the path of this package, which need not be installed, for a log without colors."""
     package = str(Path(__file__).resolve().parents[2])
-    return dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')])))
+    path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
+    rest = {name: value for name, value in os.environ.items() if name != 'FORCE_COLOR'}  # as a notebook sets it
+    return dict(rest, PYTHONPATH=path, NO_COLOR='1')
 
 
 @contextmanager

@@ -57,6 +57,13 @@ def test_ends_with_the_status_of_the_training_and_keeps_its_output(tmp_path):
     assert last_error(tmp_path / 'log') == 'it was the disk'
 
 
+def test_the_log_has_no_colors(tmp_path, monkeypatch):
+    monkeypatch.setenv('FORCE_COLOR', '1')
+    code = "from termcolor import colored; print(colored('plain', 'red', force_color=None), 'end')"
+    assert run(tmp_path, code) == (0, False)
+    assert (tmp_path / 'log').read_text() == 'plain end\n'
+
+
 def test_ctrl_c_lets_it_save_and_a_second_one_ends_it(tmp_path):
     assert run(tmp_path, STOPS, signal.SIGINT) == (75, True)
     (tmp_path / 'log').unlink()
