@@ -36,6 +36,9 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
     if target.is_dir():
         raise SetupError(f'{target} is a folder; --out takes a file')
     if target.exists() and target.samefile(file):
+        if to == 'safetensors':
+            say(f'already there: {target}')
+            return target
         raise SetupError(f'{target} holds the weights to export; choose another --out')
     from lewel_plugins.checkpoints.export import export_backbone
 

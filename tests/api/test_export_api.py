@@ -112,6 +112,14 @@ def test_a_later_checkpoint_counts_more_than_an_export(tmp_path):
     assert torch.equal(later, second) and not torch.equal(first, second)
 
 
+def test_the_backbone_of_a_run_is_there_already(tmp_path):
+    run, lines = make_run(tmp_path / 'run'), []
+    file = export(run, 'safetensors', say=lambda line: None)
+    before = file.read_bytes()
+    assert export(run, 'safetensors', say=lines.append) == file
+    assert lines == [f'already there: {file}'] and file.read_bytes() == before
+
+
 def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(tmp_path):
     run = make_run(tmp_path / 'run', 'resnet10')
     with pytest.raises(SetupError, match='ResNet10 has no equivalent: accepted is .*; safetensors and onnx take every'):
