@@ -5,7 +5,8 @@ import re
 import sys
 
 import pytest
-from helpers.tool_runs import ROOT, run_command
+from helpers.tool_runs import ROOT
+from helpers.tool_runs import run as run_command
 
 NOTEBOOK = ROOT / 'docs' / 'tutorials' / 'from-a-folder-to-a-detector.ipynb'
 SETTINGS = r'NUM_UNLABELED, NUM_LABELED, EPOCHS, DETECTOR_EPOCHS = .*'
