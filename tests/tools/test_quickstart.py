@@ -35,7 +35,12 @@ def test_quickstart_and_its_second_run(tmp_path):
     for name in ('alignment_maps.png', 'curves.png', 'backbone.pth', 'baseline_knn.json'):
         assert (work / name).stat().st_size > 0, name
         assert str(work / name) in first
-    for words in ('raw pixels', 'random initialization', 'LEWEL_B after 8 iterations', 'lewel_plugins pretrain /my/images'):
+    for words in (
+        'raw pixels',
+        'random initialization',
+        'LEWEL_B after 8 iterations',
+        'lewel_plugins pretrain /my/images',
+    ):
         assert words in first
     checkpoint = Path((work / 'lewel-b' / 'last_checkpoint').read_text().strip())
     assert torch.load(checkpoint, map_location='cpu', weights_only=False)['meta']['epoch'] == 2
