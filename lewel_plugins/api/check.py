@@ -17,6 +17,7 @@ from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.plan import USABLE
 from lewel_plugins.planning.scan import Scan, scan
 
+from .display import duration
 from .measurements import room
 from .measurements.apart import Unmeasured
 from .measurements.input import input_findings, measure_input, most_workers, waiting
@@ -368,14 +369,3 @@ class _Checker:
         if not prepared.plan['gpus'] and 'device' in self.memory:
             needed = self.memory['device'] + self.memory['shared']
             self.find(room.memory_findings(needed, prepared.facts.machine.memory))
-
-
-def duration(seconds: float) -> str:
-    """Format a time as ``3 days 4 h``, ``2 h 10 min``, ``41 min`` or ``12 s``."""
-    minutes = round(seconds / 60)
-    if minutes >= 48 * 60:
-        hours = round(seconds / 3600)
-        return f'{hours // 24} days {hours % 24} h'
-    if minutes >= 60:
-        return f'{minutes // 60} h {minutes % 60:02d} min'
-    return f'{minutes} min' if seconds >= 100 else f'{seconds:.0f} s'

@@ -241,11 +241,14 @@ def _remaining(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as in ``1 h 12 min``, ``3 min`` or ``40 s``."""
+    """Format a time as ``3 days 4 h``, ``2 h 10 min``, ``41 min`` or ``12 s``."""
     minutes = round(seconds / 60)
-    if seconds < 60:
-        return f'{seconds:.0f} s'
-    return f'{minutes // 60} h {minutes % 60:02d} min' if minutes >= 60 else f'{minutes} min'
+    if minutes >= 48 * 60:
+        hours = round(seconds / 3600)
+        return f'{hours // 24} days {hours % 24} h'
+    if minutes >= 60:
+        return f'{minutes // 60} h {minutes % 60:02d} min'
+    return f'{minutes} min' if seconds >= 100 else f'{seconds:.0f} s'
 
 
 def _ago(seconds: float) -> str:

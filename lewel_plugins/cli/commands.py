@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -16,14 +17,19 @@ def _pretrain(args: argparse.Namespace) -> int:
 
         return _answer(check(args.images, out=args.out, **_training(args)))
     from lewel_plugins.api.pretrain import pretrain
+
+    return _status(lambda: pretrain(args.images, args.out, **_training(args)))
+
+
+def _status(command: Callable[[], Any]) -> int:
+    """Run a command that trains, and return its exit status."""
     from lewel_plugins.api.training import EXIT_STATUS, TrainingError
 
     try:
-        result = pretrain(args.images, args.out, **_training(args))
+        return EXIT_STATUS[command().status]
     except TrainingError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    return EXIT_STATUS[result.status]
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -45,10 +51,9 @@ def _training(args: argparse.Namespace) -> dict[str, Any]:
 
 def _finetune(args: argparse.Namespace) -> int:
     from lewel_plugins.api.finetune import finetune
-    from lewel_plugins.api.training import EXIT_STATUS, TrainingError
 
-    try:
-        result = finetune(
+    return _status(
+        lambda: finetune(
             args.task,
             args.start,
             args.data,
@@ -59,10 +64,7 @@ def _finetune(args: argparse.Namespace) -> int:
             overrides=args.set,
             dry_run=args.dry_run,
         )
-    except TrainingError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return EXIT_STATUS[result.status]
+    )
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -73,11 +75,10 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _worth(args: argparse.Namespace) -> int:
-    from lewel_plugins.api.training import EXIT_STATUS, TrainingError
     from lewel_plugins.api.worth import worth
 
-    try:
-        result = worth(
+    return _status(
+        lambda: worth(
             args.images,
             args.labels,
             args.out,
@@ -91,10 +92,7 @@ def _worth(args: argparse.Namespace) -> int:
             overrides=args.set,
             dry_run=args.dry_run,
         )
-    except TrainingError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return EXIT_STATUS[result.status]
+    )
 
 
 def _report(args: argparse.Namespace) -> int:
