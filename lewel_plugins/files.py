@@ -1,14 +1,22 @@
 """Write files such that a kill at any moment leaves a whole file or none."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from lewel_plugins.errors import SetupError
 
 _PARTIAL = '.partial'
+# Some file systems, such as those of FUSE, cannot wait for a folder.
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+_OPENED = ('/dev/fd/', '/dev/stderr', '/dev/stdout', '/proc/')
 
 
 @contextmanager
@@ -19,19 +27,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
     stays and the temporary one is removed.
 
     Args:
-        path: File to write or replace. Its folder is created if it is missing.
+        path: File to write or replace. Its folder is created if it is missing. A symbolic link stays, and what it leads
+            to is replaced.
+
+    Raises:
+        SetupError: The path is a device or a pipe.
 
     Yields:
         The temporary path, in the same folder. After a kill the file remains there, and :func:`leftovers` lists it.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SetupError(f'{path} is a device or a pipe, not a file that can be replaced')
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.name}.{os.getpid()}{_PARTIAL}')
     try:
         yield partial
         _sync(partial)
         _rename(partial, path)
-        _sync(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
         if error.errno and error.filename is None:  # as of a full disk
             error.filename = str(path)
@@ -60,8 +74,29 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _sync_folder(path: Path) -> None:
+    try:
+        _sync(path)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def is_stream(path: str | Path) -> bool:
+    """Return whether a path names a pipe, a device, or a file that a process has opened, as ``/dev/stdout`` does."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or os.path.abspath(path).startswith(_OPENED))
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file, see :func:`replacing`."""
+    """Write a file, see :func:`replacing`, or to the end of a stream, see :func:`is_stream`."""
+    if is_stream(path):
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), 'wb') as stream:
+            stream.write(content)
+        return
     with replacing(path) as partial:
         partial.write_bytes(content)
 
@@ -101,10 +136,22 @@ def read_json(path: str | Path) -> Any:
         return None
 
 
+def read_json_lines(path: str | Path) -> Iterator[Any]:
+    """Yield the values of a file with one json text per line; a line that a killed process has torn is left out."""
+    for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
 def file_digest(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits, reading 1 MiB at a time."""
-    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
+        return stream_digest(file)
+
+
+def stream_digest(file: IO[bytes] | RawIOBase) -> str:
+    """Return the SHA-256 of the rest of an open file, see :func:`file_digest`."""
+    digest = hashlib.sha256()
+    while part := file.read(1 << 20):
+        digest.update(part)
     return digest.hexdigest()

@@ -30,11 +30,15 @@ from helpers.equations import (
     read_rows,
     tables,
 )
+from helpers.toy_runner import ToyImages
+from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lewel_plugins import functional as LF
 from lewel_plugins import hooks, models
+from lewel_plugins.datasets import PretrainDataset
 from lewel_plugins.evaluation import RepresentationMetric
 from lewel_plugins.hooks.representation_monitor_hook import scaled_std
 from lewel_plugins.models import MomentumPretrainer
@@ -114,11 +118,21 @@ def evaluation() -> Calls:
     return calls
 
 
+def watched_views() -> Calls:
+    """Measure views of watched images, as in a validation."""
+    loader = DataLoader(PretrainDataset(ToyImages(4)), batch_size=4, collate_fn=default_collate)
+    hook = hooks.ViewRetrievalHook(dict(train={}), lidar_views=2)
+    with traced_calls() as calls:
+        hook._measure(MagicMock(), tiny.lewel_b().float().eval(), loader)
+    return calls
+
+
 # Switches, monitoring and evaluation, which no step of a method calls.
 OTHERS: dict[str, Callable[[], Calls]] = dict(
     standardized=lambda: train_step(tiny.msbreg(neck_changes=dict(standardize=True)), tiny.images()),
     monitored=monitored_step,
     evaluation=evaluation,
+    watched_views=watched_views,
 )
 
 

@@ -4,12 +4,14 @@ import errno
 import hashlib
 import os
 import signal
+import stat
 import time
 
 import pytest
 import torch
 
 from lewel_plugins import files
+from lewel_plugins.errors import SetupError
 
 pytestmark = pytest.mark.core
 
@@ -54,6 +56,51 @@ def test_a_file_system_that_does_not_rename_over_files(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ['file']
 
 
+@pytest.mark.parametrize('number', [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
+def test_a_file_system_that_cannot_wait_for_a_folder(tmp_path, monkeypatch, number):
+    wait = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == in_folders:
+            raise OSError(number, os.strerror(number))
+        wait(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    in_folders = True
+    files.write_bytes(tmp_path / 'file', b'content')
+    assert (tmp_path / 'file').read_bytes() == b'content'
+    in_folders = False
+    with pytest.raises(OSError, match=os.strerror(number)):  # a file whose bytes may not be on the disk
+        files.write_bytes(tmp_path / 'file', b'other')
+    assert (tmp_path / 'file').read_bytes() == b'content'
+
+
+def test_a_symbolic_link_stays(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    for name in ('file', 'new'):  # the second one leads nowhere yet
+        (tmp_path / name).symlink_to(f'disk/{name}')
+    (tmp_path / 'disk' / 'file').write_bytes(b'old')
+    for name in ('file', 'new'):
+        files.write_bytes(tmp_path / name, b'content')
+        assert (tmp_path / name).is_symlink() and (tmp_path / 'disk' / name).read_bytes() == b'content'
+    assert len(list((tmp_path / 'disk').iterdir())) == 2
+
+
+def test_pipes_and_open_files_are_written_to(tmp_path):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_json(pipe, [1])
+    assert os.read(reader, 100) == b'[\n 1\n]\n' and stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(reader)
+    assert files.is_stream(os.devnull) and not files.is_stream(tmp_path)
+    with (tmp_path / 'output').open('wb') as output:  # as /dev/stdout of `command > output`
+        output.write(b'before ')
+        output.flush()
+        files.write_bytes(f'/dev/fd/{output.fileno()}', b'content')
+    assert (tmp_path / 'output').read_bytes() == b'before content'
+
+
 def test_an_error_while_writing_keeps_the_old_file(tmp_path):
     path = tmp_path / 'file'
     path.write_text('old')
@@ -96,3 +143,10 @@ def test_digest_of_a_file_longer_than_one_read(tmp_path):
     content = os.urandom((1 << 20) + 5)
     (tmp_path / 'a').write_bytes(content)
     assert files.file_digest(tmp_path / 'a') == hashlib.sha256(content).hexdigest()
+
+
+def test_a_pipe_or_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises(SetupError, match='pipe is a device or a pipe'), files.replacing(tmp_path / 'pipe'):
+        raise AssertionError('not reached')
+    assert stat.S_ISFIFO(os.stat(tmp_path / 'pipe').st_mode) and os.listdir(tmp_path) == ['pipe']

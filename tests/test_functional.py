@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from helpers import references as naive
 from helpers import references_mpcl
+from scipy.linalg import eigh
 from torch import Tensor
 
 from lewel_plugins import functional as LF
@@ -52,6 +54,8 @@ CASES: list[Case] = [
     ('covariance_spectrum', (randn(6, 4),), {}),
     ('rank_me', (randn(6, 4),), {}),
     ('rank_me', (randn(3, 5),), {}),
+    ('lidar', (randn(5, 3, 4),), {}),
+    ('lidar', (randn(3, 2, 7),), dict(delta=0.3)),  # fewer views than channels
 ]
 IDS = [f'{name}-{i}' for i, (name, _, _) in enumerate(CASES)]
 
@@ -166,6 +170,28 @@ def test_known_values():
     assert (few[:2] > 1e-3).all() and (few[2:] < 1e-12).all()
 
 
+def test_lidar_by_generalized_eigenvalues():
+    """By scipy's solver of Σ_b v = λ Σ_w v, with classes as numpy computes their covariances."""
+    x = randn(40, 6, 5) + 2 * randn(40, 1, 5, seed=1) * torch.tensor([3.0, 1, 0.3, 0.1, 0])
+    between = np.cov(x.mean(1).numpy(), rowvar=False)
+    within = np.mean([np.cov(views.numpy(), rowvar=False) for views in x], 0) + 1e-2 * np.eye(5)
+    shares = eigh(between, within, eigvals_only=True)
+    shares = shares / shares.sum() + 1e-7
+    assert LF.lidar(x, 1e-2).item() == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-12)
+
+
+def test_lidar_of_views_without_noise_and_of_noise():
+    axes = torch.cat([torch.eye(6), -torch.eye(6)]).double()  # images, as many in each direction
+    assert LF.lidar(axes[:, None].expand(12, 4, 6)).item() == pytest.approx(6, rel=1e-4)
+    flat = axes[:, None] * torch.tensor([1.0, 1, 0, 0, 0, 0]) + 0.01 * randn(12, 4, 6)
+    assert LF.lidar(flat).item() == pytest.approx(2, rel=0.05)  # other directions hold nothing of an image
+    assert LF.rank_me(flat.flatten(0, 1)).item() > 2.1
+    assert LF.lidar(randn(2000, 4, 6)).item() == pytest.approx(6, rel=0.01)  # noise has all directions
+    assert LF.lidar(torch.ones(5, 3, 4)).item() == pytest.approx(1, rel=1e-4)
+    mixed = flat @ randn(6, 6, seed=2)
+    assert LF.lidar(mixed, 1e-12).item() == pytest.approx(LF.lidar(flat, 1e-12).item(), rel=1e-5)
+
+
 @pytest.mark.parametrize('shape', [(12, 40), (40, 12), (16, 16), (6, 5000)])
 def test_gram_matrices_give_the_measures_of_the_singular_values(shape):
     """Also of features that fill few dimensions, and with an image that is 0."""
@@ -220,6 +246,9 @@ def test_the_same_images_other_embeddings_are_not_in_the_aligned_loss():
         (lambda: LF.alignment(randn(2, 3), randn(2, 4)), ['(2, 3)', '(2, 4)']),
         (lambda: LF.uniformity(randn(1, 3)), ['at least 2', '1']),
         (lambda: LF.covariance_spectrum(randn(1, 3)), ['at least 2', '1']),
+        (lambda: LF.lidar(randn(6, 3)), ['(n, q, d)', '(6, 3)']),
+        (lambda: LF.lidar(randn(6, 1, 3)), ['at least 2', '(6, 1, 3)']),
+        (lambda: LF.lidar(randn(6, 2, 3), 0.0), ['delta', '0.0']),
         *[
             (lambda measure=measure: measure(randn(2, 3, 4)), ['(N, d)', '(2, 3, 4)'])
             for measure in (lambda x: LF.alignment(x, x), LF.uniformity, LF.rank_me, LF.covariance_spectrum)

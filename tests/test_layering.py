@@ -21,9 +21,9 @@ FLOORS = (  # top to bottom
     ('comparison', 'planning'),
     ('models', 'datasets', 'running'),
     ('transforms', 'visualization', 'checkpoints', 'optim'),
-    ('functional', 'image_files', 'dist', 'seeding', 'files', 'registry', 'errors', 'version'),
+    ('functional', 'image_files', 'dist', 'seeding', 'files', 'registry', 'errors', 'logs', 'version'),
 )
-LOOSE_MODULES = {'__init__', '__main__', 'version', 'registry', 'errors', 'dist', 'seeding', 'files'}
+LOOSE_MODULES = {'__init__', '__main__', 'version', 'registry', 'errors', 'dist', 'seeding', 'files', 'logs'}
 
 
 def imported_names(path: Path, package: Path) -> set[str]:

@@ -1,6 +1,7 @@
 """A run that is killed after its checkpoint at 6 and resumed equals 12 iterations without a break, bit for bit."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ pytestmark = pytest.mark.core
 CASES = [
     Run('lewel_b', images=24, workers=2, alignment='random'),  # the checkpoint is at the end of an epoch
     Run('lewel_b', images=22),  # likewise, and the last batch of an epoch is not full
+    # Six iterations of 22 images would end within the second step; four are a whole one. Checkpoints at epochs' ends.
+    Run('lewel_b', images=22, accumulate=4, step=16, save=4),
     Run('lewel_b', loop='iter', workers=2),
     Run('lewel_b', ranks=2, images=24, workers=2),
     Run('lewel_b', ranks=2, loop='iter', views='device'),
-    Run('lewel_m', workers=2),
+    Run('lewel_m', workers=2, continuous=True),
     Run('lewel_m', loop='iter', images=24, workers=2),
     Run('lewel_m', ranks=2),
     Run('lewel_m', ranks=2, loop='iter', images=24, workers=2, alignment='random'),
@@ -72,9 +75,7 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
         train(run, images, tmp_path / 'killed', False, 7)
     assert max(journal(tmp_path / 'killed', 0)) == 7
     resumed = train(run, images, tmp_path / 'killed', True)
-    weights = expected[0]['state'].get('head.balance.weights')
-    assert (weights is not None) == run.method.startswith('mpcl')
-    assert weights is None or weights.unique().numel() > 1  # PTB has changed the weights
+    assert ('head.balance.weights' in expected[0]['state']) == run.method.startswith('mpcl')
     for rank, (ours, theirs) in enumerate(zip(resumed, expected)):
         assert ours['iterations'] == theirs['iterations'] == ITERATIONS
         if rank:
@@ -85,6 +86,10 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
         assert losses == journal(tmp_path / 'straight', rank)
     assert logged(tmp_path / 'killed') == logged(tmp_path / 'straight')
     assert len(logged(tmp_path / 'straight')) == ITERATIONS
+    if run.method.startswith('mpcl'):  # PTB has changed the weights; that they end equal depends on the processor
+        (log,) = (tmp_path / 'straight').glob('*/*.log')
+        weights = re.findall(r'next weights ([\d., ]+);', log.read_text())
+        assert any(len(set(values.split(', '))) > 1 for values in weights)
 
 
 @pytest.mark.parametrize(

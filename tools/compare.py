@@ -3,6 +3,7 @@
 python tools/compare.py configs/comparisons/NAME.py
 python tools/compare.py configs/comparisons/NAME.py --gpus 0 1 2 3      # one run per GPU
 python tools/compare.py configs/comparisons/NAME.py --max-minutes 10    # in pieces; exit status 75: run it again
+python tools/compare.py configs/comparisons/NAME.py --archive NAME.tar.xz   # finished runs count on other machines
 python tools/compare.py configs/comparisons/NAME.py --report-only       # report the runs that have finished
 python tools/compare.py configs/comparisons/NAME.py --data in100 --processes 8      # the same rows on other data
 python tools/compare.py configs/comparisons/NAME.py --base CONFIG --list            # on another base; print, do not run
@@ -17,8 +18,10 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
+from lewel_plugins.comparison.archive import read_archive, write_archive
 from lewel_plugins.comparison.display import make_display
 from lewel_plugins.comparison.listing import list_rows
 from lewel_plugins.comparison.paper import table_comparison
@@ -54,6 +57,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--gpus', nargs='+', metavar='INDEX', help='GPUs to distribute the runs over')
     parser.add_argument('--seeds', nargs='+', type=int, help='seeds (default: those in the file)')
     parser.add_argument('--only', nargs='+', metavar='ROW', help='run only these rows; the report has all rows')
+    parser.add_argument(
+        '--archive',
+        type=Path,
+        metavar='FILE',
+        help='take finished runs from this file (.tar.xz), and write all finished ones to it, without checkpoints',
+    )
     parser.add_argument(
         '--max-minutes',
         type=float,
@@ -98,10 +107,14 @@ def slots(jobs: int | None, gpus: list[str] | None, processes: int = 1) -> list[
 def run_all(runs: list[Run], args: argparse.Namespace) -> list[ScheduledRun]:
     """Run all unfinished runs in the time there is. An interrupt (Ctrl-C or SIGTERM) ends all subprocesses."""
     limit = TimeLimit(None if args.max_minutes is None else 60 * args.max_minutes)
-    session = dict(commit=provenance.commit(), machine=provenance.machine())
+
+    def session() -> dict[str, str]:
+        # Each start has its own commit: the checkout may change while the others run.
+        return dict(commit=provenance.commit(), machine=provenance.machine(), start=provenance.now())
+
     environments = slots(args.jobs, args.gpus, args.processes or 1)
     with make_display(len(environments)) as display:
-        scheduler = Scheduler(runs, environments, lambda: {**session, 'start': provenance.now()}, display, limit)
+        scheduler = Scheduler(runs, environments, session, display, limit)
         done = sum(job.status == 'done' for job in scheduler.jobs)
         display.event(f'{len(runs)} runs, {done} of them already done')
         return scheduler.run()
@@ -147,18 +160,34 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _take_runs(args: argparse.Namespace, runs: list[Run], temporary: Path) -> None:
+    """Take the finished runs of the archive. The trained ones count for a report alone, without a place to go on."""
+    count, left_out = read_archive(runs, args.archive, temporary if args.report_only else None)
+    print(f'finished runs taken from {args.archive}: {count}')
+    if left_out:
+        print(f'trained runs left out, whose post commands are missing or have changed: {left_out}')
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    command = shlex.join(['python', 'tools/compare.py', *(sys.argv[1:] if argv is None else argv)])
     try:
-        comparison = load(args)
-        if args.list:
-            print('\n'.join(list_rows(comparison)))
-            return 0
-        seeds, work_dir, runs = _plan(args, comparison)
-        slots(args.jobs, args.gpus, args.processes or 1)
+        with tempfile.TemporaryDirectory() as temporary:
+            return _compare(args, command, Path(temporary))
     except SetupError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+
+
+def _compare(args: argparse.Namespace, command: str, temporary: Path) -> int:
+    comparison = load(args)
+    if args.list:
+        print('\n'.join(list_rows(comparison)))
+        return 0
+    seeds, work_dir, runs = _plan(args, comparison)
+    slots(args.jobs, args.gpus, args.processes or 1)
+    if args.archive is not None:
+        _take_runs(args, runs, temporary)
     failures: list[ScheduledRun] = []
     left: list[ScheduledRun] = []
     is_interrupted = False
@@ -173,8 +202,9 @@ def main(argv: list[str] | None = None) -> int:
             print('interrupted; the same command goes on from the last checkpoints', flush=True)
     if any(run.is_trained() for run in runs):
         out = args.out or (work_dir / 'report' if args.cfg_options else Path('docs/results') / comparison.name)
-        command = shlex.join(['python', 'tools/compare.py', *(sys.argv[1:] if argv is None else argv)])
         print(f'report: {write_report(comparison, seeds, runs, command, out)}')
+        if args.archive is not None:
+            print(f'finished runs in {args.archive}: {write_archive(runs, args.archive)}')
     else:
         print('no run has finished, so there is no report')
     for job in failures:

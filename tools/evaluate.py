@@ -17,6 +17,7 @@ from lewel_plugins.evaluation.random_checkpoint import write_random_checkpoint
 from lewel_plugins.evaluation.suite import Suite
 from lewel_plugins.evaluation.suite_report import write_suite_report
 from lewel_plugins.files import write_json
+from lewel_plugins.planning.weights import weights_file
 from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.running.entry_point import run_main
@@ -29,7 +30,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='suite of protocols, such as configs/benchmarks/evaluation_garment-scenes.py')
     parser.add_argument(
         'checkpoint',
-        help='checkpoint of a pretraining, exported backbone, or config whose backbone is initialized at random',
+        help='checkpoint of a pretraining, folder of a run, exported backbone, or config whose backbone is initialized '
+        'at random',
     )
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for table and pictures')
     parser.add_argument('--protocols', nargs='+', metavar='NAME', help='protocols to run (default: all)')
@@ -47,8 +49,11 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='WARNING')
     cfg = setup.load_config(args.config)
+    is_config = args.checkpoint.endswith('.py')
+    if not is_config:
+        args.checkpoint = weights_file(args.checkpoint)
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.checkpoint.endswith('.py'):
+    if is_config:
         checkpoint = write_random_checkpoint(args.checkpoint, args.seed, args.out)
     else:
         checkpoint = local_file(args.checkpoint)

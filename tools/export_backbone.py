@@ -19,13 +19,16 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 from lewel_plugins.checkpoints.export import LIBRARIES, PREFIX, export_backbone
+from lewel_plugins.planning.weights import weights_file
 from lewel_plugins.running import setup
 from lewel_plugins.running.entry_point import run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='checkpoint of a training, or an exported or imported backbone')
+    parser.add_argument(
+        'checkpoint', help='checkpoint of a training, folder of a run, or an exported or imported backbone'
+    )
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='file to write')
     parser.add_argument(
         '--to', choices=LIBRARIES, default='openmmlab', help='library to export to (default: openmmlab)'
@@ -38,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level='WARNING')
     config = None if args.config is None else setup.load_config(args.config)
-    exported = export_backbone(args.checkpoint, args.to, args.out, config)
+    exported = export_backbone(weights_file(args.checkpoint), args.to, args.out, config)
     for line in exported.lines():
         print(line)
     if args.to in ('openmmlab', 'mmdet'):

@@ -7,6 +7,7 @@ from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.num_views import expand_num_views
+from lewel_plugins.running.standard_input import stop_at_end_of_input
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +31,12 @@ def parse_args() -> argparse.Namespace:
         help='save and stop after N minutes, with exit status 75; go on with --resume',
     )
     parser.add_argument(
+        '--stop-at-eof',
+        action='store_true',
+        help='save and stop, with exit status 75, when the standard input ends; a program that holds the other end of '
+        'it leaves no training behind',
+    )
+    parser.add_argument(
         '--trust', action='store_true', help='unpickle all objects in the checkpoint, which can run code of the file'
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 if the device has it)')
@@ -44,12 +51,15 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.stop_at_eof:
+        stop_at_end_of_input()
     cfg = setup.load_config(args.config)
     cfg.merge_from_dict(expand_num_views(cfg, args.cfg_options))
     setup.set_work_dir(cfg, args.work_dir, args.resume)
     setup.set_dataloader_defaults(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    setup.check_images(cfg, args.launcher)
     if args.amp:
         setup.enable_amp(cfg)
     if args.auto_scale_lr:

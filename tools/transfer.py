@@ -19,12 +19,13 @@ from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json, write_text
+from lewel_plugins.planning.weights import weights_file
 from lewel_plugins.running import transfer
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
 from lewel_plugins.running.commands import python_command
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.jobs import Job
-from lewel_plugins.running.setup import enable_auto_scale_lr, load_config
+from lewel_plugins.running.setup import check_images, enable_auto_scale_lr, load_config
 from lewel_plugins.running.training_job import claim_training
 from lewel_plugins.running.work_dir import last_checkpoint, last_metrics
 
@@ -35,7 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'checkpoint',
-        help=f'checkpoint of a pretraining, or an exported backbone; {transfer.RANDOM!r} for random weights',
+        help='checkpoint of a pretraining, folder of a run, or an exported backbone; '
+        f'{transfer.RANDOM!r} for random weights',
     )
     parser.add_argument('configs', nargs='+', metavar='config', help='files under configs/benchmarks')
     parser.add_argument(
@@ -104,6 +106,8 @@ def train(config: Path, work_dir: Path, job: Job, processes: int) -> None:
 
 def main() -> None:
     args = parse_args()
+    if args.checkpoint != transfer.RANDOM:
+        args.checkpoint = weights_file(args.checkpoint)
     by_config: dict[str, dict[str, float]] = {}
     for path in args.configs:
         cfg = load_config(path)
@@ -112,6 +116,8 @@ def main() -> None:
             cfg.merge_from_dict({'randomness.seed': args.seed})
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
+        if not args.resolve:  # which may be done on another machine
+            check_images(cfg)
         work_dir = args.work_dir / Path(path).stem
         config, job = resolve(cfg, args.checkpoint, work_dir)
         if args.resolve:

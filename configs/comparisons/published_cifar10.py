@@ -1,6 +1,7 @@
 # Two published benchmarks on CIFAR-10 in their settings: BYOL, MoCo, Barlow Twins and SMoG of lightly, BYOL of EMP-SSL; then
-# the methods of this package with the data, network, batch and optimizer of lightly. With JPEG files, which the published
-# figures are not from, BYOL is the control. On a GPU that is shared, run one row in pieces of ten minutes:
+# the methods of this package with the data, network, batch and optimizer of lightly (MSBReg: the optimizer of its paper).
+# With JPEG files, which the published figures are not from, BYOL is the control. On a shared GPU, run one row in pieces of ten
+# minutes:
 #     python tools/compare.py configs/comparisons/published_cifar10.py --only "BYOL, 200 epochs" --seeds 0 --gpus 0 \
 #         --max-minutes 10
 name = 'published_cifar10'
@@ -15,27 +16,27 @@ lightly = '_resnet18_1xb128-coslr-200e_cifar10.py'
 epochs_30 = {'train_cfg.max_epochs': 30, 'param_scheduler.0.T_max': 30, 'param_scheduler.0.end': 30}
 emp_ssl = '../baselines/byol-sololearn_resnet18_1xb256-lars-coslr-30e_cifar10.py'
 methods = {  # config, and lightly's 200-NN after 200 epochs
-    'BYOL': ('../baselines/byol', '86.9'),
-    'MoCo': ('../baselines/mocov2', '83.8'),
-    'Barlow Twins': ('../baselines/barlowtwins', '84.2'),
-    'SMoG': ('../smog/smog', '74.3'),
-    'LEWEL_M': ('../lewel/lewel-m', ''),
-    'LEWEL_B': ('../lewel/lewel-b', ''),
-    'MPCL, MoCo v2': ('../mpcl/mpcl-mocov2', ''),
-    'MSBReg, K = 4': ('../msbreg/msbreg-k4', ''),
+    'BYOL': ('../baselines/byol' + lightly, '86.9'),
+    'MoCo': ('../baselines/mocov2' + lightly, '83.8'),
+    'Barlow Twins': ('../baselines/barlowtwins' + lightly, '84.2'),
+    'SMoG': ('../smog/smog' + lightly, '74.3'),
+    'LEWEL_M': ('../lewel/lewel-m' + lightly, ''),
+    'LEWEL_B': ('../lewel/lewel-b' + lightly, ''),
+    'MPCL, MoCo v2': ('../mpcl/mpcl-mocov2' + lightly, ''),
+    'MSBReg, K = 4': ('../msbreg/msbreg-k4_resnet18_1xb128-lars-coslr-200e_cifar10.py', ''),
 }
 rows = [
     *[
         dict(
             name=f'{method}, 200 epochs',
-            config=path + lightly,
+            config=path,
             published=f'200-NN {figure} (lightly)' if figure else '',
             baseline='BYOL, 200 epochs',
         )
         for method, (path, figure) in methods.items()
     ],
     *[
-        dict(name=f'{method}, 30 epochs', config=path + lightly, options=epochs_30, baseline='BYOL, 30 epochs')
+        dict(name=f'{method}, 30 epochs', config=path, options=epochs_30, baseline='BYOL, 30 epochs')
         for method, (path, _) in methods.items()
     ],
     dict(

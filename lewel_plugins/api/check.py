@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_json
-from lewel_plugins.planning import GPU, Facts, Memory, Plan
+from lewel_plugins.files import is_stream, write_json
+from lewel_plugins.planning import GPU, Memory, Plan
+from lewel_plugins.planning.arguments import optional_path, positive_number
 from lewel_plugins.planning.findings import Finding, gigabytes, show
-from lewel_plugins.planning.listing import check_exists
-from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.plan import USABLE
 from lewel_plugins.planning.scan import Scan, scan
 
@@ -23,8 +22,12 @@ from .measurements.apart import Unmeasured
 from .measurements.input import input_findings, measure_input, most_workers, waiting
 from .measurements.memory import measure_memory
 from .measurements.step import StepMeasurement, decoding_findings, failed_step, measure_steps, step_findings
-from .preparation import Options, Preparation, facts_of, resolve, starting_weights
+from .preparation import Options, Preparation, check_early, prepare_scanned
+from .run_folder import RunFolder
 from .training import Say, print_setting
+
+if TYPE_CHECKING:
+    from lewel_plugins.checkpoints import StartingWeights
 
 # Shares of the time, besides that of the scan.
 _MEMORY, _STEP, _INPUT = 1 / 6, 1 / 3, 1 / 4
@@ -86,7 +89,7 @@ def check(
     labels: str | os.PathLike | None = None,
     holdout: int | None = None,
     seed: int = 0,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = None,
     out: str | os.PathLike | None = None,
     seconds: float = 120,
     json: str | os.PathLike | None = None,
@@ -111,7 +114,8 @@ def check(
         holdout: See there.
         seed: See there.
         overrides: See there.
-        out: Folder in which the run would be; by default the disk of the current folder is looked at.
+        out: Folder of the run, which holds none or one with the same options; by default the disk of the current folder
+            is looked at.
         seconds: Time to take. A part that is not over in time states how far it came.
         json: File for the answer.
         say: Receives each line that the command prints.
@@ -148,13 +152,15 @@ def check_options(
     """Do what :func:`check` does, with options that are known to be right.
 
     Raises:
-        SetupError: An image or folder does not exist, the time is not positive, or ``json`` cannot be written.
+        SetupError: An image or folder does not exist, weights or a setting are wrong, the time is not positive,
+            ``json`` cannot be written, or ``out`` holds something else.
     """
-    if not seconds > 0:
-        raise SetupError(f'--seconds must be positive, got {seconds:g}')
+    seconds = positive_number('--seconds', seconds)
+    out, json = optional_path('--out', out), optional_path('--json', json)
     _check_writable(json)
-    check_exists(options.images)
-    result = _Checker(options, out, seconds, say).run()
+    if out is not None:
+        RunFolder(out).check(options.shaping())
+    result = _Checker(options, out, seconds, say, check_early(options, say)).run()
     say(result.verdict)
     if json is not None:
         write_json(Path(json), result.as_json())
@@ -164,7 +170,11 @@ def check_options(
 def _check_writable(json: str | os.PathLike | None) -> None:
     if json is None:
         return
-    folder = Path(json).absolute().parent
+    if is_stream(Path(json)):
+        if not os.access(json, os.W_OK):
+            raise SetupError(f'cannot write {show(json)}: permission denied')
+        return
+    folder = Path(os.path.realpath(json)).parent
     if Path(json).is_dir():
         raise SetupError(f'--json takes a file, and {show(json)} is a folder')
     if not folder.is_dir():
@@ -185,10 +195,13 @@ class _Checker:
         out: Folder of the run.
         seconds: Time for all of it.
         say: Receives each line.
+        start: Weights to start from; None for random ones.
     """
 
-    def __init__(self, options: Options, out: str | os.PathLike | None, seconds: float, say: Say) -> None:
-        self.options, self.out, self.seconds, self.say = options, out, seconds, say
+    def __init__(
+        self, options: Options, out: str | None, seconds: float, say: Say, start: 'StartingWeights | None' = None
+    ) -> None:
+        self.options, self.out, self.seconds, self.say, self.start = options, out, seconds, say, start
         self.end = time.monotonic() + seconds
         self.findings: list[Finding] = []
         self.memory: dict[str, int] = {}
@@ -254,9 +267,7 @@ class _Checker:
 
     def _plan(self, folder: Scan) -> None:
         try:
-            start = starting_weights(self.options, self.say)
-            facts = Facts(folder.folder, machine_facts(), facts_of(self.options, start))
-            self.preparation = resolve(self.options, folder, facts, start)
+            self.preparation = prepare_scanned(self.options, folder, self.start)
         except SetupError as error:
             self.refuse('plan', error)
         self.part('plan', f'{len(list(self.prepared.plan))} settings')
@@ -361,7 +372,10 @@ class _Checker:
 
     def _room(self) -> None:
         prepared = self.prepared
-        self.memory['disk'] = room.disk_bytes(room.checkpoint_bytes(prepared))
+        try:
+            self.memory['disk'] = room.disk_bytes(prepared)
+        except SetupError as error:
+            self.refuse('room', error)
         self.memory['shared'] = room.shared_bytes(prepared)
         self.part('room', f'{gigabytes(self.memory["disk"])} on the disk for checkpoints and logs')
         self.find(room.disk_findings(self.memory['disk'], self.out))

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lewel_plugins.planning.findings import gigabytes, plural
 from lewel_plugins.running.progress_file import Progress, read_progress
 
 _EVERY = 60.0  # seconds between lines, if epochs are shorter
@@ -62,6 +63,10 @@ class Display:
             self._first.setdefault(name, value)
         return progress
 
+    def _hidden(self) -> str:
+        """Return how many warnings were not shown; empty if none."""
+        return f'{plural(self.hidden_warnings, "warning")} in train.log' if self.hidden_warnings else ''
+
     def _warnings(self) -> list[str]:
         """Return the warnings for the user that the log has got since the last call, and count the others."""
         try:
@@ -102,6 +107,8 @@ class Lines(Display):
         progress = self._progress()
         if progress is not None:
             self.say(f'{_clock()} {_line(progress)}')
+        if hidden := self._hidden():
+            self.event(hidden)
 
     def update(self) -> None:
         """Write a line if it is time for one."""
@@ -133,6 +140,8 @@ class Live(Display):
 
     def __exit__(self, *error: Any) -> None:
         self._region.__exit__(*error)
+        if hidden := self._hidden():
+            self.event(hidden)
 
     def update(self) -> None:
         """Draw the region."""
@@ -213,7 +222,7 @@ def _speed(progress: Progress, folder: Path) -> str:
         parts.append(f'waiting for data {progress.waiting:.0%}')
     if progress.memory is not None:
         used, total = progress.memory
-        parts.append(f'memory {used / 2**30:.1f} of {total / 2**30:.1f} GB')
+        parts.append(f'memory {used / 1e9:.1f} of {gigabytes(total)}')
     checkpoint = folder / 'last_checkpoint'
     if checkpoint.is_file():
         parts.append(f'checkpoint {_ago(time.time() - checkpoint.stat().st_mtime)}')
@@ -228,7 +237,7 @@ def _line(progress: Progress) -> str:
         parts.append(f'{progress.images_per_second:,.0f} img/s')
     if progress.waiting is not None:
         parts.append(f'wait {progress.waiting:.0%}')
-    parts.append(f'eta {"–" if progress.seconds_left is None else duration(progress.seconds_left).replace(" ", "")}')
+    parts.append(f'eta {"–" if progress.seconds_left is None else _short(progress.seconds_left)}')
     return ' '.join(parts)
 
 
@@ -249,6 +258,10 @@ def duration(seconds: float) -> str:
     if minutes >= 60:
         return f'{minutes // 60} h {minutes % 60:02d} min'
     return f'{minutes} min' if seconds >= 100 else f'{seconds:.0f} s'
+
+
+def _short(seconds: float) -> str:
+    return duration(seconds).replace('min', 'm').replace(' ', '')
 
 
 def _ago(seconds: float) -> str:

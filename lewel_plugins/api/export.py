@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.planning.arguments import optional_path, path_text
+from lewel_plugins.planning.findings import show
 from lewel_plugins.planning.weights import EXPORTED, weights_file
 
 from .training import Say
@@ -30,22 +32,22 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
     """
     if to not in LIBRARIES:
         raise SetupError(f'unknown library {to!r}; the libraries are {", ".join(LIBRARIES)}')
-    name = os.fspath(run)
+    name, out = path_text('RUN', run), optional_path('--out', out)
     file = weights_file(name)
     target = Path(out) if out is not None else default_file(Path(name), to)
     if target.is_dir():
-        raise SetupError(f'{target} is a folder; --out takes a file')
+        raise SetupError(f'{show(target)} is a folder; --out takes a file')
     if target.exists() and target.samefile(file):
         if to == 'safetensors':
             say(f'already there: {target}')
             return target
-        raise SetupError(f'{target} holds the weights to export; choose another --out')
+        raise SetupError(f'{show(target)} holds the weights to export; choose another --out')
     from lewel_plugins.checkpoints.export import export_backbone
 
     try:
         exported = export_backbone(file, to, target)
     except OSError as error:
-        raise SetupError(f'cannot write to {target}: {(error.strerror or str(error)).lower()}') from None
+        raise SetupError(f'cannot write to {show(target)}: {(error.strerror or str(error)).lower()}') from None
     for line in exported.lines():
         say(line)
     return target

@@ -1,17 +1,17 @@
 """From what the user asks for to a plan and a config: shared by ``lewel pretrain`` and ``lewel check``."""
 
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lewel_plugins.errors import SetupError
-from lewel_plugins.planning import Facts, Plan, Request, Weights, find_method, plan
-from lewel_plugins.planning.backbones import find_backbone, name_of
-from lewel_plugins.planning.findings import Finding, plural, refuse_errors
+from lewel_plugins.payoff.quiet import quiet
+from lewel_plugins.planning import Facts, Folder, Machine, Plan, Request, Weights, plan
+from lewel_plugins.planning.arguments import optional_path, path_list, settings_of
+from lewel_plugins.planning.backbones import name_of
+from lewel_plugins.planning.drawing import split_groups
+from lewel_plugins.planning.findings import Finding, refuse_errors
 from lewel_plugins.planning.headers import size_findings
-from lewel_plugins.planning.labels import read_labels
 from lewel_plugins.planning.listing import check_exists
 from lewel_plugins.planning.machine import machine_facts
 from lewel_plugins.planning.scan import Scan, scan
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from lewel_plugins.checkpoints import StartingWeights
     from lewel_plugins.planning.compose import Images
 
+    from .image_classes import ImageClasses
+
 MONITORED = 1000  # images that are watched at most
-_BANK, _LEAST_LABELED = 20_000, 50  # labeled images that are compared with at most; those that a 20-NN makes sense with
+_BANK = 20_000  # labeled images that are compared with at most
+_OF_MONITORS = ('val_dataloader', 'val_cfg', 'val_evaluator', 'default_hooks', 'custom_hooks')
+_MANY = 10**9  # images, and pixels of a side: a folder that allows whatever one can
 _NOT_SHAPING = ('gpus', 'workers')  # a run may go on on other devices and with other workers
 
 
@@ -52,7 +56,7 @@ class Options:
     def of(
         cls,
         images: str | os.PathLike | Sequence[str | os.PathLike],
-        overrides: Sequence[str],
+        overrides: Sequence[str] | None,
         gpus: int | str | None,
         weights: str | os.PathLike | None = None,
         labels: str | os.PathLike | None = None,
@@ -63,17 +67,13 @@ class Options:
         Raises:
             SetupError: An argument cannot be right, whatever the folder holds.
         """
-        arguments = [images] if isinstance(images, (str, os.PathLike)) else list(images)
         options = cls(
-            tuple(os.fspath(name) for name in arguments),
-            Request(gpus=count_gpus(gpus), **request),
-            tuple(overrides),
-            _text(weights),
-            _text(labels),
+            path_list('IMAGES', images),
+            Request(gpus=count_gpus(gpus), **request).checked(),
+            settings_of(overrides),
+            optional_path('--from', weights),
+            optional_path('--labels', labels),
         )
-        find_method(options.request.method)
-        if options.request.backbone is not None:
-            find_backbone(options.request.backbone)
         if options.weights is not None:
             weights_file(options.weights)
         if options.labels is not None:
@@ -103,7 +103,7 @@ class Preparation:
         plan: The plan.
         findings: What the user should know.
         weights: Weights to start from; None for random ones.
-        classes: Class of each image that has one, by its absolute path; empty without labels.
+        classes: Classes of images, for the monitors; None without labels.
     """
 
     options: Options
@@ -112,7 +112,7 @@ class Preparation:
     plan: Plan
     findings: list[Finding]
     weights: 'StartingWeights | None' = None
-    classes: Mapping[str, int] = field(default_factory=dict)
+    classes: 'ImageClasses | None' = None
 
     @property
     def root(self) -> str:
@@ -120,22 +120,32 @@ class Preparation:
         return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in self.scan.images])
 
     def parts(self) -> tuple[list[str], list[str], list[str]]:
-        """Return the images to train on, those that are held out, and some of the former for the monitors."""
-        ordered, count = by_hash(self.scan.images, self.root), self.plan['holdout']
-        held_out = set(ordered[:count])
-        train = [path for path in self.scan.images if path not in held_out]
-        return train, ordered[:count], ordered[count : count + MONITORED]
+        """Return the images to train on, those that are held out, and some of the former for the monitors.
+
+        Images are drawn by the hash of their content. Copies are on one side, also if there was no time to find them.
+        As many are monitored as are held out, if some are: another view is easier to find among fewer images.
+        """
+        count = self.plan['holdout']
+        monitored = count or MONITORED
+        held_out, others = split_groups(self.scan.draw.groups(self.scan.images, count + monitored), count)
+        unseen = set(held_out)
+        return [path for path in self.scan.images if path not in unseen], held_out, others[:monitored]
 
     def labeled_parts(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
         """Return labeled images and their classes: a bank, and queries that are not in it; empty without labels.
 
         Queries are held out, if there are such images; otherwise a fifth of the labeled images, at most 1,000.
         """
-        _, held_out, _ = self.parts()
-        ordered = [path for path in by_hash(self.scan.images, self.root) if os.path.abspath(path) in self.classes]
-        rows = [(path, self.classes[os.path.abspath(path)]) for path in ordered]
-        count = len(set(held_out) & set(ordered)) or min(MONITORED, len(rows) // 5)
-        return rows[count : count + _BANK], rows[:count]
+        if self.classes is None:
+            return [], []
+        targets = {path: self.classes.targets.get(os.path.abspath(path)) for path in self.scan.images}
+        rows = {path: target for path, target in targets.items() if target is not None}
+        train, held_out, _ = self.parts()
+        queries = [path for path in held_out if path in rows]
+        others = [path for path in (train if queries else self.scan.images) if path in rows]
+        groups = self.scan.draw.groups(others, _BANK + MONITORED)
+        first, bank = split_groups(groups, 0 if queries else min(MONITORED, len(rows) // 5))
+        return [(path, rows[path]) for path in bank[:_BANK]], [(path, rows[path]) for path in queries or first]
 
     def with_facts(self, **facts: Any) -> 'Preparation':
         """Return the preparation with further facts, and the plan that follows from them.
@@ -143,8 +153,7 @@ class Preparation:
         Raises:
             SetupError: The training cannot start with them.
         """
-        planned = resolve(self.options, self.scan, replace(self.facts, **facts), self.weights)
-        return replace(planned, classes=self.classes)
+        return resolve(self.options, self.scan, replace(self.facts, **facts), self.weights, self.classes)
 
     def config(self, images: 'Images', start: str | None = None) -> 'Config':
         """Return the config of the training.
@@ -157,11 +166,37 @@ class Preparation:
             SetupError: A setting of the user cannot be right.
         """
         from lewel_plugins.planning.compose import compose
-        from lewel_plugins.running.command_line import parse_settings
 
-        config = compose(self.plan, images, self.options.request.seed, start)
-        config.merge_from_dict(parse_settings(self.options.overrides, '--set'))
-        return config
+        settings = _settings(self.options)
+        if images.monitored is None:
+            settings = {key: value for key, value in settings.items() if key.split('.')[0] not in _OF_MONITORS}
+        return compose(self.plan, images, self.options.request.seed, start, settings)
+
+
+def check_settings(options: Options, resolved: Plan) -> None:
+    """Refuse settings of the user that the whole config has no place for.
+
+    Args:
+        options: What the user asks for.
+        resolved: The plan of the config.
+
+    Raises:
+        SetupError: A setting is unknown, or its value is of another kind.
+    """
+    if not options.overrides:
+        return
+    from lewel_plugins.planning.compose import Images, compose
+
+    part = dict(type='lewel_plugins.ImageList', list_file='', data_root='')
+    held_out = part if resolved['holdout'] else None
+    labeled = part if options.labels is not None else None
+    compose(resolved, Images(part, part, held_out, labeled, labeled), weights='', settings=_settings(options))
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    from lewel_plugins.running.command_line import parse_settings
+
+    return parse_settings(options.overrides, '--set')
 
 
 def prepare(options: Options, seconds: float = 120, say: Say = print) -> Preparation:
@@ -175,43 +210,81 @@ def prepare(options: Options, seconds: float = 120, say: Say = print) -> Prepara
     Raises:
         SetupError: The training cannot start, for the reason in the message.
     """
+    start = check_early(options, say)
     contents = scan(options.images, seconds)
     refuse_errors(contents.findings)
-    start = starting_weights(options, say)
-    facts = Facts(contents.folder, machine_facts(), facts_of(options, start))
-    return replace(resolve(options, contents, facts, start), classes=_classes(options, contents))
+    return prepare_scanned(options, contents, start)
 
 
-def _classes(options: Options, contents: Scan) -> dict[str, int]:
-    """Return the class of each image that has one, by its absolute path.
+def check_early(options: Options, say: Say = print) -> 'StartingWeights | None':
+    """Refuse what no folder allows, before the images are looked at, and return the weights to start from.
+
+    Args:
+        options: What the user asks for.
+        say: Receives a line before a download.
 
     Raises:
-        SetupError: The labels cannot be read, or fewer images have one than the k-NN of the monitors needs.
+        SetupError: Images do not exist, the weights cannot be read or are of another network, or a setting is unknown.
+    """
+    check_exists(options.images)
+    if options.weights is not None or options.overrides:
+        _import_models()
+    start = starting_weights(options, say)
+    folder = Folder(_MANY, _MANY, median_short_side=_MANY)
+    request = replace(options.request, epochs=None, hours=None, batch_size=None, gpus=0, workers=None, holdout=None)
+    check_settings(options, plan(Facts(folder, Machine(), facts_of(options, start)), request))
+    return start
+
+
+def _import_models() -> None:
+    """Import the models of mmpretrain, which warn at their first import of what this package does not use."""
+    with quiet(print, None):
+        import lewel_plugins.models  # noqa: F401
+
+
+def prepare_scanned(options: Options, contents: Scan, start: 'StartingWeights | None') -> Preparation:
+    """Plan the training on a folder that has been looked at, on this machine.
+
+    Raises:
+        SetupError: The training cannot start, for the reason in the message.
+    """
+    _import_models()
+    facts = Facts(contents.folder, machine_facts(), facts_of(options, start))
+    return resolve(options, contents, facts, start, _classes(options, contents))
+
+
+def _classes(options: Options, contents: Scan) -> 'ImageClasses | None':
+    """Return the classes of images, if there are labels.
+
+    Raises:
+        SetupError: See :func:`read_image_classes`.
     """
     if options.labels is None:
-        return {}
-    labels = read_labels(options.labels, options.images)
-    classes = {os.path.abspath(path): target for path, target in zip(labels.paths, labels.targets)}
-    count = sum(os.path.abspath(path) in classes for path in contents.images)
-    if count < _LEAST_LABELED:
-        raise SetupError(
-            f'--labels {options.labels} has a class for {plural(count, "image")} of {contents.listing.title}; '
-            f'{_LEAST_LABELED} are the least'
-        )
-    return classes
+        return None
+    from .image_classes import read_image_classes
+
+    return read_image_classes(options.labels, contents.images, options.images, contents.listing.title)
 
 
-def resolve(options: Options, contents: Scan, facts: Facts, start: 'StartingWeights | None' = None) -> Preparation:
-    """Plan the training on a folder that has been looked at.
+def resolve(
+    options: Options,
+    contents: Scan,
+    facts: Facts,
+    start: 'StartingWeights | None' = None,
+    classes: 'ImageClasses | None' = None,
+) -> Preparation:
+    """Plan the training that follows from facts.
 
     Raises:
         SetupError: The training cannot start, for the reason in the message.
     """
     resolved = plan(facts, options.request)
-    sizes = size_findings(contents.headers, resolved['image_size'], resolved['stem'])
-    findings = [*contents.findings, *sizes, *resolved.findings]
+    sizes = size_findings(contents.headers, resolved['image_size'])
+    labels = [] if classes is None else [classes.finding]
+    findings = [*contents.findings, *sizes, *labels, *resolved.findings]
     refuse_errors(findings)
-    return Preparation(options, contents, facts, resolved, findings, start)
+    check_settings(options, resolved)
+    return Preparation(options, contents, facts, resolved, findings, start, classes)
 
 
 def starting_weights(options: Options, say: Say) -> 'StartingWeights | None':
@@ -231,17 +304,5 @@ def facts_of(options: Options, start: 'StartingWeights | None') -> Weights | Non
     """Return what a plan needs to know of the weights to start from."""
     if start is None or options.weights is None:
         return None
-    return Weights(options.weights, name_of(start.settings, options.weights), start.settings, start.normalization)
-
-
-def by_hash(paths: Sequence[str], root: str) -> list[str]:
-    """Return paths in the order of the hashes of their names, which is the same wherever the folder is."""
-
-    def key(path: str) -> bytes:
-        return hashlib.sha256(os.fsencode(os.path.relpath(path, root))).digest()
-
-    return sorted(paths, key=lambda path: (key(path), path))
-
-
-def _text(path: str | os.PathLike | None) -> str | None:
-    return None if path is None else os.fspath(path)
+    backbone = name_of(start.settings, options.weights, options.request.backbone or '')
+    return Weights(options.weights, backbone, start.settings, start.normalization)

@@ -9,34 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json
-from lewel_plugins.planning import Plan
+from lewel_plugins.planning import GPU
+from lewel_plugins.planning.findings import refuse_errors
+from lewel_plugins.planning.machine import gpus_of_this_start
 
 from .display import make_display
 from .preparation import Options, Preparation, prepare
 from .run_folder import (
     BACKBONE,
     BANK,
+    BROKEN,
+    CHECK,
+    CONFIG,
     DISTINCT,
+    DUPLICATES,
     HOLDOUT,
     IMAGES,
     MONITORED,
     PLAN,
     QUERIES,
     REPORT,
+    SMALL,
     START,
     RunFolder,
 )
 from .snapshot import check_snapshot
-from .training import Run, Say, check_writable, print_plan, train
+from .training import Run, Say, attempt, check_writable, print_plan, train
 
 if TYPE_CHECKING:
     from lewel_plugins.planning.compose import Images
 
+_SCANNED = (BROKEN, DUPLICATES, DISTINCT, SMALL)
+_WRITTEN = (IMAGES, MONITORED, HOLDOUT, BANK, QUERIES, *_SCANNED, CHECK, START, CONFIG)
 _MEASURED = 120.0  # seconds that a measurement before the training may take
-_LOGS = 50e6  # bytes of logs, lists and the report
-_CHECKPOINTS = 4  # that are on the disk at a time: three, and the one that is being written
-# Bytes per parameter of the backbone in a checkpoint: weights, teacher, momentum of the optimizer, and the heads.
-_BYTES = 4 * 3 * 1.5
 
 
 def pretrain(
@@ -55,7 +60,8 @@ def pretrain(
     labels: str | os.PathLike | None = None,
     holdout: int | None = None,
     seed: int = 0,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = None,
+    dry_run: bool = False,
     say: Say = print,
 ) -> Run:
     """Train a backbone on images without labels. The same call goes on with an unfinished run.
@@ -71,18 +77,21 @@ def pretrain(
         batch_size: Images per step on all GPUs together.
         image_size: Side of the views in pixels.
         gpus: Number of GPUs, ``'all'``, or 0 for the CPU.
-        workers: Processes per GPU that load images.
-        labels: Classes of images, for the k-NN accuracy during training: class folders, or a csv ``path,label``.
+        workers: Processes per GPU that load images; a run may go on with another number.
+        labels: Classes of images, for the k-NN accuracy during training: class folders, or a csv ``path,label``; or
+            boxes (COCO json, VOC folder) or masks (``images`` and ``masks``), of which an image has the main class.
         holdout: Images that are never trained on.
         seed: Seed of the run.
         overrides: Settings of the config, each ``KEY=VALUE``.
+        dry_run: Only look at folder and machine, and try some steps, as :func:`check` does; nothing is written.
         say: Receives each line that the command prints.
 
     Returns:
-        The run: finished, or stopped after a checkpoint.
+        The run: finished, stopped after a checkpoint, or planned.
 
     Raises:
-        SetupError: Something does not allow the run; nothing has been written then.
+        SetupError: Something does not allow the run, or a dry run finds that it would not work; nothing has been
+            written then.
         TrainingError: The training has failed. The same call goes on from its last checkpoint.
     """
     options = Options.of(
@@ -106,20 +115,39 @@ def pretrain(
     if folder.is_finished:
         say(f'already finished: {folder.summary}')
         return Run(folder.path, 'finished')
-    preparation = None
+    if dry_run:
+        return _plan(options, folder, say)
+    preparation, workers = None, None
     if folder.is_new:
+        from .measurements.room import disk_bytes
+
         preparation = _measure(prepare(options, say=say), say)
-        check_writable(folder, _needed(preparation.plan))
+        devices = preparation.plan['gpus']
+        check_writable(folder, disk_bytes(preparation))
         print_plan(preparation.plan, preparation.findings, say)
     else:
         for finding in check_snapshot(folder, options.images):
             say(str(finding))
+        devices, workers = gpus_of_this_start(options.request.gpus, say), options.request.workers
     with folder.locked() as lock:
         if preparation is not None:
             _write(folder, preparation)
         record = folder.record()
-        display = make_display(folder.path, _title(folder, record), _directions(record), say)
-        return train(folder, lock, say, lambda: _complete(folder, say), display)
+        display = make_display(folder.path, _title(folder, record, devices), _directions(record), say)
+        return train(folder, lock, say, lambda: _complete(folder, say), display, devices, workers)
+
+
+def _plan(options: Options, folder: RunFolder, say: Say) -> Run:
+    """Check a training, and return it as planned.
+
+    Raises:
+        SetupError: It would not work; with the text of the first error.
+    """
+    from .check import check_options
+
+    answer = check_options(options, folder.path, say=say)
+    refuse_errors(answer.findings)
+    return Run(folder.path, 'planned', answer.plan)
 
 
 def _measure(preparation: Preparation, say: Say) -> Preparation:
@@ -146,18 +174,18 @@ def _measure(preparation: Preparation, say: Say) -> Preparation:
     return preparation
 
 
-def _needed(plan: Plan) -> int:
-    parameters = 1e6 * (25 if plan.backbone.channels > 512 else 12)
-    return int(_CHECKPOINTS * _BYTES * parameters + _LOGS)
-
-
 def _write(folder: RunFolder, preparation: Preparation) -> None:
     """Write all that the run is made of; ``plan.json`` last, because it makes the folder a run."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.first_written(preparation.options.shaping(), _WRITTEN):
+        _write_parts(folder, preparation)
+
+
+def _write_parts(folder: RunFolder, preparation: Preparation) -> None:
     contents, resolved = preparation.scan, preparation.plan
     root = preparation.root
     train, held_out, monitored = preparation.parts()
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write_images(train, root)
+    folder.write_images(train, root, contents.digests)
     folder.write_paths(MONITORED, (os.path.relpath(path, root) for path in monitored))
     if held_out:
         folder.write_paths(HOLDOUT, (os.path.relpath(path, root) for path in held_out))
@@ -170,13 +198,14 @@ def _write(folder: RunFolder, preparation: Preparation) -> None:
     folder.write_findings(preparation.findings, contents.left_out, contents.copies)
     if preparation.weights is not None:
         preparation.weights.write(folder / START)
-    config = preparation.config(_images(folder, root, bool(held_out), bool(bank)), '{{ fileDirname }}/' + START)
+    num_classes = max(preparation.classes.targets.values()) + 1 if preparation.classes and bank else 0
+    config = preparation.config(_images(folder, root, bool(held_out), num_classes), '{{ fileDirname }}/' + START)
     folder.write_config(config.pretty_text)
     about = dict(folder=asdict(preparation.facts.folder))
     write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=resolved.as_dict(), **about))
 
 
-def _images(folder: RunFolder, root: str, has_holdout: bool, has_labels: bool) -> 'Images':
+def _images(folder: RunFolder, root: str, has_holdout: bool, num_classes: int) -> 'Images':
     """Return the data sets of the run, with paths relative to its config, so that both can move together."""
     from lewel_plugins.planning.compose import Images
 
@@ -185,19 +214,20 @@ def _images(folder: RunFolder, root: str, has_holdout: bool, has_labels: bool) -
         list_file = '{{ fileDirname }}/' + name
         return dict(type='lewel_plugins.ImageList', list_file=list_file, data_root=data_root, **options)
 
+    known = dict(label_file='{{ fileDirname }}/' + BANK) if num_classes else {}
     return Images(
-        train=dataset(IMAGES),
+        train=dataset(IMAGES, **known),
         monitored=dataset(MONITORED),
         held_out=dataset(HOLDOUT) if has_holdout else None,
-        bank=dataset(BANK, labels=True) if has_labels else None,
-        queries=dataset(QUERIES, labels=True) if has_labels else None,
+        bank=dataset(BANK, labels=True) if num_classes else None,
+        queries=dataset(QUERIES, labels=True) if num_classes else None,
+        num_classes=num_classes or None,
     )
 
 
-def _title(folder: RunFolder, record: Mapping[str, Any]) -> str:
+def _title(folder: RunFolder, record: Mapping[str, Any], gpus: Sequence[GPU]) -> str:
     plan = {name: entry['value'] for name, entry in record['plan'].items()}
-    gpus = plan['gpus']
-    device = f'{len(gpus)} × {gpus[0]}' if gpus else 'CPU'
+    device = f'{len(gpus)} × {gpus[0].name}' if gpus else 'CPU'
     parts = [plan['method'], plan['backbone'], f'{plan["images"]:,} images', device, str(folder.path)]
     return f'{" · ".join(parts)}   plan: {folder / PLAN}'
 
@@ -209,14 +239,18 @@ def _directions(record: Mapping[str, Any]) -> int:
 
 
 def _complete(folder: RunFolder, say: Callable[[str], None]) -> None:
-    """Write the backbone and the report of a training that has ended; a report that fails loses nothing."""
+    """Write the backbone and the report of a training that has ended; one that fails loses nothing."""
     from .export import export
     from .report import report
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        export(folder.path, 'safetensors', folder / BACKBONE, say=lambda text: None)
-    say(f'backbone: {folder / BACKBONE}')
-    try:
+    def write_backbone() -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            export(folder.path, 'safetensors', folder / BACKBONE, say=lambda text: None)
+        say(f'backbone: {folder / BACKBONE}')
+
+    def write_report() -> None:
         say(f'report:   {report(folder.path, out=folder / REPORT)}')
-    except SetupError as error:
-        say(f'warning: no report: {error}')
+
+    again = f'lewel export {folder.path} --to safetensors --out {folder / BACKBONE}'
+    attempt(write_backbone, 'no backbone', again, folder, say)
+    attempt(write_report, 'no report', f'lewel report {folder.path}', folder, say)

@@ -5,6 +5,8 @@ import io
 import os
 from pathlib import Path
 
+from lewel_plugins.planning.arguments import optional_path, path_list
+
 
 def report(*runs: str | os.PathLike, out: str | os.PathLike | None = None, images: bool = True) -> Path:
     """Write the report of a run, finished or not, or one that compares several.
@@ -20,7 +22,8 @@ def report(*runs: str | os.PathLike, out: str | os.PathLike | None = None, image
     Raises:
         SetupError: A folder is not that of a training, or the file cannot be written.
     """
+    folders, file = [Path(run) for run in path_list('RUN', runs)], optional_path('--out', out)
     with contextlib.redirect_stdout(io.StringIO()):  # libraries print while they are imported
         from lewel_plugins.reporting.report import write_report
 
-        return write_report([Path(run) for run in runs], None if out is None else Path(out), images)
+        return write_report(folders, None if file is None else Path(file), images)

@@ -12,16 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import read_json, write_bytes, write_json, write_text
+from lewel_plugins.files import leftovers, read_json, write_bytes, write_json, write_text
+from lewel_plugins.image_files.packed import image_status
 from lewel_plugins.image_files.path_list import encode_lines, path_line
-from lewel_plugins.running.jobs import lock
+from lewel_plugins.image_files.tree import RUN_LOCK, RUN_NOTES
+from lewel_plugins.planning.arguments import path_text, same_place
+from lewel_plugins.planning.findings import show
+from lewel_plugins.running.jobs import holder, lock
 
-PLAN, CONFIG, IMAGES, CHECK = 'plan.json', 'config.py', 'images.txt.gz', 'check.json'
+PLAN, BEGUN = RUN_NOTES  # the plan, and the request while the folder is first written
+CONFIG, IMAGES, CHECK = 'config.py', 'images.txt.gz', 'check.json'
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
-LOG, LOCK, FINISHED, SESSIONS = 'train.log', 'run.lock', 'finished.json', 'sessions.json'
+LOG, LOCK, FINISHED, SESSIONS = 'train.log', RUN_LOCK, 'finished.json', 'sessions.json'
 MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
 SMALL, BANK, QUERIES = 'small_images.txt', 'labeled_bank.txt', 'labeled_queries.txt'
 _FOLDER = '{{ fileDirname }}'
+_PATHS = ('images', 'labels', 'from', 'weights', 'pretrained', 'start', 'data')  # options that name files
 
 
 class RunFolder:
@@ -32,7 +38,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
-        self.path = Path(path)
+        self.path = Path(path_text('--out', path))
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -58,10 +64,33 @@ class RunFolder:
         Raises:
             SetupError: It cannot be read.
         """
-        content = read_json(self / PLAN)
+        return self._read(PLAN)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        content = read_json(self / name)
         if not isinstance(content, dict) or 'request' not in content:
-            raise SetupError(f'{self / PLAN} cannot be read; choose another --out or delete the folder')
+            raise SetupError(f'{show(self / name)} cannot be read; choose another --out or delete the folder')
         return content
+
+    def check_place(self) -> None:
+        """Refuse a place where no folder can be.
+
+        Raises:
+            SetupError: It lies in a file, its name is too long, or nothing can be written there.
+        """
+        path = self.path.absolute()
+        try:
+            existing = next(place for place in (path, *path.parents) if place.exists())
+        except OSError as error:
+            raise SetupError(f'cannot write to {show(self.path)}: {(error.strerror or str(error)).lower()}') from None
+        if existing == path and not path.is_dir():
+            raise SetupError(f'{show(self.path)} is a file; choose another --out')
+        if not existing.is_dir():
+            raise SetupError(f'cannot write to {show(self.path)}: {show(existing)} is a file')
+        if not os.access(existing, os.W_OK):
+            is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+            reason = 'read-only file system' if is_read_only else 'permission denied'
+            raise SetupError(f'cannot write to {show(self.path)}: {reason}')
 
     def check(self, request: Mapping[str, Any]) -> None:
         """Refuse a folder that holds something else.
@@ -72,21 +101,21 @@ class RunFolder:
         Raises:
             SetupError: It holds another run, whose differences are named, or files that are of no run.
         """
-        if self.is_new:
-            if self.path.exists() and not self.path.is_dir():
-                raise SetupError(f'{self.path} is a file; choose another --out')
-            if self.path.is_dir() and any(name != LOCK for name in os.listdir(self.path)):
-                raise SetupError(f'{self.path} is not empty and holds no run; choose another --out')
+        is_begun = self.is_new and (self / BEGUN).is_file()
+        if self.is_new and not is_begun:
+            self.check_place()
+            if self._holds_others():
+                raise SetupError(f'{show(self.path)} is not empty and holds no run; choose another --out')
             return
-        recorded = self.record()['request']
+        recorded = self._read(BEGUN if is_begun else PLAN)['request']
         changes = [
             f'{name} {_text(recorded.get(name))}, not {_text(value)}'
             for name, value in request.items()
-            if recorded.get(name) != value
+            if not _is_same(name, recorded.get(name), value)
         ]
         if changes:
             raise SetupError(
-                f'{self.path} holds another run ({"; ".join(changes)}); choose another --out or delete the folder'
+                f'{show(self.path)} holds another run ({"; ".join(changes)}); choose another --out or delete the folder'
             )
 
     @contextmanager
@@ -99,22 +128,67 @@ class RunFolder:
         try:
             descriptor = lock(self / LOCK, patience=0.0)
         except OSError as error:
-            raise SetupError(f'cannot write to {self.path}: {(error.strerror or str(error)).lower()}') from None
+            raise SetupError(f'cannot write to {show(self.path)}: {(error.strerror or str(error)).lower()}') from None
         if descriptor is None:
-            raise SetupError(f'{self.path} is being trained by another process')
+            number = holder(self / LOCK)
+            by = 'another process' if number is None else f'process {number}'
+            raise SetupError(f'{show(self.path)} is being trained by {by}')
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _holds_others(self) -> bool:
+        """Return whether there is more than what a start that was killed leaves before it has begun to write."""
+        if not self.path.is_dir():
+            return False
+        own = {LOCK, *(path.name for path in leftovers(self.path, BEGUN))}
+        return any(name not in own for name in os.listdir(self.path))
+
+    @contextmanager
+    def first_written(self, request: Mapping[str, Any], names: Sequence[str]) -> Iterator[None]:
+        """Write a run to a folder that holds none, such that the same command goes on after a kill at any moment.
+
+        The folder is locked, and was checked. The block writes ``plan.json`` last.
+
+        Args:
+            request: The options that shape the run.
+            names: Files that the block may write: those of a start that was killed are removed.
+
+        Raises:
+            SetupError: Something was written to the folder since it was checked.
+        """
+        if not (self / BEGUN).is_file():
+            if self._holds_others():
+                raise SetupError(f'{self.path} is not empty and holds no run; choose another --out')
+            write_json(self / BEGUN, dict(request=dict(request)))
+        for name in names:
+            (self / name).unlink(missing_ok=True)
+        for path in [self / name for name in (*names, BEGUN, PLAN)]:
+            for partial in leftovers(path.parent, f'.{path.name}.'):
+                partial.unlink()
+        yield
+        (self / BEGUN).unlink()
 
     def write_config(self, text: str) -> None:
         """Write a config that names files of this folder, which may move, as ``{{ fileDirname }}/…``."""
         quotes = "'''" if '"' in str(self.path.absolute()) else '"""'
         write_text(self / CONFIG, _quoted(text, quotes))
 
-    def write_images(self, paths: Sequence[str], root: str) -> None:
-        """Write the list of images to train on, with paths relative to ``root`` and their size in bytes."""
-        lines = [path_line(os.path.relpath(path, root), os.path.getsize(path)) for path in paths]
+    def write_images(self, paths: Sequence[str], root: str, digests: Mapping[str, str]) -> None:
+        """Write the list of images to train on, by which :mod:`snapshot` notices changes.
+
+        Args:
+            paths: The images.
+            root: Folder that the paths in the list start from. Size in bytes, digest and time of the last change in
+                nanoseconds follow them.
+            digests: Digests of the content of some of them.
+        """
+        lines = []
+        for path in paths:
+            status = image_status(path)
+            columns = status.size, digests.get(path, ''), status.time
+            lines.append(path_line(os.path.relpath(path, root), *columns))
         write_bytes(self / IMAGES, gzip.compress(encode_lines(lines), mtime=0))
 
     def write_paths(self, name: str, paths: Iterable[str]) -> None:
@@ -159,6 +233,10 @@ def _quoted(text: str, quotes: str) -> str:
         line = lines[row - 1]
         lines[row - 1] = f'{line[:start]}r{quotes}{_FOLDER}{quotes} {rest!a}{line[end:]}'
     return ''.join(lines)
+
+
+def _is_same(name: str, recorded: Any, value: Any) -> bool:
+    return same_place(recorded, value) if name in _PATHS else bool(recorded == value)
 
 
 def _text(value: Any) -> str:

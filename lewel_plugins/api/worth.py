@@ -16,11 +16,13 @@ from lewel_plugins.payoff.quiet import quiet
 from lewel_plugins.payoff.splits import check_split
 from lewel_plugins.planning.labels import read_labels
 from lewel_plugins.planning.listing import list_images
+from lewel_plugins.planning.machine import gpus_of_this_start
 
 from .finetune import require_library
 from .run_folder import LOG, PLAN, RunFolder
-from .training import Say
+from .training import Say, announced_interrupt
 from .worth_networks import IMAGES_LIST, Stopped
+from .worth_pretrained import check_start
 from .worth_request import Request, check_request
 from .worth_session import Session, Worth, print_cost
 
@@ -39,7 +41,7 @@ def worth(
     margin: float = 1.0,
     group_by: str | None = None,
     hours: float | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = None,
     dry_run: bool = False,
     say: Say = print,
 ) -> Worth:
@@ -64,20 +66,24 @@ def worth(
     Raises:
         SetupError: Something does not allow the measurement; nothing has been written then.
     """
-    names = [images] if isinstance(images, (str, os.PathLike)) else list(images)
-    request = check_request(names, labels, weights, pretrained, fractions, seeds, margin, group_by, hours, overrides)
+    request = check_request(images, labels, weights, pretrained, fractions, seeds, margin, group_by, hours, overrides)
     folder = RunFolder(out)
     folder.check(request.shaping())
+    if folder.is_new:
+        _check_pretraining(request, say)
     experiment, dense = _experiment(folder, request, say)
+    devices = [gpu.index for gpu in gpus_of_this_start(request.settings.gpus, say)]
+    from lewel_plugins.running.devices import computing_on  # imports torch
+
     if dry_run:
-        with tempfile.TemporaryDirectory() as scratch, quiet(say, None) as show:
+        with computing_on(devices), tempfile.TemporaryDirectory() as scratch, quiet(say, None) as show:
             session = _session(dense, request, experiment, folder, Path(scratch), show)
             print_cost(session.choice(), show)
         return Worth(folder.path, 'planned')
     with folder.locked():
         if folder.is_new:
             _write_plan(folder, request, experiment, dense)
-        with quiet(say, folder / LOG) as show:
+        with computing_on(devices), quiet(say, folder / LOG) as show, announced_interrupt(show):
             try:
                 return _session(dense, request, experiment, folder, folder.path, show).run()
             except Stopped as stop:
@@ -86,6 +92,19 @@ def worth(
             except KeyboardInterrupt:
                 show(f'interrupted; the same command goes on with {folder.path}')
                 return Worth(folder.path, 'interrupted')
+
+
+def _check_pretraining(request: Request, say: Say) -> None:
+    """Refuse weights and settings of pretraining before the images are looked at."""
+    from .preparation import Options, check_early
+
+    settings = request.settings
+    options = Options.of(
+        request.images, request.overrides, settings.gpus, weights=request.weights, **settings.pretraining()
+    )
+    weights = check_early(options, say)
+    if request.pretrained is not None and weights is not None:
+        check_start(request.pretrained, weights)
 
 
 def _session(dense: DenseLabels | None, request: Request, *arguments: Any) -> Session:
@@ -171,8 +190,9 @@ def _check_unseen(run: Path, experiment: Experiment) -> None:
 def _write_plan(folder: RunFolder, request: Request, experiment: Experiment, dense: DenseLabels | None) -> None:
     """Write what the answer is made of; ``plan.json`` last, because it makes the folder a run."""
     lines = [path_line(os.path.relpath(path, folder.path)) for path in experiment.pretraining]
-    write_bytes(folder / IMAGES_LIST, encode_lines(lines))
-    if dense is not None:
-        dense.write(folder / LABELS)
     record = dict(request=request.shaping(), experiment=experiment.as_json(folder.path))
-    write_json(folder / PLAN, record)
+    with folder.first_written(request.shaping(), (IMAGES_LIST, LABELS)):
+        write_bytes(folder / IMAGES_LIST, encode_lines(lines))
+        if dense is not None:
+            dense.write(folder / LABELS)
+        write_json(folder / PLAN, record)

@@ -49,7 +49,7 @@ class DenseSession(Session):
         from .worth_training import train_dense
 
         gpus, workers = self.settings.gpus, self.settings.workers
-        return self._new_protocol(design, partial(train_dense, gpus=gpus, workers=workers, say=self.say))
+        return self._new_protocol(design, partial(train_dense, gpus=gpus, workers=workers))
 
     def choice(self) -> Choice:
         """Return the design that the time allows, with its cost; print the number of trainings."""

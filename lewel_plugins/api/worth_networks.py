@@ -84,7 +84,10 @@ class ArmNetworks:
         return float(sum(session['seconds'] for session in sessions)) if isinstance(sessions, list) else 0.0
 
     def _config(self) -> 'Config':
-        """Return the config of pretraining from random weights, which is written down once."""
+        """Return the config of pretraining from random weights, which is written down once.
+
+        With ``--pretrained`` it is that of the run: all arms have its network and its size of images.
+        """
         from mmengine.config import Config
 
         file = self.work / NETWORK_CONFIG
@@ -96,14 +99,17 @@ class ArmNetworks:
         from lewel_plugins.planning.compose import Images
 
         from .preparation import Options, prepare
+        from .worth_pretrained import network_config, with_images
 
         images = self.work / IMAGES_LIST
         if not images.is_file():  # in a dry run
             write_bytes(images, encode_lines(path_line(os.path.abspath(path)) for path in self.experiment.pretraining))
-        options = Options.of([images], self._overrides(), self.settings.gpus, seed=0, **self._pretraining('C'))
-        preparation = prepare(options, say=self.say)
         here = '{{ fileDirname }}'
         dataset = dict(type='lewel_plugins.ImageList', list_file=f'{here}/{IMAGES_LIST}', data_root=here)
+        if self.request.pretrained is not None:
+            return with_images(network_config(self.request.pretrained), dataset, len(self.experiment.pretraining))
+        options = Options.of([images], self._overrides(), self.settings.gpus, seed=0, **self._pretraining('C'))
+        preparation = prepare(options, say=self.say)
         config = preparation.config(Images(dataset))
         config.image_size = preparation.plan['image_size']
         return config

@@ -8,10 +8,21 @@ from typing import Any
 from lewel_plugins.errors import SetupError
 from lewel_plugins.payoff.settings import Settings, parse_settings
 from lewel_plugins.payoff.splits import Subset, subsets
-from lewel_plugins.planning import find_method
-from lewel_plugins.planning.backbones import find_backbone
+from lewel_plugins.planning import Request as PretrainingRequest
+from lewel_plugins.planning.arguments import (
+    optional_path,
+    path_list,
+    path_text,
+    positive_number,
+    settings_of,
+    whole_number,
+)
+from lewel_plugins.planning.listing import check_exists
+from lewel_plugins.planning.weights import weights_file
 
-from .run_folder import RunFolder
+from .worth_pretrained import check_run
+
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Request:
 
 
 def check_request(
-    images: Sequence[str | os.PathLike],
+    images: str | os.PathLike | Sequence[str | os.PathLike],
     labels: str | os.PathLike,
     weights: str | os.PathLike | None,
     pretrained: str | os.PathLike | None,
@@ -56,33 +67,29 @@ def check_request(
     margin: float,
     group_by: str | None,
     hours: float | None,
-    overrides: Sequence[str],
+    overrides: Sequence[str] | None,
 ) -> Request:
     """Check the arguments of :func:`worth`, without looking at the images.
 
     Raises:
         SetupError: An argument cannot be right, whatever the images are.
     """
-    if seeds < 1:
-        raise SetupError(f'--seeds must be at least 1, got {seeds}')
-    if not margin > 0:
-        raise SetupError(f'--margin must be positive, got {margin:g}')
-    if hours is not None and not hours > 0:
-        raise SetupError(f'--hours must be positive, got {hours:g}')
-    settings, rest = parse_settings(overrides)
-    find_method(settings.method)
-    if settings.backbone is not None:
-        find_backbone(settings.backbone)
-    start, run = (None if name is None else os.fspath(name) for name in (weights, pretrained))
-    if run is not None and RunFolder(run).is_new:
-        raise SetupError(f'--pretrained {run} is not the folder of a run of lewel pretrain')
+    seeds = whole_number('--seeds', seeds, 1, MOST_SEEDS)
+    margin = positive_number('--margin', margin)
+    hours = None if hours is None else positive_number('--hours', hours)
+    settings, rest = parse_settings(settings_of(overrides))
+    PretrainingRequest(gpus=settings.gpus, **settings.pretraining()).checked()
+    start, run = optional_path('--from', weights), optional_path('--pretrained', pretrained)
+    if run is not None:
+        check_run(run, start, settings)
+        weights_file(run)
     request = Request(
-        tuple(os.fspath(name) for name in images),
-        os.fspath(labels),
+        path_list('IMAGES', images),
+        path_text('--labels', labels),
         start,
         run,
-        tuple(fractions),
-        group_by,
+        _shares(fractions),
+        None if group_by is None else path_text('--group-by', group_by),
         settings,
         tuple(rest),
         seeds,
@@ -90,8 +97,15 @@ def check_request(
         hours,
     )
     request.candidates()
+    check_exists([*request.images, request.labels])
     if start is not None:
-        from .preparation import weights_file
-
         weights_file(start)
     return request
+
+
+def _shares(fractions: Any) -> tuple[float, ...]:
+    """Return the shares of the labels; their bounds are checked with the subsets."""
+    values = fractions if isinstance(fractions, (list, tuple)) else [fractions]
+    if not values:
+        raise SetupError('--fractions takes one number or several, got none')
+    return tuple(positive_number('--fractions', value) for value in values)

@@ -13,10 +13,12 @@ from lewel_plugins.payoff.dense_config import RECORDS, compose_training, plan_tr
 from lewel_plugins.payoff.dense_material import DenseMaterial
 from lewel_plugins.payoff.design import BOXES
 from lewel_plugins.payoff.measures import Score
+from lewel_plugins.planning.facts import GPU
+from lewel_plugins.planning.machine import gpus_of_this_start
 
 from .finetune import START
 from .run_folder import PLAN, RunFolder
-from .training import Say, TrainingError, train
+from .training import TrainingError, train
 from .worth_networks import Stopped
 
 _DIVERGED = 'FloatingPointError'  # the hook that stops at an infinite loss raises it
@@ -35,7 +37,6 @@ def train_dense(
     *,
     gpus: int | None,
     workers: int | None,
-    say: Say,
 ) -> Score:
     """Train, and predict other images. Goes on from the folder after a kill, and removes it at the end.
 
@@ -53,7 +54,6 @@ def train_dense(
         folder: Folder of this training alone.
         gpus: Number of GPUs; 0 for the CPU, None for all.
         workers: Processes that load images; by the machine by default.
-        say: Is called with a line for the user.
 
     Raises:
         Stopped: The training has stopped after a checkpoint.
@@ -61,14 +61,12 @@ def train_dense(
     """
     run = RunFolder(folder)
     training = Training(checkpoint, material, rows, test, rate, seed, length, epochs, gpus, workers)
-    if run.is_new:
-        write_training(run, training)
+    chosen = write_training(run, training) if run.is_new else gpus_of_this_start(gpus)
     try:
         if not (run / RECORDS).is_file():
-            _train(run)
+            _train(run, chosen)
         if not (run / RECORDS).is_file():  # a kill has cut its measurement, which the last checkpoint does not repeat
-            write_training(run, training)
-            _train(run)
+            _train(run, write_training(run, training))
         records = _in_order(read_json(run / RECORDS), material, test)
     except TrainingError as error:
         if _DIVERGED not in str(error):
@@ -76,7 +74,6 @@ def train_dense(
         records = material.nothing(test)
     result = material.score(test, records)
     shutil.rmtree(run.path)
-    say(f'  {run.path.name.rsplit("-", 1)[0]}: {result.points:.1f}')
     return result
 
 
@@ -96,8 +93,8 @@ class Training:
     workers: int | None
 
 
-def write_training(run: RunFolder, training: Training) -> None:
-    """Write a training to a folder of its own, without what another has left in it."""
+def write_training(run: RunFolder, training: Training) -> tuple[GPU, ...]:
+    """Write a training to a folder of its own, without what another has left in it; return the GPUs of its plan."""
     t = training
     shutil.rmtree(run.path, ignore_errors=True)
     start, backbone = read_start(str(t.checkpoint))
@@ -107,11 +104,12 @@ def write_training(run: RunFolder, training: Training) -> None:
     config = compose_training(t.material, t.rows, t.test, resolved, START, t.seed, t.workers, run.path)
     run.write_config(config.pretty_text)
     write_json(run / PLAN, dict(request={}, plan=resolved.as_dict()))
+    return resolved['gpus']
 
 
-def _train(run: RunFolder) -> None:
+def _train(run: RunFolder, gpus: Sequence[GPU]) -> None:
     with run.locked() as lock:
-        result = train(run, lock, lambda line: None)
+        result = train(run, lock, lambda line: None, gpus=gpus)
     if result.status != 'finished':
         raise Stopped(result.status)
 

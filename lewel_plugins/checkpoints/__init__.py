@@ -9,12 +9,13 @@ from .reading import local_file, read_pretrained, read_tensors
 from .recognize import StartingWeights, read_starting_weights
 from .released import list_pretrained
 from .safetensors_format import encode_safetensors, read_safetensors
-from .training_state import DamagedCheckpoint, read_training_state
+from .training_state import DamagedCheckpoint, UnusableCheckpoint, read_training_state
 from .unpickling import confine_torch_load
 
 __all__ = [
     'DEFAULT_SCOPE',
     'DamagedCheckpoint',
+    'UnusableCheckpoint',
     'Preprocess',
     'StartingWeights',
     'StateDifference',

@@ -14,6 +14,7 @@ from torch import nn
 
 from lewel_plugins.dist import unwrap_model
 from lewel_plugins.errors import SetupError
+from lewel_plugins.logs import without_log
 
 from .compare import compare_states
 from .configs import model_config, normalization
@@ -54,7 +55,8 @@ def build_backbone(settings: dict[str, Any], path: str | Path) -> Any:
         SetupError: The config does not describe a known backbone.
     """
     try:
-        return MODELS.build(copy.deepcopy(settings))
+        with without_log():
+            return MODELS.build(copy.deepcopy(settings))
     except Exception as error:  # from the registry for an unknown type, from the network for its arguments
         raise SetupError(f'the backbone of {path} cannot be built: {" ".join(str(error).split())[:500]}') from None
 

@@ -84,6 +84,8 @@ def load_pretrained(name: str | Path) -> Any:
             the network that it names, or does not record how images were normalized.
     """
     is_file = str(name) not in list_pretrained() and Path(name).is_file()
+    if not is_file and (Path(name).suffix or Path(name).name != str(name)) and not str(name).startswith(SCHEME):
+        raise SetupError(f'{name} is a folder; name a file' if Path(name).is_dir() else f'{name} does not exist')
     path = Path(name) if is_file else released_file(str(name).removeprefix(SCHEME))
     checkpoint = read_tensors(path)
     settings = backbone_config(checkpoint, path)

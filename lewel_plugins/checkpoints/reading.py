@@ -1,21 +1,28 @@
 """Read checkpoint files without running code of the file, whoever has written it."""
 
+import hashlib
 import json
 import os
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 import torch
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import replacing
 
 from .released import SCHEME, released_file
 from .safetensors_format import SUFFIX, read_safetensors
 from .unpickling import TENSORS_ONLY
+
+_HASH_DIGITS = 8  # that names have at least, of torchvision, timm and mmpretrain
+_PATIENCE = 60  # seconds without a byte
 
 
 def read_tensors(path: str | Path) -> dict[str, Any]:
@@ -82,7 +89,8 @@ def _load(path: Path, **options: Any) -> Any:
     try:
         return torch.load(str(path), map_location='cpu', **options)
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
-        raise SetupError(f'{path} cannot be read, it is damaged or not a checkpoint: {error}') from error
+        reason = ' '.join(str(error).split())  # it may have several lines
+        raise SetupError(f'{path} cannot be read, it is damaged or not a checkpoint: {reason}') from error
 
 
 def local_file(path: str) -> Path:
@@ -93,7 +101,7 @@ def local_file(path: str) -> Path:
             that come with this package.
 
     Raises:
-        SetupError: The file or the address does not exist.
+        SetupError: The file or the address does not exist, or the download is incomplete.
     """
     if path.startswith(SCHEME):
         return released_file(path.removeprefix(SCHEME))
@@ -104,6 +112,8 @@ def local_file(path: str) -> Path:
             raise SetupError(f'torchvision has no weights {name!r}')
         path = urls[name]
     if '://' not in path:
+        if Path(path).is_dir():
+            raise SetupError(f'checkpoint {path!r} is a folder; name a file in it')
         if not Path(path).is_file():
             raise SetupError(f'checkpoint {path!r} does not exist')
         return Path(path)
@@ -113,11 +123,53 @@ def local_file(path: str) -> Path:
 
 
 def _download(url: str) -> Path:
-    file = Path(torch.hub.get_dir(), 'checkpoints', os.path.basename(urlparse(url).path))  # where mmengine puts it
+    file = _cached(url)
     if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(file), progress=False)
-        except OSError as error:
-            raise SetupError(f'{url} cannot be downloaded: {error}') from None
+            with replacing(file) as partial:
+                _fetch(url, partial)
+        except (OSError, HTTPException) as error:
+            raise SetupError(f'{url} cannot be downloaded: {error or type(error).__name__}') from None
     return file
+
+
+def _cached(url: str) -> Path:
+    """Return where an address is kept: where mmengine puts it, if the name holds a hash that distinguishes it."""
+    name = os.path.basename(urlparse(url).path)
+    if not _hash_in(name):
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:16]}.{name}'
+    return Path(torch.hub.get_dir(), 'checkpoints', name)
+
+
+def _hash_in(name: str) -> str:
+    """Return the digits of the SHA-256 of a file's content that torch's convention has in its name; '' if none."""
+    match = torch.hub.HASH_REGEX.search(name)
+    digits = match.group(1) if match else ''
+    return '' if len(digits) < _HASH_DIGITS or digits.isdecimal() else digits  # a date is no hash
+
+
+def _fetch(url: str, file: Path) -> None:
+    """Write the content of an address to a file.
+
+    Raises:
+        OSError: It is not all there, or another one than its name states.
+        HTTPException: The server does not speak HTTP.
+    """
+    digest, size = hashlib.sha256(), 0
+    with (
+        urlopen(Request(url, headers={'User-Agent': 'torch.hub'}), timeout=_PATIENCE) as answer,
+        file.open('wb') as target,
+    ):
+        while part := answer.read(1 << 20):
+            target.write(part)
+            digest.update(part)
+            size += len(part)
+        announced = answer.headers.get('Content-Length')
+    if announced is not None and int(announced) != size:
+        raise OSError(f'only {size:,} of {int(announced):,} bytes came; try again')
+    expected = _hash_in(os.path.basename(urlparse(url).path))
+    if not digest.hexdigest().startswith(expected):
+        raise OSError(
+            f'its SHA-256 is {digest.hexdigest()[: len(expected)]}…, not {expected}… as in its name; to use it anyway, '
+            'download it, and name the file'
+        )

@@ -38,7 +38,11 @@ _METHODS = {
 }
 
 
-class DamagedCheckpoint(SetupError):
+class UnusableCheckpoint(SetupError):
+    """A checkpoint that no run can be resumed from; another one of the same run may do."""
+
+
+class DamagedCheckpoint(UnusableCheckpoint):
     """A checkpoint that is cut off, has other bytes than were written, or is none."""
 
 
@@ -93,11 +97,12 @@ def read_training_state(path: str | Path, trust: bool = False) -> dict[str, Any]
         trust: Unpickle objects of any type, which can run code of the file.
 
     Raises:
-        SetupError: The file is missing, is not a checkpoint with a ``state_dict``, or holds an object of another type.
+        SetupError: The file holds an object of another type.
+        UnusableCheckpoint: The file is missing, or is not a checkpoint with a ``state_dict``.
         DamagedCheckpoint: The file cannot be read, or a checksum is wrong.
     """
     if not Path(path).is_file():
-        raise SetupError(f'checkpoint {str(path)!r} does not exist')
+        raise UnusableCheckpoint(f'checkpoint {str(path)!r} does not exist')
     module = pickle if trust else _TRAINING_STATE
     try:
         _compare_checksums(path)
@@ -110,5 +115,5 @@ def read_training_state(path: str | Path, trust: bool = False) -> dict[str, Any]
     except Exception as error:  # zipfile, pickle and torch each have their own errors for a damaged file
         raise DamagedCheckpoint(f'{path} cannot be read, it is damaged or not a checkpoint: {error}') from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), dict):
-        raise SetupError(f'{path} is not a checkpoint of a training: it has no state_dict')
+        raise UnusableCheckpoint(f'{path} is not a checkpoint of a training: it has no state_dict')
     return checkpoint

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.planning.findings import show
 from lewel_plugins.version import __version__
 
 COMMANDS = {
@@ -42,8 +43,11 @@ class Parser(argparse.ArgumentParser):
         if option is None:
             raise SetupError(f'{unknown[0]!r} is not expected here; see lewel {args.command} --help')
         name = option.split('=')[0]
-        near = get_close_matches(name, args.options, n=1, cutoff=0.5)
-        hint = f'did you mean {near[0]}?' if near else f'the options are {", ".join(args.options)}'
+        if (getattr(args, 'command', None), name) == ('check', '--out'):
+            raise SetupError('lewel check has no --out, because it writes nothing; leave it out')
+        options = getattr(args, 'options', ['--help', '--version'])  # without a command
+        near = get_close_matches(name, options, n=1, cutoff=0.5)
+        hint = f'did you mean {near[0]}?' if near else f'the options are {", ".join(options)}'
         raise SetupError(f'unknown option {name}; {hint}')
 
 
@@ -53,11 +57,15 @@ def build_parser() -> Parser:
     parser.add_argument('--version', action='version', version=f'lewel {__version__}')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', parser_class=Parser)
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.', allow_abbrev=False)
+        command = commands.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
         globals()[f'_add_{name}'](command)
         options = [option for action in command._actions for option in action.option_strings if option != '-h']
         command.set_defaults(options=options)
     return parser
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + ('' if text.endswith('?') else '.')
 
 
 def option_names(command: str) -> list[str]:
@@ -83,9 +91,8 @@ def _add_training(parser: Parser) -> None:
     parser.add_argument('--method', default='lewel-m', metavar='NAME', help='method (default: lewel-m)')
     parser.add_argument('--backbone', metavar='NAME', help='network (default: by the number of images)')
     parser.add_argument('--from', dest='weights', metavar='WEIGHTS', help='weights to start from: a file or a RUN')
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument('--epochs', type=_integer, metavar='N', help='length (default: by the number of images)')
-    length.add_argument('--hours', type=_number, metavar='H', help='length by time')
+    parser.add_argument('--epochs', type=_integer, metavar='N', help='length (default: by the number of images)')
+    parser.add_argument('--hours', type=_number, metavar='H', help='length by time, instead of --epochs')
     parser.add_argument('--batch-size', type=_integer, metavar='N', help='images per step, on all GPUs together')
     parser.add_argument('--image-size', type=_integer, metavar='N', help='side of the views in pixels')
     parser.add_argument('--gpus', type=_gpus, metavar='N|all|0', help='GPUs; 0 for the CPU (default: all)')
@@ -97,7 +104,9 @@ def _add_training(parser: Parser) -> None:
 
 
 def _add_set(parser: Parser) -> None:
-    parser.add_argument('--set', nargs='+', default=[], metavar='KEY=VALUE', help='settings of the config')
+    parser.add_argument(
+        '--set', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='settings of the config'
+    )
 
 
 def _add_out(parser: Parser, text: str, metavar: str = 'RUN') -> None:
@@ -120,7 +129,8 @@ def _add_check(parser: Parser) -> None:
 
 def _add_report(parser: Parser) -> None:
     parser.add_argument('runs', nargs='+', metavar='RUN', help='folder of a run; several are compared')
-    parser.add_argument('--out', metavar='FILE', help='file to write (default: RUN/report.html)')
+    default = 'RUN/report.html; for several runs comparison.html in the current folder'
+    parser.add_argument('--out', metavar='FILE', help=f'file to write (default: {default})')
     parser.add_argument('--no-images', action='store_true', help='leave out all pictures of the folder')
 
 
@@ -179,7 +189,10 @@ def _number(text: str) -> float:
 
 
 def _gpus(text: str) -> int | None:
-    return None if text == 'all' else _integer(text)
+    try:
+        return None if text == 'all' else _integer(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be a number or 'all', got {text!r}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -209,7 +222,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
         return run(args)
     except SetupError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {show(str(error))}', file=sys.stderr)
         return 2
 
 

@@ -18,6 +18,7 @@ from .table import Results, RowResult
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8c6d31')
 _STYLES = ('-', '-.', ':')  # line styles of the first len(_COLORS) rows, the next ones, …
 _COLUMNS = 3  # panels side by side
+_ROW_COLUMNS = 4  # the same in a picture that has a line for each row
 _LEAST_WIDTH = 8.0  # inches that the legend needs
 _LETTER = 0.085  # inches per letter of the legend and the title
 _HANDLE = 0.6  # inches per handle of the legend
@@ -79,6 +80,56 @@ def draw_series(results: Results, path: Path) -> bool:
         axis.spines[['top', 'right']].set_visible(False)
     _save(figure, axes, width, results, 'mean', path)
     return True
+
+
+def draw_rows(results: Results, path: Path) -> bool:
+    """Draw :func:`rows_figure`.
+
+    Args:
+        results: Results of the comparison.
+        path: The PNG file to write.
+
+    Returns:
+        False if there is nothing to draw.
+    """
+    if not any(row.of_metric(metric) for row in results.rows for metric in results.metrics):
+        return False
+    with replacing(path) as partial:
+        rows_figure(results).savefig(partial, dpi=150, format='png')
+    return True
+
+
+def rows_figure(results: Results) -> Figure:
+    """Return one panel per metric: a line for each row, with a dot for each seed and a bar for their mean.
+
+    Args:
+        results: Results of the comparison; metrics without values are left out.
+    """
+    panels = [metric for metric in results.metrics if any(row.of_metric(metric) for row in results.rows)]
+    names = [row.name for row in results.rows]
+    columns = min(_ROW_COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    width = _LETTER * max(map(len, names)) + 2.3 * columns + 0.4
+    figure = Figure(figsize=(width, (0.24 * len(names) + 0.7) * lines + 0.5), layout='constrained')
+    axes = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
+    for axis, metric in zip(axes, panels):
+        for place, row in enumerate(results.rows):
+            values = list(row.of_metric(metric).values())
+            axis.plot(values, [place] * len(values), 'o', color=_COLORS[0], markersize=4, alpha=0.5, markeredgewidth=0)
+            if values:
+                axis.plot([np.mean(values)], [place], '|', color='black', markersize=11, markeredgewidth=1.6)
+        axis.set_title(metric.heading, fontsize='medium')
+        axis.grid(alpha=0.25)
+        axis.spines[['top', 'right', 'left']].set_visible(False)
+        axis.tick_params(left=False)
+        axis.set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    seeds = max(len(row.values) for row in results.rows)
+    suffix = f' (dots: {seeds} seeds; bars: their mean)' if seeds > 1 else ' (one seed)'
+    figure.suptitle(textwrap.fill(results.title + suffix, int(width / _LETTER)), fontsize='medium')
+    return figure
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes], float]:

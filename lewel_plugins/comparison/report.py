@@ -10,7 +10,7 @@ from lewel_plugins.files import write_json, write_text
 from lewel_plugins.running import provenance
 
 from .claims import claims_table, judge
-from .figure import draw_curves, draw_series
+from .figure import draw_curves, draw_rows, draw_series
 from .progress import duration
 from .run import Run
 from .spec import Comparison, Row
@@ -18,7 +18,7 @@ from .table import Results, as_json, collect, markdown_tables, series_tables
 
 
 def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run], command: str, out: Path) -> Path:
-    """Write ``<out>.md``, ``<out>.json`` and, if any metric was logged during training, ``<out>.png``.
+    """Write ``<out>.md``, ``<out>.json`` and ``<out>.png``: curves, or the last values if there is no more than these.
 
     Args:
         comparison: The comparison.
@@ -32,7 +32,7 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
     """
     results = collect(comparison, seeds, runs)
     markdown, picture = _with_suffix(out, '.md'), _with_suffix(out, '.png')
-    has_picture = (draw_series if any(row.series for row in comparison.rows) else draw_curves)(results, picture)
+    has_picture = _draw(results, picture)
     if not has_picture:
         picture.unlink(missing_ok=True)
     sessions = [session for run in runs if run.is_trained() for session in run.sessions()]
@@ -51,7 +51,7 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
             dict(
                 vars(verdict.claim),
                 difference=verdict.difference and verdict.difference._asdict(),
-                standard_error=verdict.error,
+                half_interval=verdict.half,
                 verdict=verdict.word,
             )
             for verdict in judge(comparison.claims, results)
@@ -61,6 +61,16 @@ def write_report(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Ru
     lines = _markdown(comparison, results, runs, record, picture if has_picture else None)
     write_text(markdown, '\n'.join(lines) + '\n')
     return markdown
+
+
+def _draw(results: Results, picture: Path) -> bool:
+    if any(row.series for row in results.rows):
+        return draw_series(results, picture)
+    logged = (curve for row in results.rows for curves in row.curves.values() for curve in curves.items())
+    panels = {metric.key for metric in results.metrics if metric.curve}
+    if any(key in panels and len(iterations) > 1 for key, (iterations, _) in logged):
+        return draw_curves(results, picture)
+    return draw_rows(results, picture)
 
 
 def _with_suffix(out: Path, suffix: str) -> Path:
@@ -82,7 +92,7 @@ def _markdown(
         lines += ['', '## Claims of the papers', '', *claims_table(judge(comparison.claims, results)), '', '## Rows']
     lines += ['', *markdown_tables(results)]
     if picture is not None:
-        lines += ['', f'![Curves]({picture.name})']
+        lines += ['', f'![{comparison.title}]({picture.name})']
     return [*lines, *_provenance(runs, record), *_configs(comparison.rows)]
 
 
@@ -117,7 +127,8 @@ def _configs(rows: Sequence[Row]) -> list[str]:
 
 
 def _commits(sessions: Iterable[list[dict]]) -> str:
-    commits = Counter(run[-1]['commit'] for run in sessions if run)
+    """Return the commits of each run, several if it has been continued under another, and how many runs have them."""
+    commits = Counter(' then '.join(dict.fromkeys(start['commit'] for start in run)) for run in sessions if run)
     if len(commits) == 1:
         return next(iter(commits))
     return ', '.join(f'{commit} ({count} runs)' for commit, count in sorted(commits.items()))

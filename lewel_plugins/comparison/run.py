@@ -1,8 +1,9 @@
 """A row of a comparison with a seed: the subprocesses to run for it, and its files."""
 
 import copy
+import shlex
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from lewel_plugins.files import read_json, write_json, write_text
 from lewel_plugins.running.commands import fill_placeholders, python_command
 from lewel_plugins.running.jobs import Job, digest
 from lewel_plugins.running.num_views import expand_num_views
+from lewel_plugins.running.setup import load_config
 from lewel_plugins.running.work_dir import last_checkpoint
 from lewel_plugins.visualization.curves import Curve, read_curves
 
-from .spec import Comparison, Row
+from .spec import Comparison, Row, file_name
 from .step import Step
 
 TRAINING = 'train'
@@ -41,8 +43,8 @@ class Run:
         config: The row's config with its options.
         work_dir: Folder of the comparison.
         train_script: The script that trains; ``{tools}`` is its folder.
-        shared: Name → folder for the runs of other comparisons; a folder that is used is removed from it.
         processes: Number of processes that train it, each with one batch of the config.
+        recipes: Name of a post → the configs that determine its results. A changed one makes the post run again.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class Run:
         config: Config,
         work_dir: Path,
         train_script: Path,
-        shared: MutableMapping[str, Path] | None = None,
         processes: int = 1,
+        recipes: Mapping[str, Sequence[dict]] | None = None,
     ) -> None:
         self.row = row
         self.seed = seed
@@ -62,33 +64,41 @@ class Run:
         self.config = Config(config.to_dict(), filename=config.filename)
         self.config.merge_from_dict({'randomness.seed': seed})
         self.train_script = train_script
-        self.digest = _short_digest(self.config.to_dict(), row.command)
+        # One process adds nothing, so that the folders of earlier versions count.
+        self.digest = _short_digest(self.config.to_dict(), row.command, *([processes] if processes > 1 else []))
         folder = f'seed{seed}' if row.per_seed else 'once'
-        self.work_dir = work_dir / _file_name(row.name) / f'{folder}-{self.digest}'
-        if shared and not row.command and not self.work_dir.is_dir():
-            self.work_dir = shared.pop(self.work_dir.name, self.work_dir)
-        self._prefixes = {_file_name(post.name): f'{post.prefix}/' for post in comparison.post if post.prefix}
-        self.steps = self._steps(comparison)
+        self.row_folder = file_name(row.name)
+        self._post = comparison.post
+        self._recipes = recipes or {}
+        self._prefixes = {file_name(post.name): f'{post.prefix}/' for post in comparison.post if post.prefix}
+        self.use(work_dir / self.row_folder / f'{folder}-{self.digest}')
 
     def __str__(self) -> str:
         return f'{self.row.name}, seed {self.seed}' if self.row.per_seed else self.row.name
 
-    def _steps(self, comparison: Comparison) -> list[Step]:
+    def use(self, folder: Path) -> None:
+        """Take another folder than the run's own, such as that of another comparison."""
+        self.work_dir = folder
+        self.steps = self._steps()
+
+    def _steps(self) -> list[Step]:
         if self.row.command:
             return [self._step(_COMMAND, self.row.command, self.work_dir / 'command.json')]
         script = (str(self.train_script), '{config}', '--work-dir', '{work_dir}', '--resume')
         train = python_command(script, self.processes)
         steps = [self._step(TRAINING, train, None)]
-        for post in comparison.post:
+        for post in self._post:
             if not post.rows or self.row.name in post.rows:
-                name = _file_name(post.name)
-                steps.append(self._step(name, post.command, self.work_dir / f'{name}.json'))
+                name = file_name(post.name)
+                output, recipes = self.work_dir / f'{name}.json', self._recipes.get(post.name, ())
+                steps.append(self._step(name, post.command, output, recipes))
         return steps
 
-    def _step(self, name: str, command: tuple[str, ...], output: Path | None) -> Step:
+    def _step(self, name: str, command: tuple[str, ...], output: Path | None, recipes: Sequence[dict] = ()) -> Step:
         note = 'done.json' if name in (TRAINING, _COMMAND) else f'{name}.done.json'
-        inputs = dict(digest=self.digest if output is None else _short_digest(self.digest, command))
-        return Step(name, command, Job(self.work_dir / note, inputs), self.work_dir / f'{name}.log', output)
+        inputs = dict(digest=self.digest if output is None else _short_digest(self.digest, command, *recipes))
+        select = self.row.select if name == _COMMAND else ''
+        return Step(name, command, Job(self.work_dir / note, inputs), self.work_dir / f'{name}.log', output, select)
 
     def is_done(self) -> bool:
         """Return whether all steps have succeeded."""
@@ -151,25 +161,20 @@ class Run:
         return sum(session['seconds'] for session in self.sessions())
 
     def results(self) -> tuple[dict[str, Curve], dict[str, float]]:
-        """Return the curves of the training, and the numbers of the commands that have finished."""
+        """Return the curves of the training, and the numbers of the commands that have finished.
+
+        Raises:
+            SetupError: The row selects an entry that the result of its command does not have.
+        """
         values: dict[str, float] = {}
         for step in self.steps:
             if step.output is not None and step.is_done():
-                values.update(flatten(self._select(step.job.result(), step), self._prefixes.get(step.name, '')))
+                values.update(flatten(step.result(), self._prefixes.get(step.name, '')))
         try:
             curves = {} if self.row.command else read_curves(self.work_dir)
         except FileNotFoundError:
             curves = {}
         return curves, values
-
-    def _select(self, result: dict, step: Step) -> dict:
-        if step.name != _COMMAND:
-            return result
-        for name in filter(None, self.row.select.split('/')):
-            if not isinstance(result.get(name), dict):
-                raise SetupError(f'{self.row.name}: {step.output} has no {self.row.select!r}')
-            result = result[name]
-        return result
 
 
 def recipe_processes(config: Config) -> int:
@@ -215,14 +220,42 @@ def plan_runs(
         counts.update(
             {row.name: _processes(row, configs[row.name], processes) for row in comparison.rows if not row.command}
         )
-    # Each folder is used once: rows that an override has made equal must not wait for each other.
-    shared = {} if others is None else {folder.name: folder for folder in sorted(others.glob('*/*/seed*-*'))}
-    return [
-        Run(comparison, row, seed, configs[row.name], work_dir, train_script, shared, counts[row.name])
+    recipes = {post.name: _recipes(post.command, train_script.parent) for post in comparison.post}
+    runs = [
+        Run(comparison, row, seed, configs[row.name], work_dir, train_script, counts[row.name], recipes)
         for seed in seeds
         for row in comparison.rows
         if row.per_seed or seed == seeds[0]
     ]
+    if others is not None:
+        _share(runs, others)
+    return runs
+
+
+def _recipes(command: Sequence[str], tools: Path) -> list[dict]:
+    """Return the evaluation suites that a command names by their path from the folder ``tools``, and their recipes.
+
+    Raises:
+        SetupError: One of them does not exist.
+    """
+    prefix, recipes = '{tools}/../configs/', []
+    for file in (tools.parent / 'configs' / word.removeprefix(prefix) for word in command if word.startswith(prefix)):
+        suite = load_config(str(file))
+        words = [word for entry in suite.get('commands', []) for word in shlex.split(entry.command)]
+        names = [word.removeprefix('{configs}/') for word in words if word.startswith('{configs}/')]
+        names = [*([suite.linear] if 'linear' in suite else []), *(name for name in names if name.endswith('.py'))]
+        recipes += [suite.to_dict(), *(load_config(str(file.parent / name)).to_dict() for name in names)]
+    return recipes
+
+
+def _share(runs: Sequence[Run], others: Path) -> None:
+    """Let the runs that have no folder of their own use those of other comparisons."""
+    # Each folder is used once: rows that an override has made equal must not wait for each other.
+    own = {run.work_dir for run in runs if run.work_dir.is_dir()}
+    shared = {folder.name: folder for folder in sorted(others.glob('*/*/seed*-*')) if folder not in own}
+    for run in runs:
+        if run.work_dir not in own and not run.row.command:
+            run.use(shared.pop(run.work_dir.name, run.work_dir))
 
 
 def resolved_configs(comparison: Comparison) -> dict[str, Config]:
@@ -277,7 +310,3 @@ def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, float]:
 
 def _short_digest(*parts: Any) -> str:
     return digest(*parts)[:10]
-
-
-def _file_name(name: str) -> str:
-    return ''.join(c if c.isalnum() or c in '-_.' else '_' for c in name)

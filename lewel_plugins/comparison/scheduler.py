@@ -1,6 +1,5 @@
 """Runs a list of runs as subprocesses."""
 
-import contextlib
 import ctypes
 import os
 import shlex
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.running.child_processes import has_ended, signal_group, wait_for_end
 from lewel_plugins.running.jobs import lock
 from lewel_plugins.running.work_dir import STOPPED_STATUS
 
@@ -106,17 +106,11 @@ class _Active:
         """End the subprocess if it is still running, and everything that it has started."""
         if self.process is None:
             return
-        if self.process.poll() is None:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_GRACE)
-        self._signal(signal.SIGKILL)
+        if not has_ended(self.process):
+            signal_group(self.process, signal.SIGTERM)
+            wait_for_end(self.process, _GRACE)
+        signal_group(self.process, signal.SIGKILL)
         self.process.wait()
-
-    def _signal(self, number: int) -> None:
-        assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
 
     def record(self) -> None:
         """Record the time since this start."""
@@ -190,6 +184,11 @@ class Scheduler:
             if descriptor is None:
                 self._fail(job, f'another process is running it in {job.run.work_dir}')
                 continue
+            if job.run.is_done():  # by another process, since this one began
+                os.close(descriptor)
+                job.status = 'done'
+                self.display.event(f'done    {job.run}, by another process')
+                continue
             job.run.prepare()
             active = _Active(job, self._free.pop(0), descriptor)
             self._active.append(active)
@@ -207,10 +206,10 @@ class Scheduler:
 
     def _check(self, active: _Active) -> None:
         assert active.process is not None
-        code = active.process.poll()
-        if code is None and self.limit.must_stop() and not active.has_stop_signal:
+        is_running = not has_ended(active.process)  # its status is collected after its group has ended
+        if is_running and self.limit.must_stop() and not active.has_stop_signal:
             active.stop()
-        if code is None and not self.limit.is_over():
+        if is_running and not self.limit.is_over():
             if time.time() - active.record_time > _RECORD_EVERY:
                 active.record()
             return

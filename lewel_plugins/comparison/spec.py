@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ _FIELDS = (
     'name', 'title', 'question', 'base', 'options', 'rows', 'seeds', 'metrics', 'baseline', 'post', 'claims', 'shared',
     'variants',
 )  # fmt: skip
+_RUN_FILES = ('train', 'command', 'done', 'sessions')  # names of a run's own logs and notes
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def load_comparison(
         entries = apply_variant(entries, data, path)
     elif base is not None:
         entries = apply_base(entries, base, path)
+    _check_entries(entries, path)
     common = entries.get('options', {})
     rows = tuple(_row(entry, entries.get('base'), common, path, cfg_options or {}) for entry in entries.get('rows', ()))
     comparison = Comparison(
@@ -167,7 +169,7 @@ def load_comparison(
         metrics=tuple(_metric(entry) for entry in entries.get('metrics', ())),
         baseline=entries.get('baseline', rows[0].name if rows else ''),
         post=tuple(_post(entry) for entry in entries.get('post', ())),
-        claims=tuple(_claim(entry) for entry in entries.get('claims', ())),
+        claims=tuple(Claim(**entry) for entry in entries.get('claims', ())),
     )
     _check(comparison, path)
     return comparison
@@ -181,14 +183,42 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # the file is Python, which may raise anything
         raise SetupError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
     _refuse_unknown(entries, _FIELDS, str(path))
-    for row in entries.get('rows', ()):
-        if 'name' not in row:
-            raise SetupError(f'a row of {path} has no name: {row}')
+    _check_entries(entries, path)  # before a variant changes them
     return entries
 
 
+def _check_entries(entries: Mapping[str, Any], path: Path) -> None:
+    for name in ('rows', 'seeds', 'metrics', 'post', 'claims'):
+        values = entries.get(name, ())
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            raise SetupError(f'{path}: {name} must be a list, got {values!r}')
+    row_fields = [*_names(Row), 'bound_to_base']
+    for name, where, known, needed in (
+        ('rows', 'a row', row_fields, ['name']),
+        ('metrics', 'a metric', _names(Metric), _names(Metric, needed=True)),
+        ('post', 'a post command', _names(Post), _names(Post, needed=True)),
+        ('claims', 'a claim', _names(Claim), _names(Claim, needed=True)),
+    ):
+        for entry in entries.get(name, ()):
+            if name != 'metrics' or not isinstance(entry, str):  # a metric may be its key alone
+                _check_entry(entry, known, needed, f'{where} of {path}')
+
+
+def _names(kind: type[Any], needed: bool = False) -> list[str]:
+    """Return the fields of a dataclass, all or those without a default."""
+    return [field.name for field in fields(kind) if not needed or field.default is MISSING]
+
+
+def _check_entry(entry: Any, known: Sequence[str], needed: Sequence[str], where: str) -> None:
+    if not isinstance(entry, Mapping):
+        raise SetupError(f'{where} must be a dict, got {entry!r}')
+    _refuse_unknown(entry, known, where)
+    missing = [name for name in needed if name not in entry]
+    if missing:
+        raise SetupError(f'{where} has no {", ".join(missing)}: {entry}')
+
+
 def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, cfg_options: Mapping[str, Any]) -> Row:
-    _refuse_unknown(entry, [*(field.name for field in fields(Row)), 'bound_to_base'], f'a row of {path}')
     config = entry.get('config', base)
     if config is None:
         raise SetupError(f'{path}: row {entry["name"]!r} has no config, and there is no `base`')
@@ -201,25 +231,24 @@ def _row(entry: dict, base: str | None, common: Mapping[str, Any], path: Path, c
 
 
 def _metric(entry: str | dict) -> Metric:
-    if isinstance(entry, str):
-        return Metric(entry)
-    _refuse_unknown(entry, [field.name for field in fields(Metric)], 'a metric')
-    return Metric(**entry)
+    return Metric(entry) if isinstance(entry, str) else Metric(**entry)
 
 
 def _post(entry: dict) -> Post:
-    _refuse_unknown(entry, [field.name for field in fields(Post)], 'a post command')
     return Post(**{**entry, 'command': _words(entry['command']), 'rows': tuple(entry.get('rows', ()))})
-
-
-def _claim(entry: dict) -> Claim:
-    _refuse_unknown(entry, [field.name for field in fields(Claim)], 'a claim')
-    return Claim(**entry)
 
 
 def _words(command: str | Sequence[str]) -> tuple[str, ...]:
     """Split a command line into words. Placeholders are filled in later, so that spaces in values split no words."""
-    return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
+    try:
+        return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
+    except ValueError as error:
+        raise SetupError(f'command {command!r}: {error}') from None
+
+
+def file_name(name: str) -> str:
+    """Return the name of a row or a post command as it appears in the folders of runs."""
+    return ''.join(c if c.isalnum() or c in '-_.' else '_' for c in name)
 
 
 def _refuse_unknown(entries: Mapping, known: Sequence[str], where: str) -> None:
@@ -258,3 +287,19 @@ def _check(comparison: Comparison, path: Path) -> None:
         missing = set(post.rows) - set(names)
         if missing:
             raise SetupError(f'{path}: post {post.name!r} names {sorted(missing)}; rows are {names}')
+    _check_post_names(comparison.post, path)
+
+
+def _check_post_names(posts: Sequence[Post], path: Path) -> None:
+    """Refuse names by which a post command would write over the files of the run, or of another command."""
+    for index, post in enumerate(posts):
+        name = file_name(post.name)
+        if name in _RUN_FILES or name.endswith('.done'):
+            known = ', '.join(_RUN_FILES)
+            raise SetupError(
+                f"{path}: post {post.name!r} needs another name: {known} and *.done are the run's own files"
+            )
+        for other in posts[:index]:
+            shares_rows = not post.rows or not other.rows or set(post.rows) & set(other.rows)
+            if shares_rows and name == file_name(other.name):
+                raise SetupError(f'{path}: posts {other.name!r} and {post.name!r} would both write {name}.json')

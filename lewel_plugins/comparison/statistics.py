@@ -1,12 +1,16 @@
 """Mean, spread and paired differences."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 
 class Summary(NamedTuple):
-    """Mean, sample standard deviation (divisor n − 1; None for one value) and number of values."""
+    """Mean, sample standard deviation (divisor n − 1; None for one value) and number of values.
+
+    Mean and deviation are NaN if a value is NaN or infinite.
+    """
 
     mean: float
     std: float | None
@@ -33,6 +37,8 @@ def summarize(values: Sequence[float]) -> Summary | None:
     """Summarize values; None if there are none."""
     if not values:
         return None
+    if not all(map(math.isfinite, values)):
+        return Summary(math.nan, math.nan if len(values) > 1 else None, len(values))
     return Summary(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 

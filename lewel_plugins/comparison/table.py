@@ -1,6 +1,7 @@
 """The results of a comparison, and their tables."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,12 +54,14 @@ class Results:
         return summarize(list(row.of_metric(metric).values()))
 
     def difference(self, row: RowResult, metric: Metric) -> PairedDifference | None:
-        """Return the paired difference from the row's baseline; a row with one run is paired with every seed."""
-        baseline = self.row(row.baseline)
-        own, base = self._spread(row, metric), self._spread(baseline, metric)
-        if not row.per_seed and not baseline.per_seed:
-            own, base = row.of_metric(metric), baseline.of_metric(metric)
-        return paired_difference(own, base)
+        """Return the paired difference from the row's baseline, see :meth:`pairs`."""
+        return paired_difference(*self.pairs(row, self.row(row.baseline), metric))
+
+    def pairs(self, row: RowResult, other: RowResult, metric: Metric) -> tuple[dict[int, float], dict[int, float]]:
+        """Return the values of two rows to compare, seed → value; a row with one run is paired with every seed."""
+        if not row.per_seed and not other.per_seed:
+            return row.of_metric(metric), other.of_metric(metric)
+        return self._spread(row, metric), self._spread(other, metric)
 
     def _spread(self, row: RowResult, metric: Metric) -> dict[int, float]:
         values = row.of_metric(metric)
@@ -122,7 +125,7 @@ def series_tables(results: Results) -> list[str]:
                 results.summary(row, metric) if (row := cells.get((name, value))) is not None else None
                 for value in values
             ]
-            means = [summary.mean for summary in summaries if summary is not None]
+            means = [summary.mean for summary in summaries if summary is not None and math.isfinite(summary.mean)]
             best = (max if metric.higher_is_better else min)(means, default=None)
             rows.append([name, *(_series_cell(summary, metric.digits, best) for summary in summaries)])
         lines += markdown_table(['', *(f'{value:g}' for value in values)], rows)
@@ -187,6 +190,7 @@ def as_json(results: Results) -> list[dict[str, Any]]:
     return [
         dict(
             name=row.name,
+            per_seed=row.per_seed,
             baseline=row.baseline,
             seconds=row.seconds,
             values=row.values,
@@ -204,3 +208,22 @@ def _logged(curves: dict[str, Curve], metrics: Sequence[Metric]) -> dict[str, di
 
 def _dict(record: Summary | PairedDifference | None) -> dict[str, Any] | None:
     return None if record is None else record._asdict()
+
+
+def from_json(record: Mapping[str, Any], metrics: Sequence[Metric]) -> Results:
+    """Return the results in a json file of a report.
+
+    Args:
+        record: Content of the file. Older ones do not record ``per_seed``, and their rows are taken to have seeds.
+        metrics: The metrics to take from it.
+    """
+    rows = [
+        RowResult(
+            row['name'],
+            row.get('per_seed', True),
+            row['baseline'],
+            values={int(seed): values for seed, values in row['values'].items()},
+        )
+        for row in record['rows']
+    ]
+    return Results(record['title'], tuple(record['seeds']), tuple(metrics), rows)

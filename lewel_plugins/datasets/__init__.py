@@ -1,5 +1,7 @@
 from .cifar10 import CIFAR10
+from .continuous_loader import ContinuousLoader
 from .image_list import ImageList
+from .image_shards import ImageShards
 from .image_tree import ImageTree
 from .imagenet_subset import ImageNetSubset
 from .inaturalist import INaturalist
@@ -11,9 +13,11 @@ from .stl10 import STL10
 __all__ = [
     'CIFAR10',
     'STL10',
+    'ContinuousLoader',
     'INaturalist',
     'ImageNetSubset',
     'ImageList',
+    'ImageShards',
     'ImageTree',
     'LabeledSplit',
     'PretrainDataset',

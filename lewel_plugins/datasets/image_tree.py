@@ -1,19 +1,19 @@
 import os
 from collections.abc import Sequence
 
-from mmengine.dataset import BaseDataset
-
 from lewel_plugins.image_files.tree import EXTENSIONS, list_images
 from lewel_plugins.registry import DATASETS
 
+from .image_paths import ImagePaths
+
 
 @DATASETS.register_module()
-class ImageTree(BaseDataset):
+class ImageTree(ImagePaths):
     """All images of a local folder and its subfolders, without labels.
 
     Images are recognized by their extension (``.jpg .jpeg .png .webp .bmp .tif .tiff``, upper or lower case) and sorted
     by path. Hidden files and folders are skipped. Links are followed. A folder that several links lead to, or that
-    contains itself through a link, is read once.
+    contains itself through a link, is read once. Of a folder of shards, it has the packed images.
 
     Args:
         data_root: The folder.
@@ -23,8 +23,6 @@ class ImageTree(BaseDataset):
     Raises:
         FileNotFoundError: If the folder does not exist or contains no image.
     """
-
-    METAINFO: dict = {}
 
     def __init__(self, data_root: str, pipeline: Sequence = (), lazy_init: bool = False) -> None:
         super().__init__(data_root=data_root, pipeline=list(pipeline), lazy_init=lazy_init)

@@ -17,20 +17,32 @@ class SeededSampler(Sampler):
     """Yield indices as a pure function of (seed, epoch, rank, world size), each with the seed of its views.
 
     Every epoch is a permutation of the dataset, dealt out to the ranks in turn. Samples from the start of the
-    permutation pad its end, so that all ranks get the same number. For a :class:`PretrainDataset` the items are
-    :class:`SampleId`, otherwise plain indices. A :class:`PretrainDataset` among several wrappers must be the outermost.
+    permutation pad its end, so that all ranks get the same number. With ``step``, an epoch is a whole number of
+    optimizer steps instead, which matters where gradients are accumulated: a checkpoint at the end of an epoch does not
+    hold those of an unfinished step. The end of the permutation then sits out, which is another part in each epoch.
+
+    For a :class:`PretrainDataset` the items are :class:`SampleId`, otherwise plain indices. A :class:`PretrainDataset`
+    among several wrappers must be the outermost.
 
     Args:
         dataset: The dataset, or mmengine's slice of it.
         seed: Run seed, the same on all ranks. By default it is drawn and shared.
         shuffle: Whether to permute.
         infinite: Whether an iteration continues with the next epoch, for ``IterBasedTrainLoop``.
+        step: Images per optimizer step: batch × ranks × accumulated iterations. None for epochs of all images.
 
     Raises:
-        ValueError: If the dataset is empty.
+        ValueError: If the dataset is empty, or has fewer images than a step, or the ranks cannot share a step.
     """
 
-    def __init__(self, dataset: Any, seed: int | None = None, shuffle: bool = True, infinite: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        seed: int | None = None,
+        shuffle: bool = True,
+        infinite: bool = False,
+        step: int | None = None,
+    ) -> None:
         if len(dataset) == 0:
             raise ValueError(f'cannot sample from an empty dataset: {dataset}')
         self.rank, self.world_size = get_dist_info()
@@ -39,13 +51,23 @@ class SeededSampler(Sampler):
         self.infinite = infinite
         self.epoch = 0
         self.size = len(dataset)
-        self.num_samples = -(-self.size // self.world_size)
+        self.num_samples = self._count(step)
         # mmengine's slice (`num_batch_per_epoch`) passes each index on to the dataset that it wraps.
         self.with_seeds = isinstance(getattr(dataset, '_dataset', dataset), PretrainDataset)
         self._skipped = 0
 
+    def _count(self, step: int | None) -> int:
+        """Return the number of samples of an epoch on a rank."""
+        if step is None:
+            return -(-self.size // self.world_size)
+        if not 1 <= step <= self.size:
+            raise ValueError(f'step must be 1 to {self.size}, the number of images, got {step}')
+        if step % self.world_size:
+            raise ValueError(f'step must be a multiple of the {self.world_size} ranks, got {step}')
+        return self.size // step * step // self.world_size
+
     def __len__(self) -> int:
-        """Return the number of samples in one whole epoch on this rank."""
+        """Return the number of samples in an epoch on this rank."""
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:

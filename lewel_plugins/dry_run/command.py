@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.logs import without_log
 from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.setup import load_config
@@ -64,14 +65,9 @@ def _is_good(result: dict[str, Any]) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep warnings and the logs of mmengine from the screen, which the report is for."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(disabled)
+    with without_log(logging.ERROR), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
 
 
 def main(argv: list[str] | None = None, description: str | None = None) -> int:

@@ -42,8 +42,8 @@ def collect(loader: DataLoader, function: Callable[[dict], Tensor], title: str) 
     """
     rows, labels, indices = [], list[int](), list[int]()
     for batch in track(loader, title, total=len(loader)):
-        rows.append(function(batch))
         batch_labels, batch_indices = labels_and_indices(batch['data_samples'])
+        rows.append(function(batch))
         labels += batch_labels
         indices += batch_indices
     return ImageValues(torch.cat(rows), torch.tensor(labels), torch.tensor(indices))

@@ -1,17 +1,26 @@
 """Extract the features of a whole dataset once, without a Runner."""
 
+from collections.abc import Callable
+
 import torch
 from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from rich.progress import track
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins.models.features import pooled_features
+from lewel_plugins.running.lost_workers import with_timeout
+from lewel_plugins.running.watched_loader import watched
 
 from .feature_loop import FeatureRows, count_non_finite, labels_and_indices
 from .feature_metric import FeatureSet
+
+
+class DivergedError(ValueError):
+    """Features are NaN or infinite."""
 
 
 def plain_loader(loader: dict, pipeline: list | None = None) -> DataLoader:
@@ -36,7 +45,7 @@ def plain_loader(loader: dict, pipeline: list | None = None) -> DataLoader:
         batch_size=max(config.get('batch_size', 1), min(256, len(built))),
     )
     config.setdefault('collate_fn', dict(type='default_collate'))
-    return Runner.build_dataloader(config, seed=0)
+    return watched(Runner.build_dataloader(with_timeout(config), seed=0))
 
 
 def _with_pipeline(dataset: dict, pipeline: list) -> dict:
@@ -46,8 +55,14 @@ def _with_pipeline(dataset: dict, pipeline: list) -> dict:
 
 
 @torch.no_grad()
-def extract_features(model: BaseModel, loader: DataLoader, title: str, labeled: bool = True) -> FeatureSet:
-    """Extract the pooled backbone features of every image, on the device.
+def extract_features(
+    model: BaseModel,
+    loader: DataLoader,
+    title: str,
+    labeled: bool = True,
+    measure: Callable[[BaseModel, dict], Tensor] = pooled_features,
+) -> FeatureSet:
+    """Extract the features of every image, on the device.
 
     The features take N · D · 4 bytes: 10.5 GB for ImageNet's training images and ResNet-50.
 
@@ -56,12 +71,13 @@ def extract_features(model: BaseModel, loader: DataLoader, title: str, labeled: 
         loader: Images in the order of their dataset, as :func:`plain_loader` returns them.
         title: Title of the progress bar.
         labeled: Whether to read one class per image; otherwise all are −1.
+        measure: Function of the model and a batch that returns the features, (B, D); pooled ones by default.
 
     Returns:
         Features (N, D), classes (N,) and indices (N,).
 
     Raises:
-        ValueError: A feature is NaN or infinite.
+        DivergedError: A feature is NaN or infinite.
     """
     device = torch.device(get_device())
     model.to(device)
@@ -69,10 +85,11 @@ def extract_features(model: BaseModel, loader: DataLoader, title: str, labeled: 
     rows = FeatureRows(len(loader.dataset))  # type: ignore[arg-type]
     labels: list[int] = []
     for batch in track(loader, title, total=len(loader)):
-        count = rows.add(pooled_features(model, batch))
-        labels += labels_and_indices(batch['data_samples'])[0] if labeled else [-1] * count
+        batch_labels = labels_and_indices(batch['data_samples'])[0] if labeled else None
+        count = rows.add(measure(model, batch))
+        labels += [-1] * count if batch_labels is None else batch_labels
     feat = rows.filled()
     bad = int(count_non_finite(feat))
     if bad:
-        raise ValueError(f'{title}: the features of {bad} images are NaN or infinite: the backbone has diverged')
+        raise DivergedError(f'{title}: the features of {bad} images are NaN or infinite: the backbone has diverged')
     return FeatureSet(feat, torch.tensor(labels, device=device), torch.arange(len(feat), device=device))

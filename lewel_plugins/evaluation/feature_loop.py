@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lewel_plugins import dist
+from lewel_plugins.datasets.pretrain_dataset import broken_files
 from lewel_plugins.models.features import pooled_features, raw_pixels
 from lewel_plugins.registry import LOOPS
 
 from .feature_metric import FeatureSet, gather_rows
 
+UNREADABLE = 'unreadable_images'  # key of a message
 _PROGRESS_SECONDS = 30
 
 
@@ -51,7 +53,11 @@ def count_non_finite(features: Tensor) -> Tensor:
 
 
 def labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
-    """Return the class and the dataset index of each sample; −1 if it has none."""
+    """Return the class and the dataset index of each sample; −1 if it has none.
+
+    Call it before the data preprocessor: ``ClsDataPreprocessor`` of mmpretrain moves the labels of these samples to the
+    GPU, and the host would wait for each of them.
+    """
     labels, indices = [], []
     for sample in data_samples:
         label = getattr(sample, 'gt_label', None)
@@ -62,10 +68,30 @@ def labels_and_indices(data_samples: Sequence) -> tuple[list[int], list[int]]:
     return labels, indices
 
 
-def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
-    """Drop images that a distributed sampler has given to several ranks; the lowest rank keeps each."""
+def note_unreadable(runner: Runner, files: Sequence[str]) -> None:
+    """Leave a message to ``BrokenImageHook`` about files that a validation could not read."""
+    if files:
+        runner.message_hub.update_info(UNREADABLE, [*runner.message_hub.runtime_info.get(UNREADABLE, ()), *files])
+
+
+def _drop_rows(features: FeatureSet, is_whole: Tensor, split: str, size: int) -> FeatureSet:
+    """Drop images that a distributed sampler has given to several ranks, and those that replace broken ones.
+
+    Args:
+        features: Features of this rank.
+        is_whole: Whether the image of each row could be read, (N,) bool.
+        split: Name of the split.
+        size: Number of images in its dataset.
+    """
     if dist.world_size() == 1:
-        return features._replace(sample_idx=torch.arange(len(features.feat), device=features.feat.device))
+        features = features._replace(sample_idx=torch.arange(len(features.feat), device=features.feat.device))
+        return features if bool(is_whole.all()) else FeatureSet(*(x[is_whole] for x in features))
+    keep = _keep_once(features, split, size) & is_whole
+    return FeatureSet(*(x[keep] for x in features))
+
+
+def _keep_once(features: FeatureSet, split: str, size: int) -> Tensor:
+    """Return which rows of this rank count, (N,) bool: of an image on several ranks, that on the lowest one."""
     indices = gather_rows(features.sample_idx)
     rows = gather_rows(torch.full_like(features.sample_idx, dist.rank()))
     order = indices.argsort(stable=True)
@@ -78,8 +104,7 @@ def _drop_padding(features: FeatureSet, split: str, size: int) -> FeatureSet:
             f'the {split} dataset has {size} images but {int(keep.sum())} different `sample_idx`: on several ranks, '
             'every sample needs an index of its own in its metainfo (keep sample_idx in the meta_keys of PackInputs)'
         )
-    keep = keep[rows == dist.rank()]
-    return FeatureSet(*(x[keep] for x in features))
+    return keep[rows == dist.rank()]
 
 
 def _check_finite(features: FeatureSet, split: str) -> None:
@@ -99,7 +124,7 @@ class _FeatureLoop:
     def _build_bank(self, bank_dataloader: DataLoader | dict | None) -> None:
         self.bank_dataloader: DataLoader | None = None
         if bank_dataloader is not None:  # build_dataloader returns a loader that is already built unchanged
-            self.bank_dataloader = Runner.build_dataloader(bank_dataloader, seed=self.runner.seed)
+            self.bank_dataloader = self.runner.build_dataloader(bank_dataloader, seed=self.runner.seed)
 
     def run(self) -> dict:
         """Feed the features of the bank and the query set to the metrics, and return their values."""
@@ -128,19 +153,20 @@ class _FeatureLoop:
     def _extract(
         self, split: str, dataloader: DataLoader, measure: Callable[[Any, dict], Tensor] = pooled_features
     ) -> FeatureSet:
-        """Extract this rank's features of a dataset, without the sampler's padding."""
+        """Extract this rank's features of a dataset, without those of padding and of what replaces broken images."""
         model = dist.unwrap_model(self.runner.model)
         rows = FeatureRows(len(dataloader.sampler))  # type: ignore[arg-type]
-        labels, indices = [], []
+        labels, indices, broken = [], [], list[list[str]]()
         logged = time.monotonic()
         for batch_idx, data_batch in enumerate(dataloader):
             # The hooks count the iterations of the query set's dataloader, so only those are reported to them.
             if split == 'query':
                 self.runner.call_hook(f'before_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch)
-            rows.add(measure(model, data_batch))
             batch_labels, batch_indices = labels_and_indices(data_batch['data_samples'])
+            rows.add(measure(model, data_batch))
             labels += batch_labels
             indices += batch_indices
+            broken += broken_files(data_batch['data_samples'])
             if split == 'query':
                 self.runner.call_hook(
                     f'after_{self.stage}_iter', batch_idx=batch_idx, data_batch=data_batch, outputs=[]
@@ -152,7 +178,9 @@ class _FeatureLoop:
             raise ValueError(f'the {split} dataloader yields no batch on rank {dist.rank()}')
         feat = rows.filled()
         features = FeatureSet(feat, *(torch.tensor(numbers, device=feat.device) for numbers in (labels, indices)))
-        features = _drop_padding(features, split, len(dataloader.dataset))  # type: ignore[arg-type]
+        note_unreadable(self.runner, [file for files in broken for file in files])
+        is_whole = torch.tensor([not files for files in broken], device=feat.device)
+        features = _drop_rows(features, is_whole, split, len(dataloader.dataset))  # type: ignore[arg-type]
         _check_finite(features, split)
         return features
 
@@ -163,7 +191,8 @@ class FeatureValLoop(_FeatureLoop, ValLoop):
 
     Works for any OpenMMLab model with a ``backbone``. The features are the backbone's last output in float32, averaged
     over positions if it is a map. Those of the bank and of the validation set go through the evaluator. Each rank keeps
-    its share on its device: images / ranks · D · 4 bytes. An image that a distributed sampler repeats counts once.
+    its share on its device: images / ranks · D · 4 bytes. An image that a distributed sampler repeats counts once. One
+    that a ``PretrainDataset`` has replaced, because its file is broken, is left out.
 
     Args:
         runner: The runner.

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.image_files.tree import is_run
 from lewel_plugins.planning.findings import Finding, show
 
-from .image_index import ImageIndex, check_size, image_size, refuse_missing
+from .image_index import ImageIndex, SizeReader, check_size, refuse_missing
 from .labels import Box, BoxReader, LabeledImage, Labels, box_findings
-from .split import split_by_content
+from .outlines import OutlineReader
+from .split import overlap_findings, split_by_content
 
 _VAL_NAMES = ('val', 'test', 'eval', 'dev')
 _PARTS = ('images', 'annotations', 'categories')
@@ -32,21 +34,25 @@ def read_coco(path: str) -> Labels:
     index = ImageIndex(folder)
     if is_file and not index.has_images:  # as in annotations/instances.json beside images/
         index = ImageIndex(os.path.dirname(os.path.abspath(folder)))
-    boxes = BoxReader()
-    classes, train = _read_file(train_file, index, boxes, None)
+    readers = _Readers()
+    classes, train = _read_file(train_file, index, readers, None)
+    val = [] if val_file is None else _read_file(val_file, index, readers, classes)[1]
+    count, settled = len(train), readers.outlines.settle([*train, *val])
+    train, val = settled[:count], settled[count:]
     if val_file is None:
         train, val, split = split_by_content(train)
     else:
-        val = _read_file(val_file, index, boxes, classes)[1]
         names = [show(os.path.relpath(file, path)) for file in (train_file, val_file)]
         split = f'{names[0]} is trained on, {names[1]} is measured on'
-    findings = [*notes, *boxes.findings(), *box_findings(classes, train, val)]
+        notes += overlap_findings(train, val, names)
+    findings = [*notes, *readers.findings(), *box_findings(classes, train, val)]
     return Labels('COCO', classes, tuple(train), tuple(val), split, tuple(findings))
 
 
 def find_json(folder: str) -> list[str]:
-    """Return the json files of a folder and its subfolders, one level deep, without hidden ones."""
+    """Return the json files of a folder and its subfolders, one level deep, without hidden ones and those of runs."""
     files = [*Path(folder).glob('*.json'), *Path(folder).glob('*/*.json')]
+    files = [file for file in files if not is_run(file.parent)]
     return sorted(str(file) for file in files if not any(part.startswith('.') for part in file.parts[-2:]))
 
 
@@ -79,21 +85,31 @@ def choose_files(folder: str) -> tuple[str, str | None, list[Finding]]:
     return by_part['train'][0], measured[0], [Finding('note', 'files', text)] if unused else []
 
 
+class _Readers:
+    """What checks the parts of a file, and counts what was wrong with them but could be mended."""
+
+    def __init__(self) -> None:
+        self.sizes, self.boxes, self.outlines = SizeReader(), BoxReader(), OutlineReader()
+
+    def findings(self) -> list[Finding]:
+        return [*self.sizes.findings(), *self.boxes.findings(), *self.outlines.findings()]
+
+
 def _read_file(
-    file: str, index: ImageIndex, boxes: BoxReader, classes: Sequence[str] | None
+    file: str, index: ImageIndex, readers: _Readers, classes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[LabeledImage]]:
     """Return the classes, and the images in the order of the file.
 
     Args:
         file: The json file.
         index: The images.
-        boxes: Checks the boxes.
+        readers: Check what is labeled.
         classes: Classes of the file to train on; None if this is that file.
     """
     content = _parse(file)
     categories = _categories(content, file, classes)
     names = tuple(categories.values()) if classes is None else tuple(classes)
-    images = _images(content, file, index)
+    images = _images(content, file, index, readers.sizes)
     grouped: dict[Any, list[Box]] = {key: [] for key in images}
     for annotation in content['annotations']:
         where = f'annotation {annotation.get("id")} in {show(file)}'
@@ -106,7 +122,7 @@ def _read_file(
                 f'{where}, the box {annotation.get("bbox")} in {show(os.path.basename(path))}, has category '
                 f'{annotation.get("category_id")!r}; declared are {declared}'
             )
-        box = _box(where, annotation, names.index(categories[annotation['category_id']]), boxes, (width, height))
+        box = _box(where, annotation, names.index(categories[annotation['category_id']]), readers, (width, height))
         if box is not None:
             grouped[annotation['image_id']].append(box)
     return names, [LabeledImage(*images[key], tuple(grouped[key])) for key in images]
@@ -154,7 +170,9 @@ def _categories(content: dict[str, Any], file: str, classes: Sequence[str] | Non
     return categories
 
 
-def _images(content: dict[str, Any], file: str, index: ImageIndex) -> dict[Any, tuple[str, int, int]]:
+def _images(
+    content: dict[str, Any], file: str, index: ImageIndex, sizes: SizeReader
+) -> dict[Any, tuple[str, int, int]]:
     """Return path, width and height of each image by its id."""
     images: dict[Any, tuple[str, int, int]] = {}
     missing = []
@@ -168,9 +186,10 @@ def _images(content: dict[str, Any], file: str, index: ImageIndex) -> dict[Any, 
         if path is None:
             missing.append(name)
             continue
-        size = image_size(path)
         recorded = entry.get('width'), entry.get('height')
-        if all(isinstance(value, int) and value > 0 for value in recorded):
+        is_compared = all(isinstance(value, int) and value > 0 for value in recorded)
+        size = sizes.read(path, is_compared)
+        if is_compared:
             check_size(path, size, file, recorded)  # type: ignore[arg-type]  # checked above
         images[key] = path, *size
     refuse_missing(missing, file, index.folder)
@@ -179,42 +198,22 @@ def _images(content: dict[str, Any], file: str, index: ImageIndex) -> dict[Any, 
     return images
 
 
-def _box(where: str, annotation: dict[str, Any], label: int, boxes: BoxReader, size: tuple[int, int]) -> Box | None:
+def _box(where: str, annotation: dict[str, Any], label: int, readers: _Readers, size: tuple[int, int]) -> Box | None:
     bbox = annotation.get('bbox')
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(isinstance(value, (int, float)) for value in bbox):
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
         raise SetupError(f'{where} has the bbox {bbox!r}; COCO has [left, top, width, height]')
     left, top, width, height = bbox
-    corners = boxes.read(where, (left, top, left + width, top + height), *size)
+    corners = readers.boxes.read(where, (left, top, left + width, top + height), *size)
     if corners is None:
         return None
-    outline, area = annotation.get('segmentation'), annotation.get('area')
-    is_ignored = bool(annotation.get('iscrowd') or annotation.get('ignore'))
-    has_area = isinstance(area, (int, float)) and area > 0
-    return Box(label, corners, is_ignored, _outline(where, outline, size), float(area) if has_area else 0.0)  # type: ignore[arg-type]
+    outline = readers.outlines.read(where, annotation.get('segmentation'), size)
+    area: Any = annotation.get('area')
+    known = float(area) if _is_number(area) and area > 0 else 0.0
+    return Box(label, corners, bool(annotation.get('iscrowd') or annotation.get('ignore')), outline, known)
 
 
-def _outline(where: str, outline: Any, size: tuple[int, int]) -> Any:
-    """Return polygons or run lengths; None if there are none."""
-    if not outline:
-        return None
-    if isinstance(outline, dict) and 'counts' in outline and 'size' in outline:
-        if list(outline['size']) != [size[1], size[0]]:
-            raise SetupError(
-                f'{where} has a mask of {outline["size"]} (height, width), but its image has {[size[1], size[0]]}'
-            )
-        return outline
-    if isinstance(outline, list) and all(_is_polygon(polygon) for polygon in outline):
-        return outline
-    raise SetupError(f'{where} has a segmentation that is neither polygons of three points or more nor run lengths')
-
-
-def _is_polygon(polygon: Any) -> bool:
-    return (
-        isinstance(polygon, list)
-        and len(polygon) >= 6
-        and len(polygon) % 2 == 0
-        and all(isinstance(value, (int, float)) for value in polygon)
-    )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1e300)  # a larger one is no float
 
 
 def write_coco(file: Path, images: Sequence[LabeledImage], classes: Sequence[str], root: str, outlines: bool) -> None:

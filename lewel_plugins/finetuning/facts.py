@@ -22,6 +22,7 @@ class LabelFacts:
         small_box: Side in pixels, √area, below which a tenth of the boxes is; 0 for a segmenter.
         has_outlines: Whether every object has an outline.
         split: How the images were divided.
+        outlined: Number of objects with an outline, and of all objects.
     """
 
     num_train: int
@@ -32,6 +33,7 @@ class LabelFacts:
     small_box: float = 0.0
     has_outlines: bool = False
     split: str = ''
+    outlined: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, labels: Labels) -> 'LabelFacts':
@@ -47,6 +49,7 @@ class LabelFacts:
             quantiles(sides * 2, n=10)[0] if sides else 0.0,  # twice, because it needs two values
             labels.has_outlines,
             labels.split,
+            labels.count_outlines()[::-1],
         )
 
 

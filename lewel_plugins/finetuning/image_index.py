@@ -4,10 +4,24 @@ import os
 from collections.abc import Sequence
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.image_files.bounds import UndecodableError, pixel_limit
+from lewel_plugins.image_files.bounds import Coding, UndecodableError, pixel_limit
 from lewel_plugins.image_files.headers import read_header
+from lewel_plugins.image_files.packed import is_packed
 from lewel_plugins.image_files.tree import list_images
-from lewel_plugins.planning.findings import plural, show
+from lewel_plugins.planning.findings import Finding, plural, show
+
+
+def list_files(folder: str) -> list[str]:
+    """Return the sorted paths of all images in and under a folder.
+
+    Raises:
+        SetupError: Images are packed into shards.
+    """
+    paths = list_images(folder)
+    packed = next(filter(is_packed, paths), None)
+    if packed is not None:
+        raise SetupError(f'{show(folder)} holds shards, such as {show(packed)}; detectors and segmenters need files')
+    return paths
 
 
 class ImageIndex:
@@ -20,7 +34,7 @@ class ImageIndex:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._paths: dict[str, list[str]] = {}
-        for path in list_images(folder):
+        for path in list_files(folder):
             self._paths.setdefault(os.path.basename(path), []).append(path)
 
     @property
@@ -74,23 +88,53 @@ def refuse_missing(names: Sequence[str], file: str, folder: str) -> None:
         raise SetupError(f'{show(file)} names {show(names[0])}{rest}, which is not in {show(folder)}')
 
 
-def image_size(path: str) -> tuple[int, int]:
-    """Return width and height of an image, after its EXIF orientation is applied.
+class SizeReader:
+    """Reads sizes of images, and notes which ones may have labels of other pixels than those that are trained on.
 
-    Raises:
-        SetupError: Its header cannot be read, or announces more than is decoded.
+    Images are turned upright by their EXIF orientation. Labels that were drawn without it fit into the turned image if
+    this has the same size, and then nothing else shows it.
     """
-    try:
-        header = read_header(path)
-    except (OSError, UndecodableError) as error:
-        raise SetupError(f'{show(path)} cannot be read: {getattr(error, "strerror", None) or error}') from None
-    if header.width * header.height > pixel_limit(header.coding):
-        limit = pixel_limit(header.coding) / 1e6
-        raise SetupError(
-            f'{show(path)} claims {header.width:,} × {header.height:,} pixels, more than the limit of {limit:.0f} '
-            f'million for {header.coding.value[0]}'
+
+    def __init__(self) -> None:
+        self._turned: list[str] = []
+
+    def read(self, path: str, is_compared: bool) -> tuple[int, int]:
+        """Return width and height of an image, after its EXIF orientation is applied.
+
+        Args:
+            path: The image.
+            is_compared: Whether the labels state a size, which the caller compares.
+
+        Raises:
+            SetupError: Its header cannot be read, or announces more than is decoded in full.
+        """
+        try:
+            header = read_header(path, reads_end=True)
+        except (OSError, UndecodableError) as error:
+            raise SetupError(f'{show(path)} cannot be read: {getattr(error, "strerror", None) or error}') from None
+        # Labels are in pixels of the file, so that no JPEG is decoded at reduced size.
+        coding = Coding.JPEG if header.coding is Coding.REDUCED_JPEG else header.coding
+        if header.width * header.height > pixel_limit(coding):
+            raise SetupError(
+                f'{show(path)} claims {header.width:,} × {header.height:,} pixels, more than the limit of '
+                f'{pixel_limit(coding) / 1e6:.0f} million for {coding.value[0]}'
+            )
+        shows_in_size = is_compared and header.orientation >= 5 and header.width != header.height
+        if header.orientation > 1 and not shows_in_size:
+            self._turned.append(path)
+        return header.width, header.height
+
+    def findings(self) -> list[Finding]:
+        """Describe the images that are turned or mirrored, which does not show in their size."""
+        if not self._turned:
+            return []
+        count = len(self._turned)
+        verb, its = ('is', 'its') if count == 1 else ('are', 'their')
+        text = (
+            f'{plural(count, "image")}, such as {show(min(self._turned))}, {verb} turned or mirrored by the EXIF '
+            f'orientation, so {its} labels must have been drawn on the upright image'
         )
-    return header.width, header.height
+        return [Finding('warning', 'turned', text, tuple(sorted(self._turned)))]
 
 
 def check_size(path: str, size: tuple[int, int], file: str, recorded: tuple[int, int]) -> None:
@@ -107,7 +151,7 @@ def check_size(path: str, size: tuple[int, int], file: str, recorded: tuple[int,
     """
     if size == recorded:
         return
-    turned = ' (its EXIF orientation turns it)' if size == recorded[::-1] else ''
+    turned = ' (turned, as by an EXIF orientation)' if size == recorded[::-1] else ''
     raise SetupError(
         f'{show(path)} has {size[0]} × {size[1]} pixels{turned}, but {show(file)} has labels for '
         f'{recorded[0]} × {recorded[1]}'

@@ -79,8 +79,13 @@ class Labels:
     @property
     def has_outlines(self) -> bool:
         """Whether every object that counts has an outline."""
+        boxes, outlined = self.count_outlines()
+        return 0 < boxes == outlined
+
+    def count_outlines(self) -> tuple[int, int]:
+        """Return the number of objects that count, and of those with an outline."""
         boxes = [box for image in (*self.train, *self.val) for box in image.boxes if not box.is_ignored]
-        return bool(boxes) and all(box.outline for box in boxes)
+        return len(boxes), sum(bool(box.outline) for box in boxes)
 
 
 class BoxReader:
@@ -101,7 +106,7 @@ class BoxReader:
             height: Height of the image.
 
         Raises:
-            SetupError: These are no finite numbers, or the box is empty, or lies outside its image.
+            SetupError: These are no finite numbers, or the box ends before it begins, or lies outside its image.
         """
         try:
             left, top, right, bottom = (float(value) for value in corners)
@@ -110,10 +115,10 @@ class BoxReader:
         shown = f'({left:g}, {top:g}, {right:g}, {bottom:g})'
         if not all(map(math.isfinite, (left, top, right, bottom))):
             raise SetupError(f'{where} has the corners {shown}, which are not finite')
-        if right <= left or bottom <= top:
-            raise SetupError(f'{where} is empty: {shown}')
+        if right < left or bottom < top:
+            raise SetupError(f'{where} ends before it begins: {shown}')
         inside = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
-        if inside[2] <= inside[0] or inside[3] <= inside[1]:
+        if inside[2] < inside[0] or inside[3] < inside[1]:  # one that touches the border from outside is left out
             raise SetupError(f'{where} lies outside its image of {width} × {height} pixels: {shown}')
         self.clipped += any(abs(a - b) > _NOTICED for a, b in zip(inside, (left, top, right, bottom)))
         if inside[2] - inside[0] < 1 or inside[3] - inside[1] < 1:

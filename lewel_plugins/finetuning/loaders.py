@@ -22,10 +22,13 @@ def loaders(resolved: Settings, train: dict[str, Any], val: dict[str, Any], val_
         persistent_workers=resolved['workers'] > 0,
         collate_fn=dict(type='pseudo_collate'),
     )
+    sampler: dict[str, Any] = dict(type='lewel_plugins.SeededSampler')
+    if resolved['accumulation'] > 1:  # a checkpoint holds no gradients of an unfinished step
+        sampler['step'] = resolved['batch_size']
     train_loader = dict(
         common,
         batch_size=resolved['batch_size'] // resolved['ranks'] // resolved['accumulation'],
-        sampler=dict(type='lewel_plugins.SeededSampler'),
+        sampler=sampler,
         dataset=dict(type='lewel_plugins.PretrainDataset', dataset=train),
     )
     val_loader = dict(common, batch_size=val_batch, sampler=dict(type='DefaultSampler', shuffle=False), dataset=val)

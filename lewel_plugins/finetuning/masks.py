@@ -9,13 +9,12 @@ from PIL import Image
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.image_files.bounds import MAX_PIXELS
-from lewel_plugins.image_files.tree import list_images
 from lewel_plugins.planning.findings import Finding, plural, show
 
-from .image_index import check_size, image_size
+from .image_index import SizeReader, check_size, list_files
 from .labels import LabeledImage, Labels, missing_classes
 from .names import read_names
-from .split import split_by_content
+from .split import overlap_findings, split_by_content
 
 IGNORED = 255
 _MODES = ('L', 'P', '1')  # Pillow's modes with one channel of at most 8 bits
@@ -32,7 +31,7 @@ def read_masks(folder: str) -> Labels:
     Raises:
         SetupError: Something is missing, unreadable or contradictory; names it.
     """
-    images, strays = _pairs(os.path.join(folder, 'images'), os.path.join(folder, 'masks'))
+    images, notes = _pairs(os.path.join(folder, 'images'), os.path.join(folder, 'masks'))
     declared = read_names(folder)
     pixels = {image.mask: count_pixels(image) for image in images}
     classes = declared or _number_classes(folder, pixels)
@@ -42,16 +41,16 @@ def read_masks(folder: str) -> Labels:
                 f'{show(mask)} has the value {max(counts)}, but there are {len(classes)} classes (values 0 to '
                 f'{len(classes) - 1}: {", ".join(classes[:5])}{", …" if len(classes) > 5 else ""}); 255 is ignored'
             )
-    train, val, split = _divide(folder, images)
+    train, val, split, copies = _divide(folder, images)
     totals = [sum((pixels[image.mask] for image in part), Counter()) for part in (train, val)]
-    findings = [*strays, *missing_classes(classes, totals, ('pixel', 'pixels'))]
+    findings = [*notes, *copies, *missing_classes(classes, totals, ('pixel', 'pixels'))]
     return Labels('masks', classes, tuple(train), tuple(val), split, tuple(findings))
 
 
 def _pairs(images: str, masks: str) -> tuple[list[LabeledImage], list[Finding]]:
-    """Return each image with its mask, and a note about masks without an image."""
-    mask_of = {os.path.splitext(os.path.relpath(path, masks))[0]: path for path in list_images(masks)}
-    paths = list_images(images)
+    """Return each image with its mask, and notes about images that are turned and masks without an image."""
+    mask_of = {os.path.splitext(os.path.relpath(path, masks))[0]: path for path in list_files(masks)}
+    paths = list_files(images)
     if not paths:
         raise SetupError(f'there are no images in {show(images)}')
     names = [os.path.splitext(os.path.relpath(path, images))[0] for path in paths]
@@ -67,7 +66,9 @@ def _pairs(images: str, masks: str) -> tuple[list[LabeledImage], list[Finding]]:
     strays = sorted(set(mask_of) - set(names))
     text = f'{plural(len(strays), "mask")} without an image {"is" if len(strays) == 1 else "are"} left out'
     notes = [Finding('warning', 'masks', text, tuple(mask_of[name] for name in strays))] if strays else []
-    return [LabeledImage(path, *image_size(path), mask=mask_of[name]) for path, name in zip(paths, names)], notes
+    sizes = SizeReader()
+    pairs = [LabeledImage(path, *sizes.read(path, True), mask=mask_of[name]) for path, name in zip(paths, names)]
+    return pairs, [*sizes.findings(), *notes]
 
 
 def count_pixels(image: LabeledImage) -> Counter[int]:
@@ -112,11 +113,14 @@ def _number_classes(folder: str, pixels: dict[str, Counter[int]]) -> tuple[str, 
     return tuple(str(value) for value in range(highest + 1))
 
 
-def _divide(folder: str, images: Sequence[LabeledImage]) -> tuple[list[LabeledImage], list[LabeledImage], str]:
-    """Return the images to train on and to measure on, and how they were divided."""
+def _divide(
+    folder: str, images: Sequence[LabeledImage]
+) -> tuple[list[LabeledImage], list[LabeledImage], str, list[Finding]]:
+    """Return the images to train on and to measure on, how they were divided, and copies on both sides."""
     parts = {image.path: Path(os.path.relpath(image.path, os.path.join(folder, 'images'))).parts[0] for image in images}
     measured = next((name for name in _VAL_FOLDERS if name in parts.values()), None)
     if measured is None or 'train' not in parts.values():
-        return split_by_content(images)
+        return *split_by_content(images), []
     train, val = ([image for image in images if parts[image.path] == part] for part in ('train', measured))
-    return train, val, f'images/train is trained on, images/{measured} is measured on'
+    names = 'images/train', f'images/{measured}'
+    return train, val, f'{names[0]} is trained on, {names[1]} is measured on', overlap_findings(train, val, names)

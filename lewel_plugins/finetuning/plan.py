@@ -11,6 +11,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.planning.backbones import find_backbone
 from lewel_plugins.planning.devices import USABLE, choose_gpus, count_ranks, workers
 from lewel_plugins.planning.facts import GIB, GPU
+from lewel_plugins.planning.findings import plural
 from lewel_plugins.planning.plan import LARGE_FOLDER, SMALL_STEM_UP_TO
 from lewel_plugins.planning.settings import Setting, Settings
 
@@ -92,9 +93,10 @@ def _backbone(labels: LabelFacts, start: Start) -> tuple[Setting, Setting]:
     if start.is_random:
         chosen = 'resnet18' if labels.num_train < LARGE_FOLDER else 'resnet50'
         images = f'{labels.num_train:,} images'
-        small = labels.short_side <= SMALL_STEM_UP_TO
+        backbone = find_backbone(start.backbone or chosen)
+        small = labels.short_side <= SMALL_STEM_UP_TO and backbone.small_stem is not None
         return (
-            Setting('backbone', start.backbone or chosen, 'as requested' if start.backbone else images),
+            Setting('backbone', backbone.name, 'as requested' if start.backbone else images),
             Setting('stem', '3 × 3' if small else 'standard', f'images of {labels.short_side} px'),
         )
     find_backbone(start.backbone)
@@ -109,7 +111,13 @@ def _head(task: str, labels: LabelFacts) -> Setting:
         return Setting('head', 'FCN', 'as in the recipe')
     if labels.has_outlines:
         return Setting('head', 'Mask R-CNN', 'every object has an outline')
-    return Setting('head', 'Faster R-CNN', 'the labels are boxes')
+    outlined, objects = labels.outlined
+    if not outlined:
+        return Setting('head', 'Faster R-CNN', 'the labels are boxes')
+    reason = f'{objects - outlined:,} of {plural(objects, "object")} have no outline'
+    if objects - outlined == 1:
+        reason = reason.replace('have', 'has')
+    return Setting('head', 'Faster R-CNN', reason, f'{reason}; a Mask R-CNN needs one of every object')
 
 
 def _image_size(task: str, labels: LabelFacts) -> Setting:

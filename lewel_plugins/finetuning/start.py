@@ -3,13 +3,28 @@
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.planning.backbones import find_backbone, name_of
+from lewel_plugins.planning.backbones import find_backbone, name_of, stem_of
 from lewel_plugins.planning.findings import show
 from lewel_plugins.planning.weights import weights_file
 
 from .facts import Start
 
 RANDOM = 'random'
+
+
+def check_start(name: str) -> None:
+    """Refuse what a backbone cannot start from, as far as that is known without reading it.
+
+    Args:
+        name: As in :func:`read_start`.
+
+    Raises:
+        SetupError: There is no such file, run or network.
+    """
+    if name.startswith(f'{RANDOM}:'):
+        find_backbone(name.partition(':')[2])
+    elif name != RANDOM:
+        weights_file(name)
 
 
 def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
@@ -32,7 +47,7 @@ def read_start(name: str) -> tuple[Start, dict[str, Any] | None]:
 
     weights = read_starting_weights(show(name), file)
     backbone = name_of(weights.settings, show(name))
-    stem = '3 × 3' if str(weights.settings['type']).endswith('_CIFAR') else 'standard'
+    stem = stem_of(weights.settings)
     difference = compare_states(_random_tensors(backbone, stem), weights.state, optional=_is_count)
     if difference:
         raise SetupError(f'{show(name)} does not hold a usual {backbone}: {difference.describe(limit=3)}')

@@ -159,6 +159,52 @@ def rank_me_and_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @full_precision
+def lidar(x: Tensor, delta: float = 1e-4) -> Tensor:
+    """LiDAR, the effective rank of what tells images apart beside what changes from view to view. Thilak et al. 2024.
+
+    The classes of a linear discriminant analysis are n images, and the samples of a class are the embeddings e_ij of q
+    augmented views of an image. With μ_i the mean over the views of image i, and μ that of all:
+
+    Σ_b = Σ_i (μ_i − μ)(μ_i − μ)ᵀ / (n − 1),  Σ_w = Σ_ij (e_ij − μ_i)(e_ij − μ_i)ᵀ / (n(q − 1)) + δI
+
+    The measure is the effective rank of Garrido et al. 2023 (RankMe), Eq. 1, exp(−Σ p log p) with p = λ/‖λ‖₁ + 1e-7, of
+    the eigenvalues λ of Σ_w^{−1/2} Σ_b Σ_w^{−1/2}. It is computed in float64. For large d its cost grows with
+    min(d, nq)³.
+
+    The paper was not at hand when this was written: the divisors n − 1 and n(q − 1) are a guess.
+
+    With few views per image, the mean of their noise is in Σ_b and raises the measure: by 1/q in each λ. If all
+    embeddings are equal but for rounding, it measures the rounding.
+
+    Args:
+        x: Embeddings of q views of each of n images, (n, q, d), n ≥ 2, q ≥ 2.
+        delta: Variance δ > 0 that is added in each direction, in the unit of squared embeddings.
+
+    Returns:
+        A scalar in [1, min(n − 1, d)], apart from the effect of the 1e-7.
+
+    Raises:
+        ValueError: x is not (n, q, d), there are fewer than 2 images or views, or delta is not positive.
+    """
+    if x.dim() != 3 or min(x.shape[:2]) < 2:
+        raise ValueError(f'embeddings must be (n, q, d) with n and q of at least 2, got {tuple(x.shape)}')
+    if not delta > 0:
+        raise ValueError(f'delta must be positive, got {delta}')
+    n, q, d = x.shape
+    rows = x.double()
+    if d > n * q:  # in a basis of the rows, the rest of the space has λ = 0
+        rows = torch.linalg.qr(rows.flatten(0, 1).mT).R.mT.unflatten(0, (n, q))
+    means = rows.mean(1)
+    between = (means - means.mean(0)) / math.sqrt(n - 1)
+    within = (rows - means[:, None]).flatten(0, 1) / math.sqrt(n * (q - 1))
+    scatter = within.mT @ within + delta * torch.eye(rows.shape[2], dtype=rows.dtype, device=rows.device)
+    # Σ_w = LLᵀ: the squared singular values of L⁻¹B, with Σ_b = BBᵀ, are the eigenvalues.
+    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(scatter), between.mT, upper=False)
+    gram = whitened.mT @ whitened if n < rows.shape[2] else whitened @ whitened.mT
+    return _effective_rank(torch.linalg.eigvalsh(gram).clamp_min(0)).to(x.dtype)
+
+
+@full_precision
 def hsic(x: Tensor) -> Tensor:
     """Similarity of the Gram matrices of M embeddings: an unbiased HSIC. Kornblith et al. 2019 (CKA), Eq. 3.
 

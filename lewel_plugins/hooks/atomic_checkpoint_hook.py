@@ -1,9 +1,10 @@
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from torch import Tensor
@@ -61,12 +62,32 @@ class AtomicCheckpointHook(CheckpointHook):
     resume passes the list of them to the model's ``load_rank_state``. The checkpoint stays one file that can be moved
     and that fits another number of ranks.
 
-    The arguments are those of ``CheckpointHook``. With an ``out_dir`` or a backend other than the local disk, the hook
-    behaves like its base class.
+    With ``minutes``, a checkpoint is saved at the end of the first epoch, of those that ``interval`` names, that ends
+    more than so long after the last checkpoint, or after the start. All ranks go by the clock of the first one. The
+    last epoch is saved as usual.
+
+    The other arguments are those of ``CheckpointHook``. With an ``out_dir`` or a backend other than the local disk, the
+    hook behaves like its base class.
+
+    Args:
+        minutes: Minutes between two checkpoints; None to save by ``interval`` alone.
+        arguments: See ``CheckpointHook``.
+
+    Raises:
+        ValueError: ``minutes`` is not positive, or it is set and checkpoints are not saved by epoch.
     """
 
     file_backend: Any
     rank_state: list[dict] | None = None
+
+    def __init__(self, *arguments: Any, minutes: float | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f'minutes must be positive, or None to save by interval alone, got {minutes}')
+        if minutes is not None and not self.by_epoch:
+            raise ValueError('minutes needs by_epoch=True: a checkpoint is saved at the end of an epoch')
+        self.minutes = minutes
+        self._last_time = time.monotonic()
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Pass the saved states of the ranks to the model."""
@@ -82,6 +103,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Choose the atomic backend for a local folder, and remove what a killed run has left there."""
         super().before_train(runner)
+        self._last_time = time.monotonic()
         self.atomic = isinstance(self.file_backend, LocalBackend) and self.file_client_args is None
         if not self.atomic:
             return
@@ -91,6 +113,18 @@ class AtomicCheckpointHook(CheckpointHook):
             for file in [*checkpoints, *leftovers(runner.work_dir, LAST_CHECKPOINT)]:
                 file.unlink()
                 runner.logger.info(f'Removed {file}, left by an interrupted write.')
+
+    def after_train_epoch(self, runner) -> None:
+        """Save a checkpoint if it is time to."""
+        if self.minutes is None or self.is_last_train_epoch(runner) or self._is_time():
+            super().after_train_epoch(runner)
+
+    def _is_time(self) -> bool:
+        """Return whether the last checkpoint is old enough, the same on all ranks."""
+        assert self.minutes is not None
+        answer = [time.monotonic() - self._last_time > 60 * self.minutes]
+        broadcast_object_list(answer)
+        return answer[0]
 
     def save_stopped(self, runner) -> str:
         """Save ``stopped.pth`` after an iteration, at any place in an epoch; the next regular checkpoint removes it.
@@ -131,6 +165,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 self._save_atomically(runner, step, meta)
             else:
                 super()._save_checkpoint_with_step(runner, step, meta)
+        self._last_time = time.monotonic()
 
     def _save_atomically(self, runner, step: int, meta: dict) -> None:
         outdated = self._outdated_by(step)

@@ -48,6 +48,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             any(self.every_n_inner_iters(batch_idx, interval) for interval in self._log_intervals)
             or any(self.every_n_train_iters(runner, interval) for interval in self._save_intervals)
             or self.end_of_epoch(runner.train_dataloader, batch_idx)
+            # After a resume within an epoch, batch_idx counts from there.
+            or self.every_n_train_iters(runner, len(runner.train_dataloader))
             or self.is_last_train_iter(runner)
         )
 

@@ -40,9 +40,9 @@ class NonFiniteHook(Hook):
 
     The hook checks the losses in the message hub, so that it adds no synchronization; with a
     :class:`DeferredRuntimeInfoHook` and a GPU, this is some iterations late, but before a checkpoint. The rank with a
-    bad loss raises before anything is saved, after which the launcher stops the other ranks. The rank that writes a
-    checkpoint checks it without collectives, and writes it only if all floating-point parameters, buffers and optimizer
-    states are finite.
+    bad loss raises before anything is saved, after which the launcher stops the other ranks; the first rank logs its
+    loss before. The rank that writes a checkpoint checks it without collectives, and writes it only if all
+    floating-point parameters, buffers and optimizer states are finite.
 
     Raises:
         FloatingPointError: Names the iteration, the losses or tensors, the learning rate and the last good checkpoint.
@@ -65,6 +65,8 @@ class NonFiniteHook(Hook):
         for step, terms in enumerate(zip(*losses.values()), runner.iter + 2 - iterations):
             if not all(map(isfinite, terms)):
                 shown = ', '.join(f'{name} = {value:.6g}' for name, value in zip(losses, terms))
+                # The logger comes too late, and a report judges by what was logged.
+                runner.visualizer.add_scalars(dict(zip(losses, terms), iter=step), step=step)
                 self._stop(runner, f'the loss is not finite at iteration {step}: {shown}')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

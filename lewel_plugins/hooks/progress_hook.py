@@ -97,7 +97,7 @@ class ProgressHook(Hook):
             seconds_left=self._left(runner, steps, seconds / count) if count >= _FEWEST else None,
             memory=_memory(),
             scalars={
-                name.partition('/')[2]: buffer.current()
+                name.partition('/')[2]: float(buffer.current())  # json takes no number of NumPy
                 for name, buffer in runner.message_hub.log_scalars.items()
                 if name.startswith(('train/', 'val/'))
             },

@@ -109,7 +109,8 @@ class RepresentationMonitorHook(Hook):
         self._captured: list[Tensor] = []
         self._handle: torch.utils.hooks.RemovableHandle | None = None
         self._listening = False
-        self._warned_empty = False
+        self._warned_empty = self._warned_failure = False
+        self._failure = ''  # error of the last measurement, on the first rank
 
     def before_train(self, runner) -> None:
         """Check that there is a neck to read."""
@@ -144,7 +145,7 @@ class RepresentationMonitorHook(Hook):
             return
         measures = self._measure(views)
         if measures is None:
-            runner.logger.warning(f'The embeddings at iteration {runner.iter + 1} hold NaN or infinite entries.')
+            self._warn_unmeasured(runner)
             return
         momentum = getattr(getattr(self._model(runner), 'teacher', None), 'momentum', None)
         for name, value in measures.items():
@@ -181,10 +182,33 @@ class RepresentationMonitorHook(Hook):
             names.append('alignment')
         values = views[0].new_zeros(len(names), dtype=torch.float)
         if dist.rank() == 0:
-            measures = _measures([torch.cat(view) for view in parts])
+            measures = self._measured([torch.cat(view) for view in parts])
             values += torch.stack([measures[name].float() for name in names]) if measures else torch.nan
         numbers = dist.all_reduce_sum(values).tolist()  # the other ranks add zeros
         return dict(zip(names, numbers)) if all(map(isfinite, numbers)) else None
+
+    def _measured(self, z: list[Tensor]) -> dict[str, Tensor]:
+        """Return the measures; nothing where they fail, since the other ranks wait for the numbers of this one."""
+        self._failure = ''
+        try:
+            return _measures(z)
+        except RuntimeError as error:  # eigenvalues that do not converge, or have no memory
+            # Its text alone: the error would keep the tensors alive.
+            self._failure = f'{type(error).__name__}: {error}'.splitlines()[0]
+            return {}
+
+    def _warn_unmeasured(self, runner) -> None:
+        where = f'the embeddings at iteration {runner.iter + 1}'
+        if not self._failure:
+            if dist.rank() == 0:  # another rank does not know of a failure
+                runner.logger.warning(f'{where.capitalize()} hold NaN or infinite entries.')
+            return
+        if not self._warned_failure:
+            runner.logger.warning(
+                f'RepresentationMonitorHook: {where} could not be measured, and the training goes on without '
+                f'({self._failure}). Later failures are not reported.'
+            )
+            self._warned_failure = True
 
     def _judge(self, runner, stage: str, what: str, measures: dict[str, float]) -> None:
         low = {name: measures[name] for name, bound in self.bounds.items() if not measures[name] >= bound}

@@ -9,6 +9,7 @@ from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.epoch_length import fit_epoch_length, record_epoch_size
 from lewel_plugins.seeding import derive_seed, seed_shared_generator
 
 
@@ -20,7 +21,8 @@ class ReproducibilityHook(Hook):
     generators nor the position inside an epoch. With this hook neither has to be stored: it seeds the generators
     before each iteration, and has the sampler, which is a function of (seed, epoch), skip the samples that were
     consumed. Neither validations nor the number of data workers change the result. The hook replaces mmengine's
-    ``DistSamplerSeedHook``.
+    ``DistSamplerSeedHook``. A run that goes on with another number of iterations per epoch keeps to whole epochs, see
+    :func:`lewel_plugins.running.epoch_length.fit_epoch_length`.
 
     Before training it also checks that all ranks get batches of the same sizes, see :func:`check_even_batches`.
     """
@@ -28,10 +30,22 @@ class ReproducibilityHook(Hook):
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Drop the empty state of a disabled loss scaler (bfloat16), which an enabled one (float16) would reject."""
+        """Drop the empty state of a disabled loss scaler (bfloat16), which an enabled one (float16) would reject.
+
+        In a resume, also fit the position to this start's iterations per epoch.
+
+        Raises:
+            SetupError: The checkpoint is within an epoch, at no iteration of this start.
+        """
         optimizer = checkpoint.get('optimizer', {})
         if optimizer.get('loss_scaler') == {}:
             del optimizer['loss_scaler']
+        if getattr(runner, '_resume', False):
+            fit_epoch_length(runner, checkpoint)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Record the images of an epoch and of an iteration, for a resume with other ones."""
+        record_epoch_size(runner, checkpoint)
 
     def before_train(self, runner) -> None:
         """Check the batches of the ranks, and move Adam's step counts back to the CPU, where torch creates them.

@@ -2,6 +2,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -89,8 +90,14 @@ class StrictPretrainedHook(Hook):
 
 
 def pretrained_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, Any]]]:
-    """Yield each module that starts from a checkpoint: its name, the module and its ``init_cfg``."""
+    """Yield each module that starts from a checkpoint: its name, the module and its ``init_cfg``.
+
+    The teachers of mmpretrain's methods are left out: they copy the student in the first step, before they are used.
+    """
+    teachers = [f'{name}.' for name, module in model.named_modules() if isinstance(module, BaseAveragedModel)]
     for name, module in model.named_modules():
+        if name.startswith(tuple(teachers)):
+            continue
         inits = getattr(module, 'init_cfg', None) or ()
         for init in [inits] if isinstance(inits, dict) else inits:
             if init['type'] == 'Pretrained':

@@ -1,7 +1,6 @@
 """Decode image files to BGR arrays, with errors for missing data that decoders would silently fill in."""
 
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,12 +15,14 @@ from .bounds import (
     check_file_size,
     check_pixels,
     check_scans,
+    pixel_limit,
     read_orientation,
     read_tags,
 )
 from .headers import (
     BITS,
     HEIGHT,
+    ORIENTATION,
     SAMPLES,
     WIDTH,
     JpegHeader,
@@ -62,7 +63,7 @@ def naming_broken_image(path: str) -> Iterator[None]:
 
 
 def read_file(path: str, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Return the content of a local file.
+    """Return the content of a local file, or of an image in a shard.
 
     Call it within :func:`naming_broken_image`, which names the file in errors.
 
@@ -71,7 +72,7 @@ def read_file(path: str, max_pixels: int = MAX_PIXELS) -> bytes:
         max_pixels: Largest number of bytes, see :class:`LoadRGB`.
     """
     with open_regular(path, max_pixels) as file:
-        return file.read()
+        return file.readall()
 
 
 def to_bgr(img: np.ndarray) -> np.ndarray:
@@ -85,7 +86,7 @@ def to_bgr(img: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(img, cv2.COLOR_GRAY2BGR if img.ndim == 2 else cv2.COLOR_RGB2BGR)
 
 
-def decode_bgr(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_bgr(data: bytes, max_pixels: int = MAX_PIXELS, may_halve: bool = False) -> np.ndarray:
     """Decode the content of an image file to (H, W, 3) uint8, BGR.
 
     Call it within :func:`naming_broken_image`, which names the file in errors.
@@ -93,11 +94,13 @@ def decode_bgr(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Args:
         data: Content of the file.
         max_pixels: Largest number of pixels, see :class:`LoadRGB`.
+        may_halve: Whether sides of a JPEG are halved if it is too large to decode in full.
     """
     check_file_size(len(data), max_pixels)
     file_format = format_of(data)
     if file_format == 'JPEG':
-        return decode_jpeg(data, read_jpeg_header(data), max_pixels=max_pixels)
+        header = read_jpeg_header(data)
+        return decode_jpeg(data, header, least_reduction(header, max_pixels) if may_halve else 1, max_pixels)
     return _DECODERS[file_format](data, max_pixels)
 
 
@@ -112,29 +115,10 @@ def _decode_png(data: bytes, max_pixels: int) -> np.ndarray:
         raise UndecodableError(f'the PNG has {texts} compressed texts, at most {_MAX_TEXTS} are read')
     if data.rfind(b'IEND') < 0:
         raise UndecodableError('the PNG is truncated (no end chunk)')
-    return _turn(_decode_cv2(data, _UNTURNED), read_orientation(_png_exif(data)))
+    return _turn(_decode_cv2(data, _UNTURNED), header.orientation)
 
 
 _MAX_TEXTS = 30
-_MAX_PROFILE = 2**20  # Pillow's bound on a text, too
-
-
-def _png_exif(data: bytes) -> bytes:
-    """Return the EXIF of a PNG, from its own chunk or, as ImageMagick writes it, from digits in a text chunk."""
-    position = data.find(b'eXIf')
-    if position > 0:
-        return data[position + 4 : position + 4 + int.from_bytes(data[position - 4 : position], 'big')]
-    position = data.find(b'Raw profile type exif\0')
-    if position < 8:
-        return b''
-    end = position + int.from_bytes(data[position - 8 : position - 4], 'big')
-    text = data[position + 22 : min(end, position + _MAX_PROFILE)]
-    try:
-        if data[position - 4 : position] == b'zTXt':
-            text = zlib.decompressobj().decompress(text[1:], _MAX_PROFILE)
-        return bytes.fromhex(b''.join(text.split(b'\n')[3:]).decode())
-    except (zlib.error, ValueError):
-        return b''
 
 
 def _decode_webp(data: bytes, max_pixels: int) -> np.ndarray:
@@ -160,11 +144,11 @@ def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
     if tags.get(BITS, 1) > 32 or tags.get(SAMPLES, 1) > 6:
         raise UndecodableError(f'{tags.get(SAMPLES, 1)} samples of {tags.get(BITS, 1)} bits are not supported')
     if is_16_bit_color:  # which Pillow cannot read
-        return _turn(_decode_cv2(data, _UNTURNED), tags.get(_ORIENTATION, 1))
+        return _turn(_decode_cv2(data, _UNTURNED), tags.get(ORIENTATION, 1))
     return _decode_pillow(data, 'TIFF', coding, max_pixels)
 
 
-_ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 274, 322, 323
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 
 
 def _decode_bmp(data: bytes, max_pixels: int) -> np.ndarray:
@@ -190,6 +174,12 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+
+
+def least_reduction(header: JpegHeader, max_pixels: int = MAX_PIXELS) -> int:
+    """Return 2 for a JPEG that can be decoded at half its size, but has too many pixels to decode in full, else 1."""
+    in_rows = not header.scans and header.channels != 4
+    return 2 if in_rows and header.height * header.width > pixel_limit(Coding.JPEG, max_pixels) else 1
 
 
 def decode_jpeg(data: bytes, header: JpegHeader, reduction: int = 1, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -265,7 +255,7 @@ def _bands(height: int, width: int) -> Iterator[slice]:
 
 def _turn(img: np.ndarray, orientation: int) -> np.ndarray:
     """Apply an EXIF orientation to (H, W, 3)."""
-    if orientation >= 5:
+    if 5 <= orientation <= 8:
         img = cv2.transpose(img)
     axes = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
     return cv2.flip(img, axes[orientation]) if orientation in axes else img
@@ -277,7 +267,7 @@ def _decode_pillow(data: bytes, file_format: str, coding: Coding, max_pixels: in
             check_pixels(coding, image.height, image.width, max_pixels)
             bgr = _bgr_of(image)
             if file_format == 'TIFF':  # some versions of Pillow have applied the orientation and removed the tag
-                orientation = image.getexif().get(_ORIENTATION, 1)
+                orientation = image.getexif().get(ORIENTATION, 1)
             elif file_format == 'WEBP':
                 orientation = read_orientation(image.info.get('exif', b''))
             return _turn(bgr, orientation)

@@ -2,13 +2,15 @@
 
 import os
 import stat
-from io import FileIO
+import zlib
+from io import RawIOBase
 from typing import NamedTuple
 
 from .bounds import MAX_PIXELS, Coding, UndecodableError, check_file_size, read_orientation, read_tags
+from .packed import PackedImage, open_image
 
 _PREFIX = 2**16  # bytes that hold nearly every header but those of TIFF
-WIDTH, HEIGHT, BITS, _PHOTOMETRIC, SAMPLES, _EXTRA_SAMPLES = 256, 257, 258, 262, 277, 338
+WIDTH, HEIGHT, BITS, _PHOTOMETRIC, ORIENTATION, SAMPLES, _EXTRA_SAMPLES = 256, 257, 258, 262, 274, 277, 338
 _PALETTE, _SEPARATED = 3, 5
 
 
@@ -17,12 +19,13 @@ class Header(NamedTuple):
 
     Attributes:
         coding: How the pixels are coded, which bounds their number.
-        width: Width; of a JPEG, after the EXIF orientation is applied.
+        width: Width after the EXIF orientation is applied.
         height: Height, likewise.
         channels: Number of channels; those of the palette if there is one.
         bits: Bits per channel.
         is_cmyk: Whether the channels are those of print.
         is_transparent: Whether a channel, or a color of the palette, is transparent.
+        orientation: The EXIF orientation, 1 to 8. From 5 on, it exchanges width and height.
     """
 
     coding: Coding
@@ -32,6 +35,14 @@ class Header(NamedTuple):
     bits: int = 8
     is_cmyk: bool = False
     is_transparent: bool = False
+    orientation: int = 1
+
+    def turned(self, orientation: int) -> 'Header':
+        """Return the header after an EXIF orientation is applied; any other number than 1 to 8 counts as 1."""
+        if orientation not in range(1, 9):
+            return self
+        size = (self.height, self.width) if orientation >= 5 else (self.width, self.height)
+        return self._replace(width=size[0], height=size[1], orientation=orientation)
 
     @property
     def has_supported_channels(self) -> bool:
@@ -39,8 +50,8 @@ class Header(NamedTuple):
         return self.channels in (1, 3, 4) or (self.channels == 2 and self.is_transparent)
 
 
-def open_regular(path: str, max_pixels: int = MAX_PIXELS) -> FileIO:
-    """Open a local file to read, without waiting if it is a pipe.
+def open_regular(path: str, max_pixels: int = MAX_PIXELS) -> RawIOBase:
+    """Open a local file, or an image in a shard, to read, without waiting if it is a pipe.
 
     Args:
         path: The file.
@@ -50,20 +61,19 @@ def open_regular(path: str, max_pixels: int = MAX_PIXELS) -> FileIO:
         OSError: It cannot be opened.
         UndecodableError: It is not a regular file, or too large.
     """
-    file = open(path, 'rb', buffering=0, opener=_open_without_waiting)  # noqa: SIM115 — the caller closes it
+    file = open_image(path)
     try:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UndecodableError('it is not a regular file')
-        check_file_size(status.st_size, max_pixels)
+        if isinstance(file, PackedImage):
+            check_file_size(file.size, max_pixels)
+        else:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UndecodableError('it is not a regular file')
+            check_file_size(status.st_size, max_pixels)
     except BaseException:
         file.close()
         raise
     return file
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would wait for one
 
 
 def format_of(data: bytes) -> str:
@@ -90,31 +100,39 @@ _BEGINNINGS = {
 }
 
 
-def read_header(path: str) -> Header:
+def read_header(path: str, reads_end: bool = False) -> Header:
     """Read the header of a local file, and of most files only their first 64 KiB.
 
     Args:
         path: The file.
+        reads_end: Whether to look for the orientation of a PNG at the end of the file as well, where few have it.
 
     Raises:
         OSError: It cannot be read.
         UndecodableError: It is no image, or its header is damaged.
     """
     with open_regular(path) as file:
-        data = file.read(_PREFIX)
+        data = file.read(_PREFIX) or b''
         file_format = format_of(data)
         if file_format == 'TIFF':  # its directory is anywhere
             return read_tiff_header(_Content(file))  # type: ignore[arg-type]  # sliced like bytes
+        if file_format == 'WebP':  # its EXIF is behind the pixels
+            return read_webp_header(_Content(file))  # type: ignore[arg-type]
+        if file_format == 'PNG' and reads_end:
+            content = _Content(file)
+            return read_png_header(data + content[max(len(data), len(content) - _PREFIX) : len(content)])
         if file_format != 'JPEG':
             return _READERS[file_format](data)
         try:
             start, _, has_scans = _read_segments(data)
         except UndecodableError:  # perhaps only because of a long EXIF segment or color profile
-            start, _, has_scans = _read_segments(data + file.read())
+            start, _, has_scans = _read_segments(data + file.readall())
     coding = Coding.PROGRESSIVE_JPEG if has_scans else Coding.REDUCED_JPEG
     if start.channels == 4 and not has_scans:
         coding = Coding.CMYK_JPEG
-    return Header(coding, start.width, start.height, start.channels, is_cmyk=start.channels == 4)
+    return Header(
+        coding, start.width, start.height, start.channels, is_cmyk=start.channels == 4, orientation=start.orientation
+    )
 
 
 class _Content:
@@ -126,15 +144,16 @@ class _Content:
         file: The file.
     """
 
-    def __init__(self, file: FileIO) -> None:
-        self._descriptor, self._size = file.fileno(), os.fstat(file.fileno()).st_size
+    def __init__(self, file: RawIOBase) -> None:
+        self._file, self._size = file, file.seek(0, os.SEEK_END)
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, part: slice) -> bytes:
         start, stop, _ = part.indices(self._size)
-        return os.pread(self._descriptor, max(0, stop - start), start)
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start)) or b''
 
 
 def read_png_header(data: bytes) -> Header:
@@ -145,22 +164,58 @@ def read_png_header(data: bytes) -> Header:
     bits, color = data[24], data[25]
     is_transparent = color in (4, 6) or data.find(b'tRNS', 0, data.find(b'IDAT')) > 0
     coding = Coding.PNG_16 if bits == 16 else Coding.PNG
-    return Header(coding, width, height, {0: 1, 4: 2, 6: 4}.get(color, 3), bits, is_transparent=is_transparent)
+    header = Header(coding, width, height, {0: 1, 4: 2, 6: 4}.get(color, 3), bits, is_transparent=is_transparent)
+    return header.turned(read_orientation(_png_exif(data)))
+
+
+def _png_exif(data: bytes) -> bytes:
+    """Return the EXIF of a PNG, from its own chunk or, as ImageMagick writes it, from digits in a text chunk."""
+    position = data.find(b'eXIf')
+    if position > 0:
+        return data[position + 4 : position + 4 + int.from_bytes(data[position - 4 : position], 'big')]
+    position = data.find(b'Raw profile type exif\0')
+    if position < 8:
+        return b''
+    end = position + int.from_bytes(data[position - 8 : position - 4], 'big')
+    text = data[position + 22 : min(end, position + _MAX_EXIF)]
+    try:
+        if data[position - 4 : position] == b'zTXt':
+            text = zlib.decompressobj().decompress(text[1:], _MAX_EXIF)
+        return bytes.fromhex(b''.join(text.split(b'\n')[3:]).decode())
+    except (zlib.error, ValueError):
+        return b''
+
+
+_MAX_EXIF = 2**20  # bytes; Pillow's bound on a text, too
 
 
 def read_webp_header(data: bytes) -> Header:
     """Return the header of a WebP."""
     if len(data) < 30:
         raise UndecodableError('the WebP is truncated')
-    if data[12:16] == b'VP8X':
-        width, height = (1 + int.from_bytes(data[i : i + 3], 'little') for i in (24, 27))
-        return Header(Coding.EXTENDED_WEBP, width, height, is_transparent=bool(data[20] & 0x10))
-    if data[12:16] == b'VP8L':
-        bits = int.from_bytes(data[21:25], 'little')
+    start = data[:30]
+    if start[12:16] == b'VP8X':
+        width, height = (1 + int.from_bytes(start[i : i + 3], 'little') for i in (24, 27))
+        header = Header(Coding.EXTENDED_WEBP, width, height, is_transparent=bool(start[20] & 0x10))
+        return header.turned(read_orientation(_webp_exif(data)) if start[20] & 0x08 else 1)
+    if start[12:16] == b'VP8L':
+        bits = int.from_bytes(start[21:25], 'little')
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
         return Header(Coding.WEBP, width, height, is_transparent=bool(bits >> 28 & 1))
-    width, height = (int.from_bytes(data[i : i + 2], 'little') & 0x3FFF for i in (26, 28))
+    width, height = (int.from_bytes(start[i : i + 2], 'little') & 0x3FFF for i in (26, 28))
     return Header(Coding.WEBP, width, height)
+
+
+def _webp_exif(data: bytes) -> bytes:
+    """Return the EXIF of a WebP; of an animation with very many frames none, because it is behind them."""
+    position = 12
+    for _ in range(_MAX_SEGMENTS):
+        chunk = data[position : position + 8]
+        size = int.from_bytes(chunk[4:], 'little')
+        if len(chunk) < 8 or chunk[:4] == b'EXIF':
+            return data[position + 8 : position + 8 + min(size, _MAX_EXIF)]
+        position += 8 + size + size % 2
+    return b''
 
 
 def read_tiff_header(data: bytes) -> Header:
@@ -174,7 +229,8 @@ def read_tiff_header(data: bytes) -> Header:
     is_cmyk = kind == _SEPARATED
     channels = 3 if kind == _PALETTE and channels == 1 else channels
     is_transparent = _EXTRA_SAMPLES in tags and not is_cmyk
-    return Header(coding, width, height, channels, bits, is_cmyk, is_transparent)
+    header = Header(coding, width, height, channels, bits, is_cmyk, is_transparent)
+    return header.turned(tags.get(ORIENTATION, 1))
 
 
 def read_bmp_header(data: bytes) -> Header:

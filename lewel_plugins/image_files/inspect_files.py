@@ -12,7 +12,7 @@ import numpy as np
 
 from .decode import BrokenImageError, decode_bgr, decode_jpeg, naming_broken_image, read_file
 from .headers import is_jpeg, read_jpeg_header
-from .inspection import Inspection
+from .inspection import Inspection, content_digest
 
 _ENOUGH = 256  # pixels that a side keeps if a JPEG is decoded at reduced size
 _GRAY = 2  # least difference of two channels that is a color
@@ -30,7 +30,8 @@ def inspect(path: str) -> Inspection:
     except MemoryError:
         return Inspection('decoding it needs more memory than there is')
     spread = cv2.absdiff(bgr[..., 0], bgr[..., 1]).max(), cv2.absdiff(bgr[..., 1], bgr[..., 2]).max()
-    return Inspection('', bool(max(spread) < _GRAY), _used_bits(data, bgr), difference_hash(bgr))
+    is_gray = bool(max(spread) < _GRAY)
+    return Inspection('', is_gray, _used_bits(data, bgr), difference_hash(bgr), content_digest(data))
 
 
 def difference_hash(bgr: np.ndarray) -> int:

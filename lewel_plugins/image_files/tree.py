@@ -4,6 +4,11 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 
+from .packed import packed_images, path_without_shard
+from .shards import FOLDER_INDEX, SETTINGS
+
+RUN_LOCK = 'run.lock'  # a folder of a run has it, and one of the notes
+RUN_NOTES = ('plan.json', 'begun.json')
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
@@ -17,6 +22,7 @@ class Tree:
         others: Number of other files by extension, in lower case.
         hidden_files: Hidden files with the extension of an image.
         hidden_folders: Hidden folders, which are not entered.
+        run_folders: Folders of runs, which are not entered.
         repeated_folders: Links that lead to a folder that is read by another path.
         broken_links: Links that lead nowhere.
     """
@@ -26,6 +32,7 @@ class Tree:
     others: Counter[str] = field(default_factory=Counter)
     hidden_files: int = 0
     hidden_folders: int = 0
+    run_folders: int = 0
     repeated_folders: int = 0
     broken_links: int = 0
     _visited: set[tuple[int, int]] = field(default_factory=set)
@@ -34,13 +41,14 @@ class Tree:
         """Read a folder and its subfolders, at any depth and each once.
 
         Images are recognized by their extension, in upper or lower case. Hidden files and folders are skipped, and
-        links are followed.
+        links are followed. Of a folder of shards, the packed images are added.
 
         Args:
             folder: The folder.
 
         Raises:
             OSError: A folder does not exist or cannot be read; names it.
+            ShardError: Shards are missing, or not as they were packed.
         """
         stack = [folder]
         while stack:
@@ -56,6 +64,11 @@ class Tree:
         """Add the files of a folder, and return its subfolders in order."""
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
+        if any(entry.name in (FOLDER_INDEX, SETTINGS) for entry in entries):
+            images = [path for path, _ in packed_images(folder)]
+            self.images += images
+            self.folders += len({os.path.dirname(path_without_shard(path)) for path in images})
+            return []
         before = len(self.images)
         folders = [entry.path for entry in entries if self._is_folder(entry)]
         self.folders += len(self.images) > before
@@ -72,6 +85,8 @@ class Tree:
         if entry.name.startswith('.'):
             self.hidden_folders += is_folder
             self.hidden_files += is_file and is_image
+        elif is_folder and is_run(entry.path):
+            self.run_folders += 1
         elif is_folder:
             return True
         elif is_file and is_image:
@@ -81,6 +96,12 @@ class Tree:
         elif entry.is_symlink() and not os.path.exists(entry.path):
             self.broken_links += 1
         return False
+
+
+def is_run(folder: str | os.PathLike) -> bool:
+    """Return whether a folder is that of a run of ``lewel``, whose files are no images or labels of the user."""
+    has = [os.path.isfile(os.path.join(folder, name)) for name in (RUN_LOCK, *RUN_NOTES)]
+    return has[0] and any(has[1:])
 
 
 def list_images(folder: str) -> list[str]:

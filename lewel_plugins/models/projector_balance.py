@@ -20,7 +20,8 @@ class ProjectorBalance(nn.Module):
         num_projectors: M.
         pcr: Form of PCR: ``cross_correlation``, ``cosine`` or ``squared_cosine``, or the control ``within_projector``,
             see :func:`lewel_plugins.functional.projector_regularization`. Correlations are those of the batch of all
-            ranks, cosines those of each rank's images.
+            ranks, cosines those of each rank's images. Under gradient accumulation, each forward pass is a batch, and
+            the mean of the penalties is not that of the accumulated batch.
         pcr_weight: λ, the weight of PCR.
         literal_eq4: Whether to keep another factor 1/M, see :func:`lewel_plugins.functional.projector_terms`.
 

@@ -11,7 +11,7 @@ import numpy as np
 from lewel_plugins.comparison.statistics import summarize
 
 from .design import MEASURES, TASKS, Design
-from .statistics import Estimate, bootstrap_noise, estimate, image_noise, resamples, sign_flip_p
+from .statistics import Estimate, accuracy_noise, bootstrap_noise, estimate, resamples, sign_flip_p
 from .verdicts import Question, Verdict, exploratory_verdicts, primary_verdict
 
 
@@ -95,7 +95,7 @@ def _estimate(question: Question, cells: Mapping[tuple, Outcome], test_groups: S
         arms = (question.arm, question.baseline)
         pairs.append([_digits(cells[arm, question.task, question.subset, seed].images) for arm in arms])
     paired = np.array([100.0 * (arm - baseline) for arm, baseline in pairs])  # (seeds, images)
-    return estimate(paired.mean(1).tolist(), image_noise(paired.mean(0), test_groups))
+    return estimate(paired.mean(1).tolist(), accuracy_noise(paired.mean(0), test_groups))
 
 
 def _bootstrap(

@@ -37,7 +37,7 @@ class Sizes:
         labeled: Labeled images, of training and test together.
         test: Test images.
         subsets: Training images of each subset of the design.
-        steps: Steps of pretraining by arm.
+        steps: Steps of pretraining by arm, without arms whose one network is pretrained already.
         linear_steps: Steps of a linear classifier.
         images: Images of all steps of a training at length 1, by subset; as of a classifier by default.
     """
@@ -69,9 +69,10 @@ def cost(design: Design, sizes: Sizes, seconds: Seconds, finetune_epochs: int | 
     """
     parts = []
     for arm in design.arms:
-        networks = 1 if arm == 'B' else design.seeds
-        if arm in PRETRAINED:
-            parts.append(Part(arm, 'pretraining', networks * sizes.steps.get(arm, 0) * seconds.pretrain_step))
+        is_one = arm == 'B' or (arm in PRETRAINED and arm not in sizes.steps)
+        networks = 1 if is_one else design.seeds
+        if arm in PRETRAINED and not is_one:
+            parts.append(Part(arm, 'pretraining', networks * sizes.steps[arm] * seconds.pretrain_step))
         if set(FROZEN) & set(design.tasks):
             parts.append(Part(arm, 'features', networks * sizes.labeled * seconds.feature_image))
         if LINEAR in design.tasks:

@@ -17,6 +17,7 @@ from lewel_plugins.planning.findings import show
 from lewel_plugins.planning.labels import Labels as ClassLabels
 
 from .design import BOXES, MASKS
+from .splits import check_test_groups
 
 WITHOUT = 'images without boxes'
 _PARTS = (b'"images"', b'"annotations"', b'"categories"')
@@ -134,18 +135,20 @@ def read_dense_labels(task: str, path: str) -> DenseLabels:
 
 
 def check_dense_split(
-    targets: Sequence[int], train: Sequence[int], test: Sequence[int], classes: Sequence[str]
+    targets: Sequence[int], groups: Sequence[int], train: Sequence[int], test: Sequence[int], classes: Sequence[str]
 ) -> list[str]:
     """Refuse a split that cannot answer anything, as :func:`lewel_plugins.payoff.splits.check_split` does.
 
     Args:
         targets: Class of each image, as :meth:`DenseLabels.rarest_classes` returns it.
+        groups: Group of each image.
         train: Indices of the images to train on.
         test: Indices of the test images.
         classes: Names of the classes, and of images without any.
 
     Raises:
-        SetupError: There are no labels to test with, or none to train on.
+        SetupError: There are no labels to test with, or none to train on, or the test images are in fewer than two
+            groups.
     """
     for part, use in ((test, 'test'), (train, 'train')):
         if all(classes[targets[i]] == WITHOUT for i in part):
@@ -153,7 +156,7 @@ def check_dense_split(
                 f'there is no image with labels to {use} with: the images are in too few groups, of images that '
                 'resemble each other or that --group-by keeps together'
             )
-    return []
+    return check_test_groups(groups, test)
 
 
 def _classes_of(image: LabeledImage) -> set[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.image_files.packed import is_image_file
 from lewel_plugins.planning.findings import plural, show
 from lewel_plugins.planning.labels import Labels
 from lewel_plugins.planning.listing import Listing, check_count
@@ -60,7 +61,7 @@ class Experiment:
         for name in ('paths', 'pretraining'):
             entries[name] = tuple(os.path.normpath(os.path.join(folder, path)) for path in entries[name])
         for path in entries['paths']:
-            if not os.path.isfile(path):
+            if not is_image_file(path):
                 raise SetupError(f'{show(path)} is gone, and {folder} needs it; restore it or choose another --out')
         return cls(**entries)
 
@@ -97,15 +98,20 @@ def prepare_experiment(
     labeled_as = {path: by_file[os.path.realpath(path)] for path in (*listing.paths, *labels.paths)}
     _check_broken(content.broken, [labeled_as[path] for path in labels.paths])
     usable = labels.without({path: '' for path in labels.paths if labeled_as[path] in content.broken})
-    together: dict[str, Hashable] = {labeled_as[path]: group for path, group in wanted.items()}
+    together: dict[str, Hashable] = {
+        by_file[file]: group for path, group in wanted.items() if (file := os.path.realpath(path)) in by_file
+    }
     numbers = group_images(content, together)
     groups = [numbers[labeled_as[path]] for path in usable.paths]
     train, test = split_groups(usable.targets, groups, test_share, 0)
-    warnings = check(usable.targets, train, test, usable.classes)
+    warnings = check(usable.targets, groups, train, test, usable.classes)
     tested = {groups[i] for i in test}
     alone = {path: numbers.get(labeled_as[path]) for path in listing.paths}
     pretraining = [path for path, group in alone.items() if group is not None and (transductive or group not in tested)]
     check_count(listing.title, len(pretraining), 'image that resembles no test image')
+    unknown = sum(labeled_as[path] not in together for path in pretraining)
+    if group_by is not None and unknown and not transductive:
+        warnings = [*warnings, _unknown_groups(unknown, len(pretraining), group_by)]
     sentence = group_sentence(dict(zip(usable.paths, groups)))
     say(f'labels: {sentence}; {len(train):,} to train with, {len(test):,} to test')
     left_out = len(listing.paths) - len(pretraining)
@@ -119,6 +125,14 @@ def prepare_experiment(
         tuple(test),
         tuple(pretraining),
         tuple(warnings),
+    )
+
+
+def _unknown_groups(count: int, total: int, group_by: str) -> str:
+    images, verb, group = plural(total, 'image'), 'has' if count == 1 else 'have', show(group_by)
+    return (
+        f'{count:,} of {images} to pretrain on {verb} no {group} in the csv, so that pretraining may see a {group} '
+        'that is tested; a row without a label names it'
     )
 
 

@@ -1,7 +1,6 @@
 """Train a network with a new head on labels, from its weights on."""
 
 import contextlib
-import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
-from lewel_plugins.evaluation.extraction import extract_features, plain_loader
+from lewel_plugins.evaluation.extraction import DivergedError, extract_features, plain_loader
 from lewel_plugins.planning.compose import configs_folder
 
 from .finetuning_length import BATCH, NORM_IMAGES, steps_of
@@ -38,6 +37,8 @@ def finetune(
 ) -> Score:
     """Train, and classify other images. Goes on from the folder after a kill, and removes it at the end.
 
+    A training that diverges counts as one that classifies no image correctly.
+
     Args:
         checkpoint: File of the network to start from.
         material: The labeled images.
@@ -55,14 +56,14 @@ def finetune(
     if cfg.train_dataloader.batch_size < NORM_IMAGES:
         runner.register_hook(KeepNormHook(), priority='VERY_LOW')
     try:
-        runner.train()
-    finally:
-        _close(runner.logger)
-    loader = plain_loader(material.loader(test, f'{folder.name}_test'))
-    query = extract_features(runner.model, loader, 'test images')
-    with torch.no_grad():
-        predictions = runner.model.head.fc(query.feat).argmax(1)
-    result = score(predictions.cpu(), query.label.cpu())
+        _train(runner)
+        loader = plain_loader(material.loader(test, f'{folder.name}_test'))
+        query = extract_features(runner.model, loader, 'test images')
+        with torch.no_grad():
+            predictions = runner.model.head.fc(query.feat).argmax(1)
+        result = score(predictions.cpu(), query.label.cpu())
+    except (FloatingPointError, DivergedError):  # the same would happen in each further call
+        result = Score(0.0, '0' * len(test))
     shutil.rmtree(folder)
     for name in ('train', 'test'):
         with contextlib.suppress(FileNotFoundError):
@@ -114,7 +115,10 @@ class KeepNormHook(Hook):
                 module.eval()
 
 
-def _close(logger: logging.Logger) -> None:
-    for handler in list(logger.handlers):
-        handler.close()
-        logger.removeHandler(handler)
+def _train(runner: Runner) -> None:
+    try:
+        runner.train()
+    finally:
+        for handler in list(runner.logger.handlers):
+            handler.close()
+            runner.logger.removeHandler(handler)

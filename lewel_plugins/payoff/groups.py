@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.image_files.packed import path_without_shard
 from lewel_plugins.planning.copies import NEAR
 from lewel_plugins.planning.findings import plural
 from lewel_plugins.planning.labels import Labels
@@ -68,7 +69,7 @@ def group_images(content: Content, together: Mapping[str, Hashable]) -> dict[str
     for pair in _near_pairs(content.hashes):
         forest.join(*pair)
     for first, second in zip(paths, paths[1:]):
-        is_next = os.path.dirname(first) == os.path.dirname(second)
+        is_next = _folder(first) == _folder(second)
         if is_next and (content.hashes[first] ^ content.hashes[second]).bit_count() <= NEAR:
             forest.join(first, second)
     firsts: dict[Hashable, str] = {}
@@ -93,13 +94,18 @@ def wanted_groups(labels: Labels, images: Iterable[str], group_by: str | None) -
     if group_by is None:
         return {}
     if group_by == FOLDER:
-        return {path: os.path.dirname(os.path.abspath(path)) for path in (*images, *labels.paths)}
+        return {path: _folder(os.path.abspath(path)) for path in (*images, *labels.paths)}
     if group_by not in labels.columns:
         columns = ', '.join(labels.columns)
         hint = f'folder or a further column of the csv: {columns}' if columns else 'folder; --labels has no columns'
         raise SetupError(f'--group-by {group_by!r} is unknown; accepted: {hint}')
-    # An empty cell names no group.
-    return {path: value for path, value in zip(labels.paths, labels.columns[group_by]) if value}
+    values = {path: row[group_by] for path, row in labels.unlabeled.items()}
+    values.update(zip(labels.paths, labels.columns[group_by]))
+    return {path: value for path, value in values.items() if value}  # an empty cell names no group
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(path_without_shard(path))
 
 
 def group_sentence(groups: Mapping[str, int]) -> str:

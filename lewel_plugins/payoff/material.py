@@ -72,7 +72,7 @@ class Material:
         """
         edge = self.size if self.size <= SMALL else round(self.size * 8 / 7)
         pipeline: list[dict[str, Any]] = [
-            dict(type='lewel_plugins.LoadRGB'),
+            dict(type='lewel_plugins.LoadRGB', may_halve=True),
             dict(type='ResizeEdge', scale=edge, edge='short', backend='cv2'),
             dict(type='CenterCrop', crop_size=self.size),
             dict(type='PackInputs'),
@@ -89,7 +89,7 @@ class Material:
             batch: Images per step.
         """
         pipeline: list[dict[str, Any]] = [
-            dict(type='lewel_plugins.LoadRGB'),
+            dict(type='lewel_plugins.LoadRGB', may_halve=True),
             dict(type='RandomResizedCrop', scale=self.size, crop_ratio_range=(0.2, 1.0), backend='cv2'),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
             dict(type='PackInputs'),

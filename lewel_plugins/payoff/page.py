@@ -44,9 +44,10 @@ EXPECT = (
 )
 LIMITS = (
     'Intervals are mean ± t·√(s²/n + v/G): s over n seeds, v over the G groups of test images that resemble each '
-    'other, of the seed-averaged paired score (AP and mIoU: by 1,000 bootstrap samples of the groups), degrees of '
-    'freedom by Welch and Satterthwaite. With seeds alone the interval is ±2.5 s for 3 seeds, ±1.24 s for 5 and ±0.84 '
-    's for 8; for accuracy 1,000 test images alone give ±2 points if two networks differ on 10% of them.',
+    'other, of the seed-averaged paired score (accuracy: with two groups more, one won and one lost, as Bonett and '
+    'Price have it; AP and mIoU: by 1,000 bootstrap samples of the groups), degrees of freedom by Welch and '
+    'Satterthwaite. With seeds alone the interval is ±2.5 s for 3 seeds, ±1.24 s for 5 and ±0.84 s for 8; for accuracy '
+    '1,000 test images alone give ±2 points if two networks differ on 10% of them.',
     'One seed sets pretraining, label draw, head and order for all arms. Test images, and images that resemble them, '
     'are not pretrained on: equal content, difference hashes within 4 of 64 bits, runs of near-copies, and what '
     '--group-by keeps together. Whether given weights have seen the images elsewhere cannot be checked.',

@@ -19,7 +19,21 @@ from lewel_plugins.files import file_digest
 from lewel_plugins.running.jobs import Job, digest
 
 from .answer import Outcome, describe_arm
-from .design import ARMS, FLOORS, FROZEN, KNN, LINEAR, PRETRAINED, TASKS, TRAINED, Cell, Design
+from .design import (
+    ARMS,
+    BOXES,
+    FLOORS,
+    FROZEN,
+    KNN,
+    LINEAR,
+    MASKS,
+    MEASURES,
+    PRETRAINED,
+    TASKS,
+    TRAINED,
+    Cell,
+    Design,
+)
 from .finetuning import finetune
 from .finetuning_length import LENGTHS
 from .measures import Score, floor_features, knn, linear, network_features
@@ -192,6 +206,7 @@ class Protocol:
             job = Job(self.folder / 'rates' / f'{name}.json', dict(inputs, rate=rate, length=length))
             if not job.is_done():
                 job.finish(self._train(task, file, train, judge, rate, 0, length, name).points)
+                self._say_points(task, f'rate {rate:g}, length {length:g}', job.result())
             return job.result()
 
         rate, scores = search_rate(grid, score)
@@ -212,7 +227,13 @@ class Protocol:
             start = time.monotonic()
             result = measure(*arguments)
             job.finish(dict(result._asdict(), seconds=time.monotonic() - start))
+            self._say_points(cell.task, f'{cell.arm} {cell.subset.words}', result.points)
         self._outcomes[cell] = Outcome(cell.arm, cell.task, cell.subset.words, cell.seed, **job.result())
+
+    def _say_points(self, task: str, what: str, points: float) -> None:
+        """Print the result of a detector or a segmenter, since the next one takes minutes."""
+        if task in (BOXES, MASKS):
+            self.say(f'  {what}: {points:.1f}{MEASURES[task].unit}')
 
     def _network_features(self, file: Path) -> torch.Tensor:
         return self._cached(self._digest(file), lambda: network_features(file, self.material))

@@ -10,6 +10,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.planning.findings import plural, show
 
 ALL = 'all'
+LEAST_TEST_GROUPS, FEW_TEST_GROUPS = 2, 5
 
 
 @dataclass(frozen=True)
@@ -145,17 +146,42 @@ def _take(groups: Sequence[Sequence[int]], target: float) -> list[int]:
     return part
 
 
-def check_split(targets: Sequence[int], train: Sequence[int], test: Sequence[int], classes: Sequence[str]) -> list[str]:
+def check_test_groups(groups: Sequence[int], test: Sequence[int]) -> list[str]:
+    """Refuse test images of a single group, whose noise cannot be estimated, and return warnings about few groups.
+
+    Args:
+        groups: Group of each image.
+        test: Indices of the test images.
+
+    Raises:
+        SetupError: They are in fewer than two groups.
+    """
+    count = len({groups[i] for i in test})
+    if count < LEAST_TEST_GROUPS:
+        raise SetupError(
+            f'the test images are in {plural(count, "group")}, of images that resemble each other or that --group-by '
+            f'keeps together; {LEAST_TEST_GROUPS} are the least, and {FEW_TEST_GROUPS} or more are better: '
+            'the noise of the test images is that between groups'
+        )
+    if count < FEW_TEST_GROUPS:
+        return [f'the test images are in {count} groups, which show only large differences']
+    return []
+
+
+def check_split(
+    targets: Sequence[int], groups: Sequence[int], train: Sequence[int], test: Sequence[int], classes: Sequence[str]
+) -> list[str]:
     """Refuse a split that cannot answer anything, and return warnings about a poor one.
 
     Args:
         targets: Class of each image.
+        groups: Group of each image.
         train: Indices of the images to train on.
         test: Indices of the test images.
         classes: Names of the classes.
 
     Raises:
-        SetupError: Fewer than two classes have test images.
+        SetupError: Fewer than two classes have test images, or these are in fewer than two groups.
     """
     trained, tested = {targets[i] for i in train}, {targets[i] for i in test}
     if len(tested) < 2 or len(trained) < 2:
@@ -164,7 +190,7 @@ def check_split(targets: Sequence[int], train: Sequence[int], test: Sequence[int
             'of the others are in one group each, of images that resemble each other or that --group-by keeps together'
         )
     untested = [show(classes[label]) for label in sorted(trained - tested)]
-    warnings = []
+    warnings = check_test_groups(groups, test)
     if untested:
         names = ', '.join(untested[:3]) + (f' and {len(untested) - 3} more' if len(untested) > 3 else '')
         what = 'class has' if len(untested) == 1 else 'classes have'

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lewel_plugins.comparison.statistics import paired_difference
-
-from .student_t import quantile, survival
+from lewel_plugins.comparison.student_t import quantile, survival
 
 LEVEL = 0.95
 LEAST_SEEDS_OF_A_P = 6  # a sign-flip test cannot go below p = 0.0625 with five
@@ -121,6 +120,24 @@ def image_noise(paired: np.ndarray, groups: Sequence[int]) -> ImageNoise:
         return ImageNoise(0.0, count)
     deviations = np.bincount(index, weights=paired - paired.mean()) * count / len(paired)
     return ImageNoise(float(np.square(deviations).sum() / (count - 1)), count)
+
+
+def accuracy_noise(paired: np.ndarray, groups: Sequence[int]) -> ImageNoise:
+    """Return the noise of the test set in the difference of two accuracies.
+
+    It is :func:`image_noise` with two groups more, one that the arm wins and one that it loses, as in Bonett and Price,
+    *Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on Paired Data*, 2012. The sample
+    variance is 0 if no test image tells the arms apart, however few there are.
+
+    Args:
+        paired: Difference of the two arms' scores of each test image in points, averaged over seeds, (N,).
+        groups: Group of each image, N of them.
+    """
+    noise = image_noise(paired, groups)
+    if noise.groups < 2:
+        return noise
+    squares = noise.variance * (noise.groups - 1) + 2 * 100.0**2
+    return ImageNoise(squares / (noise.groups + 1), noise.groups)
 
 
 def resamples(groups: Sequence[int], repeats: int = 1000, seed: int = 0) -> np.ndarray:

@@ -18,6 +18,7 @@ from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.random_checkpoint import build_random_model
 from lewel_plugins.finetuning import LIBRARIES
 from lewel_plugins.models.features import pooled_features
+from lewel_plugins.running.lost_workers import with_timeout
 
 from .cost import Seconds
 from .finetuning_length import BATCH
@@ -44,7 +45,10 @@ def measure_seconds(cfg: Config, network: Path, material: Material) -> Seconds:
     images = _plain(material.training_loader(rows, 'timing', len(rows)))
     finetune_image = _training_step(classifier, images, max(1, material.workers)) / len(rows)
     feature_image = _features(classifier, material)
-    return Seconds(pretrain_step, finetune_image, feature_image, _linear_step(classifier, len(material.classes)))
+    linear_step = _linear_step(classifier, len(material.classes))
+    del model, classifier
+    torch.cuda.empty_cache()  # which the pretrainings, in processes of their own, plan with
+    return Seconds(pretrain_step, finetune_image, feature_image, linear_step)
 
 
 def measure_dense_seconds(cfg: Config, training: Config, task: str) -> Seconds:
@@ -71,16 +75,22 @@ def measure_dense_seconds(cfg: Config, training: Config, task: str) -> Seconds:
 
 
 def _test_image(model: Any, loader: dict[str, Any]) -> float:
-    start = time.perf_counter()
-    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
-    load = time.perf_counter() - start
+    batch, load = timed_batch(loader)
     model.eval()
     with torch.no_grad():
         return (_timed(lambda: model.test_step(batch)) + load) / len(batch['inputs'])
 
 
 def _plain(loader: dict[str, Any]) -> dict[str, Any]:
-    return {**loader, 'num_workers': 0, 'persistent_workers': False}
+    return with_timeout({**loader, 'num_workers': 0, 'persistent_workers': False})
+
+
+def timed_batch(loader: dict[str, Any]) -> tuple[Any, float]:
+    """Return a batch of the config of a loader, and its seconds once the list of images is read and code compiled."""
+    batches = Runner.build_dataloader(loader, seed=0)
+    next(iter(batches))
+    start = time.perf_counter()
+    return next(iter(batches)), time.perf_counter() - start
 
 
 def _timed(function: Callable[[], Any]) -> float:
@@ -99,10 +109,7 @@ def _together(step: float, load: float, workers: int) -> float:
 
 
 def _training_step(model: Any, loader: dict[str, Any], workers: int) -> float:
-    batches = iter(Runner.build_dataloader(loader, seed=0))
-    start = time.perf_counter()
-    batch = next(batches)
-    load = time.perf_counter() - start
+    batch, load = timed_batch(loader)
     model.train()
     wrapper = build_optim_wrapper(model, dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-6)))
 
@@ -116,9 +123,7 @@ def _training_step(model: Any, loader: dict[str, Any], workers: int) -> float:
 
 def _features(model: Any, material: Material) -> float:
     rows = material.train[:BATCH]
-    start = time.perf_counter()
-    batch = next(iter(Runner.build_dataloader(_plain(material.loader(rows, 'timing')), seed=0)))
-    load = time.perf_counter() - start
+    batch, load = timed_batch(_plain(material.loader(rows, 'timing')))
     model.eval()
     with torch.no_grad():
         step = _timed(lambda: pooled_features(model, batch))

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lewel_plugins.comparison.student_t import quantile
+
 from .statistics import Estimate, holm, standard_error, two_sided_p
-from .student_t import quantile
 
 State = Literal['pays', 'hurts', 'does not pay', 'undecided', 'no verdict']
 
@@ -71,11 +72,18 @@ def judge(result: Estimate, margin: float) -> State:
     """
     if result.seeds < LEAST_SEEDS or result.low is None or result.high is None:
         return 'no verdict'
+    if _has_no_noise(result):
+        return 'undecided'
     if result.low > 0 and result.mean >= margin:
         return 'pays'
     if result.high < 0:
         return 'hurts'
     return 'does not pay' if result.high < margin else 'undecided'
+
+
+def _has_no_noise(result: Estimate) -> bool:
+    """Return whether no sample of the test images gives another difference: they are too few to show one."""
+    return result.noise is not None and result.noise.variance == 0
 
 
 def primary_verdict(
@@ -108,7 +116,10 @@ def exploratory_verdicts(questions: Sequence[Question], results: Sequence[Estima
     states = [judge(result, margin) for result in results]
     judged = [i for i, state in enumerate(states) if state != 'no verdict']
     # The hypothesis that a claim rejects: a gain of the whole margin, or none at all.
-    raw = [two_sided_p(results[i], margin if states[i] == 'does not pay' else 0.0) for i in judged]
+    raw = [
+        1.0 if _has_no_noise(results[i]) else two_sided_p(results[i], margin if states[i] == 'does not pay' else 0.0)
+        for i in judged
+    ]
     adjusted = dict(zip(judged, holm(raw)))
     verdicts = []
     for i, (question, result, state) in enumerate(zip(questions, results, states)):
@@ -174,7 +185,7 @@ def signed(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time in words, as in ``1 h 10 min``."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return f'{max(1, round(seconds))} s'
     minutes = round(seconds / 60)
     if minutes < 60:

@@ -1,6 +1,7 @@
 """A plan as a config that the stock Runner trains."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from mmengine.config import Config
 import lewel_plugins
 from lewel_plugins.errors import SetupError
 
+from .backbones import SMALL
+from .config_keys import merge_settings
 from .monitors import add_monitors
-from .plan import Plan
+from .plan import SMALL_STEM_UP_TO, Plan
 
+_OURS = '_base_/models/lewel-m_resnet50.py'
 NARROW = 512  # channels of a backbone up to which heads are those of the recipes for ResNet-18
+SHORT_EPOCH = 50  # steps of an epoch below which the loader does not wait for its end
 _BARLOW_TWINS_KEYS = {'bn': dict(lr_mult=0.024), 'bias': dict(lr_mult=0.024)}  # Barlow Twins' rate of norms and biases
 
 
@@ -25,7 +30,7 @@ def configs_folder() -> Path:
     """
     package = Path(lewel_plugins.__file__).resolve().parent
     for folder in (package.parent / 'configs', package / '.mim' / 'configs'):
-        if (folder / '_base_').is_dir():
+        if (folder / _OURS).is_file():  # beside an installed package, there may be the configs of another one
             return folder
     raise SetupError(f'the configs of lewel_plugins are neither beside {package} nor in it; install it again')
 
@@ -40,6 +45,7 @@ class Images:
         held_out: Those that are never trained on, for the monitors; None if there are none.
         bank: Labeled images, for the k-NN accuracy; None without labels.
         queries: Other labeled images; None without labels.
+        num_classes: Number of classes of the labeled images; None without labels.
     """
 
     train: dict[str, Any]
@@ -47,9 +53,16 @@ class Images:
     held_out: dict[str, Any] | None = None
     bank: dict[str, Any] | None = None
     queries: dict[str, Any] | None = None
+    num_classes: int | None = None
 
 
-def compose(plan: Plan, images: Images, seed: int = 0, weights: str | None = None) -> Config:
+def compose(
+    plan: Plan,
+    images: Images,
+    seed: int = 0,
+    weights: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Config:
     """Return the whole config of a plan, without bases.
 
     Args:
@@ -57,6 +70,11 @@ def compose(plan: Plan, images: Images, seed: int = 0, weights: str | None = Non
         images: The images.
         seed: Seed of the run.
         weights: File of the weights to start from, if the plan has some.
+        settings: Settings of the user by key, as in ``optimizer.lr``.
+
+    Raises:
+        SetupError: A setting is of nothing that the config has, or a step of the optimizer has more images than there
+            are.
     """
     base = configs_folder() / '_base_'
     parts = [
@@ -86,13 +104,42 @@ def compose(plan: Plan, images: Images, seed: int = 0, weights: str | None = Non
     entries['param_scheduler'] = _schedulers(plan)
     entries['train_cfg'] = dict(type='EpochBasedTrainLoop', max_epochs=plan['epochs'])
     entries['auto_scale_lr'] = dict(base_batch_size=plan['batch_size'])
-    entries['default_hooks']['checkpoint'].update(interval=plan['checkpoint_epochs'])
+    entries['default_hooks']['checkpoint'].update(interval=1, minutes=plan['checkpoint_minutes'])
     entries['randomness'] = dict(seed=seed)
+    if plan.method.name == 'mocov3' and not plan.backbone.has_map:
+        entries['find_unused_parameters'] = True  # mmpretrain fixes the positions after DDP has expected a gradient
     if plan.weights is not None:
         _start_from(plan, entries, weights)
     if images.monitored is not None:
         add_monitors(plan, entries, images, pipeline)
-    return Config(entries)
+    steps = (plan['images'] - plan['holdout']) // plan['batch_size']
+    if steps < SHORT_EPOCH and plan['workers']:  # the last one, so that the places of the others do not depend on it
+        entries['custom_hooks'].append(dict(type='lewel_plugins.ContinuousLoaderHook'))
+    config = Config(entries)
+    merge_settings(config, settings or {})
+    _set_whole_steps(config, plan)
+    return config
+
+
+def _set_whole_steps(config: Config, plan: Plan) -> None:
+    """Have every epoch end with a step of the optimizer, as the plan counts them.
+
+    A checkpoint holds no gradients of an unfinished step. With one rank and no accumulation, ``drop_last`` is enough.
+    """
+    parts = config.optim_wrapper.get('accumulative_counts', 1)
+    images = plan['images'] - plan['holdout']
+    if type(parts) is not int or parts < 1:
+        raise SetupError(
+            f'--set optim_wrapper.accumulative_counts: it takes a whole number of at least 1, got {parts!r}'
+        )
+    if plan['ranks'] * parts == 1:
+        return
+    step = config.train_dataloader.batch_size * plan['ranks'] * parts
+    if step > images:
+        raise SetupError(
+            f'--set optim_wrapper.accumulative_counts={parts} makes a step of {step:,} images, and there are {images:,}'
+        )
+    config.train_dataloader.sampler.step = step
 
 
 def _start_from(plan: Plan, entries: dict[str, Any], weights: str | None) -> None:
@@ -116,6 +163,8 @@ def _model(plan: Plan, model: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {'backbone': dict(_delete_=True, **backbone), 'neck.in_channels': plan.backbone.channels}
     if plan.backbone.channels <= NARROW:
         options.update(plan.method.narrow)
+    if not plan.backbone.has_map:
+        options.update(plan.method.vector or {})
     if 'queue_len' in plan.settings:
         options['queue_len'] = plan['queue_len']
     if 'num_groups' in plan.settings:
@@ -130,7 +179,9 @@ def _backbone_config(plan: Plan, recipe: dict[str, Any]) -> dict[str, Any]:
     if plan.weights is not None and plan.weights.settings is not None:
         return dict(plan.weights.settings)
     backbone = plan.backbone
-    config = dict(backbone.small_stem if plan['stem'] == '3 × 3' and backbone.small_stem else backbone.config)
+    config = dict(backbone.small_stem if plan['stem'] == SMALL and backbone.small_stem else backbone.config)
+    if not backbone.has_map:
+        config['img_size'] = plan['image_size']
     deep = config.get('depth', 0) >= 50
     if deep and 'zero_init_residual' in recipe:
         config['zero_init_residual'] = recipe['zero_init_residual']
@@ -141,7 +192,7 @@ def _views(plan: Plan, views: list[Any]) -> list[dict[str, Any]]:
     """Return one scheme per view: those of the method in turn, at the size of the plan."""
     size = plan['image_size']
     schemes = [dict(views[i % len(views)], size=size) for i in range(plan.method.num_views)]
-    if size <= 64:  # no blur, as is usual for images this small
+    if size <= SMALL_STEM_UP_TO:  # no blur, as is usual for images this small
         schemes = [{name: value for name, value in scheme.items() if name != 'blur'} for scheme in schemes]
     return schemes
 
@@ -159,6 +210,8 @@ def _optim_wrapper(plan: Plan, wrapper: dict[str, Any]) -> dict[str, Any]:
     if method.optimizer == 'sgd':
         optimizer = dict(type='SGD', lr=plan['lr'], momentum=0.9, weight_decay=method.weight_decay)
         result = dict(wrapper, optimizer=optimizer)
+    elif method.optimizer == 'adamw':
+        result = dict(wrapper, optimizer=dict(type='AdamW', lr=plan['lr'], weight_decay=method.weight_decay))
     else:
         optimizer = dict(type='lewel_plugins.LARS', lr=plan['lr'], momentum=0.9, weight_decay=method.weight_decay)
         paramwise: dict[str, Any] = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, adapt_norm_and_bias=False)

@@ -1,12 +1,13 @@
 """Exact copies among the images, and images that are nearly identical to the previous one, as frames of a video."""
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import RawIOBase
 
-from lewel_plugins.files import file_digest
+from lewel_plugins.files import stream_digest
+from lewel_plugins.image_files.packed import image_status, open_image
 
 from .findings import Finding
 
@@ -58,7 +59,7 @@ def find_copies(paths: Sequence[str], deadline: float) -> Copies:
     originals: dict[str, str] = {}
     groups: list[list[str]] = [list(paths)]
     try:
-        for key in (_size, _sketch, file_digest):
+        for key in (_size, sketch, image_digest):
             groups = [part for group in groups for part in _split(group, key, deadline)]
     except TimeoutError:
         return Copies(originals, is_complete=False)
@@ -81,14 +82,33 @@ def _split(paths: Sequence[str], key: Callable[[str], Hashable], deadline: float
 
 
 def _size(path: str) -> int:
-    return os.stat(path).st_size
+    return image_status(path).size
 
 
-def _sketch(path: str) -> tuple[bytes, ...]:
-    """Return the beginning, the middle and the end of a file, by which most files of equal size already differ."""
-    with open(path, 'rb') as file:
-        size = os.fstat(file.fileno()).st_size
-        return tuple(os.pread(file.fileno(), _PART, max(0, start)) for start in (0, size // 2, size - _PART))
+def sketch(path: str) -> tuple[bytes, ...]:
+    """Return the beginning, the middle and the end of a file, by which most files of equal size already differ.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    size = image_status(path).size
+    with open_image(path) as file:
+        return tuple(_read(file, max(0, start)) for start in (0, size // 2, size - _PART))
+
+
+def _read(file: RawIOBase, start: int) -> bytes:
+    file.seek(start)
+    return file.read(_PART) or b''
+
+
+def image_digest(path: str) -> str:
+    """Return the SHA-256 of an image as 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open_image(path) as file:
+        return stream_digest(file)
 
 
 def find_scenes(

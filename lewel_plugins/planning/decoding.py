@@ -10,10 +10,9 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 
-import lewel_plugins
 from lewel_plugins.image_files.inspection import Inspection
+from lewel_plugins.running.child_processes import python_environment
 
 _PROGRAM = 'lewel_plugins.image_files.inspect_files'
 _SECONDS_TO_START = 300
@@ -125,15 +124,13 @@ class _NoReply(Exception):
 
 
 def _start() -> subprocess.Popen:
-    package = str(Path(lewel_plugins.__file__).resolve().parent.parent)
-    python_path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
     return subprocess.Popen(
         [sys.executable, '-m', _PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # decoders print there
         bufsize=0,
-        env=dict(os.environ, PYTHONPATH=python_path, OMP_NUM_THREADS='1'),
+        env=dict(python_environment(), OMP_NUM_THREADS='1'),
         start_new_session=True,  # Ctrl-C reaches only this process, which ends the others
     )
 

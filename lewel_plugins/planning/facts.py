@@ -36,6 +36,7 @@ class GPU:
         total: Memory in bytes.
         free: Free memory in bytes.
         capability: Compute capability.
+        problem: Why it cannot be used, in one line; empty if it can.
     """
 
     index: int
@@ -43,6 +44,7 @@ class GPU:
     total: int
     free: int
     capability: tuple[int, int]
+    problem: str = ''
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,6 @@ class Facts:
         memory: Need of the method on a GPU, by a dry run; None if unknown, or on a CPU.
         step_seconds: Seconds of a step by measurement; None before there is one.
         other_seconds: Seconds of a training besides its steps: its start and the validations.
-        views_per_second: Views that one worker makes, by measurement; None before there is one.
     """
 
     folder: Folder
@@ -118,4 +119,3 @@ class Facts:
     memory: Memory | None = None
     step_seconds: float | None = None
     other_seconds: float = 0.0
-    views_per_second: float | None = None

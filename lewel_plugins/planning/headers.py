@@ -1,6 +1,5 @@
 """What the headers of the images announce: sizes, channels, files that are too large or no images."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from statistics import median_low
 
 from lewel_plugins.image_files.bounds import MAX_PIXELS, Coding, UndecodableError, pixel_limit
 from lewel_plugins.image_files.headers import Header, read_header
+from lewel_plugins.image_files.packed import image_status
 
 from .findings import Finding, among, plural, show
 
@@ -58,15 +58,15 @@ def read_headers(paths: Sequence[str], total: int, deadline: float) -> Headers:
         except OSError as error:
             result.broken[path] = f'cannot be read ({error.strerror or error})'
         except UndecodableError as error:
-            if os.path.getsize(path) > MAX_PIXELS:
-                result.too_large[path] = f'has {os.path.getsize(path):,} bytes, more than the limit of {_million(None)}'
+            if (size := image_status(path).size) > MAX_PIXELS:
+                result.too_large[path] = f'has {size:,} bytes, more than the limit of {_million(None)}'
             else:
                 result.broken[path] = str(error)
         else:
             if header.width * header.height > pixel_limit(header.coding):
-                size = f'{header.width:,} × {header.height:,} pixels'
+                sides = f'{header.width:,} × {header.height:,} pixels'
                 limit = _million(header.coding if header.width * header.height <= MAX_PIXELS else None)
-                result.too_large[path] = f'claims {size}, more than the limit of {limit}'
+                result.too_large[path] = f'claims {sides}, more than the limit of {limit}'
             else:
                 result.headers[path] = header
     return result
@@ -104,13 +104,12 @@ def header_findings(headers: Headers) -> list[Finding]:
     return findings
 
 
-def size_findings(headers: Headers, view: int, stem: str = 'standard') -> list[Finding]:
+def size_findings(headers: Headers, view: int) -> list[Finding]:
     """Describe the sizes of the images beside that of the views, which the plan derives from them.
 
     Args:
         headers: The headers.
         view: Side of the views in pixels.
-        stem: Stem of the backbone, as in the plan.
     """
     sizes = {path: (header.width, header.height) for path, header in headers.headers.items()}
     if not sizes:
@@ -130,7 +129,4 @@ def size_findings(headers: Headers, view: int, stem: str = 'standard') -> list[F
             '(small_images.txt)'
         )
         findings.append(Finding('note', 'small', text, small))
-    if stem == '3 × 3':
-        side = headers.median_short_side
-        findings.append(Finding('note', 'stem', f'median short side {side:,} px: views of {view} px, 3 × 3 stem'))
     return findings

@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.image_files.packed import is_image_file, path_without_shard
 from lewel_plugins.image_files.path_list import decode_lines, line_path
+from lewel_plugins.image_files.shards import ShardError
 from lewel_plugins.image_files.tree import EXTENSIONS, Tree
 
 from .findings import Finding, plural, show
@@ -49,7 +51,8 @@ class Listing:
     tree: Tree
 
     def name(self, path: str) -> str:
-        """Return the path of an image within its folder."""
+        """Return the path of an image within its folder, or within the one that was packed."""
+        path = path_without_shard(path)
         for root in self.roots:
             if path.startswith(os.path.join(root, '')):
                 return path[len(os.path.join(root, '')) :]
@@ -98,6 +101,8 @@ def list_images(arguments: Sequence[str | os.PathLike]) -> Listing:
     for folder in sorted(folders, key=lambda name: (len(name), name)):  # a folder before those in it
         try:
             tree.add(folder)
+        except ShardError:
+            raise
         except OSError as error:
             raise SetupError(_cannot_read(error.filename or folder, error)) from None
     files = [path for name in names if name not in folders for path in _files(name)]
@@ -135,6 +140,7 @@ def listing_findings(listing: Listing) -> list[Finding]:
     skipped = [
         plural(tree.hidden_folders, 'hidden folder'),
         plural(tree.hidden_files, 'hidden file'),
+        plural(tree.run_folders, 'folder of a run', 'folders of runs'),
         plural(tree.repeated_folders, 'link to a folder already read', 'links to folders already read'),
         plural(tree.broken_links, 'broken link'),
     ]
@@ -186,7 +192,7 @@ def _listed(name: str) -> Iterator[str]:
         if not line.strip():
             continue
         path = os.path.join(folder, line_path(line, has_columns=False))
-        if not os.path.isfile(path):
+        if not is_image_file(path):
             raise SetupError(f'line {number} of {show(name)}: {show(path)} is not a file')
         yield path
 
@@ -199,7 +205,9 @@ def _cannot_read(path: str, error: Exception) -> str:
 def did_you_mean(name: str) -> str:
     """Return the end of an error: the name that is most like one that does not exist."""
     path = Path(name)
-    existing = next(parent for parent in path.parents if os.path.exists(parent))  # at least "." or "/"
+    existing = next((parent for parent in path.parents if os.path.exists(parent)), None)  # none above "." and "/"
+    if existing is None:
+        return ''
     missing, *rest = path.relative_to(existing).parts
     try:
         with os.scandir(existing) as listing:

@@ -11,7 +11,11 @@ _LEAST_GRAY = 0.01
 
 
 def broken_findings(
-    reasons: Mapping[str, str], tried: int, total: int, further: Mapping[str, str] | None = None
+    reasons: Mapping[str, str],
+    tried: int,
+    total: int,
+    further: Mapping[str, str] | None = None,
+    listed: str = 'broken_images.txt',
 ) -> list[Finding]:
     """Describe broken files: left out if there are few, an error otherwise.
 
@@ -20,6 +24,7 @@ def broken_findings(
         tried: Number of files that were drawn and decoded.
         total: Number of files of which they were drawn.
         further: Files that are known to be broken though they were not drawn, as by their header, with the reason.
+        listed: File in the folder of the run that lists them.
     """
     known = {**(further or {}), **reasons}
     files = tuple(sorted(known))
@@ -32,7 +37,7 @@ def broken_findings(
     if max(low, share) > LIMIT:
         return [Finding('error', 'broken', _too_many(known, len(reasons), tried, total), files)]
     verb = 'is' if len(files) == 1 else 'are'
-    what = f'cannot be decoded and {verb} left out (broken_images.txt)'
+    what = f'cannot be decoded and {verb} left out ({listed})'
     if tried >= total:
         return [Finding('warning', 'broken', f'{len(files):,} of {total:,} files {what}', files)]
     draw = f'{len(reasons):,} of {tried:,} tried are broken: {percent(max(low, share))} to {percent(high)} of all'

@@ -6,14 +6,16 @@ machine determines only how the same training is run, with one exception, which 
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from lewel_plugins.errors import SetupError
 
-from .backbones import Backbone, find_backbone
+from .backbones import SMALL, Backbone, find_backbone, stem_of
 from .devices import PER_RANK, USABLE, choose_gpus, count_ranks, precision, workers
 from .facts import GPU, Facts, Weights
-from .findings import gigabytes
-from .methods import BATCH, MEAN, Method, find_method
+from .findings import gigabytes, plural
+from .methods import BATCH, MEAN, METHODS, Method, find_method
 from .request import Request
 from .settings import Setting, Settings
 
@@ -21,18 +23,21 @@ LEAST_IMAGES = 2
 FEW, LITTLE, PUBLISHED = 20, 500, 2000  # images: to try the installation; to learn little from; of published successes
 LARGE_FOLDER = 50_000  # images from which the backbone is a ResNet-50
 SIZES = (32, 64, 96, 128, 160, 192, 224)
-SMALL_STEM_UP_TO = 64
+STRIDE = 32  # pixels per position of the last map of a network with the standard stem
+SMALL_STEM_UP_TO = 64  # pixels of views without blur, and of those for which a ResNet has a small stem
+_SMALL_STEM = f'a ResNet with a {SMALL} stem is exported to safetensors and onnx only'
 EPOCH_STEPS = 4  # least steps of an epoch
 STEPS = 5000
 EPOCHS = (200, 1600)
 CONTINUED = 0.1  # share of the steps with weights to start from
 LEAST_CONTINUED_STEPS = 500
-BACKBONE_SHARE = 0.1  # rate of a given backbone over that of the heads
+BACKBONE_SHARE = 1.0  # rate of a given backbone over that of the heads: docs/results/planned_values.md
 FROZEN_SHARE = 0.05  # share of the steps in which the heads train alone
 HORIZON_SHARE = 0.1  # 1 / (1 − α) over the number of steps, at most
+MOST_MOMENTUM = 0.99  # 1 − α; mmpretrain's teachers take less than 1
 HOLDOUT_FROM, HOLDOUT_SHARE, HOLDOUT_MOST = 5000, 0.02, 1000
 PROVEN_RATES = (0.25, 4.0)  # times the recipe's rate
-CHECKPOINT_SECONDS = 600
+CHECKPOINT_MINUTES = 10
 CHECKS = 20  # validations in a training
 
 
@@ -69,7 +74,10 @@ def plan(facts: Facts, request: Request) -> Plan:
     images = facts.folder.num_images - holdout.value
     backbone = _backbone(facts, request, method)
     net = find_backbone(backbone.value)
-    size = _image_size(facts, request)
+    if not net.has_batch_norm:
+        method = method.without_batch_norm()
+    size = _image_size(facts, request, net)
+    _check_side(net, size.value)
     batch = _batch(request, method, images)
     gpus = choose_gpus(facts.machine.gpus, request.gpus)
     ranks = count_ranks(gpus.value, batch.value, images=0 if request.batch_size else images)
@@ -83,12 +91,13 @@ def plan(facts: Facts, request: Request) -> Plan:
         Setting('method', method.name, method.title),
         backbone,
         size,
-        _stem(facts, net, size.value),
+        _stem(facts, net, size.value, method),
         gpus,
         ranks,
         precision(gpus.value),
         batch,
         accumulation,
+        Setting('optimizer', method.optimizer, _optimizer(net)),
         _rate(facts, method, batch.value),
         epochs,
         _warm_up(method, epochs.value),
@@ -97,7 +106,7 @@ def plan(facts: Facts, request: Request) -> Plan:
         *queue,
         *_groups(method, images, batch.value, epochs.value),
         workers(facts.machine.cores, request.workers, ranks.value),
-        _checkpoints(facts, epochs.value, images // batch.value),
+        Setting('checkpoint_minutes', CHECKPOINT_MINUTES, 'at the end of an epoch; the last three are kept'),
         _monitors(epochs.value),
     ]
     return Plan(method, net, settings, facts.weights)
@@ -165,28 +174,66 @@ def _backbone(facts: Facts, request: Request, method: Method) -> Setting:
         chosen, reason = request.backbone, 'as requested'
     else:
         chosen, reason = 'resnet18' if count < LARGE_FOLDER else 'resnet50', f'{count:,} images'
-    if method.needs_map and not find_backbone(chosen).has_map:
+    if method.vector is None and not find_backbone(chosen).has_map:
+        others = ' or '.join(sorted(name for name, other in METHODS.items() if other.vector is not None))
         raise SetupError(
-            f'{method.name} needs a feature map, but {chosen} returns one vector per image; use a ResNet or Swin, or '
-            '--method mocov3'
+            f'{method.name} does not take {chosen}, which returns one vector per image; use a ResNet, Swin or '
+            f'ConvNeXt, or --method {others}'
         )
     return Setting('backbone', chosen, reason)
 
 
-def _image_size(facts: Facts, request: Request) -> Setting:
+def _image_size(facts: Facts, request: Request, backbone: Backbone) -> Setting:
     side = facts.folder.median_short_side
     if request.image_size is not None:
         if request.image_size < SIZES[0]:
             raise SetupError(f'--image-size must be at least {SIZES[0]}, got {request.image_size}')
-        return Setting('image_size', request.image_size, 'as requested')
+        patch = _settings(facts, backbone).get('patch_size', 1)
+        if not backbone.has_map and request.image_size % patch:
+            raise SetupError(
+                f'--image-size must be a multiple of {patch}, the side of the patches of {backbone.name}, '
+                f'got {request.image_size}'
+            )
+        return Setting('image_size', request.image_size, f'as requested{_blur(request.image_size)}')
     value = max((size for size in SIZES if size <= side), default=SIZES[0])
-    return Setting('image_size', value, f'median short side {side:,} px')
+    return Setting('image_size', value, f'median short side {side:,} px{_blur(value)}')
 
 
-def _stem(facts: Facts, backbone: Backbone, size: int) -> Setting:
-    small = size <= SMALL_STEM_UP_TO and facts.weights is None and backbone.small_stem is not None
-    reason = f'views of {size} px' if facts.weights is None else 'that of the given weights'
-    return Setting('stem', '3 × 3' if small else 'standard', reason)
+def _check_side(backbone: Backbone, side: int) -> None:
+    if ':' in backbone.name:
+        from .zoo import check_side  # imports torch, which other backbones do not need here
+
+        check_side(backbone, side)
+
+
+def _blur(size: int) -> str:
+    return f'; views of at most {SMALL_STEM_UP_TO} px are not blurred' if size <= SMALL_STEM_UP_TO else ''
+
+
+def _stem(facts: Facts, backbone: Backbone, size: int, method: Method) -> Setting:
+    if facts.weights is not None:
+        stem = stem_of(_settings(facts, backbone))
+        note = _SMALL_STEM if stem == SMALL else ''
+        return Setting('stem', stem, 'that of the given weights', _one_position(method, backbone, stem, size), note)
+    if size > SMALL_STEM_UP_TO or backbone.small_stem is None:
+        return Setting('stem', 'standard', f'views of {size} px', _one_position(method, backbone, 'standard', size))
+    note = f'{_SMALL_STEM}; --image-size above {SMALL_STEM_UP_TO} has the standard stem'
+    return Setting('stem', SMALL, f'views of {size} px', note=note)
+
+
+def _one_position(method: Method, backbone: Backbone, stem: str, size: int) -> str:
+    """Return a warning where nothing is left to align; ResNet-10 and a small stem have a stride of 8 or less."""
+    if not method.name.startswith('lewel') or stem == SMALL or backbone.name == 'resnet10' or size >= 2 * STRIDE:
+        return ''
+    return (
+        f'views of {size} px leave one position of the map of {backbone.name}, so that {method.title} has nothing to '
+        f'align; use --image-size {2 * STRIDE} or more, or another method'
+    )
+
+
+def _settings(facts: Facts, backbone: Backbone) -> Mapping[str, Any]:
+    """Return the config of the given weights, or else that of the name."""
+    return (facts.weights and facts.weights.settings) or backbone.config
 
 
 def _power_of_two(value: float) -> int:
@@ -203,7 +250,8 @@ def _batch(request: Request, method: Method, images: int) -> Setting:
     if value < PER_RANK:
         value = min(PER_RANK, images)
         note = _left_out(images, value)
-        return Setting('batch_size', value, 'the least that a method can learn from', note=note)
+        reason = 'the least that a method can learn from' if value == PER_RANK else f'all {images} images'
+        return Setting('batch_size', value, reason, note=note)
     if value == method.batch:
         return Setting('batch_size', value, f'as in the recipe: {images // value:,} steps per epoch')
     reason = f'a quarter of {images:,} images; recipe {method.batch}'
@@ -256,6 +304,12 @@ def _fit(
     return batch, Setting('accumulation', parts, f'{part} × {parts} accumulated: {too_large}; {why}')
 
 
+def _optimizer(backbone: Backbone) -> str:
+    if backbone.has_batch_norm:
+        return 'as in the recipe'
+    return f'{backbone.name} has no batch norm: rate, decay and warm-up are of MoCo v3 with a ViT'
+
+
 def _rate(facts: Facts, method: Method, batch: int) -> Setting:
     value = method.lr * batch / method.batch
     reason = f'{value:g} = {method.lr:g} × {batch} / {method.batch}'
@@ -282,10 +336,16 @@ def _epochs(facts: Facts, request: Request, images: int, batch: int) -> Setting:
             return Setting('epochs', value, reason)
     value = min(max(math.ceil(STEPS / per_epoch), EPOCHS[0]), EPOCHS[1])
     if facts.weights is not None:
-        steps = max(LEAST_CONTINUED_STEPS, CONTINUED * value * per_epoch)
-        value = math.ceil(steps / per_epoch)
-        return Setting('epochs', value, f'{value * per_epoch:,} steps: a tenth of a training from random weights')
-    return Setting('epochs', value, f'{value * per_epoch:,} steps, {per_epoch:,} per epoch')
+        share = CONTINUED * value * per_epoch
+        value = math.ceil(max(LEAST_CONTINUED_STEPS, share) / per_epoch)
+        tenth = 'a tenth of a training from random weights'
+        if share < LEAST_CONTINUED_STEPS:
+            tenth = f'at least {LEAST_CONTINUED_STEPS}; {tenth} is {math.ceil(share):,}'
+        return Setting('epochs', value, f'{value * per_epoch:,} steps: {tenth}')
+    reason = f'{value * per_epoch:,} steps, {per_epoch:,} per epoch'
+    if value * per_epoch < STEPS:  # not what the number of steps calls for
+        reason += f'; {EPOCHS[1]:,} epochs at most'
+    return Setting('epochs', value, reason)
 
 
 def _warm_up(method: Method, epochs: int) -> Setting:
@@ -300,7 +360,7 @@ def _start(facts: Facts, steps: int) -> list[Setting]:
         return []
     return [
         Setting('weights', facts.weights.name, 'also of the teacher'),
-        Setting('backbone_lr_mult', BACKBONE_SHARE, f'it starts from {facts.weights.name}'),
+        Setting('backbone_lr_mult', BACKBONE_SHARE, 'the backbone has the rate of the heads'),
         Setting('frozen_steps', round(FROZEN_SHARE * steps), 'the heads train alone first'),
     ]
 
@@ -308,7 +368,7 @@ def _start(facts: Facts, steps: int) -> list[Setting]:
 def _teacher(method: Method, steps: int) -> list[Setting]:
     if method.momentum is None:
         return []
-    value: float = max(method.momentum, min(1.0, 1 / (HORIZON_SHARE * steps)))
+    value: float = max(method.momentum, min(MOST_MOMENTUM, 1 / (HORIZON_SHARE * steps)))
     reason = 'as in the recipe' if value == method.momentum else f'its horizon is a tenth of {steps:,} steps'
     return [Setting('momentum', value, f'α {1 - value:.4g}: {reason}')]
 
@@ -316,8 +376,14 @@ def _teacher(method: Method, steps: int) -> list[Setting]:
 def _queue(method: Method, images: int, batch: int) -> list[Setting]:
     if not method.queue:
         return []
-    value = max(min(_power_of_two(images / 4), method.queue), 2 * batch)
-    return [Setting('queue_len', value, f'recipe {method.queue:,}: {images:,} images')]
+    value = min(_power_of_two(images / 4), method.queue)
+    reason = f'recipe {method.queue:,}: {images:,} images'
+    if value < 2 * batch:
+        value, reason = 2 * batch, f'recipe {method.queue:,}: {images:,} images, but at least two batches'
+    if method.whole_batches and value % batch:
+        value -= value % batch
+        reason += f'; a multiple of the batch of {batch}'
+    return [Setting('queue_len', value, reason)]
 
 
 def _groups(method: Method, images: int, batch: int, epochs: int) -> list[Setting]:
@@ -338,14 +404,7 @@ def _groups(method: Method, images: int, batch: int, epochs: int) -> list[Settin
     ]
 
 
-def _checkpoints(facts: Facts, epochs: int, per_epoch: int) -> Setting:
-    if facts.step_seconds is None:
-        value = max(1, epochs // 20)
-        return Setting('checkpoint_epochs', value, 'twenty times in all')
-    value = min(epochs, max(1, round(CHECKPOINT_SECONDS / (facts.step_seconds * per_epoch))))
-    return Setting('checkpoint_epochs', value, 'about every ten minutes')
-
-
 def _monitors(epochs: int) -> Setting:
     value = max(1, epochs // CHECKS)
-    return Setting('monitor_epochs', value, f'{epochs // value} times in all, and before the first step')
+    count = plural(epochs // value, 'time')
+    return Setting('monitor_epochs', value, f'{count} in all, and before the first step')

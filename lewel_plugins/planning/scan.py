@@ -7,12 +7,13 @@ folder gives the same draw; only the time may shorten it, and then findings name
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lewel_plugins.image_files.inspection import Inspection
 
 from .copies import Scenes, copy_findings, find_copies, find_scenes, scene_findings
 from .decoding import inspect_files
+from .drawing import ContentDraw
 from .facts import Folder
 from .findings import Finding, plural
 from .headers import Headers, header_findings, read_headers
@@ -37,6 +38,8 @@ class Scan:
         left_out: Broken and too large files, with the reason: the lines of ``broken_images.txt``.
         copies: Copies with their originals, the rows of ``duplicates.csv``.
         distinct: One image per scene, the lines of ``distinct.txt``; None unless many images are nearly identical.
+        draw: Draws images by their content.
+        digests: Digests of the content of the images that were decoded.
     """
 
     images: list[str]
@@ -47,6 +50,8 @@ class Scan:
     left_out: dict[str, str]
     copies: dict[str, str]
     distinct: list[str] | None
+    draw: ContentDraw = field(default_factory=ContentDraw, compare=False)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def scan(
@@ -109,7 +114,10 @@ def scan(
         median_short_side=headers.median_short_side,
     )
     left_out = {**headers.too_large, **broken}
-    return Scan(images, folder, findings, listing, headers, left_out, copies.originals, scenes.distinct)
+    digests = {path: inspection.digest for path, inspection in inspections.items() if inspection.digest}
+    return Scan(
+        images, folder, findings, listing, headers, left_out, copies.originals, scenes.distinct, digests=digests
+    )
 
 
 def _reasons(inspections: Mapping[str, Inspection]) -> dict[str, str]:

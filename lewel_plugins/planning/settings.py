@@ -1,6 +1,6 @@
 """The settings of a plan, each with the reason for its value."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,11 @@ class Settings:
     def __init__(self, settings: Sequence[Setting]) -> None:
         self.settings = {setting.name: setting for setting in settings}
 
+    @classmethod
+    def from_dict(cls, recorded: Mapping[str, Mapping[str, Any]]) -> 'Settings':
+        """Return the settings of a json file, see :meth:`as_dict`."""
+        return cls([Setting(name, entry['value'], entry['reason']) for name, entry in recorded.items()])
+
     def __getitem__(self, name: str) -> Any:
         return self.settings[name].value
 
@@ -57,5 +62,5 @@ class Settings:
         """Return value and reason of each setting, for a json file; GPUs by their name."""
         settings = {setting.name: dict(value=setting.value, reason=setting.reason) for setting in self}
         if 'gpus' in settings:
-            settings['gpus']['value'] = [gpu.name for gpu in self['gpus']]
+            settings['gpus']['value'] = [getattr(gpu, 'name', gpu) for gpu in self['gpus']]
         return settings

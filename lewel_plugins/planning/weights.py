@@ -31,5 +31,8 @@ def weights_file(name: str) -> str:
 
     files = [path for path in (find_last_checkpoint(name), Path(name, EXPORTED)) if path is not None and path.is_file()]
     if not files:
-        raise SetupError(f'{show(name)} holds no trained network: it has neither {EXPORTED} nor a checkpoint')
+        raise SetupError(
+            f'{show(name)} holds no trained network: it has neither {EXPORTED} nor a checkpoint; name a '
+            'file, or the folder of a run'
+        )
     return str(max(reversed(files), key=lambda path: path.stat().st_mtime))

@@ -144,14 +144,18 @@ PANELS = (
         'cosine',
         'Mean cosine between projectors',
         (('projector/cosine', 'mean of pairs'),),
-        'Near 0, projectors of MPCL use different features.',
+        'Near 0, no two projectors of MPCL are alike as they stand; up to a rotation they may be.',
     ),
 )
 KNN_PANEL = Panel(
     'knn',
-    'k-NN accuracy, %',
-    (*((f'knn/top1_k{k}', f'k = {k}') for k in (20, 200, 5, 10)), ('knn/pixels_top1_k20', 'raw pixels, k = 20')),
-    'With labels, in-domain k-NN predicts best what the features are worth.',
+    'Accuracy with labels, %',
+    (
+        *((f'knn/top1_k{k}', f'k-NN, k = {k}') for k in (20, 200, 5, 10)),
+        ('knn/pixels_top1_k20', 'raw pixels, k = 20'),
+        ('probe/top1', 'linear probe'),
+    ),
+    'With labels, in-domain k-NN and linear probes predict best what the features are worth.',
 )
 RATE_PANEL = Panel('speed', 'Seconds per step', (('time', 'step'), ('data_time', 'of it, waiting for images')), '')
 

@@ -5,6 +5,8 @@ All texts are escaped by the template engine, and absolute paths in them are sho
 
 import base64
 import io
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +21,7 @@ from PIL import Image
 
 from lewel_plugins.comparison.statistics import paired_difference
 from lewel_plugins.files import read_json
+from lewel_plugins.planning.findings import gigabytes
 from lewel_plugins.running.provenance import now
 from lewel_plugins.version import __version__
 from lewel_plugins.visualization.curves import Curve
@@ -31,6 +34,7 @@ from .verdicts import BAD, CAUTION, GOOD, UNKNOWN, Judgement, end_of, judge, tra
 SYMBOLS = {GOOD: '●', CAUTION: '▲', BAD: '■', UNKNOWN: '◆'}
 MOST_LISTED = 12  # findings of a check, and settings that have a warning
 MOST_TEXT = 300  # characters of a value
+_IN_TORCHVISION = ('ResNet', 'SwinTransformer')  # networks that mmpretrain and torchvision share
 # Scalars whose ends are compared over seeds, and their names, within one method only.
 _COMPARED = (
     ('loss', 'loss'),
@@ -43,9 +47,10 @@ LIMITS = (
     'Without labels nothing here is a measure of quality. The curves show the course of one training. They are no '
     'ranking of trainings and no score: RankMe is for runs of one method only, rank is not all that matters (RankMe), '
     'and it fails under a collapse or outside joint embedding (IdEst). "No free lunch" (Tsitsulin).',
-    'In the trainings of this project, RankMe rises with the 20-NN accuracy over a training in 20 of 20 runs. Of two '
-    'seeds of one row, the one with the higher RankMe has the higher accuracy in 130 of 206 pairs (63%); for the '
-    'spread, in 94 of 206.',
+    'In the comparisons of this project on garment scenes, the RankMe of the backbone and the 20-NN accuracy moved in '
+    'the same direction from the first validation to the last in 311 of 321 trainings (97%). Of two trainings that '
+    'differ only in their seed, the one with the higher RankMe has the higher accuracy in 211 of 380 pairs (56%), '
+    'little more than by chance; for the spread of the same features, in 84 of 188 (45%).',
     'Finding the other view is the task of the training itself. A network can solve it by something of no use, such as '
     'the color of the background (Robinson), which is why section 3 shows neighbors by color beside those of the '
     'network.',
@@ -108,8 +113,8 @@ def render(runs: Sequence[RunData], pictures: Pictures | None, quality: int = 60
         pictures: Pictures of the only run; None for a report without.
         quality: Quality of the thumbnails as WebP, 1 to 100.
     """
-    total, of_pictures = (pictures.total, pictures.measures) if pictures else (None, {})
-    judgements = [judge(run.measures(total, **of_pictures)) for run in runs]
+    total = pictures.total if pictures else None
+    judgements = [judge_run(run, pictures) for run in runs]
     sections = _one_run(runs[0], pictures, quality) if len(runs) == 1 else _several_runs(runs, judgements)
     for number, section in enumerate(sections, 1):
         section.number = number
@@ -126,7 +131,19 @@ def render(runs: Sequence[RunData], pictures: Pictures | None, quality: int = 60
         runs=[_run_view(run, judgement, total) for run, judgement in zip(runs, judgements)],
         commands=_commands(runs, judgements),
     )
-    return html.strip() + '\n'
+    # Names of files may hold bytes that are no text, as may texts that others have written down.
+    return html.strip().encode('utf-8', 'backslashreplace').decode('utf-8') + '\n'
+
+
+def judge_run(run: RunData, pictures: Pictures | None) -> Judgement:
+    """Return the verdicts on a run.
+
+    Args:
+        run: The run.
+        pictures: Its pictures; None to judge by its curves alone.
+    """
+    total, of_pictures = (pictures.total, pictures.measures) if pictures else (None, {})
+    return judge(run.measures(total, **of_pictures))
 
 
 def _environment(folders: Sequence[str]) -> Environment:
@@ -162,11 +179,14 @@ def _remarks(run: RunData) -> list[str]:
 def _commands(runs: Sequence[RunData], judgements: Sequence[Judgement]) -> list[str]:
     if len(runs) > 1 or judgements[0].main.level in (BAD, UNKNOWN):
         return []
-    name = runs[0].label
-    return [
-        f'lewel finetune detector {name} --data BOXES --out {name}-detector',
-        f'lewel export {name} --to torchvision',
-    ]
+    run = runs[0].name or runs[0].label
+    beside = os.path.normpath(os.path.join(run, os.pardir, f'{runs[0].label}-detector'))
+    name, detector = shlex.quote(run), shlex.quote(beside)
+    commands = [f'lewel finetune detector {name} --data BOXES --out {detector}']
+    kind = str(runs[0].setting('model', 'backbone', 'type')).rpartition('.')[2]
+    if kind in _IN_TORCHVISION:
+        commands.append(f'lewel export {name} --to torchvision')
+    return commands
 
 
 def _facts(run: RunData, num_images: int | None = None) -> list[tuple[str, str]]:
@@ -348,7 +368,7 @@ def _speed(run: RunData) -> Section:
     if run.images_per_step:
         facts.insert(0, ('images per second', f'{run.images_per_step / step:,.0f}'))
     if 'memory' in run.curves:
-        facts.append(('memory of the GPU', f'{max(run.curves["memory"][1]) / 1024:.1f} GiB'))
+        facts.append(('memory of the GPU', gigabytes(max(run.curves['memory'][1]) * 2**20)))
     if run.sessions:
         facts.append(('interruptions', str(len(run.sessions) - 1)))
     logged = _logged_steps(run)

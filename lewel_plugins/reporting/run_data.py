@@ -12,6 +12,7 @@ from typing import Any
 from lewel_plugins.checkpoints.configs import read_config
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json
+from lewel_plugins.planning.findings import show
 from lewel_plugins.running.work_dir import find_last_checkpoint
 from lewel_plugins.visualization.curves import Curve, read_curves
 
@@ -29,6 +30,7 @@ class RunData:
     Args:
         path: The folder.
         label: Its name in the report, without the folders above.
+        name: The folder as the user named it, for commands; the label by default.
         curves: Scalars by name.
         config: The config of its last start; None if there is none.
         plan: Value and reason of each setting, by name; empty without ``plan.json``.
@@ -45,6 +47,7 @@ class RunData:
     check: Mapping[str, Any] = field(default_factory=dict)
     sessions: Sequence[Mapping[str, Any]] = ()
     checkpoint: Path | None = None
+    name: str = ''
 
     def planned(self, name: str) -> Any:
         """Return the value of a setting of the plan; None if there is none."""
@@ -114,7 +117,15 @@ class RunData:
         planned, batch = self.planned('batch_size'), self.setting('train_dataloader', 'batch_size')
         if isinstance(planned, int):
             return planned
+        if self.setting('launcher') not in (None, 'none'):  # the number of ranks is not recorded
+            return None
         return batch * (self.setting('optim_wrapper', 'accumulative_counts') or 1) if isinstance(batch, int) else None
+
+    @property
+    def images_at_once(self) -> int | None:
+        """Images per forward pass on all ranks together; None if unknown."""
+        images, parts = self.images_per_step, self.setting('optim_wrapper', 'accumulative_counts') or 1
+        return None if images is None or not isinstance(parts, int) else images // parts
 
     @property
     def num_images(self) -> int | None:
@@ -132,7 +143,9 @@ class RunData:
                 content = file.read()
         except (OSError, EOFError):
             return None
-        return content.count(b'\n'), hashlib.sha256(content).hexdigest()[:12]
+        # The last column is the time of the last change, which a copy of the images does not keep.
+        lines = [line.rpartition(b'\t')[0] for line in content.splitlines()]
+        return len(lines), hashlib.sha256(b'\n'.join(lines)).hexdigest()[:12]
 
     @property
     def seconds(self) -> float | None:
@@ -146,13 +159,22 @@ class RunData:
         entries = {name: value for name, value in (self.config or {}).items() if name not in _NOT_OF_THE_ROW}
         return hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest() if entries else str(self.path)
 
+    @property
+    def validated(self) -> int | None:
+        """Images of a validation; None if unknown."""
+        dataset = self.setting('val_dataloader', 'dataset') or {}
+        while 'list_file' not in dataset and 'dataset' in dataset:
+            dataset = dataset['dataset']
+        name = dataset.get('list_file')
+        return self.count_lines(re.split(r'[\\/]', name)[-1]) if isinstance(name, str) else None
+
     def rank_limit(self, *, of_embeddings: bool = False) -> int | None:
         """Return the largest possible RankMe of the backbone's features, or of embeddings; None if unknown."""
         neck = self.setting('model', 'neck') or {}
         channels = neck.get('out_channels' if of_embeddings else 'in_channels')
         if not isinstance(channels, int):
             return None
-        images = self.images_per_step if of_embeddings else _MONITORED
+        images = self.images_at_once if of_embeddings else self.validated
         if of_embeddings and images is None:
             return None
         projectors = neck.get('num_projectors', 1) if of_embeddings else 1
@@ -169,6 +191,8 @@ class RunData:
             curves=self.curves,
             total_steps=self.total_steps,
             num_images=total if self.num_images is None else self.num_images,
+            num_watched=self.count_lines('monitored.txt'),
+            batch=self.images_at_once,
             rank_limit=self.rank_limit(),
             workers=self.setting('train_dataloader', 'num_workers'),
             on_gpu='memory' in self.curves,
@@ -213,18 +237,26 @@ def read_runs(paths: Sequence[str | Path]) -> list[RunData]:
     folders = [Path(path) for path in paths]
     for path in folders:
         if not path.is_dir():
-            raise SetupError(f'{path} does not exist' if not path.exists() else f'{path} is not a folder')
+            raise SetupError(f'{show(path)} {"is not a folder" if path.exists() else "does not exist"}')
         if not any(path.glob('*/vis_data')):
-            raise SetupError(f'{path} is not the folder of a training: it has no <start>/vis_data')
+            raise SetupError(f'{show(path)} is not the folder of a training: it has no <start>/vis_data')
     resolved = [path.resolve() for path in folders]
     twice = [path for i, path in enumerate(resolved) if path in resolved[:i]]
     if twice:
         raise SetupError(f'{twice[0].name} is named twice')
     above = Path(os.path.commonpath([path.parent for path in resolved]))
-    return [_read_run(path, path.relative_to(above).as_posix()) for path in resolved]
+    labels = [show(path.relative_to(above).as_posix()) for path in resolved]
+    return [_read_run(path, label, _name(folder, label)) for path, label, folder in zip(resolved, labels, folders)]
 
 
-def _read_run(path: Path, label: str) -> RunData:
+def _name(folder: Path, label: str) -> str:
+    """Return a folder as a command of the report names it: without the folders above the current one."""
+    if folder.is_absolute():
+        return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else label
+    return str(folder)
+
+
+def _read_run(path: Path, label: str, name: str) -> RunData:
     try:
         curves = read_curves(path)
     except FileNotFoundError:  # stopped before the first log
@@ -239,6 +271,7 @@ def _read_run(path: Path, label: str) -> RunData:
         check=check if isinstance(check, dict) else {},
         sessions=[session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else [],
         checkpoint=find_last_checkpoint(path),
+        name=name,
     )
 
 
@@ -254,8 +287,9 @@ def _read_config(path: Path) -> dict[str, Any] | None:
 
 def _settings(plan: Any) -> dict[str, dict[str, Any]]:
     """Return value and reason of each setting of a ``plan.json``."""
-    if isinstance(plan, dict) and isinstance(plan.get('settings'), dict):
-        plan = plan['settings']
+    for part in ('plan', 'settings'):  # beside the request, in a run of lewel pretrain
+        if isinstance(plan, dict) and isinstance(plan.get(part), dict) and 'value' not in plan[part]:
+            plan = plan[part]
     if not isinstance(plan, dict):
         return {}
     return {name: entry for name, entry in plan.items() if isinstance(entry, dict) and 'value' in entry}

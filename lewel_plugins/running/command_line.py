@@ -9,6 +9,7 @@ from mmengine.config import DictAction
 
 from lewel_plugins.errors import SetupError
 
+from .setting_text import split_setting
 from .setup import LAUNCHERS
 
 
@@ -37,19 +38,17 @@ def parse_settings(pairs: Sequence[Any], option: str) -> dict[str, Any]:
         option: The option that they belong to, for the error.
 
     Raises:
-        SetupError: A text has no ``=``, or its value is a dict.
+        SetupError: A text has no ``=``, its value is a dict, or the brackets of a list do not match.
     """
     settings = {}
     for pair in pairs:
-        key, equals, value = pair.partition('=')
-        if not equals:
-            raise SetupError(f'{option} takes KEY=VALUE, got {pair!r}')
-        value = value.strip('\'"')
-        if 'dict(' in value or value.startswith(('{', '[{', '({')):
-            raise SetupError(f'{option} {key}: a value must be a number, a word or a list; put {value!r} into a config')
+        key, value = split_setting(pair, option)
         is_list = ',' in value or value.startswith(('[', '('))
         parse = DictAction._parse_iterable if is_list else DictAction._parse_int_float_bool
-        settings[key] = parse(value)
+        try:
+            settings[key] = parse(value)
+        except (AssertionError, IndexError, RecursionError):
+            raise SetupError(f'{option} {key}: the brackets of {value!r} do not match') from None
     return settings
 
 

@@ -30,14 +30,15 @@ def python_command(script: Sequence[str], processes: int, python: str = '{python
 
     Args:
         script: Path of the script, and its arguments.
-        processes: Number of processes; more than one are started by torchrun, and the script needs ``--launcher``.
+        processes: Number of processes; more than one are started by torchrun, see :mod:`lewel_plugins.running.launch`,
+            and the script needs ``--launcher``.
         python: The interpreter, or a placeholder.
     """
     if processes == 1:
         return (python, *script)
     torchrun = (
         '-m',
-        'torch.distributed.run',
+        'lewel_plugins.running.launch',
         '--standalone',
         '--local-addr=127.0.0.1',
         f'--nproc_per_node={processes}',

@@ -1,11 +1,12 @@
 """What the device of this machine can do, and whether torch can use it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.device import get_device
+from mmengine.device import get_device, utils
 
 from lewel_plugins.errors import SetupError
 
@@ -26,6 +27,28 @@ def has_bfloat16() -> bool:
         return False
     # torch.cuda.is_bf16_supported() is also true for emulation, which is slower than float32.
     return torch.version.hip is not None or torch.cuda.get_device_capability() >= (8, 0)
+
+
+@contextmanager
+def computing_on(gpus: Sequence[int]) -> Iterator[None]:
+    """Compute in this process on the first of some GPUs, or on the CPU if there are none.
+
+    mmengine would take the first visible GPU. It looks for one when it is imported, and so heeds no later setting of
+    ``CUDA_VISIBLE_DEVICES``.
+
+    Args:
+        gpus: Indices of the GPUs among the visible ones.
+    """
+    device = utils.DEVICE
+    try:
+        if gpus:
+            with torch.cuda.device(gpus[0]):
+                yield
+        else:
+            utils.DEVICE = 'cpu' if device == 'cuda' else device
+            yield
+    finally:
+        utils.DEVICE = device
 
 
 def check_gpus(environment: Mapping[str, str] = os.environ) -> None:

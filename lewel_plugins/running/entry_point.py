@@ -18,6 +18,8 @@ from torch import distributed
 from lewel_plugins.checkpoints import confine_torch_load
 from lewel_plugins.errors import SetupError
 
+from .lost_workers import end_hanging, lost_worker
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -28,14 +30,18 @@ def run_main(main: Callable[[], object], *errors: type[Exception]) -> NoReturn:
 
     Args:
         main: The command; its return value counts as exit status if it is an int.
-        errors: Errors that are one line, besides :class:`SetupError` and a full disk.
+        errors: Errors that are one line, besides :class:`SetupError`, a full disk, and a lost worker of a data loader.
     """
     confine_torch_load()
     try:
         result = main()
         status: object = result if isinstance(result, int) else 0
     except (SystemExit, KeyboardInterrupt, Exception) as error:
-        if isinstance(error, (SetupError, *errors)) or getattr(error, 'errno', None) in _NO_SPACE:
+        lost = lost_worker(error)
+        if lost is not None:
+            end_hanging(lost)
+            status = f'error: {lost}'
+        elif isinstance(error, (SetupError, *errors)) or getattr(error, 'errno', None) in _NO_SPACE:
             status = f'error: {error}'
         elif not _is_rank():
             raise

@@ -113,6 +113,8 @@ class Job:
 def lock(path: Path, patience: float = 5.0) -> int | None:
     """Lock a file until this process, and all children that inherit the descriptor, have closed it.
 
+    The file holds the number of the process, see :func:`holder`.
+
     Args:
         path: The lock file; created if it is missing.
         patience: Seconds to wait for another process, which may be about to end.
@@ -126,9 +128,29 @@ def lock(path: Path, patience: float = 5.0) -> int | None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f'{os.getpid()}\n'.encode(), 0)
             return descriptor
         except BlockingIOError:
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 return None
             time.sleep(0.1)
+
+
+def holder(path: Path) -> int | None:
+    """Return the number of the process that has locked a file; None if it is unknown here.
+
+    It is so if the process runs on another machine, or has ended and left the lock to a child.
+
+    Args:
+        path: The lock file, which :func:`lock` could not lock.
+    """
+    try:
+        number = max(1, int(path.read_text(encoding='ascii')))
+        os.kill(number, 0)
+    except PermissionError:  # a process of another user
+        return number
+    except (OSError, ValueError, OverflowError):
+        return None
+    return number

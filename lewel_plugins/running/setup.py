@@ -8,7 +8,6 @@ on a cluster.
 import difflib
 import math
 import os
-import subprocess
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -16,29 +15,37 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import InfiniteSampler
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import distributed, nn
+from torch.utils.data import DataLoader
 
 from lewel_plugins.checkpoints import (
-    DamagedCheckpoint,
+    UnusableCheckpoint,
     check_settings,
     read_pretrained,
     read_training_state,
     refuse_older,
 )
-from lewel_plugins.dist import unwrap_model
+from lewel_plugins.dist import unwrap_model, world_size
 from lewel_plugins.errors import SetupError
 from lewel_plugins.models.batch_norm import use_sync_batch_norm
 
+from .data_check import check_data, refuse_batch
 from .devices import check_gpus, check_ops, has_accelerator, has_bfloat16
+from .gloo_interface import set_gloo_interface
 from .gradient_buckets import fix_buckets
 from .group_scaling import iterations_per_step, scale_groups
+from .lost_workers import with_timeout
 from .num_views import check_num_views
+from .rendezvous import set_device, set_rendezvous, set_slurm_port
+from .watched_loader import watched
 from .work_dir import list_checkpoints
 
+_CONFIG_TYPES = '.py, .json or .yaml'
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
@@ -60,10 +67,23 @@ def load_config(path: str) -> Config:
     """Read a config file.
 
     Raises:
-        SetupError: The file does not exist. Suggests configs with a similar name.
+        SetupError: The file does not exist (suggests configs with a similar name), is of another kind, raises an error,
+            or builds on the configs of a package that is not installed.
     """
+    if Path(path).is_dir():
+        raise SetupError(f'{path} is a folder, not a config file ({_CONFIG_TYPES})')
     if Path(path).is_file():
-        return Config.fromfile(path)
+        if not path.endswith(('.py', '.json', '.yaml', '.yml')):
+            raise SetupError(
+                f'{path} is not a config file ({_CONFIG_TYPES}); see --help for the order of the arguments'
+            )
+        try:
+            return Config.fromfile(path)
+        except ModuleNotFoundError as error:  # the package of a base: mmdet::_base_/models/…
+            raise SetupError(f'{path} cannot be read: {error}; see docs/install.md') from None
+        except Exception as error:  # the file is Python, which may raise anything
+            reason = ' '.join(str(error).split())[:300]
+            raise SetupError(f'{path} cannot be read: {type(error).__name__}: {reason}') from error
     folders = {Path(path).parent, Path('configs')}
     files = sorted({str(file) for folder in folders if folder.is_dir() for file in folder.rglob('*.py')})
     by_name = {Path(file).name: file for file in files}
@@ -161,6 +181,19 @@ def _processes(launcher: str) -> int:
     return int(os.environ.get(names[launcher], 1))
 
 
+def check_images(cfg: Config, launcher: str = 'none') -> None:
+    """Refuse a training whose images are not where the config expects them; see :func:`check_data`.
+
+    Args:
+        cfg: The config.
+        launcher: Launcher of the ranks; its environment variables hold their number.
+
+    Raises:
+        SetupError: Names the setting, its value, and what to do.
+    """
+    check_data(cfg, _processes(launcher))
+
+
 def set_dataloader_defaults(cfg: Config) -> None:
     """Set mmpretrain's defaults in the loaders where the config does not set them.
 
@@ -201,7 +234,7 @@ def set_resume(cfg: Config, resume: str | None, trust: bool = False) -> str | No
     Args:
         cfg: The config, which is changed.
         resume: None for a new run, ``'auto'`` for the last checkpoint of ``cfg.work_dir``, or a path. If the last
-            checkpoint is damaged, the newest undamaged one is used, with a warning.
+            checkpoint is missing or damaged, the newest whole one is used, with a warning.
         trust: Unpickle objects of any type, which can run code of the file.
 
     Returns:
@@ -218,13 +251,6 @@ def set_resume(cfg: Config, resume: str | None, trust: bool = False) -> str | No
         _print(f'--resume: no checkpoint in {cfg.work_dir}, starting fresh')
         return None
     path, checkpoint = _read_first(paths, trust)
-    refuse_older(checkpoint, path)
-    missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
-    if missing:
-        raise SetupError(
-            f'{path} holds no training state to resume from: it has no {", ".join(missing)}. To start from its '
-            f'weights, use --cfg-options load_from={path}'
-        )
     # mmengine builds the sampler before it restores the seed from the checkpoint, so the seed is set here.
     seed = checkpoint['meta'].get('seed')
     randomness = cfg.setdefault('randomness', ConfigDict())
@@ -238,15 +264,27 @@ def set_resume(cfg: Config, resume: str | None, trust: bool = False) -> str | No
 
 
 def _read_first(paths: list[Path], trust: bool) -> tuple[Path, dict]:
-    """Return the first checkpoint that is not damaged."""
+    """Return the first checkpoint that a run can be resumed from."""
     for path in paths:
         try:
-            return path, read_training_state(path, trust)
-        except DamagedCheckpoint as error:
+            return path, _read_state(path, trust)
+        except UnusableCheckpoint as error:
             if path == paths[-1]:
                 raise
             _warn(f'{error}; trying the next older checkpoint')
     raise AssertionError
+
+
+def _read_state(path: Path, trust: bool) -> dict:
+    checkpoint = read_training_state(path, trust)
+    refuse_older(checkpoint, path)
+    missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
+    if missing:
+        raise UnusableCheckpoint(
+            f'{path} holds no training state to resume from: it has no {", ".join(missing)}. To start from its '
+            f'weights, use --cfg-options load_from={path}'
+        )
+    return checkpoint
 
 
 def prepare(cfg: Config, launcher: str) -> None:
@@ -266,15 +304,18 @@ def prepare(cfg: Config, launcher: str) -> None:
     if (cfg.get('randomness') or {}).get('deterministic'):
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses to be deterministic without it
     if launcher == 'slurm':
-        _set_slurm_port()
+        set_slurm_port()
     if cfg.get('model_wrapper_cfg'):
         # mmengine sets it only without a `model_wrapper_cfg`. SMoG's cache of features differs between ranks.
         cfg.model_wrapper_cfg.setdefault('broadcast_buffers', False)
     if has_accelerator():
+        set_device(launcher)
+        set_gloo_interface(launcher)
         _replace_missing_bfloat16(cfg)
         return
     if launcher != 'none':
-        _set_rendezvous(launcher)
+        set_rendezvous(launcher)
+        set_gloo_interface(launcher)
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         _warn('no accelerator: training in float32 instead of mixed precision')
         cfg.optim_wrapper.type = 'OptimWrapper'
@@ -303,42 +344,14 @@ def _join_gloo(cfg: Config) -> None:
         distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
 
 
-def _set_slurm_port() -> None:
-    """Choose a port by the number of the job, so that jobs on one node do not collide; mmengine has 29500 for all."""
-    if job := os.environ.get('SLURM_JOB_ID'):
-        os.environ.setdefault('MASTER_PORT', str(20000 + int(job) % 10000))
-
-
-def _set_rendezvous(launcher: str) -> None:
-    """Set the variables of ``init_process_group`` from those of Slurm or Open MPI; torchrun sets them itself."""
-    names = {
-        'slurm': dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
-        'mpi': dict(
-            RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'
-        ),
-    }.get(launcher, {})
-    for name, source in names.items():
-        if source not in os.environ:
-            raise SetupError(f'--launcher {launcher} needs {source}, which {launcher} sets: start the ranks with it')
-        os.environ[name] = os.environ[source]
-    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
-        hosts = subprocess.run(
-            ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']], capture_output=True, text=True, check=True
-        )
-        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
-    os.environ.setdefault('MASTER_PORT', '29500')
-    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
-    if missing:
-        raise SetupError(
-            f'--launcher {launcher} needs {", ".join(missing)} in the environment; see tools/dist_train.sh'
-        )
-
-
 _NO_MODULE = [(r'^module\.', '')]  # mmengine's default for `revise_keys`
 
 
 class PretrainRunner(Runner):
     """A Runner that runs no code of checkpoints, and has a SyncBN without waits, on gloo ranks, too.
+
+    Its data loaders end with an error if no batch comes for ten minutes, unless their config sets another ``timeout``.
+    With an accelerator they copy batches into pinned memory, unless their config sets ``pin_memory``.
 
     mmengine unpickles checkpoints with all that they contain, and runs the text of the config in them.
 
@@ -346,6 +359,22 @@ class PretrainRunner(Runner):
     images differ in size, so that GPUs use torch's SyncBN, and gloo ranks, for which torch has none, use plain batch
     norm.
     """
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader as mmengine does, but watched, with a timeout, and pinned memory if there is a GPU."""
+        if isinstance(dataloader, dict):
+            dataloader = ConfigDict({'pin_memory': has_accelerator(), **with_timeout(dataloader)})
+        try:
+            loader = watched(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+        except FileNotFoundError as error:
+            raise SetupError(f'a data set of the config cannot be read: {error}') from error
+        is_endless = isinstance(loader.sampler, InfiniteSampler)
+        if loader.drop_last and loader.batch_size and not is_endless and len(loader) == 0:
+            refuse_batch(len(loader.dataset), loader.batch_size, world_size(), 'the data set')  # type: ignore[arg-type]
+        return loader
 
     def load_checkpoint(
         self, filename: str, map_location: Any = 'cpu', strict: bool = False, revise_keys: list = _NO_MODULE
@@ -394,7 +423,10 @@ class PretrainRunner(Runner):
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner of a config that :func:`prepare` has adapted."""
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return PretrainRunner.from_cfg(cfg)
+    """Build the Runner of a config that :func:`prepare` has adapted.
+
+    It validates once if a kill has lost the validation after the checkpoint that it resumes from.
+    """
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else PretrainRunner.from_cfg(cfg)
+    runner.register_hook(dict(type='lewel_plugins.MissedValidationHook'))  # by name: hooks stand above this package
+    return runner

@@ -11,7 +11,7 @@ from lewel_plugins.checkpoints import local_file
 from lewel_plugins.files import file_digest
 
 from .jobs import Changes, Job
-from .work_dir import LAST_CHECKPOINT
+from .work_dir import LAST_CHECKPOINT, list_checkpoints
 
 _SHOWN_LINES = 6
 
@@ -47,7 +47,7 @@ def claim_training(work_dir: str | Path, cfg: Config, checkpoint: str | None) ->
     def describe(changes: Changes, about: Mapping[str, Any]) -> list[str]:
         return _describe(changes, str(about.get('checkpoint')), str(checkpoint))
 
-    job.claim([Path(work_dir) / LAST_CHECKPOINT], describe)
+    job.claim([Path(work_dir) / LAST_CHECKPOINT, *list_checkpoints(work_dir)], describe)
     return job
 
 

@@ -1,9 +1,11 @@
 """What a training leaves in its work dir."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import read_json_lines
 
 LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names the last checkpoint
 STOPPED = 'stopped.pth'  # the checkpoint of a run that was stopped within an epoch, until the next regular one
@@ -18,9 +20,12 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     since, the checkpoint is expected in the folder.
     """
     note = Path(work_dir) / LAST_CHECKPOINT
-    if not note.is_file():
+    try:
+        recorded = Path(note.read_text(encoding='utf-8').strip())
+    except (OSError, UnicodeDecodeError):
         return None
-    recorded = Path(note.read_text(encoding='utf-8').strip())
+    if not recorded.name:  # a file system without room has left an empty note
+        return None
     beside = note.with_name(recorded.name)
     return recorded if recorded.is_file() and not beside.is_file() else beside
 
@@ -33,7 +38,7 @@ def list_checkpoints(work_dir: str | Path) -> list[Path]:
     """
     last = find_last_checkpoint(work_dir)
     folder = last.parent if last else Path(work_dir)
-    others = (path for path in folder.glob('*.pth') if path != last)
+    others = (path for path in folder.glob('*.pth') if path != last and path.is_file())
     return [*filter(None, [last]), *sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
@@ -49,6 +54,26 @@ def last_checkpoint(work_dir: str | Path) -> Path:
     return path
 
 
+def _records(work_dir: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield what all starts of a run have logged, in the order of the starts."""
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        yield from read_json_lines(file)
+
+
+def _is_validation(record: dict[str, Any]) -> bool:
+    return 'lr' not in record and 'iter' not in record  # one of them is in all that is logged in training
+
+
+def has_validation(work_dir: str | Path, step: int) -> bool:
+    """Return whether a run has logged a validation at a step, which is an epoch or an iteration as its logger counts.
+
+    Args:
+        work_dir: Folder of the run.
+        step: Number of the step.
+    """
+    return any(_is_validation(record) and record.get('step') == step for record in _records(work_dir))
+
+
 def last_metrics(work_dir: str | Path) -> dict[str, float]:
     """Return the metrics of a run's last validation.
 
@@ -56,11 +81,9 @@ def last_metrics(work_dir: str | Path) -> dict[str, float]:
         SetupError: There was none.
     """
     metrics: dict[str, float] = {}
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text(encoding='utf-8').splitlines():
-            record = json.loads(line)
-            if 'lr' not in record:
-                metrics = {name: value for name, value in record.items() if name not in _NO_METRICS}
+    for record in _records(work_dir):
+        if _is_validation(record):
+            metrics = {name: value for name, value in record.items() if name not in _NO_METRICS}
     if not metrics:
         raise SetupError(f'{work_dir} has no validation in */vis_data/scalars.json')
     return metrics
@@ -73,10 +96,5 @@ def metric_curve(work_dir: str | Path, name: str) -> dict[int, float]:
         work_dir: Folder of the run.
         name: Name of the metric, such as ``knn/top1_k20``.
     """
-    points: dict[int, float] = {}
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text(encoding='utf-8').splitlines():
-            record = json.loads(line)
-            if name in record:
-                points[record['step']] = record[name]
+    points = {record['step']: record[name] for record in _records(work_dir) if name in record}
     return dict(sorted(points.items()))

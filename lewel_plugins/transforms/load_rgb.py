@@ -30,16 +30,24 @@ class LoadRGB(BaseTransform):
         backend_args: Arguments of mmengine's file backend. By default the prefix of the path decides.
         cache: Whether each process keeps decoded images in memory, for sets of small images.
         max_pixels: Bound on pixels and bytes of a file. Time and memory grow in proportion.
+        may_halve: Whether sides of a JPEG that is too large to decode in full are halved, for pipelines in which a
+            resize follows and no label is in pixels of the file. ``ori_shape`` is then that of the halved image.
 
     Raises:
         BrokenImageError: If the file cannot be read or decoded, ends too early, or is too large.
         ValueError: If ``max_pixels`` is below 1.
     """
 
-    def __init__(self, backend_args: dict | None = None, cache: bool = False, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        backend_args: dict | None = None,
+        cache: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        may_halve: bool = False,
+    ) -> None:
         if max_pixels < 1:
             raise ValueError(f'max_pixels must be at least 1, got {max_pixels}')
-        self.max_pixels = max_pixels
+        self.max_pixels, self.may_halve = max_pixels, may_halve
         self._read: Callable[[str], bytes] = self._read_path
         if backend_args is not None:
             self._read = get_file_backend(backend_args=backend_args).get
@@ -61,7 +69,7 @@ class LoadRGB(BaseTransform):
 
     def _load(self, path: str) -> np.ndarray:
         with naming_broken_image(path):
-            return decode_bgr(self._read(path), self.max_pixels)
+            return decode_bgr(self._read(path), self.max_pixels, self.may_halve)
 
     def _read_path(self, path: str) -> bytes:
         if '://' in path:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lewel_plugins.image_files.bounds import MAX_PIXELS
-from lewel_plugins.image_files.decode import decode_bgr, decode_jpeg, naming_broken_image, to_bgr
+from lewel_plugins.image_files.decode import decode_bgr, decode_jpeg, least_reduction, naming_broken_image, to_bgr
 from lewel_plugins.image_files.headers import is_jpeg, read_jpeg_header
 from lewel_plugins.registry import TRANSFORMS
 
@@ -22,8 +22,8 @@ class LoadViews(LoadRGB):
     """Load an image file and make all its views: :class:`LoadRGB` and :class:`MakeViews` combined, and faster.
 
     Crops are drawn before the file is decoded. If all crops are at least eight times as large as their views, as in
-    photographs of several megapixels, a JPEG is decoded at half its size or less by libjpeg's scaled transform. Any
-    other file is decoded in full, once for all views.
+    photographs of several megapixels, a JPEG is decoded at half its size or less by libjpeg's scaled transform; so is
+    one that is too large to decode in full. Any other file is decoded in full, once for all views.
 
     Args:
         views: Schemes, as dicts with the arguments of :class:`ViewScheme`.
@@ -67,11 +67,12 @@ class LoadViews(LoadRGB):
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         size = header.height, header.width
         parameters = self.make_views.draw(*size)
-        reduction = self._reduction(parameters)
+        least = least_reduction(header, self.max_pixels)
+        reduction = max(least, self._reduction(parameters))
         image = decode_jpeg(data, header, reduction, self.max_pixels)
         if image.shape[:2] != tuple(-(-side // reduction) for side in size):
             # The decoder reads a damaged EXIF segment differently from :func:`read_jpeg_header`.
-            image = decode_jpeg(data, header, 1, self.max_pixels)
+            image = decode_jpeg(data, header, least, self.max_pixels)
             return image, image.shape[:2], self.make_views.draw(*image.shape[:2])
         if reduction > 1:
             parameters = [view._replace(box=_reduced_box(view.box, reduction, image.shape)) for view in parameters]

@@ -1,7 +1,6 @@
 """Training curves from the scalars that mmengine's visualizer writes."""
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lewel_plugins.files import read_json_lines
+
 Curve = tuple[list[int], list[float]]
 
 # Title of each panel, and names of its scalars. A name that ends in `*` matches all names that begin like it.
 PANELS = (
     ('Loss', ('loss*',)),
     ('k-NN accuracy, %', ('knn/*',)),
+    ('Online linear probe, %', ('probe_top1', 'probe/top1')),
     ('RankMe', ('rank_me', 'representation/rank_me')),
+    ('LiDAR of the embeddings', ('lidar/*',)),
     ('Std of unit features × √d', ('std', 'representation/std')),
     ('Uniformity', ('uniformity', 'representation/uniformity')),
     ('Alignment', ('alignment',)),
@@ -36,6 +39,8 @@ _NAMES = {
     'rank_me': 'embeddings',
     'std': 'embeddings',
     'uniformity': 'embeddings',
+    'probe_top1': 'training batches',
+    'probe/top1': 'validation images',
     'representation/rank_me': 'backbone, validated',
     'representation/std': 'backbone, validated',
     'representation/uniformity': 'backbone, validated',
@@ -48,6 +53,7 @@ _RARE = (
     'rank_me',
     'uniformity',
     'alignment',
+    'probe_top1',
     *(f'groups_{name}' for name in ('used', 'agreement', 'participation_ratio')),
     *(f'groups_quarter_information{suffix}' for suffix in ('', '_shuffled')),
     *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
@@ -77,17 +83,8 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
         raise FileNotFoundError(f'no <start>/vis_data/scalars.json in {str(work_dir)!r}: is it the work dir of a run?')
     points: dict[str, dict[int, float]] = {}
     for file in files:
-        _add_start(points, _read_records(file))
+        _add_start(points, read_json_lines(file))
     return {name: (sorted(p), [p[i] for i in sorted(p)]) for name, p in points.items()}
-
-
-def _read_records(file: Path) -> Iterator[dict[str, Any]]:
-    for line in file.read_text(encoding='utf-8').splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the process was killed while it wrote this line
-        yield record
 
 
 def _add_start(points: dict[str, dict[int, float]], records: Iterable[dict[str, Any]]) -> None:

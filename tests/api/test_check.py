@@ -9,10 +9,13 @@ import pytest
 from helpers.preparations import GIB, gpu, write_photos
 
 from lewel_plugins.api import check as module
-from lewel_plugins.api.check import check, duration
+from lewel_plugins.api import preparation
+from lewel_plugins.api.check import _check_writable, check, duration
+from lewel_plugins.api.measurements import room
 from lewel_plugins.api.measurements.apart import Unmeasured
 from lewel_plugins.api.measurements.input import InputMeasurement
 from lewel_plugins.api.measurements.step import StepMeasurement
+from lewel_plugins.api.pretrain import pretrain
 from lewel_plugins.cli.parser import main
 from lewel_plugins.errors import SetupError
 from lewel_plugins.planning import Machine, Memory
@@ -49,7 +52,7 @@ def machine(monkeypatch):
             calls.extend((preparation.plan['batch_size'], gpu and gpu.index) for gpu in gpus)
             return [errors.pop(0) if errors else step for _ in gpus]
 
-        monkeypatch.setattr(module, 'machine_facts', lambda: Machine(gpus, cores=16, memory=8 * GIB))
+        monkeypatch.setattr(preparation, 'machine_facts', lambda: Machine(gpus, cores=16, memory=8 * GIB))
         monkeypatch.setattr(module, 'measure_steps', measure)
         monkeypatch.setattr(module, 'measure_memory', lambda *_: memory or Memory(2e9, 1e8))
         monkeypatch.setattr(
@@ -89,9 +92,9 @@ def test_the_time_is_that_of_steps_and_validations(photos, machine):
     machine()
     result, lines = answer(photos)
     plan = result.plan
-    assert plan['epochs'] == 834 and plan['monitor_epochs'] == 41 and plan['checkpoint_epochs'] == 200
+    assert plan['epochs'] == 834 and plan['monitor_epochs'] == 41
     assert result.time == pytest.approx(3 + 834 * 6 * 0.5 + 22 * 10)
-    assert lines[-1] == 'go: 100 images, 45 min, 0.1 GB' and '  checkpoint epochs    200' in '\n'.join(lines)
+    assert lines[-1] == 'go: 100 images, 45 min, 0.1 GB'
     hours, _ = answer(photos, hours=1.0)
     assert hours.plan['epochs'] == 1129  # 3,600 s without 213 s for start and validations, 3 s per epoch
     assert hours.time == pytest.approx(3600, rel=0.02)
@@ -156,8 +159,61 @@ def test_without_time_the_answer_names_what_is_unknown(photos, machine):
 
 def test_room_is_a_part(photos, machine, monkeypatch):
     machine()
+    monkeypatch.setattr(room, 'disk_bytes', lambda _: 10**18)
+    last = answer(photos, out='runs/a')[1][-1]
+    assert last.startswith('no: this run needs 1000000000.0 GB in runs/a, but ') and last.endswith(' GB are free')
+
+
+def test_a_place_that_nobody_can_write_to_is_refused(photos, monkeypatch):
     monkeypatch.setattr(os, 'access', lambda *_: False)
-    assert answer(photos, out='runs/a')[1][-1] == 'no: cannot write to runs/a: permission denied'
+    with pytest.raises(SetupError, match=r'^cannot write to runs/a: permission denied$'):
+        answer(photos, out='runs/a')
+
+
+def test_labels_that_are_too_few_are_a_no(tmp_path, photos, machine):
+    machine()
+    rows = ''.join(f'{photos / name},{i % 2}\n' for i, name in enumerate(sorted(os.listdir(photos))[:20]))
+    (tmp_path / 'labels.csv').write_text(f'path,label\n{rows}')
+    _, lines = answer(photos, labels=tmp_path / 'labels.csv')
+    assert lines[-1].startswith('no: --labels ') and 'has 20 images of' in lines[-1]
+
+
+def test_a_dry_run_in_python_checks_and_returns_the_plan(tmp_path, photos, machine):
+    machine()
+    lines = []
+    run = pretrain(photos, tmp_path / 'run', backbone='resnet10', dry_run=True, say=lines.append)
+    assert run.status == 'planned' and run.plan['epochs'] == 834 and not run.path.exists()
+    assert lines[-1] == 'go: 100 images, 45 min, 0.1 GB'
+    with pytest.raises(SetupError, match=r'^the model cannot be built: ValueError: .*num_groups'):
+        pretrain(photos, tmp_path / 'run', backbone='resnet10', overrides=['model.neck.num_groups=3'], dry_run=True)
+    assert not run.path.exists()
+
+
+def test_a_dry_run_refuses_the_folder_of_another_run(tmp_path, photos, capsys):
+    words = ['pretrain', str(photos), '--dry-run', '--out', str(tmp_path)]
+    (tmp_path / 'x').touch()
+    assert main(words) == 2
+    assert capsys.readouterr() == ('', f'error: {tmp_path} is not empty and holds no run; choose another --out\n')
+    (tmp_path / 'plan.json').write_text('{"request": {"method": "lewel-b"}}')
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith(f'error: {tmp_path} holds another run (method lewel-b, not lewel-m; ')
+
+
+def test_check_and_training_need_the_same_room(tmp_path, photos, machine, monkeypatch):
+    machine()
+    needed = answer(photos)[0].memory['disk']
+    assert 6 * 10**7 < needed < 10**8
+
+    class Stop(Exception):
+        pass
+
+    def stop(folder, count):
+        assert count == needed
+        raise Stop
+
+    monkeypatch.setattr('lewel_plugins.api.pretrain.check_writable', stop)
+    with pytest.raises(Stop):
+        pretrain(photos, tmp_path / 'run', backbone='resnet10', say=lambda line: None)
 
 
 def test_what_is_in_the_folder_is_an_answer_and_not_a_refusal(tmp_path, monkeypatch, capsys, machine):
@@ -202,6 +258,19 @@ def test_a_json_file_that_cannot_be_written_is_refused_first(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SetupError, match=r'cannot write no/x\.json: .*no does not exist'):
         check('photos', json='no/x.json')
+
+
+def test_a_json_file_may_be_an_open_one_and_a_link(tmp_path, monkeypatch):
+    """The folder of /dev/stdout takes no files of a user, and a link's own folder need not either."""
+    monkeypatch.chdir(tmp_path)
+    _check_writable('/dev/stdout')
+    (tmp_path / 'link').symlink_to('no/x.json')
+    with pytest.raises(SetupError, match='cannot write link: .*no does not exist'):
+        _check_writable('link')
+    monkeypatch.setattr(os, 'access', lambda path, mode: path == '/dev/null')
+    _check_writable('/dev/null')
+    with pytest.raises(SetupError, match='cannot write /dev/zero: permission denied'):
+        _check_writable('/dev/zero')
 
 
 def test_refusals_import_no_torch(tmp_path):

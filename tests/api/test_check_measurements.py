@@ -107,18 +107,21 @@ def test_a_failed_measurement_leaves_nothing_behind(photos, tmp_path, monkeypatc
     monkeypatch.setattr(
         subprocess, 'Popen', lambda *args, **more: processes.append(start(*args, **more)) or processes[-1]
     )
-    with pytest.raises(Unmeasured, match="KeyError: 'Nothing is not in the") as caught:
-        measure_step(prepared(photos, overrides=('model.type=Nothing',)), 60)
-    assert caught.value.kind == 'KeyError'
+    with pytest.raises(Unmeasured, match='ValueError: queue length must be at least 1, got 0') as caught:
+        measure_step(prepared(photos, overrides=('model.queue_len=0',)), 600)
+    assert caught.value.kind == 'ValueError'
     began = time.monotonic()
     late = measure_steps(prepared(photos), 1, [None, None])
-    assert [str(error) for error in late] == ['it takes more than 1 s'] * 2 and not any(error.kind for error in late)
+    assert [str(error) for error in late] == ['with its start, it takes more than 1 s'] * 2 and not any(
+        error.kind for error in late
+    )
     assert time.monotonic() - began < 20
     for process in processes:
         assert process.poll() is not None
         with pytest.raises(ProcessLookupError):
             os.killpg(process.pid, 0)
     assert len(processes) == 3 and not list(tmp_path.iterdir())
+    assert [str(error) for error in measure_steps(prepared(photos), -3, [None])] == ['no time is left']
 
 
 def test_a_process_ends_with_the_one_that_started_it(photos, tmp_path):
@@ -202,8 +205,8 @@ def test_smaller_copies_are_offered_for_huge_photographs():
     assert decoding_findings(StepMeasurement(**STEP, decoding=0.78, speedup=1.2), 'photos') == []
     (finding,) = decoding_findings(StepMeasurement(**STEP, decoding=0.78, speedup=4.2), 'photos')
     assert str(finding) == (
-        'warning: decoding takes 78% of loading time; python tools/data/resize_images.py photos photos-512 makes '
-        'loading about 4 times faster'
+        'warning: decoding takes 78% of loading time; python tools/data/resize_images.py photos photos-512 --size '
+        '512 makes loading about 4 times faster'
     )
 
 
@@ -217,6 +220,11 @@ def test_a_wait_for_images_names_the_workers_that_end_it():
     (finding,) = input_findings(loader, demand=2714, workers=4, most=5)
     assert str(finding) == 'warning: the GPU would wait 30% of the time, and more workers than cores gain nothing'
     assert input_findings(loader, demand=1900, workers=4, most=15) == []
+    (finding,) = input_findings(loader, demand=790, workers=8, most=15)
+    assert str(finding) == (
+        'note: the GPU takes 790 views/s, 2 workers of 8 in the plan make 1,000: --workers 2 is enough'
+    )
+    assert input_findings(loader, demand=790, workers=2, most=15) == []
     (finding,) = input_findings(loader, demand=100, workers=0, most=4)
     assert finding.text == 'the GPU would wait 100% of the time: use 1 worker'
 

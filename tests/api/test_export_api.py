@@ -5,9 +5,8 @@ import sys
 
 import pytest
 import torch
+from helpers.checkpoints import RGB, make_run
 from helpers.tool_runs import run as run_command
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from lewel_plugins.api.export import LIBRARIES, export
 from lewel_plugins.checkpoints import export as export_room
@@ -16,31 +15,6 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.finetuning.start import read_start
 
 pytestmark = pytest.mark.core
-RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
-BACKBONES = {
-    'resnet18': dict(type='ResNet', depth=18),
-    'resnet10': dict(type='lewel_plugins.ResNet10'),
-}
-
-
-def make_run(folder, backbone: str = 'resnet18', epoch: int = 1):
-    """Write the last checkpoint of a run; return the run's folder."""
-    head = dict(type='LinearClsHead', num_classes=4, in_channels=512)
-    model = dict(
-        type='ImageClassifier', backbone=BACKBONES[backbone], neck=dict(type='GlobalAveragePooling'), head=head
-    )
-    cfg = Config(dict(default_scope='mmpretrain', model=model, data_preprocessor=RGB))
-    torch.manual_seed(epoch)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        network = MODELS.build(cfg.model)
-    for norm in network.modules():
-        if isinstance(norm, torch.nn.BatchNorm2d):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=network.state_dict(), meta=dict(cfg=cfg.pretty_text)), folder / f'epoch_{epoch}.pth')
-    (folder / 'last_checkpoint').write_text(f'/elsewhere/epoch_{epoch}.pth')
-    return folder
 
 
 @pytest.mark.parametrize('library', [name for name in LIBRARIES if name != 'onnx'])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from helpers.labels import make_coco, make_masks
@@ -9,6 +10,7 @@ from helpers.tool_runs import run as run_command
 
 from lewel_plugins.api import finetune as module
 from lewel_plugins.api.finetune import finetune
+from lewel_plugins.api.run_folder import RunFolder
 from lewel_plugins.errors import SetupError
 
 pytestmark = pytest.mark.core
@@ -69,3 +71,17 @@ def test_folders_and_words_that_do_not_fit(tmp_path, monkeypatch):
     with pytest.raises(SetupError, match='pretraining holds another run .task none, not detector'):
         finetune('detector', 'random', data, pretraining)
     assert not (tmp_path / 'run').exists()
+
+
+def test_metrics_that_are_missing_do_not_keep_a_training_from_being_finished(tmp_path, monkeypatch):
+    folder, lines = RunFolder(tmp_path / 'run'), []
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'last_checkpoint').write_text('epoch_1.pth')
+    monkeypatch.setattr(module.subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=0))
+    module._complete(folder, lines.append, [])
+    warning, predictions = lines
+    assert warning.startswith(
+        f'warning: no metrics: {tmp_path}/run has no validation in */vis_data/scalars.json; python '
+    )
+    assert warning.endswith(f'train.py {tmp_path}/run/config.py --work-dir {tmp_path}/run --resume writes it again')
+    assert predictions == f'predictions beside the labels: {tmp_path}/run/predictions.png'

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lewel_plugins.api import training
 from lewel_plugins.api.display import Display
-from lewel_plugins.api.training import _run, count_gpus, last_error
+from lewel_plugins.api.run_folder import RunFolder
+from lewel_plugins.api.training import TrainingError, _run, announced_interrupt, count_gpus, last_error, train
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import read_json, write_json, write_text
+from lewel_plugins.planning import GPU
 
 pytestmark = pytest.mark.core
 
@@ -28,7 +32,12 @@ IGNORES = (
 )
 
 
-def run(tmp_path: Path, code: str, *signals: int) -> tuple[int, bool]:
+# The ranks of torchrun, to which no signal is sent: it stops at the end of its input.
+STOPS_AT_EOF = "import sys; print('ready', flush=True); sys.stdin.read(); sys.exit(75)"
+PRINTS_DEVICES = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+
+
+def run(tmp_path: Path, code: str, *signals: int, ranks: int = 1) -> tuple[int, bool]:
     """Run code as the training, and send this process signals once it is ready."""
     log = tmp_path / 'log'
 
@@ -45,7 +54,7 @@ def run(tmp_path: Path, code: str, *signals: int) -> tuple[int, bool]:
     lock = os.open(tmp_path / 'lock', os.O_CREAT | os.O_RDWR)
     try:
         with log.open('ab') as file:
-            return _run([sys.executable, '-c', code], file, lock, Display(tmp_path, '', 0), lambda: None)
+            return _run([sys.executable, '-c', code], file, lock, Display(tmp_path, '', 0), lambda: None, {}, ranks)
     finally:
         os.close(lock)
         if signals:
@@ -64,6 +73,15 @@ def test_the_log_has_no_colors(tmp_path, monkeypatch):
     assert (tmp_path / 'log').read_text() == 'plain end\n'
 
 
+@pytest.fixture
+def interruptible():
+    """Take Ctrl-C as in a terminal: a shell starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('interruptible')
 def test_ctrl_c_lets_it_save_and_a_second_one_ends_it(tmp_path):
     assert run(tmp_path, STOPS, signal.SIGINT) == (75, True)
     (tmp_path / 'log').unlink()
@@ -74,6 +92,92 @@ def test_sigterm_is_passed_on_and_its_handler_restored(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     assert run(tmp_path, STOPS, signal.SIGTERM) == (75, False)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.usefixtures('interruptible')
+def test_the_first_ctrl_c_is_announced_where_the_display_is_hidden(tmp_path):
+    lines = []
+    with announced_interrupt(lines.append):
+        assert run(tmp_path, STOPS, signal.SIGINT) == (75, True)
+        assert lines == ['stopping after this step; Ctrl-C again ends it at once']
+        (tmp_path / 'log').unlink()
+        assert run(tmp_path, IGNORES, signal.SIGINT, signal.SIGINT) == (-signal.SIGKILL, True)
+    assert len(lines) == 1 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures('interruptible')
+def test_several_ranks_stop_at_the_end_of_their_input(tmp_path):
+    assert run(tmp_path, STOPS_AT_EOF, signal.SIGTERM, ranks=2) == (75, False)
+    (tmp_path / 'log').unlink()
+    assert run(tmp_path, STOPS_AT_EOF, signal.SIGINT, ranks=2) == (75, True)
+
+
+def gpus(*indices: int) -> list[GPU]:
+    return [GPU(index, 'RTX 4090', 24, 23, (8, 9)) for index in indices]
+
+
+def write_run(folder: Path, ranks: int, batch: int = 4) -> RunFolder:
+    write_json(folder / 'plan.json', dict(request={}, plan=dict(ranks=dict(value=ranks))))
+    write_text(folder / 'config.py', f'train_dataloader = dict(batch_size={batch})')
+    return RunFolder(folder)
+
+
+@pytest.mark.parametrize(
+    ('visible', 'chosen', 'expected'),
+    [
+        (None, (1, 3), '1,3'),
+        (None, (), '-1'),
+        ('2,3,5,7', (1, 3), '3,7'),
+        ('GPU-a, GPU-b,MIG-c', (0, 2), 'GPU-a,MIG-c'),
+        ('0,1', (), '-1'),
+    ],
+)
+def test_the_training_sees_the_gpus_of_the_plan(tmp_path, monkeypatch, visible, chosen, expected):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    monkeypatch.setattr(training, '_command', lambda folder, ranks, workers: [sys.executable, '-c', PRINTS_DEVICES])
+    folder = write_run(tmp_path, max(1, len(chosen)))
+    with folder.locked() as lock:
+        assert train(folder, lock, lambda line: None, gpus=gpus(*chosen)).status == 'finished'
+    assert (tmp_path / 'train.log').read_text() == f'{expected}\n'
+    (session,) = read_json(tmp_path / 'sessions.json')
+    assert (session['gpus'], session['ranks']) == (['RTX 4090'] * len(chosen), max(1, len(chosen)))
+
+
+@pytest.mark.parametrize(
+    ('planned', 'present', 'ranks', 'batch'),
+    [(2, 2, 2, None), (2, 4, 2, None), (4, 3, 2, 8), (4, 1, 1, 16), (2, 0, 2, None), (1, 0, 1, None)],
+)
+def test_a_run_goes_on_on_the_devices_of_another_machine(tmp_path, monkeypatch, planned, present, ranks, batch):
+    commands = []
+    monkeypatch.setattr(training, '_run', lambda command, *_: commands.append(command) or (0, False))
+    folder = write_run(tmp_path, planned)
+    with folder.locked() as lock:
+        train(folder, lock, lambda line: None, gpus=gpus(*range(present)))
+    (words,) = map(' '.join, commands)
+    assert (f'--nproc_per_node={ranks}' in words) == (ranks > 1) and '--stop-at-eof' in words
+    assert (f'train_dataloader.batch_size={batch}' in words) if batch else '--cfg-options' not in words
+    assert read_json(tmp_path / 'sessions.json')[0]['ranks'] == ranks
+
+
+@pytest.mark.parametrize('workers', [0, 3])
+def test_a_run_goes_on_with_other_workers(tmp_path, monkeypatch, workers):
+    commands = []
+    monkeypatch.setattr(training, '_run', lambda command, *_: commands.append(command) or (0, False))
+    folder = write_run(tmp_path, 2)
+    with folder.locked() as lock:
+        train(folder, lock, lambda line: None, gpus=gpus(0), workers=workers)
+    options = [word for word in commands[0] if word.startswith('train_dataloader.')]
+    assert options == [f'train_dataloader.{name}' for name in
+                       ('batch_size=8', f'num_workers={workers}', f'persistent_workers={workers > 0}')]  # fmt: skip
+
+
+def test_a_training_that_is_killed_is_no_riddle(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, '_run', lambda *_: (-signal.SIGKILL, False))
+    folder = write_run(tmp_path, 1)
+    with folder.locked() as lock, pytest.raises(TrainingError, match='was killed by SIGKILL, .* use fewer --workers'):
+        train(folder, lock, lambda line: None)
 
 
 def test_gpus_of_the_user():
@@ -94,3 +198,8 @@ def test_gpus_of_the_user():
 def test_the_error_of_a_log(tmp_path, log, error):
     (tmp_path / 'log').write_text(log)
     assert last_error(tmp_path / 'log') == error
+
+
+def test_a_training_whose_folder_was_deleted(tmp_path):
+    error = training._failure(RunFolder(tmp_path / 'gone'), 0, 1)
+    assert error == f'the training failed, and its log {tmp_path}/gone/train.log is gone'

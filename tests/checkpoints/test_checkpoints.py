@@ -250,14 +250,14 @@ def test_a_backbone_reads_no_further_file():
 
 def test_what_is_named_by_address_runs_no_code_either(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    file = tmp_path / 'hub' / 'checkpoints' / 'net-1.pth'
+    file = tmp_path / 'hub' / 'checkpoints' / 'net-0123abcd.pth'
     file.parent.mkdir(parents=True)
     content = {'backbone.a': torch.arange(3), 'bad': _Malicious(tmp_path / 'hacked')}
     torch.save(content, file)
     monkeypatch.setattr(
-        'lewel_plugins.checkpoints.reading.get_torchvision_models', lambda: {'net': 'https://x.org/net-1.pth'}
+        'lewel_plugins.checkpoints.reading.get_torchvision_models', lambda: {'net': 'https://x.org/net-0123abcd.pth'}
     )
-    for address in ('torchvision://net', 'https://x.org/net-1.pth'):
+    for address in ('torchvision://net', 'https://x.org/net-0123abcd.pth'):
         _, state = read_pretrained(address, 'backbone')
         assert list(state) == ['a'] and torch.equal(state['a'], torch.arange(3))
     assert not (tmp_path / 'hacked').exists()

@@ -68,7 +68,14 @@ def test_an_unknown_name_lists_the_names(folder, monkeypatch):
         with pytest.raises(SetupError, match=message):
             function(name)
     with pytest.raises(SetupError, match="no weights '../x'"):
-        lewel_plugins.load_pretrained('../x')
+        lewel_plugins.load_pretrained('lewel_plugins://../x')
+    for name, problem in (
+        ('nope.pth', 'does not exist'),
+        ('no/two', 'does not exist'),
+        (folder, 'is a folder; name a'),
+    ):
+        with pytest.raises(SetupError, match=f'^{name} {problem}'):
+            lewel_plugins.load_pretrained(name)
     monkeypatch.setattr(released, 'FOLDER', folder / 'none')
     with pytest.raises(SetupError, match="no weights 'one'; there are none"):
         lewel_plugins.load_pretrained('one')

@@ -27,16 +27,34 @@ def test_options_of_a_command(command):
     assert option_names(command) == ['--help', *OPTIONS[command].split()]
 
 
+def test_help_of_report_states_both_default_files(capsys):
+    with pytest.raises(SystemExit):
+        main(['report', '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert '(default: RUN/report.html; for several runs comparison.html in the current folder)' in text
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_begins_with_a_sentence(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, '--help'])
+    sentence = capsys.readouterr().out.split('\n\n')[1]
+    assert sentence.endswith(('.', '?')) and '?.' not in sentence
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
         ('pretrain photos --out r --epoch 3', 'unknown option --epoch; did you mean --epochs?'),
+        ('check photos --out r', 'lewel check has no --out, because it writes nothing; leave it out'),
+        ('check photos --out=r', 'lewel check has no --out, because it writes nothing; leave it out'),
         ('pretrain photos --out r --zzz', 'unknown option --zzz; the options are --help, --out, '),
         ('pretain photos', "unknown command 'pretain'; did you mean pretrain?"),
         ('xyz', "unknown command 'xyz'; the commands are pretrain, check"),
         ('pretrain photos --out r --epochs many', "argument --epochs: must be a whole number, got 'many'"),
         ('pretrain photos', 'the following arguments are required: --out'),
-        ('pretrain photos --out r --epochs 3 --hours 2', 'argument --hours: not allowed with argument --epochs'),
+        ('pretrain photos --out r --epochs 3 --hours 2', '--epochs and --hours both set the length; give one of them'),
+        ('check photos --epochs 3 --hours 2', '--epochs and --hours both set the length; give one of them'),
         ('export r --to onn', "argument --to: invalid choice: 'onn'"),
     ],
 )

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.comparisons import ROOT
+from helpers.tool_runs import ROOT
 
 from lewel_plugins.comparison.paper import load_paper, table_comparison
 from lewel_plugins.errors import SetupError

@@ -7,6 +7,8 @@ from mmengine.config import Config
 from lewel_plugins.comparison.run import flatten, plan_runs
 from lewel_plugins.comparison.spec import load_comparison
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import write_json, write_text
+from lewel_plugins.running.jobs import digest
 
 pytestmark = pytest.mark.core
 
@@ -58,9 +60,60 @@ def test_a_run_of_another_comparison_with_the_same_config_is_used(tmp_path):
     # Rows that an override makes equal are one run and do not wait for each other.
     twice = plan_in('second', [dict(name='same', options={'level': 10.0}), dict(name='again')])
     assert [run.work_dir.parent.name for run in twice[:2]] == ['baseline', 'again']
+    # Also after a kill that only one of them has a folder of.
+    twice[1].prepare()
+    again = plan_in('second', [dict(name='same', options={'level': 10.0}), dict(name='again')])
+    assert [run.work_dir for run in again[:2]] == [run.work_dir for run in twice[:2]]
+    alone = plan_in('third', [dict(name='alone', options={'level': 7.0}), dict(name='twin', options={'level': 7.0})])
+    alone[0].prepare()
+    again = plan_in('third', [dict(name='alone', options={'level': 7.0}), dict(name='twin', options={'level': 7.0})])
+    assert [run.work_dir.parent.name for run in again[:2]] == ['alone', 'twin']
     # Its own folder comes first.
     (tmp_path / 'compare' / 'second' / 'same' / same.work_dir.name).mkdir(parents=True)
     assert plan_in('second', rows)[0].work_dir.parent.name == 'same'
+
+
+def test_the_number_of_processes_makes_another_run(tmp_path):
+    config = 'train_dataloader = dict(batch_size=4)\nauto_scale_lr = dict(base_batch_size=8)'
+    comparison = load_comparison(write_comparison(tmp_path, config=config))
+    folders = [
+        [run.work_dir for run in plan_runs(comparison, (0,), tmp_path / 'runs', tmp_path / 'train.py', None, processes)]
+        for processes in (None, 2)
+    ]
+    assert not set(folders[0]) & set(folders[1])
+    # The folder that version 1.0.0 gave a run of one process.
+    (run, *_) = plan(write_comparison(tmp_path / 'plain'))
+    assert run.digest == digest(run.config.to_dict(), ())[:10]
+
+
+@pytest.mark.parametrize('name', ['evaluation.py', 'linear/probe.py', 'semi/few.py', 'semi/base.py'])
+def test_a_changed_recipe_of_the_evaluation_makes_it_run_again(tmp_path, name):
+    command = 'python {checkpoint} {configs}/semi/few.py --json {json}'
+    files = {
+        'evaluation.py': f"linear = 'linear/probe.py'\ncommands = [dict(name='few', command='{command}')]",
+        'linear/probe.py': 'lr = 1.0',
+        'semi/few.py': "_base_ = './base.py'\nlr = 2.0",
+        'semi/base.py': 'epochs = 3',
+    }
+    for file, text in files.items():
+        write_text(tmp_path / 'configs' / file, text)
+    post = [dict(name='p', command='{python} {tools}/evaluate.py {tools}/../configs/evaluation.py --json {json}')]
+    path = write_comparison(tmp_path, rows=[dict(name='A')], post=post)
+    for step in plan(path)[0].steps:
+        write_json(step.output, {}) if step.output else None
+        step.job.finish(None)
+    assert plan(path)[0].is_done()
+    write_text(tmp_path / 'configs' / name, f'{files[name]}\nchanged = True')
+    (changed, _) = plan(path)
+    assert changed.is_trained() and not changed.is_done()
+    write_text(tmp_path / 'configs' / name, f'{files[name]}\n# a comment')
+    assert plan(path)[0].is_done()
+
+
+def test_an_evaluation_that_does_not_exist_is_refused_before_the_training(tmp_path):
+    post = [dict(name='p', command='{python} {tools}/../configs/nothing.py {json}')]
+    with pytest.raises(SetupError, match=r"configs/nothing.py' does not exist"):
+        plan(write_comparison(tmp_path, post=post))
 
 
 def test_placeholders(tmp_path):

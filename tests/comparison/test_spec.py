@@ -43,11 +43,43 @@ def test_entries_and_defaults(tmp_path):
         (dict(seed=3), 'unknown seed; known are name, title'),
         (dict(metrics=[dict(key='a', value='mean')]), "value must be 'last' or 'best', got 'mean'"),
         (dict(post=[dict(name='p', command='x', rows=['Q'])]), r"post 'p' names \['Q'\]"),
+        (dict(post=[dict(name='p')]), 'a post command of .* has no command: '),
+        (dict(post=[dict(name='p', command='x "y')]), "command 'x \"y': No closing quotation"),
+        (dict(post=['p']), "a post command of .* must be a dict, got 'p'"),
+        (dict(post=[dict(name='p', command='x', row='A')]), 'a post command of .*: unknown row; known are name, '),
+        (dict(metrics=[dict(label='k-NN')]), 'a metric of .* has no key: '),
+        (dict(metrics='knn/top1'), "metrics must be a list, got 'knn/top1'"),
+        (dict(claims=[dict(source='P', better='B')]), 'a claim of .* has no worse, metric: '),
+        (dict(seeds=0), 'seeds must be a list, got 0'),
+        (dict(rows=['A']), "a row of .* must be a dict, got 'A'"),
+        *(
+            (dict(post=[dict(name=name, command='x')]), f"post '{name}' needs another name")
+            for name in ('train', 'command', 'done', 'sessions', 'p.done')
+        ),
+        (
+            dict(post=[dict(name=name, command='x') for name in ('p q', 'p_q')]),
+            "'p q' and 'p_q' would both write p_q.json",
+        ),
     ],
 )
 def test_errors_name_the_entry(tmp_path, entries, message):
     with pytest.raises(SetupError, match=message):
         load_comparison(write_comparison(tmp_path, **entries))
+
+
+def test_commands_of_different_rows_may_have_one_name(tmp_path):
+    post = [dict(name='p', command=row, rows=[row]) for row in 'AB']
+    assert len(load_comparison(write_comparison(tmp_path, post=post)).post) == 2
+
+
+def test_an_entry_is_checked_before_a_variant_changes_it(tmp_path):
+    variants = dict(other=dict(base='config.py', rows=dict(A=dict(name='Z'))))
+    path = write_comparison(tmp_path, variants=variants, claims=[dict(source='P')])
+    with pytest.raises(SetupError, match='a claim of .* has no better, worse, metric'):
+        load_comparison(path, data='other')
+    variants['other']['metrics'] = 'knn/top1'
+    with pytest.raises(SetupError, match='metrics must be a list'):
+        load_comparison(write_comparison(tmp_path, variants=variants), data='other')
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -1,5 +1,7 @@
 """Statistics against numbers computed by hand."""
 
+import math
+
 import pytest
 
 from lewel_plugins.comparison.statistics import paired_difference, summarize
@@ -14,6 +16,19 @@ def test_summary():
     assert std == pytest.approx(7**0.5)
     assert summarize([4.0]) == (4.0, None, 1)
     assert summarize([]) is None
+
+
+@pytest.mark.parametrize('values', [[math.nan, 1.0], [math.inf, 1.0], [math.inf, -math.inf], [1.0, 2.0, math.nan]])
+def test_values_that_are_not_finite(values):
+    mean, std, n = summarize(values)
+    assert math.isnan(mean) and math.isnan(std) and n == len(values)
+    mean, std, n, same_sign = paired_difference(dict(enumerate(values)), {0: 1.0, 1: 2.0, 2: 3.0})
+    assert math.isnan(mean) and math.isnan(std) and (n, same_sign) == (len(values), 0)
+
+
+def test_one_value_that_is_not_finite():
+    mean, std, n = summarize([math.nan])
+    assert math.isnan(mean) and (std, n) == (None, 1)
 
 
 def test_paired_difference_uses_the_seeds_that_both_have():

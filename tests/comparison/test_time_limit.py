@@ -155,11 +155,11 @@ def test_a_stopped_training_that_moves_ends_with_the_bits_of_one_that_does_not(t
     cfg.dump(here / 'config.py')
     command = ('--train-script', str(Path(__file__).parents[2] / 'tools' / 'train.py'))
 
-    stopped = compare(path, *command, tests=True)
+    stopped = compare(path, *command)
     assert stopped.returncode == 75, stopped.stdout
     assert [file.name for file in here.glob('runs/A/*/*.pth')].count('stopped.pth') == 1
     there = here.rename(tmp_path / 'there')
-    ended = compare(there / path.name, *command, tests=True)
+    ended = compare(there / path.name, *command)
     assert ended.returncode == 0, ended.stdout
     (folder,) = there.glob('runs/A/*')
     final = read_tensors(folder / 'iter_12.pth')

@@ -111,7 +111,7 @@ def test_each_run_has_the_processes_that_its_recipe_is_for(tmp_path):
     assert recipe_processes(config) == 8
     plan = plan_runs(comparison, (0,), tmp_path / 'runs', tmp_path / 'train.py', processes=16)
     words = plan[0].command(plan[0].steps[0])
-    assert words[1:5] == ['-m', 'torch.distributed.run', '--standalone', '--local-addr=127.0.0.1']
+    assert words[1:5] == ['-m', 'lewel_plugins.running.launch', '--standalone', '--local-addr=127.0.0.1']
     assert words[5:7] == ['--nproc_per_node=8', str(tmp_path / 'train.py')] and words[-2:] == ['--launcher', 'pytorch']
     alone = plan_runs(comparison, (0,), tmp_path / 'runs', tmp_path / 'train.py')[0]
     assert alone.command(alone.steps[0])[1] == str(tmp_path / 'train.py')  # as before, whatever the recipe

@@ -1,6 +1,7 @@
 """The comparison files of the repository."""
 
 import re
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from lewel_plugins.comparison.run import resolved_configs
 from lewel_plugins.comparison.spec import load_comparison
 from lewel_plugins.errors import SetupError
+from lewel_plugins.files import read_json
 from lewel_plugins.models import group_schedule
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,3 +98,34 @@ def test_the_ratios_of_smog_are_those_of_the_helper(name, epochs):
         options[key]
         for key in ('custom_hooks.0.interval', 'model.momentum', 'model.head.num_groups', 'model.head.end_beta')
     )
+
+
+@pytest.mark.parametrize(('name', 'images'), [('rates_cifar10', 45000), ('equal-time_cifar10', 50000)])
+def test_smog_on_cifar10_has_the_ratios_of_the_helper(name, images):
+    configs = resolved_configs(load_comparison(FILES[0].parent / f'{name}.py'))
+    for row in (configs[row] for row in configs if row.startswith('SMoG')):
+        hook = next(hook for hook in row.custom_hooks if hook.type.endswith('SMoGResetHook'))
+        schedule = group_schedule(images=images, batch_size=128, epochs=row.train_cfg.max_epochs)
+        assert schedule == (hook.interval, row.model.momentum, row.model.head.num_groups, row.model.head.end_beta)
+
+
+def test_the_rates_on_cifar10_are_the_best_of_the_search():
+    results = read_json(ROOT / 'docs' / 'results' / 'rates_cifar10.json')
+    if results is None:
+        pytest.skip('the search has not been run to its end')
+    accuracies = defaultdict(dict)
+    for row in results['rows']:
+        method, _, rate = row['name'].rpartition(', ')
+        if not method:
+            continue  # raw pixels
+        for values in row['values'].values():
+            accuracies[method][float(rate)] = values['knn/top1_k20']
+    for name, cfg in resolved_configs(load_comparison(FILES[0].parent / 'all-methods_cifar10.py')).items():
+        optimizer, method = cfg.optim_wrapper.optimizer, name.removesuffix(', LARS')
+        chosen = (f'{method}, LARS' if optimizer.type.endswith('LARS') else method, optimizer.lr)
+        # BYOL is there by LARS, too, beside its best.
+        searched = {name} if name.endswith('LARS') else {method, f'{method}, LARS'}
+        if not accuracies[chosen[0]]:
+            continue  # its search has not been run yet
+        best = max((accuracy, series, lr) for series in searched for lr, accuracy in accuracies[series].items())
+        assert chosen == best[1:], name

@@ -1,6 +1,7 @@
 """Every evaluation recipe has the numbers of its paper, reads its data, trains a step and evaluates."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,7 @@ def test_split_has_the_share_that_the_name_says(path):
     assert dataset.dataset.type in ('ImageNet', 'CustomDataset', 'lewel_plugins.CIFAR10')
 
 
+@pytest.mark.skipif(find_spec('mmdet') is None, reason='the recipes of its evaluation build on configs of mmdet')
 def test_evaluation_comparison_has_all_rows_and_evaluates_each():
     comparison = load_comparison(CONFIGS / 'comparisons' / 'all-methods_garment-scenes.py')
     runs = {run.row.name: run for run in plan_runs(comparison, [1], Path('work'), Path('tools/train.py'))}

@@ -22,7 +22,8 @@ VIEW = dict(size=32, crop_scale=(0.08, 1.0), brightness=0.4, contrast=0.4, satur
 
 
 def lightly(name: str) -> Config:
-    return Config.fromfile(ROOT / 'configs' / f'{name}_resnet18_1xb128-coslr-200e_cifar10.py')
+    optimizer = 'lars-' if name.startswith('msbreg') else ''
+    return Config.fromfile(ROOT / 'configs' / f'{name}_resnet18_1xb128-{optimizer}coslr-200e_cifar10.py')
 
 
 def linear_layers(module: nn.Module) -> list[tuple[int, int, bool]]:
@@ -40,7 +41,10 @@ def test_lightly_recipes_share_data_network_optimizer_and_schedule(name, algorit
     norm = dict(type='lewel_plugins.SplitBN', num_splits=8) if algorithm == 'SymmetricMoCo' else dict(type='BN')
     assert cfg.model.backbone.norm_cfg == norm
     assert cfg.train_dataloader.batch_size == 128 and cfg.train_dataloader.drop_last
-    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4)
+    optimizer = dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4)
+    if algorithm == 'MSBReg':  # by SGD its loss can become infinite
+        optimizer = dict(type='lewel_plugins.LARS', lr=3.0, momentum=0.9, weight_decay=1e-6)
+    assert cfg.optim_wrapper.optimizer == optimizer
     assert 'paramwise_cfg' not in cfg.optim_wrapper
     assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
     assert cfg.param_scheduler == [dict(type='CosineAnnealingLR', T_max=200, by_epoch=True, begin=0, end=200)]

@@ -1,6 +1,7 @@
 """The README files of ``configs/`` have up-to-date tables, every recipe and base, and valid links."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from statistics import median
@@ -65,6 +66,20 @@ def test_a_row_has_the_numbers_of_its_recipe():
     )
     cells = [cell.strip() for cell in row.strip('|').split('|')][1:]
     assert cells == ['ResNet-50', '8 × 64', 'LARS, 1.8', '400', '1, 2, 4', 'linear top 1 73.8', '–']
+
+
+def test_a_report_is_linked_where_the_recipe_was_trained(monkeypatch, tmp_path):
+    def write(name, rows):
+        (tmp_path / f'{name}.md').touch()
+        rows = [dict(name=row, values=values) for row, values in rows.items()]
+        (tmp_path / f'{name}.json').write_text(json.dumps(dict(rows=rows)))
+        return tmp_path / f'{name}.md'
+
+    methods = write('all-methods_cifar10', {'MoCo v2': {'0': {'knn/top1_k20': 49.2}}, 'BYOL': {}})
+    write('calibration_cifar10', {'MoCo v2': {}, 'raw pixels': {'0': {'knn/top1_k20': 45.8}}})
+    monkeypatch.setattr(tool, 'RESULTS', tmp_path)
+    recipe = CONFIGS / 'baselines' / 'mocov2_resnet10_1xb128-10e_cifar10.py'
+    assert tool.pages_by_recipe() == {recipe: [methods]}
 
 
 @pytest.mark.parametrize('metafile', METAFILES, ids=lambda path: path.parent.name)

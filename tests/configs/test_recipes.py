@@ -347,7 +347,12 @@ def test_small_cifar_recipes_share_data_optimizer_and_schedule():
     configs = {path.stem: Config.fromfile(str(path)) for path in SMALL}
     reference = configs['mocov2_resnet10_1xb128-10e_cifar10']
     for stem, cfg in configs.items():
-        assert unlike(cfg, reference) <= {'model', 'data_preprocessor', 'custom_hooks'}
+        own = {'model', 'data_preprocessor', 'custom_hooks'}
+        if stem.startswith('msbreg'):  # its loss diverges with the optimizer of the others
+            lars = dict(type='lewel_plugins.LARS', lr=3.0, momentum=0.9, weight_decay=1e-6)
+            assert cfg.optim_wrapper == dict(reference.optim_wrapper, optimizer=lars)
+            own.add('optim_wrapper')
+        assert unlike(cfg, reference) <= own
         assert ('custom_hooks' in cfg) == stem.startswith(('smog', 'mpcl'))
         assert all(view == reference.views[0] for view in cfg.data_preprocessor.views if view.size == 32)
 

@@ -32,6 +32,13 @@ def test_a_config_names_the_list_beside_itself(tmp_path):
     assert len(ImageList(**Config.fromfile(config).images)) == 1
 
 
+def test_labels_of_some_images_come_from_another_list(tmp_path):
+    (tmp_path / 'images.txt').write_text('a.jpg\t12\n"b\\tc.jpg"\t34\nd.jpg\t56\n')
+    (tmp_path / 'bank.txt').write_text('"b\\tc.jpg"\t7\nelsewhere.jpg\t1\na.jpg\t0\n')
+    images = ImageList(str(tmp_path / 'images.txt'), label_file=str(tmp_path / 'bank.txt'))
+    assert [images.get_data_info(i).get('gt_label') for i in range(3)] == [0, 7, None]
+
+
 def test_errors_name_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError, match='missing'):
         ImageList(str(tmp_path / 'missing.txt'))

@@ -6,7 +6,7 @@ from helpers.toy_runner import run_on_ranks
 from mmengine.dataset import DefaultSampler
 
 from lewel_plugins.evaluation import KNNMetric, RepresentationMetric
-from lewel_plugins.evaluation.feature_loop import _drop_padding
+from lewel_plugins.evaluation.feature_loop import _drop_rows
 from lewel_plugins.evaluation.feature_metric import FeatureSet
 from lewel_plugins.evaluation.knn import knn_classes
 
@@ -85,7 +85,8 @@ def _on_rank(rank: int, world_size: int, expected: list[dict]) -> None:
             rows = rows[: len(rows) - 7]  # ranks have uneven numbers of images, but none is lost
         elif split == 'bank':
             rows = torch.cat([rows, torch.tensor([i for i in range(61) if i % world_size == 0][-7:])])
-        shard = _drop_padding(FeatureSet(*(x[rows] for x in features)), split, len(features.feat))
+        shard = FeatureSet(*(x[rows] for x in features))
+        shard = _drop_rows(shard, torch.ones(len(shard.feat), dtype=torch.bool), split, len(features.feat))
         assert len(shard.feat) <= len(rows)
         splits[split] = shard
     for metric, want in zip(_metrics(), expected):
@@ -102,7 +103,7 @@ def test_ranks_give_the_result_of_one_process(world_size):
 def _on_rank_without_index(rank: int) -> None:
     features = FeatureSet(torch.randn(3, 2), torch.zeros(3).long(), torch.full((3,), -1))
     with pytest.raises(ValueError, match='the bank dataset has 6 images but 1 different `sample_idx`'):
-        _drop_padding(features, 'bank', 6)
+        _drop_rows(features, torch.ones(len(features.feat), dtype=torch.bool), 'bank', 6)
 
 
 def test_ranks_without_sample_idx():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.finetuning import read_labels
+from lewel_plugins.transforms import LoadRGB
 
 pytestmark = pytest.mark.core
 BOX = dict(id=0, image_id=0, category_id=3, bbox=[4, 5, 20, 30])
@@ -90,6 +91,34 @@ def test_boxes_beyond_the_image_are_clipped_and_counted(tmp_path):
     assert (corners['0'], corners['1'], corners['3']) == ((0, 5, 15, 35), (50, 40, 64, 48), (0, 0, 64, 48))
 
 
+@pytest.mark.parametrize('bbox', [[4, 5, 0, 30], [4, 5, 20, 0], [64, 5, 20, 30], [-20, 5, 20, 30], [4, 48, 9, 0]])
+def test_boxes_without_an_area_are_left_out_and_counted(tmp_path, bbox):
+    boxes = [dict(BOX, id=i, image_id=i) for i in range(4)]
+    labels = read_labels('detector', str(make_coco(tmp_path, annotations=[*boxes, dict(BOX, id=9, bbox=bbox)])))
+    assert sum(len(image.boxes) for image in (*labels.train, *labels.val)) == 4
+    assert 'warning: 1 box is under one pixel wide or high and left out' in texts(labels)
+
+
+def test_polygons_without_an_area_are_left_out_and_counted(tmp_path):
+    polygon, point, line = [4, 5, 24, 5, 24, 35], [4, 5], [4, 5, 9, 9]
+    outlines = [[polygon], [polygon, line, point], [line], [polygon]]
+    boxes = [dict(BOX, id=i, image_id=i, segmentation=outline) for i, outline in enumerate(outlines)]
+    path = make_coco(tmp_path, annotations=boxes)
+    labels = read_labels('detector', str(path))
+    by_image = {image.path[-5]: image.boxes[0] for image in (*labels.train, *labels.val) if image.boxes}
+    assert labels.has_outlines and by_image['1'].outline == [polygon]
+    assert [by_image[str(i)].is_ignored for i in range(4)] == [False, False, True, False]
+    text = '3 polygons have fewer than 3 points and are left out; 1 object without another is neither trained on nor'
+    assert f'warning: {text} counted' in texts(labels)
+
+    # Among boxes without outlines, it is a box like the others.
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), annotations=[dict(BOX), *boxes[2:]])))
+    labels = read_labels('detector', str(path))
+    boxes = [box for image in (*labels.train, *labels.val) for box in image.boxes]
+    assert not labels.has_outlines and len(boxes) == 3 and not any(box.is_ignored for box in boxes)
+    assert 'warning: 1 polygon has fewer than 3 points and is left out' in texts(labels)
+
+
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
@@ -102,14 +131,30 @@ def test_boxes_beyond_the_image_are_clipped_and_counted(tmp_path):
             dict(annotations=[dict(BOX, bbox=[70, 5, 20, 30])]),
             'annotation 0 in FILE lies outside its image of 64 × 48 pixels: (70, 5, 90, 35)',
         ),
-        (dict(annotations=[dict(BOX, bbox=[4, 5, 0, 30])]), 'annotation 0 in FILE is empty: (4, 5, 4, 35)'),
+        (
+            dict(annotations=[dict(BOX, bbox=[4, 5, -1, 30])]),
+            'annotation 0 in FILE ends before it begins: (4, 5, 3, 35)',
+        ),
         (
             dict(annotations=[dict(BOX, bbox=[4, 5, 20])]),
             'has the bbox [4, 5, 20]; COCO has [left, top, width, height]',
         ),
         (dict(annotations=[dict(BOX, bbox=[4, 5, float('nan'), 3])]), 'which are not finite'),
+        (dict(annotations=[dict(BOX, bbox=[4.5, 5, 10**400, 3])]), 'COCO has [left, top, width, height]'),
+        (dict(annotations=[dict(BOX, segmentation=[[10**400] * 6])]), 'has a segmentation that is neither polygons'),
         (dict(annotations=[dict(BOX, image_id=99)]), 'is of image 99, which the file does not list'),
-        (dict(annotations=[dict(BOX, segmentation=[[1, 2]])]), 'has a segmentation that is neither polygons'),
+        (dict(annotations=[dict(BOX, segmentation=[[1, 2, 3]])]), 'has a segmentation that is neither polygons'),
+        (dict(annotations=[dict(BOX, segmentation=[[1, 2, 3, 4, 5, float('nan')]])]), 'has a segmentation that is nei'),
+        (dict(annotations=[dict(BOX, segmentation=dict(counts='a', size=5))]), 'has a mask of 5 (height, width), but'),
+        (dict(annotations=[dict(BOX, segmentation=dict(size=[48, 64]))]), 'neither whole numbers nor a text: None'),
+        (
+            dict(annotations=[dict(BOX, segmentation=dict(counts=[9, -9], size=[48, 64]))]),
+            'annotation 0 in FILE has run lengths that are neither whole numbers nor a text: [9, -9]',
+        ),
+        (
+            dict(annotations=[dict(BOX, segmentation=dict(counts=[9, 9], size=[48, 64]))]),
+            'annotation 0 in FILE has run lengths of 18 pixels, but its image has 3072',
+        ),
         (
             dict(annotations=[dict(BOX, segmentation=dict(counts=[1], size=[64, 48]))]),
             'has a mask of [64, 48] (height, width), but its image has [48, 64]',
@@ -125,7 +170,7 @@ def test_boxes_beyond_the_image_are_clipped_and_counted(tmp_path):
         (dict(images=[dict(id=0, file_name='0.png')] * 2), 'FILE has two images with the id 0'),
         (
             dict(images=[dict(id=0, file_name='0.png', width=48, height=64)]),
-            '0.png has 64 × 48 pixels (its EXIF orientation turns it), but FILE has labels for 48 × 64',
+            '0.png has 64 × 48 pixels (turned, as by an EXIF orientation), but FILE has labels for 48 × 64',
         ),
         (
             dict(images=[dict(id=0, file_name='0.png')], annotations=[BOX]),
@@ -159,6 +204,15 @@ def test_files_that_cannot_be_read(tmp_path):
         read_labels('detector', str(tmp_path))
 
 
+def test_files_of_a_run_in_the_folder_are_no_labels(tmp_path):
+    make_coco(tmp_path)
+    before = read_labels('detector', str(tmp_path))
+    for name in ('run.lock', 'plan.json', 'check.json', 'annotations/train.json', 'predictions.png'):
+        (tmp_path / 'det' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'det' / name).write_text('{}')
+    assert read_labels('detector', str(tmp_path)) == before
+
+
 def test_images_of_the_same_name_are_told_apart_by_their_folder(tmp_path):
     content = coco_content(2)
     for split, seed in (('train', 0), ('valid', 5)):
@@ -174,11 +228,31 @@ def test_images_of_the_same_name_are_told_apart_by_their_folder(tmp_path):
         read_labels('detector', str(tmp_path / 'labels.json'))
 
 
-def test_an_image_that_exif_turns(tmp_path):
-    path = make_coco(tmp_path, images=[dict(id=i, file_name=f'{i}.jpg', width=64, height=48) for i in range(6)])
+def make_turned(root, ending, orientation, size=(64, 48), **recorded):
+    path = make_coco(root, images=[dict(id=i, file_name=f'{i}.{ending}', **recorded) for i in range(6)])
     for i in range(6):
         exif = Image.Exif()
-        exif[0x112] = 6
-        Image.new('RGB', (64, 48), (i, i, i)).save(tmp_path / 'images' / f'{i}.jpg', exif=exif)
-    with pytest.raises(SetupError, match=r'0.jpg has 48 × 64 pixels \(its EXIF orientation turns it\), but'):
+        exif[0x112] = orientation
+        Image.new('RGB', size, (i, i, i)).save(root / 'images' / f'{i}.{ending}', exif=exif)
+    return path
+
+
+@pytest.mark.parametrize('ending', ['jpg', 'png', 'tif', 'webp'])
+def test_an_image_that_exif_turns(tmp_path, ending):
+    path = make_turned(tmp_path, ending, 6, width=64, height=48)
+    with pytest.raises(SetupError, match=rf'0.{ending} has 48 × 64 pixels \(turned, as by an EXIF orientation\), but'):
         read_labels('detector', str(path))
+    upright = read_labels('detector', str(make_turned(tmp_path, ending, 6, width=48, height=64)))
+    assert not any('EXIF' in text for text in texts(upright))
+    loaded = LoadRGB()(dict(img_path=upright.train[0].path))
+    assert loaded['img'].shape[:2] == (upright.train[0].height, upright.train[0].width) == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ('orientation', 'size', 'recorded'),
+    [(3, (64, 48), dict(width=64, height=48)), (6, (64, 64), dict(width=64, height=64)), (6, (64, 48), {})],
+)
+def test_an_image_that_exif_turns_without_a_trace(tmp_path, orientation, size, recorded):
+    labels = read_labels('detector', str(make_turned(tmp_path, 'jpg', orientation, size, **recorded)))
+    text = f'warning: 6 images, such as {tmp_path}/images/0.jpg, are turned or mirrored by the EXIF orientation, so '
+    assert f'{text}their labels must have been drawn on the upright image' in texts(labels)

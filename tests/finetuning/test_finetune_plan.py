@@ -43,6 +43,21 @@ def test_coco_resolves_to_the_recipe():
     assert huge['anchor'] == 4 and 'images are reduced from 4,000 to 800 px' in huge.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ('outlined', 'reason', 'count'),
+    [
+        ((0, 5000), 'the labels are boxes', 0),
+        ((4999, 5000), '1 of 5,000 objects has no outline', 1),
+        ((1, 5000), '4,999 of 5,000 objects have no outline', 1),
+    ],
+)
+def test_a_few_missing_outlines_are_the_reason_for_a_faster_rcnn(outlined, reason, count):
+    resolved = plan('detector', facts(outlined=outlined))
+    assert (resolved['head'], resolved.settings['head'].reason) == ('Faster R-CNN', reason)
+    expected = [f'{reason}; a Mask R-CNN needs one of every object'] * count
+    assert [text for text in resolved.warnings if 'outline' in text] == expected
+
+
 def test_images_keep_their_size_up_to_that_of_the_recipe():
     for short, size in ((20, [32, 53]), (64, [64, 107]), (500, [512, 853]), (800, [800, 1333])):
         assert plan('detector', facts(short=short, long=2 * short))['image_size'] == size
@@ -56,6 +71,16 @@ def test_random_weights_train_longer_and_all_their_norms():
     assert random['backbone'] == 'resnet18' and 'batch norm learns from 4 images per step' in random.warnings
     assert plan('segmenter', facts(60_000, start='random'))['backbone'] == 'resnet50'
     assert plan('segmenter', facts(short=64, start='random'))['stem'] == '3 × 3'
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_every_network_starts_from_random_weights_on_images_of_any_size(task):
+    for (name, _), short in itertools.product(NETWORKS[task], (32, 64, 96, 800)):
+        base = facts(short=short, long=short)
+        resolved = plan(task, FinetuneFacts(base.labels, Start('random', name), base.machine))
+        assert (name, resolved['stem']) in NETWORKS[task]
+        has_small_stem = name in ('resnet18', 'resnet34', 'resnet50', 'resnet101')
+        assert resolved['stem'] == ('3 × 3' if short <= 64 and has_small_stem else 'standard')
 
 
 @pytest.mark.parametrize('task', TASKS)

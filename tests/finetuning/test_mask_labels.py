@@ -20,7 +20,7 @@ def test_classes_from_the_values_and_a_division_by_content(tmp_path):
 def test_folders_divide_names_and_missing_classes(tmp_path):
     for split, count in (('train', 3), ('val', 2)):
         for i in range(count):
-            write_image(tmp_path / 'images' / split / f'{i}.jpg', i)
+            write_image(tmp_path / 'images' / split / f'{i}.jpg', i + 10 * count)
             write_mask(tmp_path / 'masks' / split / f'{i}.png', 1 if split == 'train' else 2)
     (tmp_path / 'classes.txt').write_text('floor\nchair\ntable\nlamp\n')
     labels = read_labels('segmenter', str(tmp_path))
@@ -118,4 +118,20 @@ def test_masks_without_an_image_are_left_out(tmp_path):
 def test_files_of_names(tmp_path, text, message):
     (make_masks(tmp_path) / 'classes.txt').write_text(text)
     with pytest.raises(SetupError, match=message):
+        read_labels('segmenter', str(tmp_path))
+
+
+def test_images_that_exif_turns_are_compared_with_their_masks(tmp_path):
+    make_masks(tmp_path)
+    for number, orientation in ((0, 1), (1, 3)):
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        Image.new('RGB', SIZE, (number, 0, 0)).save(tmp_path / 'images' / f'{number}.jpg', exif=exif)
+    labels = read_labels('segmenter', str(tmp_path))
+    (finding,) = (finding for finding in labels.findings if finding.code == 'turned')
+    assert finding.text.startswith(f'1 image, such as {tmp_path}/images/1.jpg, is turned or mirrored by the EXIF')
+    (tmp_path / 'images' / '1.jpg').unlink()
+    exif[0x112] = 6
+    Image.new('RGB', SIZE).save(tmp_path / 'images' / '1.png', exif=exif)
+    with pytest.raises(SetupError, match=r'1.png has 48 × 64 pixels \(turned, as by an EXIF orientation\), but '):
         read_labels('segmenter', str(tmp_path))

@@ -41,12 +41,17 @@ def test_declared_classes_and_difficult_objects(tmp_path):
         ('<annotation>', 'FILE is no XML: no element found: line 1, column 12'),
         (voc_xml(voc_object('dgo')), "box 1 in FILE, (5, 6, 24, 35), has the class 'dgo'; declared are cat"),
         (voc_xml(voc_object(corners=(90, 6, 99, 35))), 'box 1 in FILE lies outside its image of 64 × 48 pixels'),
-        (voc_xml(voc_object() + voc_object(corners=(9, 6, 8, 35))), 'box 2 in FILE is empty: (8, 5, 8, 35)'),
+        (
+            voc_xml(voc_object() + voc_object(corners=(9, 6, 7, 35))),
+            'box 2 in FILE ends before it begins: (8, 5, 7, 35)',
+        ),
         (
             voc_xml(voc_object(corners=('a', 6, 8, 35))),
             "box 1 in FILE has the corners ['a', '6', '8', '35'], which are",
         ),
         (voc_xml('<object><name>cat</name></object>'), 'box 1 in FILE has no bndbox'),
+        ('<?xml version="1.0" encoding="martian"?><annotation/>', 'FILE is no XML: unknown encoding'),
+        ('<?xml version="1.0" encoding="utf-7"?><annotation/>', 'FILE is no XML: '),
         (voc_xml('', (60, 48)), '0.jpg has 64 × 48 pixels, but FILE has labels for 60 × 48'),
     ],
 )
@@ -59,6 +64,38 @@ def test_what_is_wrong_is_one_line(tmp_path, xml, message):
         read_labels('detector', str(tmp_path))
     assert message.replace('FILE', str(path)) in str(error.value)
     assert '\n' not in str(error.value)
+
+
+def test_a_size_in_other_digits_is_no_size(tmp_path):
+    make_voc(tmp_path)
+    for size in (('²', '²'), ('9' * 5000, '9' * 5000)):
+        (tmp_path / 'Annotations' / '0.xml').write_text(voc_xml(voc_object(), size))
+        assert read_labels('detector', str(tmp_path)).train[0].width == 64
+
+
+def test_names_with_spaces_and_the_lists_of_a_class(tmp_path):
+    make_voc(tmp_path, lists=False)
+    for old, new in (('0', 'a photo'), ('2', 'a photo 1'), ('3', 'c')):
+        (tmp_path / 'Annotations' / f'{old}.xml').rename(tmp_path / 'Annotations' / f'{new}.xml')
+        (tmp_path / 'JPEGImages' / f'{old}.jpg').rename(tmp_path / 'JPEGImages' / f'{new}.jpg')
+    folder = tmp_path / 'ImageSets' / 'Main'
+    folder.mkdir(parents=True)
+    (folder / 'train.txt').write_text('\ufeffa photo\n a photo 1 \n')
+    (folder / 'val.txt').write_text('c  1\n4 -1\n\n5  0\n')
+    labels = read_labels('detector', str(tmp_path))
+    names = [[image.path.rsplit('/', 1)[1] for image in part] for part in (labels.train, labels.val)]
+    assert names == [['a photo.jpg', 'a photo 1.jpg'], ['c.jpg', '4.jpg', '5.jpg']]
+    (folder / 'val.txt').write_text('another photo\n')
+    with pytest.raises(SetupError, match=r'val.txt names another photo, which has no file in Annotations'):
+        read_labels('detector', str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['ImageSets/Main/train.txt', 'classes.txt'])
+def test_lists_that_are_not_in_utf_8(tmp_path, name):
+    make_voc(tmp_path)
+    (tmp_path / name).write_bytes('0\nGrün\n'.encode('latin-1'))
+    with pytest.raises(SetupError, match=rf'{name} is no text in UTF-8, because of byte 5; convert it'):
+        read_labels('detector', str(tmp_path))
 
 
 def test_missing_files(tmp_path):

@@ -1,13 +1,14 @@
 """Comparisons of made-up trainings."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from helpers import tool_runs
+from helpers.tool_runs import ROOT
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 
 
 def write_comparison(folder: Path, config: str = '', **entries: Any) -> Path:
@@ -36,27 +37,9 @@ def command_line(comparison: Path, *arguments: str) -> list[str]:
     ]  # fmt: skip
 
 
-def compare(comparison: Path, *arguments: str, tests: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run tools/compare.py in the comparison's folder, with runs in ``runs`` and the report in ``report/it.*``.
-
-    With ``tests``, the trainings can import the tests' helpers.
-    """
-    return subprocess.run(
-        command_line(comparison, *arguments),
-        cwd=comparison.parent,
-        env=environment(tests),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=120,
-    )
-
-
-def environment(tests: bool = False) -> dict[str, str]:
-    """Return this process's environment with the repository, and the tests, importable, and one thread per process."""
-    folders = [str(ROOT), *([str(ROOT / 'tests')] if tests else []), os.environ.get('PYTHONPATH', '')]
-    path = os.pathsep.join(filter(None, folders))
-    return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
+def compare(comparison: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run tools/compare.py in the comparison's folder, with runs in ``runs`` and the report in ``report/it.*``."""
+    return tool_runs.run(*command_line(comparison, *arguments), cwd=comparison.parent)
 
 
 def starts(comparison: Path, row: str, seed: int) -> list[int]:

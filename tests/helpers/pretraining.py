@@ -60,10 +60,13 @@ class Run:
     alignment: str = 'learned'
     regularized: bool = False
     accumulate: int = 1
+    step: int | None = None  # images per optimizer step, of which an epoch has a whole number
+    save: int = 6  # iterations between checkpoints
     reset: int = 3  # interval of SMoGResetHook
     window: int | None = None
     validate: bool = False
     seed: int = 0
+    continuous: bool = False  # workers go on at the end of an epoch
 
 
 @HOOKS.register_module(force=True)
@@ -127,6 +130,8 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None, stop_
     journal_file = str(work_dir / f'journal-{rank()}.txt')
     custom_hooks = [dict(type='mmengine.Journal', path=journal_file, kill_after=kill_after, stop_in=stop_in)]
     settings: dict = {}
+    if run.continuous:
+        custom_hooks.append(dict(type='lewel_plugins.ContinuousLoaderHook'))
     if run.method == 'smog':
         settings.update(num_groups=6, end_beta=0.5)
         custom_hooks.insert(0, dict(type='lewel_plugins.SMoGResetHook', interval=run.reset, window=run.window))
@@ -145,7 +150,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None, stop_
     if run.method not in tiny_mpcl.METHODS:
         model.update(tiny.arguments(TYPES[run.method].split('.')[1], **settings))
     epochs = run.loop == 'epoch'
-    length = -(-run.images // GLOBAL_BATCH)
+    length = -(-(run.images // run.step * run.step if run.step else run.images) // GLOBAL_BATCH)
     cfg.pop('optim_wrapper')  # bfloat16, which a CPU does not train in
     cfg.update(
         model=model,
@@ -156,7 +161,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None, stop_
         train_dataloader=dict(
             batch_size=GLOBAL_BATCH // run.ranks,
             num_workers=run.workers,
-            sampler=dict(type='lewel_plugins.SeededSampler', infinite=not epochs),
+            sampler=dict(type='lewel_plugins.SeededSampler', infinite=not epochs, step=run.step),
             dataset=dict(
                 type='lewel_plugins.PretrainDataset',
                 dataset=dict(
@@ -185,7 +190,7 @@ def config(run: Run, images: Path, work_dir: Path, kill_after: int | None, stop_
     )
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 1
-    cfg.default_hooks.checkpoint.update(interval=6, by_epoch=False)
+    cfg.default_hooks.checkpoint.update(interval=run.save, by_epoch=False)
     if run.regularized:
         cfg.custom_hooks.append(dict(type='lewel_plugins.RegularizerHook', module='head.q', regularizers=REGULARIZERS))
     if run.validate:

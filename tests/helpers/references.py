@@ -257,6 +257,24 @@ def covariance_spectrum(x: Tensor) -> Tensor:
     return torch.linalg.eigvalsh(S).flip(0) * x.shape[1]
 
 
+def lidar(x: Tensor, delta: float = 1e-4, epsilon: float = 1e-7) -> Tensor:
+    """Thilak et al. 2024, as it is printed: (n, q, d) → effective rank of Σ_w^{−1/2} Σ_b Σ_w^{−1/2}."""
+    n, q, d = x.shape
+    means = [sum(views, x.new_zeros(d)) / q for views in x]
+    within = delta * torch.eye(d, dtype=x.dtype)
+    for mean, views in zip(means, x):
+        for view in views:
+            within = within + torch.outer(view - mean, view - mean) / (n * (q - 1))
+    values, vectors = torch.linalg.eigh(within)
+    inverse_root = vectors @ torch.diag(values**-0.5) @ vectors.T
+    eigenvalues = torch.linalg.eigvalsh(inverse_root @ covariance(torch.stack(means)) @ inverse_root)
+    entropy = x.new_zeros(())
+    for value in eigenvalues[-min(n, d) :]:  # the others are 0
+        share = value / eigenvalues.sum() + epsilon
+        entropy = entropy - share * torch.log(share)
+    return torch.exp(entropy)
+
+
 # Networks, from a flat list of parameters
 
 

@@ -1,16 +1,20 @@
+import logging
 import os
 import random
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
+from helpers.ranks import on_ranks
 from helpers.toy_runner import toy_runner
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
-from lewel_plugins.hooks import AtomicCheckpointHook
+from lewel_plugins.hooks import AtomicCheckpointHook, atomic_checkpoint_hook
 
 pytestmark = pytest.mark.core
 
@@ -127,6 +131,64 @@ def test_old_checkpoint_outlives_a_failed_write(tmp_path, monkeypatch):
         runner.train()
     assert _pointed_to(tmp_path).name == 'iter_1.pth'
     assert _load(tmp_path / 'iter_1.pth')['meta']['iter'] == 1
+
+
+class _Clock:
+    """Stands in for the module ``time``."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ('minutes_per_epoch', 'interval', 'epochs'),
+    [(4, 1, [3, 6]), (11, 1, [1, 2, 3, 4, 5, 6]), (1, 1, [6]), (4, 2, [4, 6])],
+)
+def test_saves_the_first_epoch_that_ends_late_enough(monkeypatch, minutes_per_epoch, interval, epochs):
+    clock, saved = _Clock(), []
+    monkeypatch.setattr(atomic_checkpoint_hook, 'time', clock)
+    hook = AtomicCheckpointHook(interval=interval, minutes=10)
+    hook.atomic = True
+    monkeypatch.setattr(hook, '_save_atomically', lambda runner, step, meta: saved.append(step))
+    runner = SimpleNamespace(max_epochs=6, iter=0, model=torch.nn.Identity(), logger=logging.getLogger('test'))
+    for runner.epoch in range(6):
+        clock.now += 60 * minutes_per_epoch
+        hook.after_train_epoch(runner)
+    assert saved == epochs
+
+
+def test_when_it_saves_does_not_change_the_training(tmp_path, monkeypatch):
+    states = []
+    for name, minutes, count in (('rare', 1e6, 1), ('often', 1e-9, 2)):
+        hook = dict(_hook(interval=1, minutes=minutes), by_epoch=True)
+        loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2)
+        changes = {'train_dataloader.batch_size': 16, 'train_cfg': loop, 'default_hooks.checkpoint': hook}
+        runner = toy_runner(tmp_path / name, **changes)
+        runner.train()
+        assert len(list((tmp_path / name).glob('*.pth'))) == count
+        states.append(runner.model.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def _is_time(rank: int, clocks: tuple[float, ...]) -> bool:
+    hook = AtomicCheckpointHook(interval=1, minutes=10)
+    hook._last_time = 0.0
+    with patch.object(atomic_checkpoint_hook, 'time', SimpleNamespace(monotonic=lambda: clocks[rank])):
+        return hook._is_time()
+
+
+@pytest.mark.parametrize(('clocks', 'expected'), [((601.0, 599.0), True), ((599.0, 601.0), False)])
+def test_ranks_go_by_the_clock_of_the_first_one(tmp_path, clocks, expected):
+    assert on_ranks(2, tmp_path, _is_time, clocks) == [expected, expected]
+
+
+def test_minutes_that_cannot_be_right():
+    with pytest.raises(ValueError, match='minutes must be positive, or None to save by interval alone, got 0'):
+        AtomicCheckpointHook(interval=1, minutes=0)
+    with pytest.raises(ValueError, match='minutes needs by_epoch=True'):
+        AtomicCheckpointHook(interval=1, by_epoch=False, minutes=10)
 
 
 def test_other_backends_are_left_to_mmengine(tmp_path):

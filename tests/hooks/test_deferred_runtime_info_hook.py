@@ -71,6 +71,26 @@ def test_losses_on_a_cpu_are_read_immediately(tmp_path):
     assert lengths == list(range(1, 11))
 
 
+def test_a_resume_within_an_epoch_reads_the_losses_at_its_end(tmp_path, gpu):
+    """By then a checkpoint of the epoch is saved, which holds the message hub."""
+
+    def train(resume: bool) -> tuple[list[float], list[int]]:
+        changes = {
+            'train_cfg': dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2),
+            'train_dataloader.sampler': dict(_delete_=True, type='lewel_plugins.SeededSampler'),
+            'default_hooks.sampler_seed': dict(type='lewel_plugins.ReproducibilityHook'),
+            'default_hooks.runtime_info': DEFERRED,
+            'default_hooks.logger.interval': 100,
+            'default_hooks.checkpoint.interval': 100 if resume else 1,
+        }
+        return _train(tmp_path / 'run', resume=resume, **changes)
+
+    train(resume=False)
+    (tmp_path / 'run' / 'last_checkpoint').write_text(str(tmp_path / 'run' / 'iter_2.pth'))
+    losses, lengths = train(resume=True)
+    assert len(losses) == 8 and lengths == [2, 4, 4, 4, 4, 8]
+
+
 def test_a_bad_loss_stops_the_run_before_the_next_checkpoint(tmp_path, gpu):
     hooks = {
         'default_hooks.runtime_info': DEFERRED,

@@ -2,17 +2,25 @@
 
 import json
 import math
+import time
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from helpers.ranks import on_ranks
-from helpers.toy_runner import toy_config, toy_runner
+from helpers.toy_runner import ToyImages, toy_config, toy_runner
+from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import DATASETS, HOOKS
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
-from lewel_plugins.hooks import FrozenBackboneHook, ProgressHook, ViewRetrievalHook
-from lewel_plugins.hooks.view_retrieval_hook import retrieval_accuracy
+from lewel_plugins.datasets.pretrain_dataset import PretrainDataset, SampleId
+from lewel_plugins.functional import lidar
+from lewel_plugins.hooks import FrozenBackboneHook, ProgressHook, ViewRetrievalHook, view_retrieval_hook
+from lewel_plugins.hooks.view_retrieval_hook import _embed_many_views, retrieval_accuracy
 from lewel_plugins.running.progress_file import read_progress
+from lewel_plugins.seeding import derive_seed
 
 pytestmark = pytest.mark.core
 
@@ -25,7 +33,7 @@ IMAGES = dict(
 )
 MONITORS = [
     dict(type='lewel_plugins.InitialValidationHook'),
-    dict(type='lewel_plugins.ViewRetrievalHook', dataloaders=dict(train=IMAGES)),
+    dict(type='lewel_plugins.ViewRetrievalHook', dataloaders=dict(train=IMAGES), lidar_views=4, lidar_images=7),
     dict(type='lewel_plugins.ProgressHook', every=1e-9),
 ]
 
@@ -75,6 +83,11 @@ def test_validations_show_the_start_and_the_training_stays_the_same(tmp_path):
     lines = [line for line in scalars(tmp_path / 'watched') if 'finds_view/train' in line]
     assert [line['step'] for line in lines] == [0, 2, 4]
     assert all('representation/rank_me' in line and 0 <= line['finds_view/train'] <= 100 for line in lines)
+    model, images = watched.model.eval(), [ToyImages(10)[i]['inputs'] for i in range(7)]
+    with torch.no_grad():
+        views = [model.neck(model.backbone(torch.stack(view)))[0] for view in zip(*images)]
+    unit = torch.nn.functional.normalize(torch.stack([*views, *views], 1), dim=2)  # the same under both seeds
+    assert lines[-1]['lidar/train'] == pytest.approx(lidar(unit * 4).item(), rel=1e-4)  # 16 channels
     progress = read_progress(tmp_path / 'watched')
     assert (progress.stage, progress.step, progress.steps) == ('finished', 4, 4)
     assert progress.scalars['finds_view/train'] == lines[-1]['finds_view/train']
@@ -107,18 +120,67 @@ def test_raw_pixels_are_classified_once_by_the_same_rule(tmp_path):
         toy_runner(tmp_path / 'wrong', max_iters=2, **wrong).train()
 
 
+@DATASETS.register_module(force=True)
+class SeededImages(ToyImages):
+    """Images with noise by the generator that ``PretrainDataset`` seeds."""
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        return dict(item, inputs=[image + torch.randn(3, 16, 16) for image in item['inputs']])
+
+
+def test_lidar_has_further_views_of_the_first_images():
+    dataset = PretrainDataset(SeededImages(5))
+    loader = DataLoader(dataset, batch_size=4, collate_fn=default_collate)
+    model = MagicMock(neck=lambda x: x, backbone=lambda x: x.flatten(1))
+    model.data_preprocessor = lambda batch, training: batch
+    z = _embed_many_views(model, loader, images=3, views=6)
+    assert z.shape == (3, 6, 768) and torch.equal(z, _embed_many_views(model, loader, images=3, views=6))
+    for image, views in enumerate(z):
+        expected = [
+            view for seed in range(3) for view in dataset[SampleId(image, derive_seed(0, seed, image))]['inputs']
+        ]
+        assert torch.equal(
+            torch.stack(sorted(views, key=sum)), torch.stack(sorted((v.flatten() for v in expected), key=sum))
+        )
+    assert len(_embed_many_views(model, loader, images=200, views=2)) == 5
+
+
+def test_lidar_loads_into_pinned_memory_like_the_loader(monkeypatch):
+    loader = DataLoader(PretrainDataset(ToyImages(5)), batch_size=4, collate_fn=default_collate, pin_memory=True)
+    loaders = []
+    monkeypatch.setattr(view_retrieval_hook, '_embed_two_views', lambda model, few, count: loaders.append(few))
+    with pytest.raises(TypeError):  # there are no embeddings
+        _embed_many_views(MagicMock(), loader, images=3, views=2)
+    assert loaders[0].pin_memory
+
+
+class HangingImages(ToyImages):
+    """Images on a disk that does not answer."""
+
+    def __getitem__(self, index):
+        time.sleep(10)
+
+
+def test_lidar_does_not_wait_for_a_disk_that_does_not_answer():
+    workers = dict(num_workers=1, timeout=1, multiprocessing_context='fork')
+    loader = DataLoader(PretrainDataset(HangingImages(5)), batch_size=4, collate_fn=default_collate, **workers)
+    with pytest.raises(RuntimeError, match='timed out after 1 seconds'):
+        _embed_many_views(MagicMock(), loader, images=3, views=2)
+
+
 def _finds_view(rank, folder):
     runner = toy_runner(folder, max_iters=1, custom_hooks=MONITORS)
     runner.train()
-    return runner.message_hub.get_scalar('val/finds_view/train').data[0].tolist()
+    return [runner.message_hub.get_scalar(f'val/{name}/train').data[0].tolist()[0] for name in ('finds_view', 'lidar')]
 
 
 def test_two_ranks_find_the_same_share_as_one(tmp_path):
     """The first validation: ten images on two ranks are five each, and on three ranks two of them are repeated."""
     (expected,) = on_ranks(1, tmp_path, _finds_view, tmp_path / 'one')
     for ranks in (2, 3):
-        for shares in on_ranks(ranks, tmp_path, _finds_view, tmp_path / str(ranks)):
-            assert shares[0] == expected[0]
+        for measured in on_ranks(ranks, tmp_path, _finds_view, tmp_path / str(ranks)):
+            assert measured == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_backbone_is_kept_while_the_heads_start(tmp_path):
@@ -151,6 +213,8 @@ def test_the_backbone_is_kept_while_the_heads_start(tmp_path):
         (lambda: FrozenBackboneHook(-1), 'iters must not be negative, got -1'),
         (lambda: ProgressHook(0), 'every must be positive, got 0'),
         (lambda: ViewRetrievalHook({}), 'needs at least one data loader'),
+        (lambda: ViewRetrievalHook(dict(train=IMAGES), lidar_views=3), 'must be an even number, or 0 .*, got 3'),
+        (lambda: ViewRetrievalHook(dict(train=IMAGES), lidar_images=1), 'lidar_images must be at least 2, got 1'),
     ],
 )
 def test_wrong_arguments(build, message):
@@ -166,3 +230,6 @@ def test_what_only_a_runner_can_know(tmp_path):
     hook = dict(type='lewel_plugins.ViewRetrievalHook', dataloaders=dict(train=one))
     with pytest.raises(ValueError, match='needs two views per image, but the pipeline makes 1'):
         toy_runner(tmp_path / 'b', max_iters=2, val_interval=1, custom_hooks=[hook]).train()
+    unseeded = ViewRetrievalHook(dict(train=one), lidar_views=2)
+    with pytest.raises(ValueError, match="PretrainDataset, but that of 'train' is a ToyImages"):
+        unseeded.before_train(Runner)

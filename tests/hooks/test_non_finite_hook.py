@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
 
 from lewel_plugins.hooks.non_finite_hook import non_finite_names
+from lewel_plugins.visualization.curves import read_curves
 
 pytestmark = pytest.mark.core
 
@@ -47,6 +49,8 @@ def test_loss_stops_training_and_names_the_last_checkpoint(tmp_path):
     assert 'the loss is not finite at iteration 5: loss = nan' in message
     assert f'The last good checkpoint is {tmp_path}/iter_4.pth' in message
     assert 'lr = 0.05' in message
+    steps, losses = read_curves(tmp_path)['loss']
+    assert steps[-1] == 5 and math.isnan(losses[-1])
     assert sorted(p.name for p in tmp_path.glob('*.pth')) == ['iter_2.pth', 'iter_4.pth']
 
 

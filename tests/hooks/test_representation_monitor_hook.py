@@ -167,6 +167,38 @@ def _not_finite(rank: int) -> None:
     assert RepresentationMonitorHook()._measure([z]) is None
 
 
+def _fails(x):
+    raise torch.linalg.LinAlgError('linalg.eigh: the algorithm failed to converge\nsecond line')
+
+
+def _fails_on_the_first_rank(rank: int) -> None:
+    hook, z = RepresentationMonitorHook(), torch.randn(4, 5)
+    measure = LF.rank_me_and_spectrum
+    if rank == 0:
+        LF.rank_me_and_spectrum = _fails
+    try:
+        assert hook._measure([z]) is None
+    finally:
+        LF.rank_me_and_spectrum = measure
+    assert hook._measure([z]) is not None and not hook._failure
+
+
+def test_eigenvalues_that_fail_on_the_first_rank_are_none_on_all():
+    run_on_ranks(2, _fails_on_the_first_rank)
+
+
+def test_eigenvalues_that_fail_are_one_warning(tmp_path, monkeypatch):
+    runner = toy_runner(tmp_path, max_iters=3, **_hook(interval=1))
+    lines: list[str] = []
+    monkeypatch.setattr(runner.logger, 'warning', lambda message, *_: lines.append(message))
+    monkeypatch.setattr(LF, 'rank_me_and_spectrum', _fails)
+    runner.train()
+    assert runner.iter == 3 and 'train/rank_me' not in runner.message_hub.log_scalars
+    (line,) = (line for line in lines if 'RepresentationMonitorHook' in line)
+    assert 'the embeddings at iteration 1 could not be measured' in line and 'failed to converge)' in line
+    assert not any('NaN' in line for line in lines)
+
+
 def test_every_rank_sees_an_entry_that_is_not_finite():
     run_on_ranks(2, _not_finite)
 

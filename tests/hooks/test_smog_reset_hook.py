@@ -9,8 +9,9 @@ from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
+from torch.utils.data import DataLoader
 
-from lewel_plugins.hooks import SMoGResetHook
+from lewel_plugins.hooks import SMoGResetHook, smog_reset_hook
 from lewel_plugins.models import SMoG
 
 pytestmark = pytest.mark.core
@@ -169,6 +170,18 @@ def test_a_start_from_kmeans_is_of_the_first_batches_and_leaves_the_run_alone(tm
     for name, value in random.model.backbone.state_dict().items():
         if 'running' in name:
             torch.testing.assert_close(kmeans.model.backbone.state_dict()[name], value)
+
+
+def test_the_first_batches_are_loaded_into_pinned_memory_like_those_of_the_run(monkeypatch):
+    pinned = []
+
+    def load(*_, pin_memory, **__) -> list:
+        pinned.append(pin_memory)
+        return []
+
+    monkeypatch.setattr(smog_reset_hook, 'DataLoader', load)
+    loader = DataLoader([0], pin_memory=True)
+    assert list(smog_reset_hook._first_batches(loader, 1)) == [] and pinned == [True]
 
 
 def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from helpers.toy_runner import toy_config, toy_runner
+from mmengine.model import ExponentialMovingAverage, Sequential
+from torch import nn
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.hooks import StrictPretrainedHook
+from lewel_plugins.hooks.strict_pretrained_hook import pretrained_modules
 
 pytestmark = pytest.mark.core
 
@@ -63,6 +66,17 @@ def test_the_backbone_is_the_checkpoints_bit_for_bit(tmp_path, pretrained):
     check(runner)
     for name, tensor in runner.model.backbone.state_dict().items():
         assert torch.equal(tensor, state[f'backbone.{name}']), name
+
+
+def test_a_teacher_of_mmpretrain_copies_the_student_before_it_is_compared():
+    init = dict(type='Pretrained', checkpoint='a.pth')
+    model = nn.Module()
+    model.student = Sequential(nn.Linear(2, 2), init_cfg=init)
+    model.teacher = ExponentialMovingAverage(model.student)
+    assert [name for name, _, _ in pretrained_modules(model)] == ['student']
+    nn.init.ones_(model.student[0].weight)
+    model.teacher.update_parameters(model.student)
+    assert torch.equal(model.teacher.module[0].weight, model.student[0].weight)
 
 
 def test_a_whole_training_runs(tmp_path, pretrained):

@@ -24,15 +24,16 @@ def encode(file_format: str, mode: str = 'RGB', **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def turned() -> Image.Exif:
+def turned(orientation: int = 6) -> Image.Exif:
     exif = Image.Exif()
-    exif[274] = 6
+    exif[274] = orientation
     return exif
 
 
 FILES = {
     'jpeg': (encode('JPEG'), Header(Coding.REDUCED_JPEG, 50, 30)),
-    'turned jpeg': (encode('JPEG', exif=turned()), Header(Coding.REDUCED_JPEG, 30, 50)),
+    'turned jpeg': (encode('JPEG', exif=turned()), Header(Coding.REDUCED_JPEG, 30, 50, orientation=6)),
+    'mirrored jpeg': (encode('JPEG', exif=turned(2)), Header(Coding.REDUCED_JPEG, 50, 30, orientation=2)),
     'gray jpeg': (encode('JPEG', 'L'), Header(Coding.REDUCED_JPEG, 50, 30, 1)),
     'progressive jpeg': (encode('JPEG', progressive=True), Header(Coding.PROGRESSIVE_JPEG, 50, 30)),
     'cmyk jpeg': (encode('JPEG', 'CMYK'), Header(Coding.CMYK_JPEG, 50, 30, 4, is_cmyk=True)),
@@ -58,6 +59,11 @@ FILES = {
     'tiff with alpha': (encode('TIFF', 'RGBA'), Header(Coding.RAW, 50, 30, 4, is_transparent=True)),
     'deep tiff': (cv2.imencode('.tif', DEEP[..., :3])[1].tobytes(), Header(Coding.TIFF_16, 50, 30, 3, 16)),
     'deep gray tiff': (cv2.imencode('.tif', DEEP[..., 0])[1].tobytes(), Header(Coding.RAW, 50, 30, 1, 16)),
+    'turned png': (encode('PNG', exif=turned()), Header(Coding.PNG, 30, 50, orientation=6)),
+    'half turned png': (encode('PNG', exif=turned(3)), Header(Coding.PNG, 50, 30, orientation=3)),
+    'turned webp': (encode('WEBP', exif=turned(8)), Header(Coding.EXTENDED_WEBP, 30, 50, orientation=8)),
+    'turned tiff': (encode('TIFF', exif=turned()), Header(Coding.RAW, 30, 50, orientation=6)),
+    'tiff of no orientation': (encode('TIFF', exif=turned(9)), Header(Coding.RAW, 50, 30)),
     'bmp': (encode('BMP'), Header(Coding.RAW, 50, 30)),
     'gif': (encode('GIF'), Header(Coding.GIF, 50, 30)),
 }
@@ -72,7 +78,9 @@ def test_a_header_announces_what_is_decoded(tmp_path, name):
     assert decode_bgr(data).shape == (header.height, header.width, 3)
 
 
-@pytest.mark.parametrize('name', [name for name in FILES if 'tif' not in name and 'profile' not in name])
+@pytest.mark.parametrize(
+    'name', [name for name in FILES if 'tif' not in name and name not in ('jpeg with a long profile', 'turned webp')]
+)
 def test_the_end_of_a_file_is_not_needed(tmp_path, name):
     data, expected = FILES[name]
     position = len(data) - 200 if 'jpeg' in name else 100 + data.find(b'IDAT')
@@ -95,3 +103,18 @@ def test_files_that_are_no_images(tmp_path):
             format_of(content)
     with pytest.raises(OSError):
         read_header(str(tmp_path / 'missing'))
+
+
+@pytest.mark.parametrize('size', [60, 300])
+def test_the_orientation_of_a_png_may_follow_its_pixels(tmp_path, size):
+    data = encode('PNG', exif=turned())
+    start = data.find(b'eXIf') - 4
+    chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4], 'big')]
+    picture = np.random.default_rng(0).integers(0, 256, (size, 2 * size, 3), dtype=np.uint8)
+    plain = cv2.imencode('.png', picture)[1].tobytes()  # the larger one does not fit into what is read at first
+    moved = plain[:-12] + chunk + plain[-12:]
+    (tmp_path / 'a.png').write_bytes(moved)
+    header = read_header(str(tmp_path / 'a.png'), reads_end=True)
+    assert (header.width, header.height, header.orientation) == (size, 2 * size, 6)
+    assert decode_bgr(moved).shape == (2 * size, size, 3)
+    assert read_header(str(tmp_path / 'a.png')).orientation == (6 if size == 60 else 1)

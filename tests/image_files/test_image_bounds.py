@@ -158,10 +158,17 @@ def test_both_transforms_have_the_setting(tmp_path):
     small = dict(img_path=str(path))
     bound = 6000  # 2/3 of it are fewer than the 4800 pixels of the file
     assert len(path.read_bytes()) < bound
-    for transform in (LoadRGB(max_pixels=bound), LoadViews([dict(view, size=60)], max_pixels=bound)):
-        with pytest.raises(BrokenImageError, match='4800 pixels are too many: at most 4000 are decoded from a JPEG '):
+    with pytest.raises(BrokenImageError, match='4800 pixels are too many: at most 4000 are decoded from a JPEG '):
+        LoadRGB(max_pixels=bound)(dict(small))
+    assert LoadRGB(max_pixels=bound, may_halve=True)(dict(small))['ori_shape'] == (30, 40)
+    assert np.array_equal(LoadRGB(may_halve=True)(dict(small))['img'], LoadRGB()(dict(small))['img'])
+    for size in (4, 60):  # decoded at 1/2, also where the view alone would not allow it
+        results = LoadViews([dict(view, size=size)], max_pixels=bound)(dict(small))
+        assert results['img'][0].shape == (size, size, 3) and results['ori_shape'] == (60, 80)
+    path.write_bytes(FILES[Coding.PROGRESSIVE_JPEG])  # which is never decoded at reduced size
+    for transform in (LoadRGB(max_pixels=bound, may_halve=True), LoadViews([view], max_pixels=bound)):
+        with pytest.raises(BrokenImageError, match='takes too long to decode'):
             transform(dict(small))
-    LoadViews([view], max_pixels=bound)(dict(small))  # decoded at 1/2
     for kind in (LoadRGB, lambda **options: LoadViews([view], **options)):
         with pytest.raises(ValueError, match='max_pixels must be at least 1, got 0'):
             kind(max_pixels=0)

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.worth_images import CONFIG, write_classes
+from helpers.worth_images import CONFIG, write_classes, write_run
 from mmengine.config import Config
+from PIL import Image
 
 from lewel_plugins.api.run_folder import RunFolder
 from lewel_plugins.api.worth import worth
 from lewel_plugins.api.worth_session import Worth
+from lewel_plugins.checkpoints import read_tensors
 from lewel_plugins.errors import SetupError
 from lewel_plugins.payoff import measures, protocol
 from lewel_plugins.payoff.networks import write_random_network
@@ -82,6 +84,51 @@ def test_the_whole_answer(photos, tmp_path, fake_pretrain):
         ask(tmp_path / 'photos', tmp_path / 'out', overrides=(*SETTINGS, 'transductive=True'))
 
 
+def test_two_sessions_of_all_classes_are_refused(photos, tmp_path, fake_pretrain):
+    rows = ['path,label,session']
+    for path in sorted(photos.rglob('*.png')):
+        session = f'session{int(path.stem) % 2}'
+        (tmp_path / 'photos' / session).mkdir(parents=True, exist_ok=True)
+        copy = tmp_path / 'photos' / session / f'{path.parent.name}-{path.name}'
+        shutil.copy(path, copy)
+        rows.append(f'{copy},{path.parent.name},{session}')
+    (tmp_path / 'labels.csv').write_text('\n'.join(rows))
+    for group_by in ('folder', 'session'):
+        with pytest.raises(SetupError, match=r'the test images are in 1 group, .*; 2 are the least'):
+            ask(tmp_path / 'photos', tmp_path / 'out', labels=tmp_path / 'labels.csv', group_by=group_by)
+    assert not fake_pretrain
+
+
+def test_pretraining_sees_no_unlabeled_image_of_a_tested_patient(photos, tmp_path, fake_pretrain):
+    shutil.copytree(photos, tmp_path / 'photos')
+    rows = ['path,label,patient']
+    for path in sorted((tmp_path / 'photos').rglob('*.png')):
+        patient = f'{path.parent.name}-{int(path.stem) % 4}'
+        rows.append(f'{path},{path.parent.name},{patient}')
+        other = path.with_stem(f'mirrored-{path.stem}')  # another image of the patient, without a label
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
+        rows.append(f'{other},,{patient}')
+    tables = {name: tmp_path / f'{name}.csv' for name in ('all', 'some')}
+    tables['all'].write_text('\n'.join(rows))
+    tables['some'].write_text('\n'.join(row for row in rows if '/class0/mirrored-00.png' not in row))
+    _, lines = ask(tmp_path / 'photos', tmp_path / 'out', labels=tables['all'], group_by='patient', seeds=1)
+    plan = json.loads((tmp_path / 'out' / 'plan.json').read_text())['experiment']
+
+    def patients(names):
+        numbers = [Path(name).parent.name + Path(name).stem.removeprefix('mirrored-') for name in names]
+        return {f'{number[:6]}-{int(number[6:]) % 4}' for number in numbers}
+
+    tests = patients(plan['paths'][i] for i in plan['test'])
+    assert tests and not tests & patients(plan['pretraining'])
+    assert len(plan['paths']) == 36 and not any('no patient' in line for line in lines)
+    _, lines = ask(tmp_path / 'photos', tmp_path / 'two', labels=tables['some'], group_by='patient', seeds=1)
+    remark = (
+        f'1 of {len(plan["pretraining"]):,} images to pretrain on has no patient in the csv, so that pretraining may '
+        'see a patient that is tested; a row without a label names it'
+    )
+    assert f'warning: {remark}' in lines and f'note: {remark}.' in lines
+
+
 def test_seeds_that_are_added_after_a_look_are_named(photos, tmp_path, fake_pretrain):
     first, _ = ask(photos, tmp_path / 'out', seeds=2)
     assert first.verdicts[0].state == 'no verdict'
@@ -102,34 +149,81 @@ def test_given_weights_have_arms_of_their_own(photos, tmp_path, fake_pretrain):
     assert any(line.startswith('  B  the given weights: 20-NN') for line in lines)
 
 
-def write_run(folder, photos, images):
-    """Write what worth reads of a finished pretraining on some images."""
-    write_random_network(CONFIG, 9, folder / 'epoch_1.pth')
-    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
-    (folder / 'images.txt').write_text(''.join(f'{image}\n' for image in images))
-    (folder / 'plan.json').write_text('{"request": {}}')
-    inner = dict(type='lewel_plugins.ImageList', list_file='{{ fileDirname }}/images.txt', data_root=str(photos))
-    config = Config(dict(train_dataloader=dict(dataset=dict(type='PretrainDataset', dataset=inner))))
-    (folder / 'config.py').write_text(config.pretty_text)
-    return folder
+def names_of(photos):
+    return sorted(str(path.relative_to(photos)) for path in photos.rglob('*.png'))
+
+
+TRANSDUCTIVE = (*SETTINGS, 'transductive=True')
+LEAN = tuple(each for each in TRANSDUCTIVE if not each.startswith(('backbone', 'image_size')))
 
 
 def test_one_network_is_judged_unless_it_has_seen_the_test_images(photos, tmp_path, fake_pretrain):
-    names = sorted(str(path.relative_to(photos)) for path in photos.rglob('*.png'))
+    names = names_of(photos)
     seen = write_run(tmp_path / 'seen', photos, names)
     with pytest.raises(SetupError, match=r'seen was trained on 12 of the 12 test images; leave out --pretrained'):
         ask(photos, tmp_path / 'out', pretrained=seen)
     assert not (tmp_path / 'out').exists()
-    result, lines = ask(photos, tmp_path / 'a', pretrained=seen, seeds=1, overrides=(*SETTINGS, 'transductive=True'))
+    result, lines = ask(photos, tmp_path / 'a', pretrained=seen, seeds=1, overrides=TRANSDUCTIVE)
     assert not fake_pretrain and any(line.startswith('note: One network is judged') for line in lines)
     experiment = json.loads((tmp_path / 'a' / 'plan.json').read_text())['experiment']
     paths = [(tmp_path / 'a' / experiment['paths'][i]).resolve() for i in experiment['test']]
     tests = {str(path.relative_to(photos.resolve())) for path in paths}
     unseen = write_run(tmp_path / 'unseen', photos, [name for name in names if name not in tests])
     assert ask(photos, tmp_path / 'b', pretrained=unseen, seeds=1)[0].status == 'finished'
-    other = write_run(tmp_path / 'other', tmp_path, ['elsewhere.png'])
+    other = write_run(tmp_path / 'other', photos, ['elsewhere.png'])
     with pytest.raises(SetupError, match=r'other was trained on images that are not among those to pretrain on'):
         ask(photos, tmp_path / 'c', pretrained=other)
+
+
+def test_random_weights_are_of_the_network_and_the_size_of_the_run(photos, tmp_path):
+    """The plan of the settings would be another network, and larger images."""
+    run = write_run(tmp_path / 'run', photos, names_of(photos), size=48, backbone='resnet10')
+    assert ask(photos, tmp_path / 'out', pretrained=run, seeds=1, overrides=LEAN)[0].status == 'finished'
+    config = Config.fromfile(tmp_path / 'out' / 'pretraining.py')
+    assert config.image_size == 48 and config.model.backbone == Config.fromfile(run / 'config.py').model.backbone
+    state = read_tensors(tmp_path / 'out' / 'networks' / 'random_seed0.pth')['state_dict']
+    own = read_tensors(run / 'epoch_1.pth')['state_dict']
+    assert {name: tensor.shape for name, tensor in state.items()} == {name: t.shape for name, t in own.items()}
+
+
+def test_a_run_that_continued_is_compared_with_the_weights_that_it_started_from(photos, tmp_path):
+    start, same, other = (tmp_path / f'{name}.pth' for name in ('start', 'same', 'other'))
+    for path, seed in ((start, 5), (same, 5), (other, 6)):
+        write_random_network(CONFIG, seed, path)
+    run = write_run(tmp_path / 'run', photos, names_of(photos), start)
+    with pytest.raises(SetupError, match=r'run continued from \S+start\.pth; add --from \S+start\.pth, which'):
+        ask(photos, tmp_path / 'out', pretrained=run, overrides=LEAN)
+    with pytest.raises(SetupError, match=r'did not start from the weights of --from \S+other\.pth; name those that'):
+        ask(photos, tmp_path / 'out', pretrained=run, weights=other, overrides=LEAN)
+    assert not (tmp_path / 'out').exists()
+    result, _ = ask(photos, tmp_path / 'out', pretrained=run, weights=same, seeds=1, overrides=LEAN)
+    assert [(v.question.arm, v.question.baseline) for v in result.verdicts] == [('D', 'B')] * len(result.verdicts)
+    assert 'init_cfg' not in Config.fromfile(tmp_path / 'out' / 'pretraining.py').model.backbone
+    files = (tmp_path / 'out' / 'networks' / name for name in ('random_seed0.pth', 'given.pth'))
+    of_a, of_b = (read_tensors(file)['state_dict']['backbone.layer1.0.conv1.weight'] for file in files)
+    assert not (of_a == of_b).any()
+
+
+def test_what_is_no_such_run_is_refused_in_one_line(photos, tmp_path):
+    run, start = write_run(tmp_path / 'run', photos, names_of(photos)), tmp_path / 'start.pth'
+    write_random_network(CONFIG, 5, start)
+
+    def refused(message, **options):
+        with pytest.raises(SetupError, match=message) as error:
+            ask(photos, tmp_path / 'out', pretrained=run, **options)
+        assert '\n' not in str(error.value) and not (tmp_path / 'out').exists()
+
+    refused(r'run began with random weights, not with \S+start\.pth; leave out --from', weights=start)
+    refused(
+        r'run has backbone resnet10, not resnet18; leave out --set backbone=resnet18', overrides=['backbone=resnet18']
+    )
+    refused(r'run has image_size 32, not 64; leave out --set image_size=64', overrides=['image_size=64'])
+    (run / 'finished.json').unlink()
+    refused(r'run is not finished; repeat its lewel pretrain command first')
+    (run / 'plan.json').write_text('{"request": {"task": "detector"}, "plan": {"epochs": {"value": 3}}}')
+    refused(r'run is a folder of lewel finetune; give one of lewel pretrain')
+    (run / 'plan.json').write_text('{"request": {}, "experiment": {}}')
+    refused(r'run is a folder of lewel worth; give one of lewel pretrain')
 
 
 def test_transductive_and_dry_run(photos, tmp_path, fake_pretrain):

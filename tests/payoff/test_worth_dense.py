@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.labels import coco_content, make_coco, make_masks, make_voc, write_image
-from helpers.worth_images import CONFIG
+from helpers.worth_images import CONFIG, write_run
 from mmengine.config import Config
 
 from lewel_plugins.api import worth as module
@@ -60,7 +60,8 @@ class Trainings:
             )
         )
 
-    def train(self, folder, lock, say):
+    def train(self, folder, lock, say, gpus):
+        assert gpus == ()  # as in the settings
         name = folder.path.name.rsplit('-', 1)[0]
         for start, error in self.fails.items():
             if name.startswith(start):
@@ -122,6 +123,8 @@ def test_boxes_from_labels_to_the_answer_and_on_after_a_kill(tmp_path, trainings
     trainings.configs, trainings.fails = {}, {}
     result, lines = ask(labels, tmp_path / 'out', fractions=(0.5, 1))
     assert result.status == 'finished' and list(trainings.configs) == ['C_detector_all_seed1']
+    assert lines.count('  C with all labels: 100.0 AP') == 1  # the only training of this call
+    assert not any(line.startswith('  rate') for line in lines)
     assert not any((tmp_path / 'out' / 'work').iterdir())
 
     table = {(row['arm'], row['subset']): row['values'] for row in result.table}
@@ -167,7 +170,8 @@ def test_masks_and_given_weights(tmp_path, trainings):
 def test_each_training_is_one_of_finetune_with_its_rate_and_length(tmp_path, trainings):
     pytest.importorskip('pycocotools')
     labels = make_coco(tmp_path / 'data', COUNT)
-    ask(labels, tmp_path / 'out', overrides=(*SETTINGS, 'finetune_epochs=4'))
+    _, lines = ask(labels, tmp_path / 'out', overrides=(*SETTINGS, 'finetune_epochs=4'))
+    assert [line for line in lines if line.startswith('  rate 0.3, length 0.5: ') and line.endswith(' AP')]
     configs = trainings.configs
     searched = {
         name: config for name, config in configs.items() if name.startswith('A_detector_') and 'seed' not in name
@@ -201,6 +205,19 @@ def test_the_config_is_that_of_finetune(tmp_path):
     assert names == [Path(image.path).stem for image in labels.images[:5]]
 
 
+def test_a_judged_run_is_compared_with_random_weights_of_its_network(tmp_path, trainings):
+    labels = make_masks(tmp_path / 'data', COUNT)
+    photos = labels / 'images'
+    run = write_run(tmp_path / 'run', photos, [path.name for path in sorted(photos.iterdir())], size=48)
+    overrides = ('epochs=1', 'gpus=0', 'workers=0', 'transductive=True')  # the plan alone: another network
+    result, _ = ask(labels, tmp_path / 'out', seeds=1, pretrained=run, overrides=overrides)
+    assert result.status == 'finished' and {row['arm'] for row in result.table} == {'A', 'C'}
+    config = Config.fromfile(tmp_path / 'out' / 'pretraining.py')
+    assert config.model.backbone.type == 'lewel_plugins.ResNet10' and config.image_size == 48
+    with pytest.raises(SetupError, match='run began with random weights'):
+        ask(labels, tmp_path / 'other', seeds=1, pretrained=run, weights=run / 'epoch_1.pth', overrides=overrides)
+
+
 def test_a_training_that_diverges_finds_nothing_and_others_fail(tmp_path, trainings):
     pytest.importorskip('pycocotools')
     labels = make_coco(tmp_path / 'data', COUNT)
@@ -217,13 +234,13 @@ def test_a_measurement_that_was_killed_is_made_anew(tmp_path, trainings, monkeyp
     pytest.importorskip('pycocotools')
     labels, calls = make_coco(tmp_path / 'data', COUNT), []
 
-    def train(folder, lock, say):
+    def train(folder, lock, say, gpus):
         calls.append(folder.path.name)
         if len(calls) == 1:  # goes on from its last checkpoint, after which nothing is left to do
             (folder / FINISHED).write_text('{}')
             return Run(folder.path, 'finished')
         assert not (folder / FINISHED).exists()
-        return trainings.train(folder, lock, say)
+        return trainings.train(folder, lock, say, gpus)
 
     monkeypatch.setattr(worth_training, 'train', train)
     assert ask(labels, tmp_path / 'out', seeds=1)[0].status == 'finished' and calls[0] == calls[1] != calls[2]

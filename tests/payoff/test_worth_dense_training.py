@@ -34,9 +34,9 @@ def test_costs_are_measured_and_a_training_is_scored(tmp_path, task, make):
     material = DenseMaterial(labels, (0,) * COUNT, tuple(range(COUNT)), tuple(range(8)), tuple(range(8, COUNT)))
     network, folder = tmp_path / 'start.pth', tmp_path / f'A_{task}_all_seed0-0123456789'
     write_random_network(CONFIG, 5, network)
-    options = dict(gpus=0, workers=0, say=lines.append)
+    options = dict(gpus=0, workers=0)
     result = train_dense(network, material, range(4), material.test, 1.0, 0, 1.0, 1, folder, **options)
-    assert not folder.exists() and lines[-1] == f'  A_{task}_all_seed0: {result.points:.1f}'
+    assert not folder.exists()
     assert len(result.images) == 4 and 0 <= result.points <= 100
     assert result == material.score(material.test, result.images)
     if task == 'segmenter':

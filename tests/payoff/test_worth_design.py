@@ -77,6 +77,12 @@ def test_given_weights_are_one_network():
     ]
 
 
+def test_a_network_that_is_pretrained_already_is_one_and_costs_no_pretraining():
+    sizes = Sizes(labeled=100, test=30, subsets=[64], steps={})
+    parts = cost(Design(('A', 'C'), ('knn',), SUBSETS[3:], 5), sizes, Seconds(1, 1, 1, 1))
+    assert [(p.arm, p.stage, p.seconds) for p in parts] == [('A', 'features', 500), ('C', 'features', 100)]
+
+
 def test_the_largest_design_that_the_time_allows():
     choices = [Choice(DESIGN, [Part('A', 'x', 3600.0 * hours)], ['a'] * (9 - hours)) for hours in (9, 5, 2)]
     assert within_hours(choices, None) is choices[0] and within_hours(choices, 9) is choices[0]
@@ -176,7 +182,8 @@ def test_the_difference_is_that_of_the_images():
     assert numbers.differences == (50.0, 25.0, 0.0)
     paired = np.array([100 / 3, 200 / 3, 0, 0])
     sums = np.array([paired[:2].sum() - 50, -25, -25])
-    assert numbers.noise.variance == pytest.approx(np.square(sums * 3 / 4).sum() / 2) and numbers.noise.groups == 3
+    squares = np.square([*(sums * 3 / 4), 100, -100]).sum()  # two groups more, a win and a loss
+    assert numbers.noise.variance == pytest.approx(squares / 4) and numbers.noise.groups == 3
 
 
 def test_json_and_lines_of_an_answer():

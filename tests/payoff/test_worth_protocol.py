@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers.worth_images import CONFIG, write_classes
 
+from lewel_plugins.evaluation import extraction
 from lewel_plugins.payoff import finetuning, measures, protocol
 from lewel_plugins.payoff.design import Design
 from lewel_plugins.payoff.finetuning import KeepNormHook, finetune, training_config
@@ -93,6 +94,16 @@ def test_finetuning_goes_on_after_a_kill(material, network, tmp_path, monkeypatc
         finetune(*arguments, tmp_path / 'killed')
     assert finetune(*arguments, tmp_path / 'killed') == expected
     assert epochs == [0, 1, 2, 2, 3]
+
+
+def test_a_rate_that_diverges_classifies_nothing(material, network, tmp_path, monkeypatch):
+    nothing = (0, '0' * len(material.test))
+    arguments = (network, material, material.train, material.test)
+    assert finetune(*arguments, 1e30, 1, 1.0, 4, tmp_path / 'training') == nothing  # the loss is not finite
+    monkeypatch.setattr(extraction, 'count_non_finite', lambda feat: torch.tensor(1))
+    assert finetune(*arguments, 0.01, 1, 1.0, 1, tmp_path / 'features') == nothing
+    assert not (tmp_path / 'training').exists() and not (tmp_path / 'features').exists()
+    assert not any(material.folder.iterdir())
 
 
 def test_few_images_keep_the_statistics_of_batch_norm(material, network, tmp_path, monkeypatch):

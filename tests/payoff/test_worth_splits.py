@@ -10,6 +10,7 @@ from PIL import Image
 
 from lewel_plugins.datasets.labeled_split import draw_per_class
 from lewel_plugins.errors import SetupError
+from lewel_plugins.payoff.dense_labels import check_dense_split
 from lewel_plugins.payoff.groups import Content, group_images, read_content, wanted_groups
 from lewel_plugins.payoff.splits import Subset, check_split, distinct_subsets, split_groups, subsets
 from lewel_plugins.planning.labels import read_labels
@@ -56,13 +57,30 @@ def test_csv_with_further_columns(folder):
     assert labels.targets == (0, 1, 0) and labels.columns == {'patient': ('', 'p1', 'p1')}
 
 
+def test_rows_without_a_label_have_further_columns(folder):
+    text = 'path,label,patient\ndog/1.png,b,p1\ndog/2.png,,p2\ncat/deep/1.png,a,\n'
+    labels = read_labels(write_csv(folder, text))
+    assert [path.removeprefix(f'{folder}/') for path in labels.paths] == ['cat/deep/1.png', 'dog/1.png']
+    assert labels.classes == ('a', 'b') and labels.columns == {'patient': ('', 'p1')}
+    unlabeled = {f'{folder}/dog/2.png': {'label': '', 'patient': 'p2'}}
+    assert labels.unlabeled == unlabeled == labels.without({labels.paths[0]: ''}).unlabeled
+    wanted = wanted_groups(labels, [], 'patient')
+    assert wanted == {f'{folder}/dog/1.png': 'p1', f'{folder}/dog/2.png': 'p2'}
+    with pytest.raises(SetupError, match=r'line 3 of .* has no label'):
+        read_labels(write_csv(folder, text.replace(',,p2', ',,')))
+    with pytest.raises(SetupError, match=r'two labels: b and none'):
+        read_labels(write_csv(folder, text.replace('dog/2', 'dog/1')))
+
+
 def test_csv_beside_the_images_or_elsewhere(folder, tmp_path):
     text = 'path,label\ndog/1.png,b\ncat/deep/1.png,a\n'
     elsewhere = tmp_path / 'other'
     elsewhere.mkdir()
     assert read_labels(write_csv(elsewhere, text), [str(folder)]).paths == read_labels(write_csv(folder, text)).paths
-    with pytest.raises(SetupError, match=r'line 2 of .*labels\.csv: dog/1\.png is not a file'):
-        read_labels(write_csv(elsewhere, text))
+    with pytest.raises(
+        SetupError, match=rf'line 2 of .*labels\.csv: dog/1\.png is not a file in {elsewhere} or no/photos$'
+    ):
+        read_labels(write_csv(elsewhere, text), ['no/photos'])
 
 
 @pytest.mark.parametrize(
@@ -86,16 +104,13 @@ def test_a_csv_that_is_no_answer_is_refused_in_one_line(folder, text, message):
 
 
 def test_other_labels_are_refused(folder, tmp_path):
-    (tmp_path / 'x.json').write_text('{}')
-    with pytest.raises(SetupError, match=r'holds boxes \(json\), .*give class folders, or a csv with the columns path'):
-        read_labels(tmp_path / 'x.json')
-    for names, kind in ((('Annotations', 'JPEGImages'), r'boxes \(a VOC folder\)'), (('images', 'masks'), 'masks')):
+    for names, kind in ((('Annotations', 'JPEGImages'), 'no xml file in Annotations'), (('Images', 'Masks'), 'masks')):
         for name in names:
             (tmp_path / names[0] / 'all' / name).mkdir(parents=True)
         with pytest.raises(SetupError, match=kind):
             read_labels(tmp_path / names[0] / 'all')
     (tmp_path / 'notes.md').write_text('')
-    with pytest.raises(SetupError, match='holds no labels that can be read'):
+    with pytest.raises(SetupError, match='holds no labels that can be read; give class folders, a csv with'):
         read_labels(tmp_path / 'notes.md')
     with pytest.raises(SetupError, match='phtos does not exist; did you mean .*photos'):
         read_labels(tmp_path / 'phtos')
@@ -203,16 +218,30 @@ def test_small_and_odd_classes():
         train, test = split_groups(targets, groups, 0.3, seed)
         assert set(test) <= {17, 18, 19} and test
     with pytest.raises(SetupError, match=r'1 class of 2 can be tested, two are the least'):
-        check_split(targets, train, test, ('a', 'b'))
+        check_split(targets, groups, train, test, ('a', 'b'))
 
 
 def test_warnings_about_a_poor_split():
     targets = [0] * 10 + [1] * 10 + [2] * 3
-    train, test = split_groups(targets, [*range(20), 99, 99, 99], 0.3, 0)
-    assert check_split(targets, train, test, ('a', 'b', 'rare')) == [
+    groups = [*range(20), 99, 99, 99]
+    train, test = split_groups(targets, groups, 0.3, 0)
+    assert check_split(targets, groups, train, test, ('a', 'b', 'rare')) == [
         '1 class has a single group of images and none to test with: rare',
         '6 test images show only large differences',
     ]
+
+
+@pytest.mark.parametrize('check', [check_split, check_dense_split])
+def test_one_group_of_test_images_is_refused_and_few_are_warned_about(check):
+    targets = [0, 1] * 300
+    for count, few in ((2, []), (8, ['the test images are in 4 groups, which show only large differences']), (10, [])):
+        groups = [i // 2 % count for i in range(600)]  # sessions, each with both classes
+        train, test = split_groups(targets, groups, 0.5, 0)
+        if count == 2:
+            with pytest.raises(SetupError, match=r'the test images are in 1 group, .*; 2 are the least, and 5 or more'):
+                check(targets, groups, train, test, ('a', 'b'))
+        else:
+            assert check(targets, groups, train, test, ('a', 'b')) == few
 
 
 def test_subsets_contain_each_other_and_are_balanced():

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from lewel_plugins.comparison.student_t import quantile, survival
 from lewel_plugins.payoff.statistics import (
     ImageNoise,
+    accuracy_noise,
     bootstrap_noise,
     estimate,
     holm,
@@ -14,7 +16,6 @@ from lewel_plugins.payoff.statistics import (
     standard_error,
     two_sided_p,
 )
-from lewel_plugins.payoff.student_t import quantile, survival
 from lewel_plugins.payoff.verdicts import (
     Question,
     duration,
@@ -104,6 +105,23 @@ def test_image_noise_of_unequal_groups_is_the_spread_of_the_mean():
     assert np.mean(variances) == pytest.approx(np.var(means), rel=0.1)
 
 
+def test_noise_of_an_accuracy_is_that_of_two_more_images_a_win_and_a_loss():
+    paired = np.array([100.0, 0, 0, -100, 0, 100, 0, 0, 0, 0])
+    mean = paired.mean()
+    squares = np.square(np.append(paired - mean, [100, -100])).sum()
+    assert accuracy_noise(paired, range(10)) == ImageNoise(pytest.approx(squares / 11), 10)
+    # Groups of one size count as their means, and no group tells the arms apart here.
+    assert accuracy_noise(np.zeros(40), np.repeat(range(20), 2)) == ImageNoise(pytest.approx(2e4 / 21), 20)
+    assert accuracy_noise(np.zeros(4), [1] * 4) == ImageNoise(0.0, 1)
+
+
+def test_noise_of_an_accuracy_hardly_changes_with_a_thousand_images():
+    paired = np.repeat([100.0, -100, 0], [60, 40, 900])
+    plain, noise = image_noise(paired, range(1000)), accuracy_noise(paired, range(1000))
+    assert noise.variance == pytest.approx(plain.variance, rel=0.02)
+    assert estimate([2.0] * 5, noise).low == pytest.approx(estimate([2.0] * 5, plain).low, abs=0.02)
+
+
 def test_bootstrap_of_a_mean_is_its_variance():
     paired = np.random.default_rng(0).normal(size=80)
     groups = np.repeat(np.arange(40), 2)
@@ -167,6 +185,17 @@ def test_a_gain_below_the_margin_does_not_pay_though_it_is_certain():
     assert judge(estimate((0.4, 0.5, 0.45)), 0.1) == 'pays'
 
 
+def test_no_gain_is_ruled_out_by_test_images_that_never_differ():
+    """The variance of a bootstrap has no imagined images, and that of an accuracy is 0 for a single group."""
+    same, gain = estimate([0.0] * 5, ImageNoise(0.0, 30)), estimate((5.0, 5.1, 4.9), ImageNoise(50.0, 30))
+    assert judge(same, 1.0) == 'undecided'
+    assert primary_verdict(ALL, same, 1.0).sentence.endswith('would decide: the test images are too few.')
+    assert judge(estimate([0.0] * 5, ImageNoise(0.0, 1)), 1.0) == 'undecided'
+    question = Question('C', 'A', 'boxes', 'with all labels')
+    verdicts = exploratory_verdicts([question] * 2, [same, gain], 1.0)
+    assert [verdict.state for verdict in verdicts] == ['undecided', 'pays'] and verdicts[0].adjusted_p == 1.0
+
+
 def test_too_few_test_images_are_named():
     result = estimate((2.0, 2.1, 1.9), ImageNoise(9000.0, 40))
     assert seeds_to_decide(result, 1.0) is None
@@ -186,7 +215,8 @@ def test_exploratory_answers_are_adjusted_for_their_number():
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'text'), [(0.2, '1 s'), (59, '59 s'), (600, '10 min'), (4200, '1 h 10 min'), (7200, '2 h')]
+    ('seconds', 'text'),
+    [(0.2, '1 s'), (59, '59 s'), (59.7, '1 min'), (600, '10 min'), (4200, '1 h 10 min'), (7200, '2 h')],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
@@ -195,10 +225,10 @@ def test_durations(seconds, text):
 def simulate(gain: float, s: float, seeds: int, repeats: int, seed: int, discordant: float = 0.0) -> dict[str, float]:
     """Return the share of each state among repeats of an experiment with a true gain and 1,000 test images."""
     rng = np.random.default_rng(seed)
-    noise = ImageNoise(discordant * 100**2, 1000)
+    noise = ImageNoise(discordant * 100**2, 1000) if discordant else None
     states: dict[str, float] = {}
     for _ in range(repeats):
-        mean = gain + rng.normal(0, noise.of_mean**0.5)
+        mean = gain + rng.normal(0, noise.of_mean**0.5 if noise else 0)
         state = judge(estimate(rng.normal(mean, s, seeds), noise), 1.0)
         states[state] = states.get(state, 0) + 1 / repeats
     return states
@@ -221,3 +251,40 @@ def test_a_gain_of_three_is_found_as_often_as_promised():
     assert simulate(3.0, 1.0, 3, 1000, seed=1)['pays'] == pytest.approx(0.75, abs=0.05)
     assert simulate(3.0, 1.0, 5, 300, seed=1)['pays'] >= 0.98
     assert simulate(3.0, 2.0, 3, 1000, seed=1)['pays'] == pytest.approx(0.31, abs=0.05)
+
+
+def share_of(state: str, gain: float, images: int, differ: float = 0.0, repeats: int = 400) -> float:
+    """Return the share of a state among repeats in which every seed predicts the test images alike.
+
+    Args:
+        state: The state.
+        gain: True gain, as the share of images that only the arm predicts, less those that only the baseline does.
+        images: Number of test images.
+        differ: Share of images that the arms predict differently without a gain.
+        repeats: Number of repeats.
+    """
+    rng = np.random.default_rng(images)
+    count = 0
+    for _ in range(repeats):
+        draws = rng.random(images)
+        paired = 100.0 * (draws < gain + differ / 2) - 100.0 * (draws > 1 - differ / 2)
+        count += judge(estimate([paired.mean()] * 5, accuracy_noise(paired, range(images))), 1.0) == state
+    return count / repeats
+
+
+@pytest.mark.parametrize('images', [10, 20, 50, 100, 300, 1000])
+def test_a_gain_is_not_ruled_out_by_images_that_do_not_show_it(images):
+    """The sample variance alone rules a gain of 3 points out in 74, 54, 23 and 5 per cent of the first four."""
+    for gain in (0.015, 0.03):
+        assert share_of('does not pay', gain, images) <= 0.025
+
+
+@pytest.mark.parametrize('images', [20, 100, 300])
+def test_equal_arms_do_not_pay_by_few_images(images):
+    assert share_of('pays', 0.0, images, differ=0.02) <= 0.025
+    assert share_of('pays', 0.0, images, differ=0.2) <= 0.05
+
+
+def test_equal_predictions_on_many_images_rule_a_gain_out():
+    assert share_of('does not pay', 0.0, 300, repeats=5) == 1 and share_of('does not pay', 0.0, 270, repeats=5) == 0
+    assert share_of('pays', 0.05, 1000, differ=0.05, repeats=100) >= 0.95

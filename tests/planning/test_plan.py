@@ -27,6 +27,33 @@ def test_batch_queue_and_length_follow_from_the_folder(images, batch, queue, epo
     assert resolved['backbone'] == ('resnet18' if images < 50_000 else 'resnet50')
 
 
+@pytest.mark.parametrize(
+    ('images', 'batch', 'queue', 'epochs'),
+    [
+        (2, 'all 2 images', 'recipe 65,536: 2 images, but at least two batches', '1,600 steps, 1 per epoch; 1,600 epo'),
+        (
+            10,
+            'the least that a method',
+            'recipe 65,536: 10 images, but at least two b',
+            '1,600 steps, 1 per epoch; 1,600',
+        ),
+        (
+            20,
+            'the least that a method',
+            'recipe 65,536: 20 images, but at least two b',
+            '3,200 steps, 2 per epoch; 1,600',
+        ),
+        (100, 'a quarter of 100 images', 'recipe 65,536: 100 images, but at least tw', '5,004 steps, 6 per epoch'),
+        (4000, 'as in the recipe: 15', 'recipe 65,536: 4,000 images', '5,010 steps, 15 per epoch'),
+    ],
+)
+def test_the_reasons_of_small_folders(images, batch, queue, epochs):
+    settings = plan(facts(images), Request()).settings
+    reasons = [settings[name].reason for name in ('batch_size', 'queue_len', 'epochs')]
+    assert [reason.startswith(start) for reason, start in zip(reasons, (batch, queue, epochs))] == [True] * 3, reasons
+    assert ('at most' in reasons[2]) == (images < 100)
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_what_holds_for_every_folder_and_machine(method):
     for exponent, gpus in itertools.product(range(1, 71, 3), (0, 1, 3, 8, 16)):
@@ -43,8 +70,9 @@ def test_what_holds_for_every_folder_and_machine(method):
         assert resolved['epochs'] >= 1 and 0 <= resolved['warm_up'] < max(1, resolved['epochs'])
         if 'queue_len' in resolved.settings:
             assert resolved['queue_len'] >= 2 * batch
+            assert method != 'mocov2' or resolved['queue_len'] % batch == 0
         if 'momentum' in resolved.settings:
-            assert 0 < resolved['momentum'] <= 1
+            assert 0 < resolved['momentum'] < 1  # which mmpretrain's teachers need
         assert all(setting.reason for setting in resolved)
 
 
@@ -120,13 +148,68 @@ def test_too_few_images_for_the_gpus():
     assert 'note: using 2 of 8 GPUs: batches of 16 do not fill more' in map(str, chosen.findings)
 
 
-def test_given_weights_shorten_the_training_and_slow_the_backbone():
+def test_given_weights_shorten_the_training_and_keep_the_rate():
     continued = plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request())
     scratch = plan(facts(9400), Request())
-    assert continued['backbone'] == 'resnet50' and continued['backbone_lr_mult'] == 0.1
+    assert continued['backbone'] == 'resnet50' and continued['backbone_lr_mult'] == 1
     assert continued['epochs'] * (9212 // 256) >= 500 and continued['epochs'] <= scratch['epochs'] / 10 + 1
     with pytest.raises(SetupError, match=r'resnet50\.pth holds a resnet50, but --backbone is resnet18'):
         plan(facts(9400, weights=Weights('resnet50.pth', 'resnet50')), Request(backbone='resnet18'))
+
+
+def test_the_length_with_given_weights_has_its_true_reason():
+    weights = Weights('a.pth', 'resnet18')
+    reasons = [plan(facts(count, weights=weights), Request()).settings['epochs'].reason for count in (10, 60_000)]
+    assert reasons[0] == '500 steps: at least 500; a tenth of a training from random weights is 160'
+    assert reasons[1].endswith(' steps: a tenth of a training from random weights')
+
+
+@pytest.mark.parametrize(('kind', 'stem'), [('ResNet_CIFAR', '3 × 3'), ('ResNet', 'standard')])
+def test_given_weights_have_their_own_stem(kind, stem):
+    weights = Weights('a.pth', 'resnet18', dict(type=kind, depth=18))
+    (setting,) = (s for s in plan(facts(100, side=48, weights=weights), Request()) if s.name == 'stem')
+    assert (setting.value, setting.reason) == (stem, 'that of the given weights')
+    note = 'a ResNet with a 3 × 3 stem is exported to safetensors and onnx only'
+    assert setting.note == (note if stem == '3 × 3' else '')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'depth', 'side', 'method', 'warned'),
+    [
+        ('ResNet', 18, 48, 'lewel-m', True),
+        ('ResNet', 18, 32, 'lewel-b', True),
+        ('ResNet', 18, 64, 'lewel-m', False),
+        ('ResNet', 18, 32, 'mocov2', False),
+        ('ResNet_CIFAR', 18, 32, 'lewel-m', False),
+        ('lewel_plugins.ResNet10', None, 32, 'lewel-m', False),
+    ],
+)
+def test_a_map_of_one_position_is_a_warning_of_lewel(kind, depth, side, method, warned):
+    name = 'resnet10' if depth is None else 'resnet18'
+    weights = Weights('a.pth', name, dict(type=kind, **({} if depth is None else dict(depth=depth))))
+    resolved = plan(facts(100, side=side, weights=weights), Request(method))
+    size = resolved['image_size']
+    text = f'warning: views of {size} px leave one position of the map of resnet18, so that LEWEL_'
+    assert any(str(finding).startswith(text) for finding in resolved.findings) == warned
+
+
+@pytest.mark.parametrize(
+    ('side', 'backbone', 'small'), [(64, 'resnet18', True), (64, 'resnet10', False), (96, None, False)]
+)
+def test_small_views_have_no_blur_and_a_stem_that_few_libraries_take(side, backbone, small):
+    resolved = plan(facts(100_000, side), Request(backbone=backbone))
+    assert resolved.settings['image_size'].reason.endswith('at most 64 px are not blurred') == (side <= 64)
+    text = 'note: a ResNet with a 3 × 3 stem is exported to safetensors and onnx only; --image-size above 64 has'
+    assert any(str(finding).startswith(text) for finding in resolved.findings) == small
+
+
+@pytest.mark.parametrize(('batch', 'queue'), [(192, 16_320), (48, 16_368), (256, 16_384)])
+def test_the_queue_of_mmpretrain_holds_whole_batches(batch, queue):
+    resolved = plan(facts(100_000), Request('mocov2', batch_size=batch, holdout=0))
+    assert resolved['queue_len'] == queue and queue % batch == 0
+    reason = resolved.settings['queue_len'].reason
+    assert reason.endswith(f'a multiple of the batch of {batch}') == (batch != 256)
+    assert plan(facts(100_000), Request('mpcl-mocov2', batch_size=batch, holdout=0))['queue_len'] == 16_384
 
 
 @pytest.mark.parametrize(
@@ -134,13 +217,19 @@ def test_given_weights_shorten_the_training_and_slow_the_backbone():
     [
         (Request('lewelm'), 100, "unknown method 'lewelm'; did you mean lewel-m?"),
         (Request(backbone='resnet_18'), 100, "unknown backbone 'resnet_18'; did you mean resnet18?"),
-        (Request(backbone='vit-small'), 100, 'lewel-m needs a feature map, but vit-small returns one vector per image'),
+        (Request(backbone='vit-small'), 100, 'lewel-m does not take vit-small, which returns one vector'),
+        (Request('byol', backbone='vit-small'), 100, 'or ConvNeXt, or --method mocov3 or mpcl-mocov3'),
+        (
+            Request('mocov3', backbone='vit-small', image_size=100),
+            100,
+            '--image-size must be a multiple of 16, the side of the patches of vit-small, got 100',
+        ),
         (Request(batch_size=200), 100, '--batch-size must be 2 to 100, the number of images, got 200'),
         (Request(epochs=0), 100, '--epochs must be at least 1, got 0'),
         (Request(hours=-1), 100, '--hours must be positive, got -1'),
         (Request(image_size=8), 100, '--image-size must be at least 32, got 8'),
         (Request(holdout=99), 100, '--holdout must be 0 to 98, got 99'),
-        (Request(gpus=4), 100, '--gpus is 4, but 1 × RTX 4090 are free'),
+        (Request(gpus=4), 100, '--gpus is 4, but only 1 × RTX 4090 can be used'),
         (Request(workers=-1), 100, '--workers must be at least 0, got -1'),
         (Request(), 1, 'the folder holds one image; pretraining compares images with each other'),
         (Request(), 0, 'the folder holds no image'),
@@ -166,7 +255,9 @@ def test_gpus_that_are_in_use_or_differ_are_left_out():
     assert old['precision'] == 'float16'
 
 
-def test_a_measured_step_sets_length_and_checkpoints():
+def test_a_measured_step_sets_the_length():
     resolved = plan(facts(25_600, step_seconds=0.5), Request(hours=2.0, holdout=0))
     assert resolved['epochs'] == 144  # 7,200 s, 50 s per epoch
-    assert resolved['checkpoint_epochs'] == 12
+    assert resolved.settings['monitor_epochs'].reason == '20 times in all, and before the first step'
+    once = plan(facts(25_600), Request(epochs=1)).settings['monitor_epochs']
+    assert once.reason == '1 time in all, and before the first step'

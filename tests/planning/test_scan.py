@@ -171,6 +171,17 @@ def test_nested_hidden_and_linked_folders(photos):
     assert scan(['photos'], workers=0).images[-1] == 'photos/a/b/x.JPG'
 
 
+def test_folders_of_runs_hold_no_images(photos):
+    for name, note in (('a', 'plan.json'), ('b', 'begun.json')):
+        save(photos / 'runs' / name / 'predictions.png')
+        for file in ('run.lock', note):
+            (photos / 'runs' / name / file).touch()
+    assert found() == ['note: 10 images in 1 folder; skipped 2 folders of runs']
+    (photos / 'runs' / 'a' / 'run.lock').unlink()  # a plan.json of the user
+    assert found() == ['note: 11 images in 2 folders; skipped 1 folder of a run']
+    assert len(list_images(['photos/runs/b', 'photos/0.png']).paths) == 2  # named by the user
+
+
 def test_photographs_of_other_formats_are_named(photos):
     (photos / 'IMG_1.HEIC').touch()
     (photos / 'film.mp4').touch()
@@ -437,7 +448,6 @@ def test_sizes_beside_the_views(photos):
         f'note: 10 of 11 images {small}',
     ]
     assert findings[1].files == tuple(f'photos/{i}.png' for i in range(10))
-    assert str(size_findings(headers, 32, '3 × 3')[-1]) == ('note: median short side 40 px: views of 32 px, 3 × 3 stem')
 
 
 def test_broken_headers_count_whether_they_are_drawn_or_not():

@@ -1,12 +1,21 @@
 """An iteration waits for the GPU only where losses are logged, once; a failure lists the lines that wait."""
 
+import inspect
 from pathlib import Path
 
 import pytest
+from helpers.pretended_gpu.gpu import PretendedGPU
 from helpers.pretended_gpu.training import METHODS, Result, config, train
 from helpers.pretraining import write_images
+from helpers.toy_runner import toy_runner
 from mmengine.config import Config
 from mmengine.hooks import Hook
+
+from lewel_plugins.evaluation.collect import collect
+from lewel_plugins.evaluation.extraction import extract_features
+from lewel_plugins.evaluation.feature_loop import labels_and_indices
+from lewel_plugins.hooks import OnlineProbeHook
+from lewel_plugins.models.features import pooled_features
 
 INTERVAL, ITERATIONS = 3, 6
 READ = 'lewel_plugins/hooks/deferred_runtime_info_hook.py'  # reads all losses since the last time
@@ -64,6 +73,12 @@ def test_byol_of_mmpretrain_waits_in_its_own_code_only(images, tmp_path):
     assert not others, '\n'.join(others)
 
 
+def test_the_online_probe_waits_for_nothing(images, tmp_path):
+    probe = OnlineProbeHook(num_classes=3, interval=100)
+    assert not unexpected_waits(train(quiet_config('lewel_m', images, tmp_path), hooks=[probe]))
+    assert probe.probe.weight.grad is not None
+
+
 class ReadsEveryLoss(Hook):
     """A hook that a user may write."""
 
@@ -99,3 +114,21 @@ def test_a_blocking_copy_of_the_images_is_named(images, tmp_path):
     ]
     lines = unexpected_waits(train(cfg))
     assert {line.split(', ')[0] for line in lines} == {f'iteration {i}: copy from the host' for i in range(1, 7)}
+
+
+def test_labels_are_read_before_the_data_preprocessor_moves_them(tmp_path):
+    """``ClsDataPreprocessor`` of mmpretrain changes the samples of the batch."""
+    gpu = PretendedGPU()
+    with gpu.active():
+        runner = toy_runner(tmp_path, **{'model.data_preprocessor': dict(type='ClsDataPreprocessor')})
+        loader = runner.val_loop.bank_dataloader
+        gpu.counters.clear()
+        by_loop = runner.val_loop._extract('bank', loader)
+        extracted = extract_features(runner.model, loader, 'title')
+        collected = collect(loader, lambda batch: pooled_features(runner.model, batch), 'title')
+        waits = list(gpu.counters.waits)
+        labels = [by_loop.label.tolist(), extracted.label.tolist(), collected.labels.tolist()]
+    assert labels == [[i % 4 for i in range(22)]] * 3
+    lines, start = inspect.getsourcelines(labels_and_indices)
+    places = {f'lewel_plugins/evaluation/feature_loop.py:{line}' for line in range(start, start + len(lines))}
+    assert not [source for _, source in waits if source in places]

@@ -2,19 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.report_runs import write_photos, write_run
+from helpers.report_runs import BATCH, write_photos, write_run
 
+from lewel_plugins.api.training import Run
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_json
-from lewel_plugins.reporting.page import render
+from lewel_plugins.files import read_json, write_json
+from lewel_plugins.reporting.page import _commands, render
 from lewel_plugins.reporting.pictures import Drawing, Neighbors, Pictures, Thumbnail
-from lewel_plugins.reporting.report import MOST_BYTES, write_report
-from lewel_plugins.reporting.run_data import public_text, read_runs
+from lewel_plugins.reporting.report import MOST_BYTES, VERDICTS, write_report
+from lewel_plugins.reporting.run_data import RunData, public_text, read_runs
+from lewel_plugins.reporting.verdicts import Judgement, Verdict
 
 VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
 EVIL = '<script>.jpg'
@@ -119,11 +123,94 @@ def test_reasons_hold_no_absolute_path(tmp_path):
     assert 'hidden' not in html and 'secret' not in html and tmp_path.name not in html
 
 
+def test_a_run_has_the_verdict_of_its_report(photos, tmp_path):
+    run = Run(write_run(tmp_path / 'a', photos, data_time=0.02), 'finished')
+    by_curves = run.verdict
+    assert (by_curves.name, by_curves.level) == ('input-bound', 'caution') and str(by_curves) == by_curves.sentence
+    write_report(run.path, images=False, out=tmp_path / 'elsewhere.html')
+    assert not (run.path / VERDICTS).exists()
+    html = write_report(run.path, images=False).read_text(encoding='utf-8')
+    assert run.verdict == by_curves and by_curves.sentence in html
+    recorded = read_json(run.path / VERDICTS)
+    write_json(run.path / VERDICTS, dict(recorded, verdicts=[dict(recorded['verdicts'][0], name='shortcut')]))
+    assert run.verdict.name == 'shortcut'  # what pictures show, and curves do not
+    write_json(run.path / VERDICTS, dict(recorded, steps=999, verdicts=[]))
+    assert run.verdict == by_curves  # the report is of an earlier step
+    with pytest.raises(SetupError, match='none does not exist'):
+        Run(tmp_path / 'none', 'planned').verdict  # noqa: B018
+
+
 def test_a_report_without_images_needs_none(tmp_path):
     html = write_report(write_run(tmp_path / 'a'), images=False).read_text(encoding='utf-8')
     page = check(html)
     assert page.all('img') == [] and html.count('the report was written without images') == 2
     assert len(html.encode()) < 300_000
+
+
+@pytest.mark.parametrize(
+    'backbone, commands',
+    [
+        ('lewel_plugins.ResNet10', ['lewel finetune detector a --data BOXES --out a-detector']),
+        (
+            'mmpretrain.ResNet',
+            ['lewel finetune detector a --data BOXES --out a-detector', 'lewel export a --to torchvision'],
+        ),
+    ],
+)
+def test_the_next_commands_fit_the_backbone(backbone, commands):
+    run = RunData(Path('a'), 'a', {}, config=dict(model=dict(backbone=dict(type=backbone))))
+    healthy = Judgement((Verdict('healthy', 'good', '', ''),), {})
+    assert _commands([run], [healthy]) == commands
+
+
+def test_the_next_commands_name_the_run_as_its_user_does(tmp_path, monkeypatch):
+    write_run(tmp_path / 'runs' / 'my run')
+    write_run(tmp_path / 'a')
+    monkeypatch.chdir(tmp_path)
+    healthy = Judgement((Verdict('healthy', 'good', '', ''),), {})
+
+    def command(path):
+        return _commands(read_runs([path]), [healthy])[0]
+
+    line = "lewel finetune detector 'runs/my run' --data BOXES --out 'runs/my run-detector'"
+    assert command('runs/my run') == command(tmp_path / 'runs' / 'my run') == line
+    assert unescape(write_report('runs/my run').read_text(encoding='utf-8')).count(line) == 1
+    monkeypatch.chdir(tmp_path / 'runs')
+    assert command('../a') == 'lewel finetune detector ../a --data BOXES --out ../a-detector'
+    assert command(tmp_path / 'a') == 'lewel finetune detector a --data BOXES --out a-detector'  # no folder of a user
+    monkeypatch.chdir(tmp_path / 'a')
+    assert command('.') == 'lewel finetune detector . --data BOXES --out ../a-detector'
+
+
+def test_names_that_are_no_text_are_escaped(tmp_path):
+    write_photos(tmp_path / 'photos', 8, names=('x\udce9.jpg',))
+    html = write_report(write_run(tmp_path / 'run', tmp_path / 'photos')).read_text(encoding='utf-8')
+    assert 'x\\udce9.jpg' in html
+    check(html)
+    run = write_run(tmp_path / 'other').rename(tmp_path / 'x\udce9')
+    html = write_report(run).read_text(encoding='utf-8')
+    assert '<h1>Training report: x\\udce9</h1>' in html
+    check(html)
+
+
+def test_memory_is_in_units_of_a_billion_bytes(tmp_path):
+    html = write_report(write_run(tmp_path / 'a', memory=1024.0)).read_text(encoding='utf-8')  # mmengine logs MiB
+    assert '1.1 GB' in html and 'GiB' not in html
+
+
+def test_what_is_watched_and_seen_at_once(tmp_path):
+    run = write_run(tmp_path / 'a')
+    (run / 'monitored.txt').write_text('1.jpg\n2.jpg\n')
+    (data,) = read_runs([run])
+    assert (data.measures().num_watched, data.measures().batch) == (2, BATCH)
+    data.config['optim_wrapper']['accumulative_counts'] = 4
+    assert (data.images_at_once, data.images_per_step) == (BATCH, 4 * BATCH)
+    data.config['model']['neck']['out_channels'] = 2 * BATCH
+    assert data.rank_limit(of_embeddings=True) == BATCH  # the monitor sees one forward pass, of all ranks
+    data.config['launcher'] = 'pytorch'  # unknown ranks, unless there is a plan
+    assert (data.images_per_step, data.rank_limit(of_embeddings=True)) == (None, None)
+    planned = replace(data, plan=dict(batch_size=dict(value=8 * BATCH)))
+    assert (planned.images_per_step, planned.rank_limit(of_embeddings=True)) == (8 * BATCH, 2 * BATCH)
 
 
 def test_an_interrupted_run_says_so(photos, tmp_path):
@@ -142,7 +229,10 @@ def test_a_run_that_logged_nothing_has_a_report(tmp_path):
 
 def test_texts_of_a_run_are_escaped(tmp_path):
     run = write_run(tmp_path / 'a <b>$x_1$ & "c"')
-    write_json(run / 'plan.json', dict(lr=dict(value='<img src=x onerror=1>', reason='/home/anna/w.pth & more')))
+    setting = dict(value='<img src=x onerror=1>', reason='/home/anna/w.pth & more')
+    write_json(
+        run / 'plan.json', dict(request=dict(method='lewel-m'), plan=dict(lr=setting), folder=dict(num_images=9))
+    )
     write_json(run / 'check.json', dict(findings=[dict(level='warning', text='<i>12</i> files'), 'plain']))
     (run / 'broken_images.txt').write_text('a.jpg\nb.jpg\n', encoding='utf-8')
     html = write_report([run], images=False).read_text(encoding='utf-8')

@@ -15,19 +15,29 @@ from lewel_plugins.seeding import derive_seed
 
 def test_histograms_are_those_of_a_loop():
     rgb = torch.rand(3, 3, 5, 4, generator=torch.Generator().manual_seed(0))
-    rgb[0, :, 0, 0] = 1.0  # the upper end of the last bin
+    rgb[0, :, 0, 0], rgb[1, :, 1, 1] = 1.0, 0.0  # the ends of the first and the last bin
+    centers = (torch.arange(8) + 0.5) / 8
     expected = torch.zeros(3, 8, 8, 8)
     for n in range(3):
-        for r, g, b in (rgb[n].flatten(1).T * 8).long().clamp(max=7).tolist():
-            expected[n, r, g, b] += 1 / 20
+        for pixel in rgb[n].flatten(1).T.clamp(1 / 16, 15 / 16):
+            r, g, b = (1 - 8 * (pixel[:, None] - centers).abs()).clamp(min=0)  # the shares of each bin
+            expected[n] += r[:, None, None] * g[None, :, None] * b / 20
     histograms = P.color_histograms(rgb)
-    torch.testing.assert_close(histograms, expected.flatten(1).sqrt())
+    torch.testing.assert_close(histograms, expected.flatten(1).sqrt(), atol=1e-3, rtol=0)
     torch.testing.assert_close(histograms.norm(dim=1), torch.ones(3))
 
 
-def images_of(features: dict[str, torch.Tensor], paths: list[str], labels: list[int] | None = None) -> P._Images:
+def test_neighbors_by_histogram_are_those_of_the_color_of_a_plain_image():
+    colors = torch.rand(300, 3, generator=torch.Generator().manual_seed(0))
+    plain = P.nearest_others(P.color_histograms(colors[:, :, None, None].expand(-1, -1, 4, 4))).indices[:, :10]
+    distances = torch.cdist(colors, colors).fill_diagonal_(torch.inf)
+    by_color = distances.topk(10, largest=False).indices
+    assert (plain[:, :, None] == by_color[:, None]).any(2).float().mean() > 0.5  # 0.1 with hard bins
+
+
+def images_of(features: dict[str, torch.Tensor], paths: list[str]) -> P._Images:
     thumbnails = [P.Thumbnail(np.zeros((4, 4, 3), np.uint8), path) for path in paths]
-    return P._Images(len(paths), thumbnails, paths, torch.tensor(labels or [-1] * len(paths)), features)
+    return P._Images(len(paths), thumbnails, paths, torch.full((len(paths),), -1), features)
 
 
 def circle(angles: torch.Tensor) -> torch.Tensor:
@@ -37,7 +47,7 @@ def circle(angles: torch.Tensor) -> torch.Tensor:
 def test_neighbors_are_the_closest_others():
     angles = torch.linspace(0, 1.5, 300)
     images = images_of({P.TRAINED: circle(angles)}, [f'{i}.jpg' for i in range(300)])
-    rows = P._neighbor_rows(images, {P.TRAINED: P._nearest(images.features[P.TRAINED])})
+    rows = P._neighbor_rows(images, {P.TRAINED: P.nearest_others(images.features[P.TRAINED])})
     assert [row.picture.alt for row in rows] == [f'{i * 300 // 8}.jpg' for i in range(8)]
     assert {image.alt for image in rows[1].trained} == {f'{37 + i}.jpg' for i in (-3, -2, -1, 1, 2, 3)} | {
         rows[1].trained[-1].alt
@@ -50,7 +60,7 @@ def test_overlap_with_colors(same, overlap):
     generator = torch.Generator().manual_seed(0)
     x, colors = (torch.randn(400, 8, generator=generator) for _ in range(2))
     images = images_of({}, [f'{i}.jpg' for i in range(400)])
-    near = {P.TRAINED: P._nearest(x), P.BY_COLOR: P._nearest(x if same else colors)}
+    near = {P.TRAINED: P.nearest_others(x), P.BY_COLOR: P.nearest_others(x if same else colors)}
     measures = P._neighbor_measures(images, near)
     assert set(measures) == {'color_overlap'}  # there is one folder
     assert measures['color_overlap'] == 1.0 if same else measures['color_overlap'] < overlap
@@ -60,7 +70,7 @@ def test_shares_of_a_folder():
     x = circle(torch.cat([torch.linspace(0, 0.1, 200), torch.linspace(1, 1.1, 200)]))
     images = images_of({}, [f'{"ab"[i // 200]}/{i}.jpg' for i in range(400)])
     shuffled = x[torch.randperm(400, generator=torch.Generator().manual_seed(0))]
-    measures = P._neighbor_measures(images, {P.TRAINED: P._nearest(x), P.BY_COLOR: P._nearest(shuffled)})
+    measures = P._neighbor_measures(images, {P.TRAINED: P.nearest_others(x), P.BY_COLOR: P.nearest_others(shuffled)})
     assert measures['folder_share'] == 1.0
     assert measures['folder_by_color'] == pytest.approx(0.5, abs=0.05)
     assert measures['folder_chance'] == pytest.approx(199 / 399)
@@ -68,7 +78,7 @@ def test_shares_of_a_folder():
 
 def test_few_images_have_no_measures():
     x = circle(torch.linspace(0, 1, 199))
-    near = {P.TRAINED: P._nearest(x), P.BY_COLOR: P._nearest(x)}
+    near = {P.TRAINED: P.nearest_others(x), P.BY_COLOR: P.nearest_others(x)}
     assert P._neighbor_measures(images_of({}, [f'{i}.jpg' for i in range(199)]), near) == {}
 
 
@@ -76,10 +86,20 @@ def test_knn_of_labeled_images():
     x = circle(torch.cat([torch.linspace(0, 0.1, 50), torch.linspace(2, 2.1, 50)]))
     noise = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
     features = {P.TRAINED: x, P.AT_START: noise}
-    paths, labels = [f'{i}.jpg' for i in range(100)], [0] * 50 + [1] * 50
-    accuracies = P._leave_one_out(images_of(features, paths, labels))
+    labels = [0] * 50 + [1] * 50
+    near = P._nearest_by_kind(features)
+    accuracies = P._leave_one_out(torch.tensor(labels), near)
     assert accuracies[P.TRAINED] == 100.0 and 25 < accuracies[P.AT_START] < 75
-    assert P._leave_one_out(images_of(features, paths)) == {}
+    assert P._leave_one_out(torch.full((100,), -1), near) == {}
+
+
+def test_pixels_are_centered():
+    x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) + 5
+    near = P._nearest_by_kind({P.PIXELS: x, P.TRAINED: x, P._EMBEDDINGS: x})
+    assert list(near) == [P.TRAINED, P.PIXELS]
+    for kind, features in ((P.TRAINED, x), (P.PIXELS, x - x.mean(0))):
+        cosines = torch.cosine_similarity(features[:, None], features, dim=2).fill_diagonal_(-1)
+        assert torch.equal(near[kind].indices[:, 0], cosines.argmax(1))
 
 
 def test_views_are_those_of_the_first_epoch(tmp_path):

@@ -64,19 +64,22 @@ def test_no_real_training_has_a_verdict(name):
     assert set(judgement.unavailable) == {'not learning', 'memorizing', 'shortcut'}
 
 
-def test_few_directions_of_documented_trainings_are_those_of_layer_norm():
-    few, count = set(), 0
+def test_documented_trainings_have_no_verdict_but_few_directions_of_layer_norm():
+    blamed, count = set(), 0
     for file in sorted((ROOT / 'docs' / 'results').glob('*_garment-scenes.json')):
         for row in json.loads(file.read_text(encoding='utf-8'))['rows']:
-            for curves in row.get('curves', {}).values():
-                points = curves.get('representation/rank_me')
-                if points:
-                    count += 1
-                    curve = (points['iteration'], points['value'])
-                    measures = Measures({'representation/rank_me': curve}, rank_limit=128)
-                    few |= {row['name'] for verdict in judge(measures).verdicts if verdict.name == 'few directions'}
+            for seed, scalars in row.get('curves', {}).items():
+                curves = {name: (points['iteration'], points['value']) for name, points in scalars.items()}
+                judgement = judge(Measures(curves, rank_limit=128, num_images=8000))
+                count += 'few directions' not in judgement.unavailable
+                blamed |= {
+                    (verdict.name, row['name'], seed)
+                    for verdict in judgement.verdicts
+                    if verdict.level in ('caution', 'bad')
+                }
     assert count > 300
-    assert few == {'BYOL, LN', 'BYOL, LN + L_b 5e-3'}  # without the statistics of a batch
+    # Without the statistics of a batch; 20-NN accuracies of 37.5 and 37.2 %, below the 43 % of random weights.
+    assert blamed == {('few directions', 'BYOL, LN', '0'), ('few directions', 'BYOL, LN + L_b 5e-3', '0')}
 
 
 def test_a_documented_collapse_is_collapsed():
@@ -116,13 +119,21 @@ def test_every_fault_gives_its_verdict_and_no_other(fault):
         ({}, dict(folder_share=0.4, folder_by_color=0.35)),
         (dict(finds_view__train=[99.5] * 40, finds_view__held_out=[99.2] * 40), {}),
         (dict(representation__rank_me=[6.4] * 40), {}),
+        (dict(loss=rising(3.0, 5.0), finds_view__train=[3.0] * 40, finds_view__held_out=[3.0] * 40), {}),
         (dict(std=[0.7] * 37 + [0.02] * 3), {}),
     ],
-    ids=['unstable', 'shortcut', 'shortcut', 'few directions', 'collapsed'],  # their verdicts
+    ids=['unstable', 'shortcut', 'shortcut', 'few directions', 'not learning', 'collapsed'],  # their verdicts
 )
 def test_other_conditions_of_a_verdict(curves, measures, request):
     judgement = verdicts(healthy(**curves), **measures)
     assert names(judgement) == [request.node.callspec.id.rstrip('0123456789')]
+
+
+@pytest.mark.parametrize('start, end', [(3.0, 6.0), (70.0, 85.0), (80.0, 100.0)])
+def test_a_rising_loss_is_fine_if_more_views_are_found(start, end):
+    views = rising(start, end)
+    judgement = verdicts(healthy(loss=rising(5.0, 6.0), finds_view__train=views, finds_view__held_out=views))
+    assert names(judgement) == ['healthy']
 
 
 def test_a_dip_that_recovers_is_no_collapse():
@@ -130,8 +141,42 @@ def test_a_dip_that_recovers_is_no_collapse():
     assert names(judgement) == ['healthy']
 
 
+def test_a_queue_that_fills_is_no_instability():
+    assert names(verdicts(healthy(loss=[4.0, 4.6, 5.2, 5.8, *rising(6.0, 3.0)[4:]]))) == ['healthy']
+
+
+def test_the_start_is_no_collapse():
+    judgement = verdicts(healthy(std=[0.03] * 40), total_steps=100_000)
+    assert names(judgement) == ['unknown'] and 'MoCo v2 starts' in judgement.unavailable['collapsed']
+
+
+def test_directions_count_from_the_second_half():
+    early, late = [44.0] * 15 + [12.0] * 25, [44.0] * 28 + [12.0] * 12
+    assert names(verdicts(healthy(representation__rank_me=early))) == ['healthy']
+    assert names(verdicts(healthy(representation__rank_me=late))) == ['few directions']
+
+
+def test_a_claim_of_more_directions_is_of_the_embeddings():
+    sentence = verdicts(healthy(rank_me=[20.0] * 40)).main.sentence
+    assert 'directions' not in sentence and sentence.startswith('Healthy: features stay spread and the network finds')
+
+
 def test_folders_that_colors_do_not_give_away_are_classes():
     assert names(verdicts(folder_share=0.9, folder_by_color=0.2)) == ['healthy']
+
+
+def test_the_other_view_is_easy_to_find_among_few_watched_images():
+    easy = {'finds_view__train': [99.5] * 40, 'finds_view__held_out': [99.5] * 40}
+    assert names(verdicts(healthy(**easy))) == ['shortcut']
+    assert names(verdicts(healthy(**easy), num_watched=1000)) == ['shortcut']
+    assert names(verdicts(healthy(**easy), num_watched=20)) == ['healthy']
+
+
+def test_rank_me_of_two_images_at_a_time_is_no_collapse():
+    ranks = healthy(rank_me=[1.9] * 40)
+    assert names(verdicts(ranks)) == names(verdicts(ranks, batch=4)) == ['collapsed']
+    assert names(verdicts(ranks, batch=2)) == ['healthy']
+    assert names(verdicts(healthy(rank_me=[1.9] * 40, std=[0.01] * 40), batch=2)) == ['collapsed']
 
 
 def test_few_directions_names_how_many():

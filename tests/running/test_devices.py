@@ -77,3 +77,26 @@ def test_ops_for_cpus_do_not_serve_detection_on_a_gpu(monkeypatch, compiled):
     else:
         with pytest.raises(SetupError, match="mmseg on a GPU needs mmcv's ops for GPUs.*make ops"):
             devices.check_ops('mmseg')
+
+
+def test_computes_in_this_process_on_the_gpus_that_were_chosen(monkeypatch):
+    chosen = []
+
+    class Device:
+        def __init__(self, index: int) -> None:
+            self.index = index
+
+        def __enter__(self) -> None:
+            chosen.append(self.index)
+
+        def __exit__(self, *_: object) -> None:
+            chosen.append(None)
+
+    monkeypatch.setattr(torch.cuda, 'device', Device)
+    monkeypatch.setattr(devices.utils, 'DEVICE', 'cuda')
+    with devices.computing_on([1, 3]):
+        assert devices.get_device() == 'cuda' and chosen == [1]
+    with pytest.raises(ZeroDivisionError), devices.computing_on([]):
+        assert devices.get_device() == 'cpu'
+        raise ZeroDivisionError
+    assert devices.get_device() == 'cuda' and chosen == [1, None]

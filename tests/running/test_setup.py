@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +51,28 @@ def test_load_config_names_near_matches(tmp_path, monkeypatch):
         setup.load_config('lewel-b_resnet5.py')
     with pytest.raises(SetupError, match=r"config 'zzz' does not exist\.$"):
         setup.load_config('zzz')
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'reason'),
+    [
+        ('a.py', 'a = (\n', 'SyntaxError'),
+        ('a.py', 'raise OSError(5, "x")\n', 'OSError'),
+        ('a.json', '{', 'JSONDecodeError'),
+    ],
+)
+def test_load_config_of_a_damaged_file_is_one_line(tmp_path, name, content, reason):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SetupError, match=rf'{name} cannot be read: {reason}: ') as caught:
+        setup.load_config(str(tmp_path / name))
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.skipif(find_spec('mmrotate') is not None, reason='the test needs a package that is not installed')
+def test_load_config_names_the_missing_package_of_a_base(tmp_path):
+    (tmp_path / 'a.py').write_text("_base_ = ['mmrotate::_base_/default_runtime.py']\n")
+    with pytest.raises(SetupError, match=r'a\.py cannot be read: mmrotate is not installed.*; see docs/install\.md$'):
+        setup.load_config(str(tmp_path / 'a.py'))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +152,15 @@ def test_dataloader_defaults(cfg):
     assert 'test_dataloader' not in cfg
 
 
+@pytest.mark.parametrize('has_gpu', [True, False])
+def test_every_loader_of_the_runner_has_pinned_memory_beside_a_gpu(has_gpu, monkeypatch):
+    monkeypatch.setattr(setup, 'has_accelerator', lambda: has_gpu)
+    loader = dict(dataset=[0], sampler=dict(type='DefaultSampler', shuffle=False), batch_size=1)
+    build = setup.PretrainRunner.build_dataloader
+    assert build(loader, seed=0).pin_memory == has_gpu
+    assert not build(dict(loader, pin_memory=False), seed=0).pin_memory
+
+
 def test_resume_from_a_path(cfg, tmp_path):
     path = str(_checkpoint(tmp_path / 'a.pth'))
     cfg.work_dir = str(tmp_path)
@@ -206,6 +238,24 @@ def test_resume_takes_the_newest_undamaged_checkpoint(cfg, tmp_path):
         (tmp_path / f'iter_{step}.pth').write_bytes(b'')
     with pytest.warns(UserWarning), pytest.raises(SetupError, match='iter_[24].pth cannot be read'):
         setup.set_resume(cfg, 'auto')
+
+
+def test_resume_passes_over_missing_files_and_weights(cfg, tmp_path):
+    cfg.work_dir = str(tmp_path)
+    _run_with_a_damaged_last_checkpoint(tmp_path)
+    (tmp_path / 'iter_6.pth').unlink()
+    for name, content in (('best_knn_iter_4.pth', dict(state_dict={}, meta={})), ('backbone.pth', dict(w=1))):
+        torch.save(content, tmp_path / name)  # newer than the checkpoints
+    with pytest.warns(UserWarning) as caught:
+        assert setup.set_resume(cfg, 'auto') == str(tmp_path / 'iter_4.pth')
+    texts = sorted(str(warning.message) for warning in caught)
+    assert all(text.endswith('; trying the next older checkpoint') for text in texts)
+    reasons = [
+        "iter_6.pth' does not exist",
+        'backbone.pth is not a checkpoint of',
+        'iter_4.pth holds no training state',
+    ]
+    assert len(texts) == 3 and all(any(reason in text for text in texts) for reason in reasons)
 
 
 def test_torchruns_restart_resumes(monkeypatch):
@@ -289,6 +339,26 @@ def test_prepare_changes_nothing_where_there_is_an_accelerator(cfg, monkeypatch)
     setup.prepare(cfg, 'slurm')
     assert cfg.to_dict() == {**before, 'launcher': 'slurm'}
     assert os.environ.pop('MASTER_PORT') == '24711'
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'source', 'gpus', 'device'),
+    [
+        ('mpi', 'OMPI_COMM_WORLD_LOCAL_RANK', 8, '3'),
+        ('slurm', 'SLURM_LOCALID', 8, '3'),
+        ('slurm', 'SLURM_LOCALID', 1, '0'),  # --gpus-per-task=1
+        ('mpi', 'OMPI_COMM_WORLD_LOCAL_RANK', 1, '0'),
+    ],
+)
+def test_the_gpu_of_a_rank(cfg, monkeypatch, launcher, source, gpus, device):
+    monkeypatch.setattr(setup, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(setup, 'check_gpus', lambda: None)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: gpus)
+    monkeypatch.setenv(source, '3')
+    monkeypatch.setenv('LOCAL_RANK', '0')  # as add_launcher sets it without an argument
+    setup.prepare(cfg, launcher)
+    assert os.environ['LOCAL_RANK'] == device  # device_ids of DDP
+    assert os.environ[source] == device  # set_device of mmengine
 
 
 def test_a_wrapper_does_not_broadcast_buffers(cfg, monkeypatch):

@@ -42,3 +42,10 @@ def test_a_run_without_recorded_inputs_is_refused(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
     with pytest.raises(SetupError, match='holds a run that does not record what it started from'):
         claim_training(tmp_path, config(), None)
+
+
+def test_a_checkpoint_without_the_file_that_names_it_is_a_run_too(tmp_path):
+    """A resume goes on from it."""
+    (tmp_path / 'epoch_1.pth').touch()
+    with pytest.raises(SetupError, match='holds a run that does not record what it started from'):
+        claim_training(tmp_path, config(), None)

@@ -8,11 +8,13 @@ import pytest
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running.work_dir import (
     find_last_checkpoint,
+    has_validation,
     last_checkpoint,
     last_metrics,
     list_checkpoints,
     metric_curve,
 )
+from lewel_plugins.visualization.curves import read_curves
 
 pytestmark = pytest.mark.core
 
@@ -57,6 +59,18 @@ def test_last_metrics(tmp_path):
     assert last_metrics(tmp_path) == dict(mIoU=2.0)
 
 
+def test_a_torn_line_and_what_hooks_log_in_training_are_no_validation(tmp_path):
+    folder = tmp_path / '20260101' / 'vis_data'
+    folder.mkdir(parents=True)
+    records = [dict(lr=0.1, loss=3.0, step=1), dict(mIoU=1.0, step=1), {'projector/cosine': 0.5, 'iter': 2, 'step': 2}]
+    text = '\n'.join(map(json.dumps, records))
+    (folder / 'scalars.json').write_bytes(f'{text}\n{{"mIoU": 2.0, "na'.encode() + b'\xc3')  # a kill while it writes
+    assert last_metrics(tmp_path) == dict(mIoU=1.0)
+    assert metric_curve(tmp_path, 'mIoU') == {1: 1.0}
+    assert read_curves(tmp_path)['mIoU'] == ([1], [1.0])
+    assert has_validation(tmp_path, 1) and not has_validation(tmp_path, 2)
+
+
 def test_metric_curve(tmp_path):
     assert metric_curve(tmp_path, 'knn') == {}
     for start, records in (('b', [dict(knn=3.0, step=4)]), ('a', [dict(loss=9.0, step=1), dict(knn=1.0, step=2)])):
@@ -64,3 +78,15 @@ def test_metric_curve(tmp_path):
         lines = '\n'.join(map(json.dumps, records))
         (tmp_path / start / 'vis_data' / 'scalars.json').write_text(lines)
     assert list(metric_curve(tmp_path, 'knn').items()) == [(2, 1.0), (4, 3.0)]
+
+
+@pytest.mark.parametrize('note', [b'', b'\xff\xfe', None])
+def test_an_unusable_note_leaves_the_newest_checkpoint(tmp_path, note):
+    for epoch in (1, 2):
+        (tmp_path / f'epoch_{epoch}.pth').write_bytes(b'x')
+        os.utime(tmp_path / f'epoch_{epoch}.pth', (epoch, epoch))
+    (tmp_path / 'epoch_3.pth').symlink_to(tmp_path / 'gone.pth')
+    if note is not None:
+        (tmp_path / 'last_checkpoint').write_bytes(note)
+    assert find_last_checkpoint(tmp_path) is None
+    assert [path.name for path in list_checkpoints(tmp_path)] == ['epoch_2.pth', 'epoch_1.pth']

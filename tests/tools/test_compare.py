@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.comparisons import ROOT, command_line, compare, environment, starts, write_comparison
+from helpers.comparisons import command_line, compare, starts, write_comparison
+from helpers.tool_runs import ROOT, environment
 from matplotlib import image
 from rich.console import Console
 
@@ -65,7 +67,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
         '| pixels − B | -7.67 ± 2.08 (3/3) | — | — |',
         '| A | 13.00, 14.00, 17.00 | 0.333, 0.333, 0.333 | —, —, — |',
         '| B | `config.py` | `level=12.5` |',
-        '![Curves](it.png)',
+        '![Made up](it.png)',
     ):
         assert line in report.splitlines(), report
     assert 'Partial' not in report
@@ -132,6 +134,7 @@ def test_a_failed_run_stops_no_other(tmp_path):
             dict(name='B'),
             dict(name='no json', command='{python} -c "print(1)"', per_seed=False),
             dict(name='no program', command='/none/such', per_seed=False),
+            dict(name='no entry', command=RAW_PIXELS, select='raw/pixels', per_seed=False),
         ],
         seeds=[0],
     )
@@ -143,13 +146,25 @@ def test_a_failed_run_stops_no_other(tmp_path):
     )
     assert 'FAILED no json: command ended without an error, but' in done.stdout
     assert 'FAILED no program: [Errno 2]' in done.stdout
+    assert re.search("FAILED no entry: command: .*/command.json has no 'raw/pixels'", done.stdout)
     report = (tmp_path / 'report' / 'it.md').read_text()
-    assert '**Partial: 3 of 4 runs are missing:** A, seed 0; no json; no program.' in report
+    assert '**Partial: 4 of 5 runs are missing:** A, seed 0; no json; no program; no entry.' in report
     assert '| B | 13.00 | 1/1 | 0.0 |' in report
     # The repaired run has another config, so it does not go on from the checkpoint.
     write_comparison(tmp_path, rows=[dict(name='A'), dict(name='B')], seeds=[0])
     assert compare(comparison).returncode == 0
     assert len(list(tmp_path.glob('runs/A/*'))) == 2 and starts(comparison, 'B', 0) == [1]
+
+
+@pytest.mark.core
+def test_an_entry_that_a_finished_command_does_not_have(tmp_path):
+    rows = [dict(name='A', command=RAW_PIXELS, select='raw pixels')]
+    comparison = write_comparison(tmp_path, rows=rows, seeds=[0])
+    assert compare(comparison).returncode == 0
+    write_comparison(tmp_path, rows=[dict(rows[0], select='raw')], seeds=[0])
+    done = compare(comparison)
+    assert done.returncode == 2
+    assert re.fullmatch("error: command: .*/A/.*/command.json has no 'raw'", done.stdout.splitlines()[-1])
 
 
 @pytest.mark.core

@@ -125,7 +125,7 @@ def test_linear_and_semi_supervised_training(folder):
     words = options(folder)
     words[1:2] = [f'{semi[0]}={folder / "single"}', f'{semi[1]}={split}']
     results = []
-    for _ in range(2):  # the second command finds a finished run and measures it again
+    for _ in range(2):  # the second command finds a finished run, and its metrics
         arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'semi'), '--json', str(folder / 'semi.json')]
         done = run(sys.executable, CLASSIFY, *arguments, '--seed', '2', *words, cwd=ROOT)
         assert done.returncode == 0, done.stdout[-3000:]
@@ -209,7 +209,7 @@ def test_errors_name_what_is_wrong(folder):
     for words, message in (
         (
             [EVALUATE, str(folder / 'suite.py'), 'none.pth', '--out', str(folder / 'x')],
-            "checkpoint 'none.pth' does not",
+            'none.pth does not exist',
         ),
         ([CLASSIFY, str(LINEAR), 'none.pth'], "checkpoint 'none.pth' does not exist"),
         (

@@ -5,11 +5,13 @@ import sys
 import pytest
 import torch
 import torchvision
+from helpers.checkpoints import make_run
 from helpers.tool_runs import ROOT, run
 from helpers.toy_runner import toy_runner
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
+from lewel_plugins.checkpoints import local_file
 from lewel_plugins.errors import SetupError
 
 EXPORT = str(ROOT / 'tools' / 'export_backbone.py')
@@ -67,11 +69,21 @@ def test_exports_the_online_backbone(tmp_path, tool):
 
 def test_errors_name_what_is_wrong(tmp_path, tool):
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bare.pth')
-    with pytest.raises(SetupError, match="'none.pth' does not exist"):
+    with pytest.raises(SetupError, match='^none.pth does not exist'):
         tool(EXPORT, 'none.pth', '--out', 'out.pth')
     done = run(sys.executable, EXPORT, 'bare.pth', '--out', 'out.pth', cwd=tmp_path)
     assert done.returncode == 1 and 'error: bare.pth holds no config in its meta' in done.stdout
     assert not (tmp_path / 'out.pth').exists()
+
+
+def test_a_folder_of_a_run_counts_as_its_last_checkpoint(tmp_path, tool):
+    folder = make_run(tmp_path / 'run')
+    assert 'written to' in tool(EXPORT, folder, '--out', tmp_path / 'backbone.pth')
+    (tmp_path / 'photos').mkdir()
+    with pytest.raises(SetupError, match='photos holds no trained network: .* name a file, or the folder of a run'):
+        tool(EXPORT, tmp_path / 'photos', '--out', tmp_path / 'other.pth')
+    with pytest.raises(SetupError, match=r"checkpoint '.*photos' is a folder; name a file in it"):
+        local_file(str(tmp_path / 'photos'))
 
 
 def save_resnet18(folder):

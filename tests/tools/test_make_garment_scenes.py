@@ -1,18 +1,16 @@
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import tool_runs
+from helpers.tool_runs import ROOT
 
 pytestmark = pytest.mark.core
-ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / 'tools' / 'data' / 'make_garment_scenes.py', *arguments]
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    script = ROOT / 'tools' / 'data' / 'make_garment_scenes.py'
+    return tool_runs.run(sys.executable, script, *arguments, cwd=ROOT, split=True)
 
 
 def test_makes_reuses_and_refuses(tmp_path):

@@ -53,6 +53,7 @@ options = {{'train_dataloader.batch_size': 8}}
 rows = [
     dict(name='mmpretrain', config='{configs}/baselines/byol{small}'),
     dict(name='ours', config='{configs}/msbreg/msbreg-k2{small}'),
+    dict(name='K = 4', config='{configs}/msbreg/msbreg-k4{small}', baseline='ours'),
     dict(name='lightly', config='{configs}/comparisons/libraries/lightly-byol{small}', baseline='ours'),
 ]
 metrics = ['knn/top1_k20']
@@ -63,7 +64,8 @@ def test_rows(tmp_path):
     file = tmp_path / 'two.py'
     file.write_text(COMPARISON.format(configs=ROOT / 'configs', small='_resnet10_1xb128-10e_cifar10.py'))
     rows = results(tmp_path, 'step.py', 'rows', str(file), '--repeats', '1')['rows']
-    assert [(row['row'], row['baseline']) for row in rows] == [('mmpretrain', 'mmpretrain'), ('ours', 'mmpretrain')]
+    beside = [('mmpretrain', 'mmpretrain'), ('ours', 'mmpretrain'), ('K = 4', 'ours')]
+    assert [(row['row'], row['baseline']) for row in rows] == beside
     assert rows[0]['ratio'] == 1 and rows[1]['ratio'] == pytest.approx(rows[1]['seconds'] / rows[0]['seconds'])
     assert '| ours | ' in (tmp_path / 'results.md').read_text(encoding='utf-8')
 

@@ -1,27 +1,17 @@
 """The quickstart on a few scenes: every step, the files that it promises, and a second run that reuses them."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
-
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.tool_runs import ROOT, run
 
 
 def _quickstart(folder: Path, epochs: int = 2) -> subprocess.CompletedProcess[str]:
     words = ['--work-dir', folder / 'work', '--data', folder / 'scenes', '--epochs', epochs]
     words += ['--num-train', 256, '--num-val', 40]
-    return subprocess.run(
-        [sys.executable, 'tools/quickstart.py', *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=400,
-    )
+    return run(sys.executable, ROOT / 'tools' / 'quickstart.py', *words, cwd=ROOT)
 
 
 def _output(result: subprocess.CompletedProcess[str]) -> str:

@@ -4,20 +4,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import tool_runs
+from helpers.tool_runs import ROOT
 from PIL import Image
 
 pytestmark = pytest.mark.core
-ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / 'tools' / 'data' / 'resize_images.py', *arguments, '--workers', 1]
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    script = ROOT / 'tools' / 'data' / 'resize_images.py'
+    return tool_runs.run(sys.executable, script, *arguments, '--workers', 1, cwd=ROOT, split=True)
 
 
 def make_image(path: Path, width: int, height: int, **options) -> Image.Image:
@@ -59,7 +61,7 @@ def test_resizes_continues_and_names_broken_files(tmp_path):
     modified = unchanged.stat().st_mtime_ns
     (source / 'val' / 'cut.jpg').write_bytes((source / 'val' / 'small.jpg').read_bytes()[:300])
     again = run(*arguments)
-    assert again.returncode == 1 and again.stderr.startswith('error: 1 files are broken')
+    assert again.returncode == 1 and again.stderr.splitlines()[-1].startswith('error: 1 files are broken')
     assert (target / 'broken_images.txt').read_text().startswith(f'{Path("val", "cut.jpg")}: the JPEG is truncated')
     assert (target / 'val' / 'small.jpg').is_file() and not (target / 'val' / 'cut.jpg').exists()
     assert unchanged.stat().st_mtime_ns == modified
@@ -76,6 +78,7 @@ def test_refuses_folders_that_would_be_mixed_up(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'work.txt').touch()
     assert 'is not empty' in run(tmp_path / 'images', tmp_path / 'mine').stderr
+    assert [path.name for path in (tmp_path / 'mine').iterdir()] == ['work.txt']
 
 
 def test_loops_hidden_files_what_was_killed_and_single_files(tmp_path):
@@ -99,23 +102,49 @@ def test_loops_hidden_files_what_was_killed_and_single_files(tmp_path):
     assert sorted(path.name for path in (target / 'a').iterdir()) == ['one.jpg']
 
 
-def test_a_killed_worker_is_an_error(tmp_path):
+@contextmanager
+def at_work(folder: Path) -> Iterator[tuple[subprocess.Popen, list[int]]]:
+    """Yield a process that resizes many images, and has begun to, with the ids of its workers."""
     for i in range(400):
-        make_image(tmp_path / 'images' / f'{i}.png', 300, 200)
-    command = [sys.executable, ROOT / 'tools' / 'data' / 'resize_images.py', tmp_path / 'images', tmp_path / 'small']
+        make_image(folder / 'images' / f'{i}.png', 300, 200)
+    command = [sys.executable, ROOT / 'tools' / 'data' / 'resize_images.py', folder / 'images', folder / 'small']
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     with subprocess.Popen(
         [*map(str, command), '--size', '100', '--workers', '1'], stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
-        while not list((tmp_path / 'small').glob('*.png')):
+        while not list((folder / 'small').glob('*.png')):
             assert process.poll() is None
             time.sleep(0.01)
         children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        yield process, [int(child) for child in children]
+
+
+def test_a_killed_worker_is_an_error(tmp_path):
+    with at_work(tmp_path) as (process, workers):
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1 and 'a worker was killed' in errors
     assert 'Traceback' not in errors
+
+
+def test_one_process_at_a_time_and_another_after_a_kill_despite_its_workers(tmp_path):
+    arguments = tmp_path / 'images', tmp_path / 'small', '--size', 100
+    with at_work(tmp_path) as (process, workers):
+        process.send_signal(signal.SIGSTOP)
+        second = run(*arguments)
+        assert second.returncode == 1 and second.stderr == (
+            f'error: another process writes to {tmp_path / "small"}; wait for its end\n'
+        )
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        try:
+            assert run(*arguments).returncode == 0
+        finally:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
 
 
 def test_target_is_a_file(tmp_path):

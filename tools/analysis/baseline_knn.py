@@ -5,23 +5,17 @@ A pretrained backbone has to exceed these accuracies on the bank and query set o
 
 import argparse
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 
-import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation import KNNMetric
-from lewel_plugins.evaluation.collect import collect
+from lewel_plugins.evaluation.extraction import extract_features
 from lewel_plugins.evaluation.random_checkpoint import build_random_model
 from lewel_plugins.models.features import pooled_features, raw_pixels
 from lewel_plugins.registry import METRICS
@@ -56,18 +50,6 @@ def knn_metrics(cfg: Config) -> list[KNNMetric]:
     return metrics
 
 
-def evaluate(
-    features: Callable[[dict], Tensor], loaders: dict[str, DataLoader], metrics: list[KNNMetric], title: str
-) -> dict[str, float]:
-    """Compute all metrics of one kind of features, which a function extracts from a batch."""
-    for split, loader in loaders.items():
-        feat, labels, _ = collect(loader, features, f'{title}, {split}')
-        sample_idx = torch.arange(len(feat), device=feat.device)
-        for metric in metrics:
-            metric.process(None, [dict(split=split, feat=feat, label=labels.to(feat.device), sample_idx=sample_idx)])
-    return {name: value for metric in metrics for name, value in metric.evaluate(len(feat)).items()}
-
-
 def measure(cfg: Config, seeds: list[int]) -> dict[str, dict[str, list[float]]]:
     """Return the accuracies of raw pixels, and of one initialization per seed, by row and metric."""
     metrics = knn_metrics(cfg)
@@ -78,13 +60,17 @@ def measure(cfg: Config, seeds: list[int]) -> dict[str, dict[str, list[float]]]:
     results: dict[str, dict[str, list[float]]] = {RAW: {}, RANDOM: {}}
     for i, seed in enumerate(seeds):
         model = build_random_model(cfg, seed)
-        model.to(get_device()).eval()
         runs = [(RANDOM, pooled_features, f'{RANDOM}, seed {seed}')]
         if i == 0:
             runs.insert(0, (RAW, raw_pixels, RAW))
-        for row, features, title in runs:
-            for name, value in evaluate(partial(features, model), loaders, metrics, title).items():
-                results[row].setdefault(name, []).append(value)
+        for row, measure, title in runs:
+            splits = {
+                split: extract_features(model, loader, f'{title}, {split}', measure=measure)
+                for split, loader in loaders.items()
+            }
+            for metric in metrics:
+                for name, value in metric.compute_features(splits).items():
+                    results[row].setdefault(f'{metric.prefix}/{name}', []).append(value)
     return results
 
 

@@ -13,10 +13,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 
 from lewel_plugins.checkpoints import backbone_config, local_file, read_tensors
 from lewel_plugins.datasets.labeled_split import is_given_list
@@ -28,6 +26,7 @@ from lewel_plugins.running import provenance, setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.training_job import claim_training
+from lewel_plugins.running.work_dir import last_metrics
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,15 +83,6 @@ def set_seed(cfg: Config, seed: int) -> None:
         dataset.seed = seed
 
 
-class LastMetrics(Hook):
-    """Keep the metrics of the last validation."""
-
-    metrics: dict[str, float] | None = None
-
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        self.metrics = dict(metrics or {})
-
-
 def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Train with the Runner and the config's augmentation; return the metrics of the last validation."""
     if args.auto_scale_lr:
@@ -105,11 +95,8 @@ def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     setup.set_dataloader_defaults(cfg)
     setup.set_resume(cfg, 'auto')
     setup.prepare(cfg, args.launcher)
-    runner = setup.build_runner(cfg)
-    last = LastMetrics()
-    runner.register_hook(last)
-    runner.train()
-    return last.metrics or dict(runner.val())  # a run that had already finished validates nothing
+    setup.build_runner(cfg).train()
+    return last_metrics(cfg.work_dir) if is_main_process() else {}
 
 
 def train_fast(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:

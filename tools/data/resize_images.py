@@ -11,7 +11,6 @@ copied, broken_images.txt lists them and the exit code is 1.
 
 import argparse
 import io
-import json
 import os
 import shutil
 import sys
@@ -20,19 +19,22 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 from mmengine.utils import ProgressBar
 from PIL import Image
 
-from lewel_plugins.files import leftovers, replacing, write_bytes, write_json, write_text
+from lewel_plugins.errors import SetupError
+from lewel_plugins.files import replacing, write_bytes
 from lewel_plugins.image_files.decode import decode_bgr, naming_broken_image
+from lewel_plugins.image_files.derived_folder import check_apart, claimed, write_listing
 from lewel_plugins.image_files.tree import EXTENSIONS
 from lewel_plugins.running.resources import cores
 from lewel_plugins.transforms import BrokenImageError, LoadRGB
 
-LISTING, SETTINGS = 'broken_images.txt', 'resize_images.json'
+SETTINGS = 'resize_images.json'
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,13 +45,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--quality', type=int, default=92, help='JPEG quality, 1 to 100 (default: 92)')
     parser.add_argument('--workers', type=int, default=cores(), help='number of processes (default: one per core)')
     args = parser.parse_args()
-    if not args.source.is_dir():
-        parser.error(f'{args.source} is not a folder')
-    source, target = args.source.resolve(), args.target.resolve()
-    if args.target.exists() and not args.target.is_dir():
-        parser.error(f'{args.target} is not a folder')
-    if source == target or source in target.parents or target in source.parents:
-        parser.error(f'{args.target} must lie outside {args.source}, and vice versa')
+    try:
+        check_apart(args.source, args.target)
+    except SetupError as error:
+        parser.error(str(error))
     if args.size < 1 or args.workers < 1 or not 1 <= args.quality <= 100:
         parser.error(
             f'size and workers must be positive, quality 1 to 100: {args.size}, {args.workers}, {args.quality}'
@@ -81,7 +80,7 @@ def encode(image: Image.Image, suffix: str, quality: int) -> bytes:
 
 def resized(source: Path, size: int, quality: int) -> bytes:
     """Return the content of the copy of an image. Raises BrokenImageError."""
-    bgr = LoadRGB()(dict(img_path=str(source)))['img']  # also detects truncated files
+    bgr = LoadRGB(may_halve=True)(dict(img_path=str(source)))['img']  # also detects truncated files
     height, width = bgr.shape[:2]
     if min(height, width) <= size:
         return source.read_bytes()
@@ -100,7 +99,7 @@ def copy(name: Path, source: Path, target: Path, size: int, quality: int) -> str
         if name.suffix.lower() in EXTENSIONS:
             data = resized(source / name, size, quality)
             with naming_broken_image(str(name)):
-                decode_bgr(data)
+                decode_bgr(data, may_halve=True)
             write_bytes(goal, data)
         else:  # an archive may be larger than the memory
             with open(source / name, 'rb') as content, replacing(goal) as part, open(part, 'wb') as file:
@@ -112,33 +111,19 @@ def copy(name: Path, source: Path, target: Path, size: int, quality: int) -> str
     return ''
 
 
-def claim(target: Path, settings: dict) -> None:
-    """Record the settings in the target folder. Exit if it has other settings or belongs to something else."""
-    path = target / SETTINGS
-    if path.is_file():
-        existing = json.loads(path.read_text())
-        if existing != settings:
-            sys.exit(f'error: {target} was made with {existing}, not with {settings}: choose another folder')
-    elif target.exists() and any(target.iterdir()):
-        sys.exit(f'error: {target} is not empty and has no {SETTINGS} of an earlier run')
-    else:
-        write_json(path, settings)
+def start_worker(lock: int) -> None:
+    """Let go of the lock, which a worker would hold for ever after a kill of this process, and use one thread."""
+    os.close(lock)
+    cv2.setNumThreads(0)
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove the partial files of a run that was killed."""
-    for folder, _, _ in os.walk(target):
-        for file in leftovers(folder, '.'):
-            if file.name.startswith('.'):  # a visible one is a copy of a user's file
-                file.unlink()
-
-
-def copy_all(names: list[Path], args: argparse.Namespace) -> list[str]:
+def copy_all(names: list[Path], args: argparse.Namespace, lock: int) -> list[str]:
     """Copy files in parallel. Return the problems with those that cannot be copied."""
     task = partial(copy, source=args.source, target=args.target, size=args.size, quality=args.quality)
     problems = []
     bar = ProgressBar(len(names))
-    with ProcessPoolExecutor(args.workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+    fork = get_context('fork')  # the workers inherit the lock
+    with ProcessPoolExecutor(args.workers, fork, initializer=start_worker, initargs=(lock,)) as pool:
         try:
             for problem in pool.map(task, names, chunksize=8):
                 if problem:
@@ -161,15 +146,14 @@ def main() -> None:
     names = list(find_files(args.source))
     if not names:
         sys.exit(f'error: no files in {args.source}')
-    claim(args.target, dict(source=str(args.source.resolve()), size=args.size, quality=args.quality))
-    remove_leftovers(args.target)
-    problems = copy_all(names, args)
-    listing = args.target / LISTING
-    listing.unlink(missing_ok=True)
-    print(f'\n{len(names) - len(problems)} files in {args.target} after {time.monotonic() - start:.0f} s')
-    if problems:
-        write_text(listing, '\n'.join([*sorted(problems), '']))
-        sys.exit(f'error: {len(problems)} files are broken and left out, see {listing}')
+    try:
+        settings = dict(source=str(args.source.resolve()), size=args.size, quality=args.quality)
+        with claimed(args.target, SETTINGS, settings) as lock:
+            problems = copy_all(names, args, lock)
+            print(f'\n{len(names) - len(problems)} files in {args.target} after {time.monotonic() - start:.0f} s')
+            write_listing(args.target, problems)
+    except SetupError as error:
+        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

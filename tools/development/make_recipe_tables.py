@@ -113,14 +113,17 @@ def result_page(comparison: Path) -> Path | None:
 
 
 def pages_by_recipe() -> dict[Path, list[Path]]:
-    """Return the pages of ``docs/results`` that a recipe has a row on, by the recipe's file."""
+    """Return the pages of ``docs/results`` that have a training by a recipe, by the recipe's file."""
     pages: dict[Path, list[Path]] = {}
     for path, comparison in comparisons().items():
         page = result_page(path)
         if page is None:
             continue
-        measured = {row['name'] for row in json.loads(page.with_suffix('.json').read_text(encoding='utf-8'))['rows']}
+        rows = json.loads(page.with_suffix('.json').read_text(encoding='utf-8'))['rows']
+        measured = {row['name'] for row in rows if row['values']}  # a report lists the rows without a run, too
         for row in comparison.rows:
+            if 'command' in row:  # not a training
+                continue
             recipe = (path.parent / row.get('config', comparison.get('base'))).resolve()
             if row.name in measured and page not in pages.setdefault(recipe, []):
                 pages[recipe].append(page)

@@ -240,7 +240,7 @@ same command goes on.
 - `--processes N` is the number of GPUs that a run may use. The batch of each recipe determines how many it needs: with
   fewer GPUs, set larger batches by `--cfg-options train_dataloader.batch_size=B`.
 - A training that several tables need runs once.
-- The data sets are those of [install.md](install.md) and [transfer.md](transfer.md).
+- Data sets and where they lie: [evaluation.md](evaluation.md#all-protocols-at-once).
 
 The command of an ablation trains the rows of a file under `configs/comparisons` on the data of the paper. That file
 runs in minutes on garment scenes. A file whose rows are options that suit any network also runs on any other config, by

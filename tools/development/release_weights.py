@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import io
 import re
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +38,14 @@ class Source(NamedTuple):
     """What a card is written from.
 
     Attributes:
+        file: The comparison's file.
         comparison: The comparison.
         run: The finished run of a row of it.
         results: Content of the comparison's json file.
         report: Path of that file.
     """
 
+    file: Path
     comparison: Comparison
     run: Run
     results: dict[str, Any]
@@ -88,7 +91,8 @@ def find_source(args: argparse.Namespace) -> Source:
     seed = results['seeds'][0] if args.seed is None else args.seed
     if seed not in results['seeds']:
         raise SetupError(f'--seed {seed}: {report} has the seeds {", ".join(map(str, results["seeds"]))}')
-    source = Source(comparison, _find_run(args, comparison, row, results['seeds'], seed), results, report)
+    run = _find_run(args, comparison, row, results['seeds'], seed)
+    source = Source(args.comparison, comparison, run, results, report)
     _check_figures(source)
     return source
 
@@ -215,9 +219,17 @@ def training_table(source: Source, meta: dict[str, Any]) -> str:
         'commit': ', '.join(dict.fromkeys(session['commit'] for session in sessions)),
         'machine': ', '.join(dict.fromkeys(session['machine'] for session in sessions)),
         'date': sessions[0]['start'] if sessions else '',
-        'command': f'`{source.results["command"]}`',
+        'command': f'`{_command(source)}`',
     }
     return '\n'.join(['| | |', '|---|---|', *(f'| {name} | {text} |' for name, text in facts.items())])
+
+
+def _command(source: Source) -> str:
+    """Return the command that trains this network alone."""
+    file = source.file.resolve()
+    shown = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else file.name
+    words = ['python', 'tools/compare.py', shown, '--seeds', str(source.run.seed), '--only', source.run.row.name]
+    return shlex.join(words)
 
 
 CARD = """# {name}
@@ -235,7 +247,10 @@ features = backbone(x)[-1].mean((2, 3))  # (N, {width})
 In configs of OpenMMLab:
 
 ```python
-backbone = dict({backbone}, init_cfg=dict(type='Pretrained', checkpoint='{scheme}{name}', prefix='backbone.'))
+backbone = dict(
+    {backbone},
+    init_cfg=dict(type='Pretrained', checkpoint='{scheme}{name}', prefix='backbone.'),
+)
 ```
 
 ## Use

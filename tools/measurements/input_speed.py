@@ -1,10 +1,14 @@
-"""Views per second and core from JPEG files of 500 × 375: ours, mmpretrain's pipelines, lightly's transforms, a floor.
+"""Views per second and core, beside mmpretrain, lightly, stable-pretraining, torchvision, and a floor.
 
 The floor is the work that every pipeline must do: OpenCV decodes the file once and makes the same number of random
 resized crops, bilinear and without anti-aliasing, with no further operation. All pipelines run on the same files, each
 in a worker of a DataLoader with one thread, in alternation. The table shows the median over rounds of the views per
-processor time. ``--workers`` adds the rates of whole DataLoaders in wall-clock time. Rows of mmpretrain and lightly are
-left out where the package is missing.
+processor time. ``--workers`` adds the rates of whole DataLoaders in wall-clock time, and ``--profile`` where the time
+of ours goes, in microseconds per image. Columns of packages that are missing are left out. torchvision is its v2
+transforms on tensors, after its own decoder.
+
+The files are cut out of photographs of scikit-image, unless ``--files`` names a folder. ``--mosaic N`` tiles N × N of
+them, which gives large photographs with the detail of small ones.
 
 python tools/measurements/input_speed.py --out docs/results/input_speed.json
 """
@@ -12,28 +16,38 @@ python tools/measurements/input_speed.py --out docs/results/input_speed.json
 import argparse
 import importlib
 import json
+import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import mmpretrain
 import numpy as np
 import torch
+import torchvision
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
 from torch.utils.data import DataLoader
+from torchvision.io import ImageReadMode
+from torchvision.transforms import v2
 
 from lewel_plugins.datasets import ImageTree, PretrainDataset
 from lewel_plugins.datasets.garment_scenes.sources import load_photographs
 from lewel_plugins.datasets.pretrain_dataset import SampleId
+from lewel_plugins.image_files.headers import read_jpeg_header
+from lewel_plugins.image_files.tree import list_images
 from lewel_plugins.running import provenance
-from lewel_plugins.transforms import ViewScheme
+from lewel_plugins.transforms import ViewScheme, load_views
+from lewel_plugins.transforms.ops import image as image_ops
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = ROOT / 'configs' / '_base_' / 'views'
@@ -46,6 +60,7 @@ RIVALS = {
     'MSBReg, 4 views': (None, None),
     'multi-crop, 2 + 6': (None, 'SwaVTransform'),
 }
+STAGES = ('read', 'draw', 'decode', 'crop', 'colors', 'blur', 'solarize', 'rest')
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,9 +69,35 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=int, default=40, help='files, each read once per round (default: 40)')
     parser.add_argument('--repeats', type=int, default=5, help='rounds, after one warm-up (default: 5)')
     parser.add_argument('--quality', type=int, default=90, help='JPEG quality (default: 90)')
+    parser.add_argument('--files', type=Path, help='folder of JPEGs to read instead')
+    parser.add_argument('--mosaic', type=int, default=1, metavar='N', help='tile N × N files to one (default: 1)')
+    parser.add_argument('--profile', action='store_true', help='measure the stages of ours')
     parser.add_argument('--workers', type=int, nargs='*', default=[], help='numbers of workers to run DataLoaders with')
     parser.add_argument('--out', type=Path, help='json file to write, and a markdown table beside it')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.files is not None and len(list_images(str(args.files))) < args.images:
+        parser.error(f'{args.files} holds fewer than {args.images} images: set --images')
+    if args.mosaic < 1:
+        parser.error(f'--mosaic must be at least 1, got {args.mosaic}')
+    return args
+
+
+def copy_files(source: Path, folder: Path, count: int) -> float:
+    """Copy ``count`` JPEGs of a folder, evenly over its order, and return their mean size in kB."""
+    paths = list_images(str(source))
+    for i in range(count):
+        shutil.copyfile(paths[i * len(paths) // count], folder / f'{i:04}.jpg')
+    return sum(path.stat().st_size for path in folder.iterdir()) / count / 1000
+
+
+def tile(folder: Path, n: int, quality: int) -> float:
+    """Replace the files of a folder by mosaics of n × n of them, and return their mean size in kB."""
+    paths = sorted(folder.iterdir())
+    images = [cv2.resize(cv2.imread(str(path)), (WIDTH, HEIGHT)) for path in paths]  # type: ignore[arg-type]
+    for i, path in enumerate(paths):
+        rows = [np.hstack([images[(i + n * y + x) % len(images)] for x in range(n)]) for y in range(n)]
+        cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return sum(path.stat().st_size for path in paths) / len(paths) / 1000
 
 
 def write_photographs(folder: Path, count: int, quality: int) -> float:
@@ -126,6 +167,64 @@ def lightlys_dataset(folder: Path, name: str) -> Lightlys | None:
     return Lightlys(folder, getattr(transforms, transform)()) if transform else None
 
 
+def stable_pretrainings_dataset(folder: Path, name: str) -> Lightlys | None:
+    """Return the files through the two views of stable-pretraining, with the settings of ours; None without it."""
+    try:
+        transforms = importlib.import_module('stable_pretraining.data.transforms')
+    except ImportError:
+        return None
+    if name not in ('BYOL', 'MoCo v2'):
+        return None
+    views = []
+    for view in schemes(name)[0]:
+        scheme = ViewScheme(**view)
+        steps = [
+            transforms.RGB(),
+            transforms.RandomResizedCrop((scheme.size, scheme.size), scale=scheme.crop_scale),
+            transforms.RandomHorizontalFlip(p=scheme.flip),
+            transforms.ColorJitter(*_strengths(scheme), p=scheme.jitter),
+            transforms.RandomGrayscale(p=scheme.gray),
+            transforms.GaussianBlur(kernel_size=23, sigma=scheme.blur_sigma, p=scheme.blur),
+        ]
+        steps += [transforms.RandomSolarize(threshold=0.5, p=scheme.solarize)] if scheme.solarize else []
+        views.append(transforms.Compose(*steps, transforms.ToImage()))
+    return Lightlys(folder, lambda image: [view(dict(image=image))['image'] for view in views])
+
+
+def _strengths(scheme: ViewScheme) -> tuple[float, float, float, float]:
+    return scheme.brightness, scheme.contrast, scheme.saturation, scheme.hue
+
+
+class Torchvisions(torch.utils.data.Dataset):
+    """Files through torchvision's decoder and its v2 transforms on tensors, with the settings of ours."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.paths = sorted(folder.glob('*.jpg'))
+        self.views = [
+            _torchvision_view(ViewScheme(**view)) for view, count in zip(*schemes(name)) for _ in range(count)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int | SampleId) -> dict:
+        path = self.paths[index[0] if isinstance(index, SampleId) else index]
+        image = torchvision.io.decode_jpeg(torchvision.io.read_file(str(path)), ImageReadMode.RGB)
+        return dict(inputs=[view(image) for view in self.views])
+
+
+def _torchvision_view(scheme: ViewScheme) -> v2.Compose:
+    steps = [
+        v2.RandomResizedCrop(scheme.size, scheme.crop_scale, antialias=True),
+        v2.RandomHorizontalFlip(scheme.flip),
+        v2.RandomApply([v2.ColorJitter(*_strengths(scheme))], scheme.jitter),
+        v2.RandomGrayscale(scheme.gray),
+        v2.RandomApply([v2.GaussianBlur(23, scheme.blur_sigma)], scheme.blur),
+        v2.RandomSolarize(128, scheme.solarize),
+    ]
+    return v2.Compose(steps)
+
+
 class Floor(torch.utils.data.Dataset):
     """Decoding and bilinear crops by OpenCV."""
 
@@ -152,6 +251,8 @@ def datasets(folder: Path, name: str) -> dict[str, Any]:
         'ours, crops only': our_dataset(folder, name, on_device=True),
         'mmpretrain': mmpretrains_dataset(folder, name),
         'lightly': lightlys_dataset(folder, name),
+        'stable-pretraining': stable_pretrainings_dataset(folder, name),
+        'torchvision': Torchvisions(folder, name),
         'floor': Floor(folder, name),
     }
     return {who: dataset for who, dataset in candidates.items() if dataset is not None}
@@ -197,6 +298,41 @@ def measure(folder: Path, name: str, repeats: int) -> dict[str, float]:
     return {who: views * len(loader) / median(r[who] for r in rounds) for who, loader in loaders.items()}
 
 
+def profile(folder: Path, name: str, repeats: int) -> dict[str, float]:
+    """Return the microseconds of ours per image in each stage, the median over rounds."""
+    dataset = our_dataset(folder, name, on_device=False)
+    spent: Counter[str] = Counter()
+
+    def timed(stage: str, function: Callable) -> Callable:
+        def call(*args: Any, **options: Any) -> Any:
+            start = time.process_time_ns()
+            try:
+                return function(*args, **options)
+            finally:
+                spent[stage] += time.process_time_ns() - start
+
+        return call
+
+    load = dataset.dataset.pipeline.transforms[0]
+    load._read = timed('read', load._read)
+    load.make_views.draw = timed('draw', load.make_views.draw)
+    places = dict(crop='resized_crop', colors='adjust_colors', blur='gaussian_blur', solarize='solarize')
+    rounds = []
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(load_views, 'decode_jpeg', timed('decode', load_views.decode_jpeg)))
+        for stage, place in places.items():
+            stack.enter_context(patch.object(image_ops, place, timed(stage, getattr(image_ops, place))))
+        for i in range(repeats + 1):
+            spent.clear()
+            start = time.process_time_ns()
+            for index in range(len(dataset)):
+                dataset[SampleId(index, i * len(dataset) + index)]
+            total = time.process_time_ns() - start
+            spent['rest'] = total - spent.total()
+            rounds.append({stage: spent[stage] / len(dataset) / 1000 for stage in STAGES})
+    return {stage: median(round_[stage] for round_ in rounds[1:]) for stage in STAGES}
+
+
 class Repeated(torch.utils.data.Dataset):
     """A dataset, repeated several times, because short runs would measure how workers start."""
 
@@ -235,18 +371,24 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        size = write_photographs(folder, args.images, args.quality)
-        files = f'{args.images} JPEGs of {WIDTH} × {HEIGHT}, quality {args.quality}, {size:.0f} kB on average'
+        if args.files is None:
+            size = write_photographs(folder, args.images, args.quality)
+        else:
+            size = copy_files(args.files, folder, args.images)
+        if args.mosaic > 1:
+            size = tile(folder, args.mosaic, args.quality)
+        height, width = median_shape(folder)
+        files = f'{args.images} JPEGs, {width} × {height} px in the median, {size:.0f} kB on average'
         for name in args.schemes:
             rates = measure(folder, name, args.repeats)
-            ratios = {
-                who: rates['ours'] / rate for who, rate in rates.items() if who in ('mmpretrain', 'lightly', 'floor')
-            }
+            ratios = {who: rates['ours'] / rate for who, rate in rates.items() if not who.startswith('ours')}
             with_workers = {
                 who: {workers: rate_with_workers(dataset, workers, sum(schemes(name)[1])) for workers in args.workers}
                 for who, dataset in datasets(folder, name).items()
             }
             results.append(dict(scheme=name, rates=rates, ratios=ratios, with_workers=with_workers))
+            if args.profile:
+                results[-1]['microseconds'] = profile(folder, name, args.repeats)
             print(row(results[-1]), flush=True)
     described = dict(provenance.record(), files=files)
     text = markdown(results, args.workers, described)
@@ -257,21 +399,36 @@ def main() -> None:
         args.out.with_suffix('.md').write_text(text)
 
 
-WHO = ('ours', 'ours, crops only', 'mmpretrain', 'lightly', 'floor')
+RATED = ('mmpretrain', 'lightly', 'stable-pretraining', 'torchvision', 'floor')
+WHO = ('ours', 'ours, crops only', *RATED)
+
+
+def median_shape(folder: Path) -> tuple[int, int]:
+    """Return the median height and width of the JPEGs in a folder."""
+    headers = [read_jpeg_header(path.read_bytes()) for path in folder.iterdir()]
+    shapes = sorted((header.height, header.width) for header in headers if header is not None)
+    return shapes[len(shapes) // 2]
 
 
 def row(result: dict) -> str:
     rates, ratios = result['rates'], result['ratios']
     cells = [f'{rates[who]:.0f}' if who in rates else '–' for who in WHO]
-    cells += [f'{ratios[who]:.2f}' if who in ratios else '–' for who in ('mmpretrain', 'lightly', 'floor')]
+    cells += [f'{ratios[who]:.2f}' if who in ratios else '–' for who in RATED]
     return f'| {result["scheme"]} | ' + ' | '.join(cells) + ' |'
 
 
 def markdown(results: list[dict], workers: list[int], described: dict) -> str:
-    heads = ['views', *WHO, 'ours / mmpretrain', 'ours / lightly', 'ours / floor']
+    heads = ['views', *WHO, *(f'ours / {who}' for who in RATED)]
     lines = ['# Input: views per second and core', '', '| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|']
     lines += [row(result) for result in results]
     lines += ['', __doc__.split('\n\n')[1].replace('\n', ' ').replace('``', '`')]
+    if 'microseconds' in results[0]:
+        lines += ['', '## Ours, microseconds per image', '']
+        lines += ['| views | ' + ' | '.join((*STAGES, 'total')) + ' |', '|---' * (len(STAGES) + 2) + '|']
+        for result in results:
+            spent = result['microseconds']
+            cells = [f'{spent[stage]:.0f}' for stage in STAGES] + [f'{sum(spent.values()):.0f}']
+            lines.append(f'| {result["scheme"]} | ' + ' | '.join(cells) + ' |')
     if workers:
         lines += ['', '## DataLoaders, views per second in wall-clock time', '']
         lines += ['| views | | ' + ' | '.join(map(str, workers)) + ' |', '|---' * (len(workers) + 2) + '|']

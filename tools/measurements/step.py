@@ -6,12 +6,13 @@ in markdown beside a json file with all figures. ``step.py COMMAND --help`` list
 
 import argparse
 
-from steps import aligned, over_passes, peers, projectors, reset, rows, scaling, switches
+from steps import aligned, monitors, over_passes, peers, projectors, reset, rows, scaling, switches
 
 COMMANDS = dict(
     time=over_passes,
     peers=peers,
     switches=switches,
+    monitors=monitors,
     scaling=scaling,
     projectors=projectors,
     aligned=aligned,

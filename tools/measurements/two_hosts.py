@@ -54,6 +54,8 @@ class Host:
         ip('netns', 'add', self.name)
         self.settings.mkdir(parents=True)
         names = [f'{address} host{i}' for i, address in enumerate(self.addresses)]
+        # Debian and Ubuntu write a host's own name like this; the other name spares look-ups of the address.
+        names[self.rank] = f'127.0.1.1 host{self.rank}\n{self.addresses[self.rank]} address{self.rank}'
         (self.settings / 'hosts').write_text('\n'.join(['127.0.0.1 localhost', *names, '']))
 
     def connect(self) -> None:

@@ -1,5 +1,5 @@
 # Garment scenes (tools/data/make_garment_scenes.py). All methods share one scheme for both views, which was chosen with
-# SimCLR's loss (docs/results/README.md). Garments and photographs are tinted at random, which makes color the shortcut,
+# SimCLR's loss (docs/results/measurements.md). Garments and photographs are tinted at random, which makes color the shortcut,
 # so the hue is always turned, over the whole circle. A garment fills the frame, so smaller crops show no shape to
 # recognize. To use another scheme, set data_preprocessor.views.
 views = [

@@ -8,16 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lewel_plugins
 from lewel_plugins.api.preparation import Preparation
 from lewel_plugins.api.run_folder import START
 from lewel_plugins.api.training import last_error
 from lewel_plugins.files import read_json, write_bytes, write_json, write_text
 from lewel_plugins.image_files.path_list import encode_lines, path_line
+from lewel_plugins.running.child_processes import python_environment, signal_group, wait_for_end
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -121,29 +121,24 @@ def read_config(folder: Path) -> 'Config':
 
 
 def _start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen:
-    package = str(Path(lewel_plugins.__file__).resolve().parent.parent)
-    python_path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
     with (folder / LOG).open('wb') as log:
         return subprocess.Popen(
             [sys.executable, '-m', PROGRAM, str(folder)],
             stdin=subprocess.PIPE,  # it ends when this process has ended, in whatever way
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, 'PYTHONPATH': python_path, **environment},
+            env={**python_environment(), **environment},
             start_new_session=True,  # a group that can be ended with the workers of a loader
         )
 
 
 def _result(process: subprocess.Popen, folder: Path, until: float, seconds: float) -> dict[str, Any]:
     """Wait for the result of a process; if the time is too short, one that is not complete counts."""
-    is_late = False
-    try:
-        process.wait(max(0.0, until - time.time()))
-    except subprocess.TimeoutExpired:
-        is_late = True
+    is_late = not wait_for_end(process, until - time.time())
     result = read_json(folder / RESULT)
     if result is None:
-        reason = f'it takes more than {seconds:.0f} s' if is_late else last_error(folder / LOG)
+        late = f'with its start, it takes more than {seconds:.0f} s' if seconds > 0.5 else 'no time is left'
+        reason = late if is_late else last_error(folder / LOG)
         raise Unmeasured(reason, '' if is_late else 'Crash')
     if 'error' in result:
         raise Unmeasured(result['error'], result['kind'])
@@ -152,6 +147,5 @@ def _result(process: subprocess.Popen, folder: Path, until: float, seconds: floa
 
 def _end(process: subprocess.Popen) -> None:
     """End a process and all that it has started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    signal_group(process, signal.SIGKILL)
     process.communicate()  # closes the pipe

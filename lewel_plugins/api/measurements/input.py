@@ -81,7 +81,7 @@ def fewest_workers(supply: Sequence[float], demand: float) -> int | None:
 
 
 def input_findings(measurement: InputMeasurement, demand: float, workers: int, most: int) -> list[Finding]:
-    """Describe a wait for images.
+    """Describe a wait for images, or workers that are not needed.
 
     Args:
         measurement: The loader alone.
@@ -90,9 +90,14 @@ def input_findings(measurement: InputMeasurement, demand: float, workers: int, m
         most: Workers that the cores allow.
     """
     wait = waiting(measurement.supply(workers) if workers else 0.0, demand)
-    if wait < LEAST_WAIT:
-        return []
     enough = fewest_workers([measurement.supply(count) for count in range(1, most + 1)], demand)
+    if wait < LEAST_WAIT:
+        if enough is None or enough >= workers:
+            return []
+        rates = f'the GPU takes {demand:,.0f} views/s, {plural(enough, "worker")} of {workers} in the plan'
+        verb = 'makes' if enough == 1 else 'make'
+        text = f'{rates} {verb} {measurement.supply(enough):,.0f}: --workers {enough} is enough'
+        return [Finding('note', 'input', text)]
     text = f'the GPU would wait {percent(wait)} of the time'
     if enough is not None and enough > workers:
         return [Finding('warning', 'input', f'{text}: use {plural(enough, "worker")}')]

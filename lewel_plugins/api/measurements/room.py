@@ -7,6 +7,7 @@ from lewel_plugins.api.preparation import Preparation
 from lewel_plugins.api.run_folder import RunFolder
 from lewel_plugins.api.training import check_writable
 from lewel_plugins.errors import SetupError
+from lewel_plugins.logs import without_log
 from lewel_plugins.planning.findings import Finding, gigabytes
 
 CHECKPOINTS = 4  # three are kept, and the next one is written before the oldest goes
@@ -16,7 +17,11 @@ SHARED = '/dev/shm'
 
 
 def checkpoint_bytes(preparation: Preparation) -> int:
-    """Return the bytes of a checkpoint: weights and buffers, those of the teacher, and the optimizer's state."""
+    """Return the bytes of a checkpoint: weights and buffers, those of the teacher, and the optimizer's state.
+
+    Raises:
+        SetupError: The model cannot be built with the settings of the user.
+    """
     from mmengine.registry import MODELS, DefaultScope
 
     from lewel_plugins.planning.compose import Images
@@ -25,17 +30,25 @@ def checkpoint_bytes(preparation: Preparation) -> int:
     settings = config.model.to_dict()
     settings['backbone'].pop('init_cfg', None)
     settings.setdefault('data_preprocessor', config.get('data_preprocessor'))
-    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmpretrain')):
-        model = MODELS.build(settings)
+    with without_log(), DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmpretrain')):
+        try:
+            model = MODELS.build(settings)
+        except Exception as error:  # as of --set model.head.x=1, from the registry or from the model
+            text = ' '.join(str(error).split())[:500]
+            raise SetupError(f'the model cannot be built: {type(error).__name__}: {text}') from None
     tensors = {tensor.data_ptr(): tensor for tensor in model.state_dict().values()}
     trainable = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
     state = _STATES.get(config.optim_wrapper.optimizer.type.split('.')[-1], 2)
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) + state * trainable
 
 
-def disk_bytes(checkpoint: int) -> int:
-    """Return the bytes of a run on the disk, by those of a checkpoint."""
-    return int(CHECKPOINTS * checkpoint + _LOGS)
+def disk_bytes(preparation: Preparation) -> int:
+    """Return the bytes of a run on the disk: those of its checkpoints, logs, lists and report.
+
+    Raises:
+        SetupError: See :func:`checkpoint_bytes`.
+    """
+    return int(CHECKPOINTS * checkpoint_bytes(preparation) + _LOGS)
 
 
 def shared_bytes(preparation: Preparation) -> int:

@@ -1,6 +1,5 @@
 """Real steps of a training, before it starts."""
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,10 +7,13 @@ from typing import Any
 
 from lewel_plugins.api.preparation import Preparation
 from lewel_plugins.planning import GPU
+from lewel_plugins.planning.devices import visible_only
 from lewel_plugins.planning.findings import Finding
 from lewel_plugins.planning.plan import CHECKS
 
 from .apart import Unmeasured, started
+
+COPY_SIZE = 512  # shorter side of the smaller copies that are offered, in pixels
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class StepMeasurement:
         startup: Seconds from the start of the process to the first step.
         validation: Seconds of a validation, those of a part of the images in proportion.
         decoding: Share of decoding in the time of a worker; None if unknown.
-        speedup: How many times faster a worker is with copies of 512 px.
+        speedup: How many times faster a worker is with copies of :data:`COPY_SIZE` pixels.
     """
 
     seconds_per_step: float
@@ -111,11 +113,7 @@ def _measured(preparation: Preparation, result: Callable[[], dict[str, Any]]) ->
 
 def device_environment(gpu: GPU | None) -> dict[str, str]:
     """Return the environment in which a GPU is the only one; none is visible without one."""
-    if gpu is None:
-        return dict(CUDA_VISIBLE_DEVICES='-1')
-    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
-    names = visible.split(',') if visible else []
-    return dict(CUDA_VISIBLE_DEVICES=names[gpu.index].strip() if gpu.index < len(names) else str(gpu.index))
+    return visible_only([] if gpu is None else [gpu])
 
 
 def step_findings(step: StepMeasurement, device: str) -> list[Finding]:
@@ -147,7 +145,7 @@ def decoding_findings(step: StepMeasurement, title: str) -> list[Finding]:
     """
     if step.decoding is None or step.decoding < 0.5 or step.speedup < 2:
         return []
-    command = f'python tools/data/resize_images.py {title} {title}-512'
+    command = f'python tools/data/resize_images.py {title} {title}-{COPY_SIZE} --size {COPY_SIZE}'
     times = f'about {step.speedup:.0f} times faster'
     text = f'decoding takes {step.decoding:.0%} of loading time; {command} makes loading {times}'
     return [Finding('warning', 'decoding', text)]

@@ -10,8 +10,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from lewel_plugins.datasets import ContinuousLoader, SeededSampler
 from lewel_plugins.datasets.image_list import read_image_list
+from lewel_plugins.image_files.packed import file_of
 from lewel_plugins.running import setup
+from lewel_plugins.running.lost_workers import with_timeout
+from lewel_plugins.running.watched_loader import watched
 
 
 def time_loader(
@@ -51,7 +55,7 @@ def drop_from_memory(paths: Sequence[str], until: float) -> bool:
     """Have the system forget what it holds of files; return whether it can, and the time was enough."""
     if not hasattr(os, 'posix_fadvise'):
         return False
-    for path in paths:
+    for path in dict.fromkeys(map(file_of, paths)):
         if time.time() > until:
             return False
         with suppress(OSError), open(path, 'rb') as file:
@@ -70,7 +74,9 @@ def views_per_second(config: Config, workers: int, seconds: float, until: float)
     """
     settings = config.train_dataloader.to_dict()
     settings.update(num_workers=workers, persistent_workers=workers > 0)
-    loader = Runner.build_dataloader(settings, seed=0)
+    loader: Any = watched(Runner.build_dataloader(with_timeout(settings), seed=0))
+    if isinstance(loader.sampler, SeededSampler):  # as in a training, whose epochs may be short
+        loader = ContinuousLoader(loader)
     batches, views, start, end = 0, 0, 0.0, 0.0
     epoch = 0
     while not end or end < start + seconds:

@@ -21,12 +21,14 @@ from lewel_plugins.hooks import RepresentationMonitorHook, ViewRetrievalHook
 from lewel_plugins.running import setup
 from lewel_plugins.running.devices import has_accelerator
 
+from .step import COPY_SIZE
+
 WARM_UP, TIMED = 2, 5
 _PART = range(4, 9)  # images of the first steps on a CPU, by which the time of a whole batch is estimated
 _SPARE = 0.8  # share of the time that is planned with
 _FORWARD = 0.4  # time of an image in a validation, of that in a step, where there is no time for one
 _WITHOUT = ('InitialValidationHook', 'FrozenBackboneHook')  # hooks that are left out
-_DECODED, _COPY = 16, 512  # images that are decoded; shorter side of a smaller copy
+_DECODED = 16  # images that are decoded
 
 
 @dataclass
@@ -321,10 +323,10 @@ def _decoding_of(load: Any, item: dict[str, Any]) -> Sequence[float]:
         decoded = time.perf_counter()
         load.make_views.make(dict(item, img=image, ori_shape=image.shape[:2]), parameters)
         end = time.perf_counter()
-        pixels = decode_bgr(data)
+        pixels = decode_bgr(data, may_halve=True)
     except (BrokenImageError, OSError):
         return 0.0, 0.0, 0.0
-    scale = min(1.0, _COPY / min(pixels.shape[:2]))
+    scale = min(1.0, COPY_SIZE / min(pixels.shape[:2]))
     copy = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     copied = cv2.imencode('.jpg', copy, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     again = time.perf_counter()

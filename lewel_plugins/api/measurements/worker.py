@@ -18,6 +18,7 @@ from mmengine.config import Config
 from lewel_plugins.checkpoints import confine_torch_load
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json
+from lewel_plugins.running.lost_workers import lost_worker
 
 from .apart import RESULT, TASK, read_config
 
@@ -57,6 +58,14 @@ def _unformatted(text: str, **_: Any) -> tuple[str, bool]:
     return text, False
 
 
+def _failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, SetupError):
+        return dict(error=str(error), kind='SetupError')
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    lines = str(error).splitlines() or [f'{Path(place.filename).name}, line {place.lineno}']
+    return dict(error=f'{type(error).__name__}: {lines[0]}', kind=type(error).__name__)
+
+
 def main() -> None:
     """Run the task of the folder, and write its result or its error."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -68,12 +77,8 @@ def main() -> None:
     mmengine.runner.runner.collect_env = dict
     try:
         result = run_task(task['name'], read_config(folder), folder, **task['arguments'])
-    except SetupError as error:
-        result = dict(error=str(error), kind='SetupError')
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        lines = str(error).splitlines() or [f'{Path(place.filename).name}, line {place.lineno}']
-        result = dict(error=f'{type(error).__name__}: {lines[0]}', kind=type(error).__name__)
+        result = _failure(lost_worker(error) or error)
     write_json(folder / RESULT, result)
     sys.stdout.flush()
     os._exit(0)  # without waiting for the workers of loaders, which end with the group

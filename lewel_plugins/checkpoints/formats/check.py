@@ -19,6 +19,8 @@ def random_images(backbone: Any) -> Tensor:
     if size is None and hasattr(backbone, 'patch_resolution'):  # Swin
         patch = backbone.patch_embed.projection.kernel_size[0]
         size = tuple(patch * n for n in backbone.patch_resolution)
+    if hasattr(backbone, 'timm_model'):  # some have positions or windows for one size
+        size = backbone.timm_model.pretrained_cfg['input_size'][1:]
     height, width = size if isinstance(size, (tuple, list)) else (size or 64, size or 64)
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
 

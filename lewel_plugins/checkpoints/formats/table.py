@@ -1,6 +1,6 @@
 """The formats that each family of backbones has."""
 
-from mmpretrain.models.backbones import ResNet, SwinTransformer, VisionTransformer
+from mmpretrain.models.backbones import ResNet, SwinTransformer, TIMMBackbone, VisionTransformer
 from torch import nn
 
 from lewel_plugins.errors import SetupError
@@ -8,12 +8,14 @@ from lewel_plugins.errors import SetupError
 from .base import Format
 from .resnet import RESNET_FORMATS
 from .swin import SWIN_FORMATS
+from .timm_backbone import TIMM_FORMATS
 from .vit import VIT_FORMATS
 
 FORMATS: dict[type[nn.Module], dict[str, Format]] = {
     ResNet: RESNET_FORMATS,
     VisionTransformer: VIT_FORMATS,
     SwinTransformer: SWIN_FORMATS,
+    TIMMBackbone: TIMM_FORMATS,
 }
 
 

@@ -17,6 +17,7 @@ VIT = dict(
     patch_size=8,
 )
 SWIN = dict(type='SwinTransformer', arch=dict(embed_dims=12, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]), img_size=224)
+REGNET = dict(type='TIMMBackbone', model_name='regnetx_002')
 BOTTLENECKS = dict(type='ResNet', depth=50, stem_channels=16, base_channels=16)  # other widths, as in ResNet-50 x2
 
 
@@ -41,6 +42,7 @@ def build(settings: dict) -> nn.Module:
         *((BOTTLENECKS, library) for library in ('mmdet', 'detectron2')),
         *((VIT, library) for library in ('torchvision', 'timm')),
         *((SWIN, library) for library in ('torchvision', 'timm', 'mmdet')),
+        (REGNET, 'timm'),
     ],
     ids=lambda value: value if isinstance(value, str) else value['type'] + str(value.get('depth', '')),
 )
@@ -73,6 +75,8 @@ def test_their_network_gives_our_features(settings, library):
         (dict(type='ResNet', depth=50, style='caffe'), 'mmdet', "accepted are .*style='pytorch', not 'caffe'"),
         (dict(type='lewel_plugins.ResNet10'), 'mmdet', 'ResNet10 has no equivalent'),
         (VIT, 'mmdet', 'mmdet has no equivalent of MoCoV3ViT: accepted are torchvision, timm'),
+        (dict(REGNET, features_only=True), 'timm', r'features_only=True \(accepted: False\)'),
+        (REGNET, 'mmdet', 'mmdet has no equivalent of TIMMBackbone: accepted are timm'),
         (SWIN, 'detectron2', 'detectron2 has no equivalent of SwinTransformer'),
         (dict(type='MobileNetV2'), 'timm', 'MobileNetV2 has no equivalent in another library: accepted are ResNet'),
     ],

@@ -7,6 +7,7 @@ it.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -52,7 +53,11 @@ def run(args: argparse.Namespace) -> None:
         if row.name in configs:
             groups.setdefault(row.baseline or comparison.baseline, []).append(row.name)
     for baseline, names in groups.items():
-        for figures in measure({name: configs[name] for name in names}, baseline, args):
+        if baseline not in configs:
+            sys.exit(f'error: the library of {baseline!r}, to which {", ".join(names)} are compared, is not installed')
+        for figures in measure({name: configs[name] for name in (baseline, *names)}, baseline, args):
+            if figures['row'] not in names:  # it has a baseline of its own, beside which it has its line
+                continue
             report.add(figures, figures['row'], f'{figures["seconds"]:.4f}', f'{figures["ratio"]:.3f}')
     report.write(args.out, (__doc__ or '').split('\n\n', 1)[1], repeats=args.repeats, size=args.size)
 

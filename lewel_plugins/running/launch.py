@@ -1,0 +1,37 @@
+"""torchrun with an exit status that tells a stop from a failure: ``python -m lewel_plugins.running.launch …``.
+
+The arguments are those of torchrun, whose status is 1 whatever the ranks end with.
+"""
+
+import os
+import signal
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main as torchrun
+
+from lewel_plugins.running.work_dir import STOPPED_STATUS
+
+
+def main() -> None:
+    """Run torchrun.
+
+    If ranks were stopped after a checkpoint, the status is 75. If SIGTERM ended them before they could save one, it
+    ends this process, too.
+
+    Raises:
+        ChildFailedError: A rank has failed.
+    """
+    try:
+        torchrun()
+    except ChildFailedError as error:
+        statuses = {failure.exitcode for failure in error.failures.values()}
+        if not statuses <= {STOPPED_STATUS, -signal.SIGTERM}:
+            raise
+        if STOPPED_STATUS in statuses:
+            raise SystemExit(STOPPED_STATUS) from None
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+"""The code of ``worth.py``: scenes, experiments, and the same questions on images that no experiment has seen."""
