@@ -1,7 +1,7 @@
 # make quickstart   from a clone to a pretrained backbone and pictures
 # make test         lint, types, spelling and tests
+# make nightly      the tests that take long: every recipe, every case of a sampled test; 20 minutes on two cores
 # make docs         the documentation site, build/site/index.html (needs Python 3.11)
-# make nightly      a dry run of every recipe, 3 minutes on two cores
 # All create the virtual environment .venv if it is missing, with Python 3.10 or newer (PYTHON=... selects one).
 
 VENV = .venv
@@ -13,9 +13,9 @@ quickstart: env
 	$(BIN)/python tools/quickstart.py
 
 # The tests need mmcv's ops for CPUs only, also where nvcc could build those for GPUs.
-test: export FORCE_CUDA ?= 0
+test nightly: export FORCE_CUDA ?= 0
 # One thread per process, since several run at once; each takes 1 to 4 GB.
-test: export OMP_NUM_THREADS ?= 1
+test nightly: export OMP_NUM_THREADS ?= 1
 test: env ops lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
@@ -24,7 +24,7 @@ docs: env
 	$(VENV)-docs/bin/python tools/development/make_site.py
 
 nightly: env ops
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m nightly
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m nightly
 
 lint: env
 	$(BIN)/ruff check .

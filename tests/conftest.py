@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
 from importlib.metadata import version
 
 # With AVX-512, oneDNN of torch 2.11 ends the process in the weight gradient of small 1 × 1 convolutions, as from 8 to
@@ -15,6 +16,38 @@ import mmengine.config.config
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+
+_NO_TIME = 'no time left: --minutes'
+_START = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--minutes', type=float, help='skip what has not started after so long, as CI has a limit of time')
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave all cases of a test that is ``sampled(N)`` to the nightly tests, but each N-th."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if marker := item.get_closest_marker('sampled'):
+            function = item.nodeid.partition('[')[0]
+            if seen[function] % marker.args[0]:
+                item.add_marker(pytest.mark.nightly)
+            seen[function] += 1
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption('minutes')
+    if minutes is not None and time.monotonic() - _START > 60 * minutes:
+        pytest.skip(_NO_TIME)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """State how many tests had no time: as dots they look like those that need a GPU."""
+    skipped = sum(_NO_TIME in str(report.longrepr) for report in terminalreporter.stats.get('skipped', []))
+    if skipped:
+        terminalreporter.write_line(f'{skipped} tests were skipped: {_NO_TIME}')
 
 
 @pytest.fixture(autouse=True, scope='module')

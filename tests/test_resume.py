@@ -67,6 +67,7 @@ def forget_statistics_of_the_teacher(*results: dict) -> None:
             del result['state'][key]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('run', CASES, ids=name)
 def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
     # The run without a break loads in the main process, so that the number of workers must not count either.
@@ -92,6 +93,7 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(run, images, tmp_path):
         assert any(len(set(values.split(', '))) > 1 for values in weights)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     'run',
     [

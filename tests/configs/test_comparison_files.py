@@ -40,6 +40,7 @@ def test_comparison_is_valid_and_no_two_rows_are_the_same(path, data):
         assert all(cfg.train_cfg.max_epochs >= 100 for cfg in configs.values())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(('path', 'data'), ALL, ids=lambda value: getattr(value, 'stem', value))
 def test_the_model_of_every_row_builds(path, data, monkeypatch):
     """Options of a row that its base does not know, such as those of another head, are errors."""

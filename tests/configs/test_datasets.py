@@ -59,6 +59,7 @@ def first_batch(loader: dict, batch_size: int) -> dict:
     return next(iter(Runner.build_dataloader(small, seed=0)))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize('path', PAIRS, ids=lambda path: path.stem)
 def test_recipe_yields_views_and_evaluation_images(path, data, monkeypatch):
     register_all_modules(init_default_scope=True)

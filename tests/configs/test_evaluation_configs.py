@@ -212,6 +212,7 @@ def test_numbers_are_the_papers(path):
     assert actual['length'][0] == int(re.search(r'-(\d+)e_', path.stem)[1])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize('path', [*LINEAR, *SEMI], ids=lambda path: path.stem)
 def test_opens_its_data_trains_a_step_and_measures(path, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)

@@ -113,10 +113,11 @@ def base_files(path: Path) -> set[Path]:
 
 
 def test_every_base_has_a_recipe():
-    """Or it is a model that ``lewel pretrain`` composes a config of."""
+    """Or ``lewel pretrain`` composes a config of it: the model or the views of a method."""
     recipes = [path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts]
     used = set().union(*(base_files(path) for path in recipes))
     used |= {CONFIGS / '_base_' / 'models' / f'{method.model}.py' for method in METHODS.values()}
+    used |= {CONFIGS / '_base_' / 'views' / f'{method.views}_224px.py' for method in METHODS.values()}
     assert used >= {path for path in CONFIGS.rglob('*.py') if '_base_' in path.parts}
 
 

@@ -30,6 +30,7 @@ def test_basenames_are_unique():
     assert len(names) == len(set(names)) > 20
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
 def test_recipe_builds(path):
     cfg = Config.fromfile(str(path))
@@ -207,6 +208,7 @@ def shrink_mpcl(cfg: Config) -> None:
         model.queue_len = 64
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('path', MPCL, ids=lambda path: path.stem)
 def test_mpcl_recipe_trains_a_step(path):
     cfg = Config.fromfile(str(path))
@@ -277,6 +279,7 @@ def check_msbreg_numbers(cfg: Config, stem: str, data_set: str, K: int) -> None:
     assert cfg.get('sync_bn') == ('torch' if '8xb64' in stem else None)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize('path', MSBREG, ids=lambda path: path.stem)
 def test_msbreg_recipe_makes_its_views_and_trains_a_step(path):
     cfg = Config.fromfile(str(path))
@@ -357,6 +360,7 @@ def test_small_cifar_recipes_share_data_optimizer_and_schedule():
         assert all(view == reference.views[0] for view in cfg.data_preprocessor.views if view.size == 32)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize('path', CIFAR + SMALL, ids=lambda path: path.stem)
 def test_cifar_recipe_trains_two_steps(path):
     cfg = Config.fromfile(str(path))

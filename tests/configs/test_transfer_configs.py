@@ -188,6 +188,7 @@ def test_numbers_are_the_protocols(path):
     assert numbers(Config.fromfile(str(path))) == plain(NUMBERS[path.stem])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('path', TRANSFERS, ids=lambda path: path.stem)
 def test_config_builds_and_takes_every_tensor(path, checkpoints):
     name = backbone_of(path)
@@ -260,6 +261,7 @@ def shrink(cfg: Config) -> None:
     cfg.randomness = dict(seed=0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     'path', [path for path in TRANSFERS if path.parent.name != 'garment-scenes'], ids=lambda path: path.stem
 )

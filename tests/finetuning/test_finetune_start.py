@@ -24,6 +24,7 @@ def save(path, state: dict, prefix: str = 'backbone.', **meta) -> str:
     return str(path)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('name', [name for name in BACKBONES if name.startswith(('resnet', 'swin'))])
 @pytest.mark.parametrize('small', [False, True])
 def test_every_resnet_and_swin_is_recognized_without_a_config(tmp_path, name, small):

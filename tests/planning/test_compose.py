@@ -113,6 +113,7 @@ def test_a_step_of_every_method(method, side):
     assert loss.isfinite() and config.optim_wrapper.type == 'OptimWrapper'
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('method', METHODS)
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_every_plan_has_a_model(method, backbone, monkeypatch):

@@ -34,6 +34,7 @@ def facts(images: int, side: int) -> Facts:
     return Facts(Folder(images, images, median_short_side=side), Machine((), cores=2))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(('name', 'has_batch_norm'), ZOO)
 @pytest.mark.parametrize('method', ['lewel-m', 'smog', 'mocov3'])
 def test_every_method_trains_it(name, has_batch_norm, method):

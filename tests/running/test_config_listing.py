@@ -36,6 +36,7 @@ def resolved(path) -> dict:
         pytest.skip(f'{path.name}: {error}')  # a base of mmdet, where mmdet is not installed
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_text_is_the_resolved_config(path, tmp_path):
     config = resolved(path)

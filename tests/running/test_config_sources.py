@@ -136,7 +136,7 @@ def test_base_of_another_package_is_named_by_its_package(tmp_path, monkeypatch):
 def test_reading_is_not_changed_afterwards(tmp_path):
     write(tmp_path, broken='model = 1 / 0\n')
     before = Config.__dict__['_file2dict'], Config.__dict__['_merge_a_into_b']
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SetupError, match='broken.py cannot be read: ZeroDivisionError'):
         ConfigSources(str(tmp_path / 'broken.py'))
     assert (Config.__dict__['_file2dict'], Config.__dict__['_merge_a_into_b']) == before
 

@@ -32,6 +32,7 @@ def call(what: str, grouped: bool) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize('grouped', [False, True])
 @pytest.mark.parametrize(
     ('what', 'status', 'message'),

@@ -67,6 +67,7 @@ def smoke(tmp_path_factory):
     return folder, first, before, check(folder, '--rows', *NAMES)
 
 
+@pytest.mark.nightly
 def test_rows_are_measured_once(smoke):
     folder, (code, output), before, (second_code, second_output) = smoke
     assert code == 0 and '0 of 3 rows are measured' in output, output
@@ -246,6 +247,7 @@ def write_cifar(folder: Path, count: int = 12) -> None:
                 cv2.imwrite(str(folder / part / name / f'{i}.jpg'), image)
 
 
+@pytest.mark.nightly
 def test_a_training_on_cifar_goes_on_where_it_was_stopped(tmp_path, capsys):
     write_cifar(tmp_path / 'data')
     rows = plan.plan('cpu', tmp_path / 'data', tmp_path / 'work', ['cifar'])

@@ -30,6 +30,7 @@ def test_time_over_necessary_passes(tmp_path):
     assert '| SMoG, 30,000 groups | 18 | 32 | 4 |' in (tmp_path / 'results.md').read_text(encoding='utf-8')
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize('method', ['MoCo v2', 'MoCo v3', 'Barlow Twins'])
 def test_projectors(tmp_path, method):
     options = ['--projectors', '1', '2', '--setting', '18:32:4', '--repeats', '1', '--barlow-width', '64']
@@ -79,6 +80,7 @@ def test_switches(tmp_path):
         assert row['ratio'] == pytest.approx(row['without'] / row['with'])
 
 
+@pytest.mark.nightly
 def test_aligned(tmp_path):
     options = ['--images', '2', '--types', 'bfloat16', '--methods', 'LEWEL_M', '--repeats', '0']
     rows = results(tmp_path, 'step.py', 'aligned', *options)['rows']
@@ -93,6 +95,7 @@ def test_reset(tmp_path):
     assert content['device'] == 'cpu' and '| 500 x 128 | 20 |' in (tmp_path / 'results.md').read_text()
 
 
+@pytest.mark.nightly
 def test_scaling(tmp_path):
     options = ['--setting', '18:32:4', '--repeats', '1', '--values', '2', '--axes', 'views', 'projectors', 'ranks']
     rows = results(tmp_path, 'step.py', 'scaling', *options)['rows']

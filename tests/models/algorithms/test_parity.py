@@ -169,6 +169,7 @@ def differences(ranks: list[dict], method: str) -> dict[str, float]:
     return worst
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('method', METHODS)
 def test_ranks_do_the_step_of_one_process(ranks, method):
     worst = differences(ranks, method)
