@@ -46,6 +46,7 @@ def check(name: str) -> None:
         )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('name', SOME)
 def test_a_recipe_passes(name):
     check(name)

@@ -67,6 +67,7 @@ def peak(algorithm: str, fake: bool, batch: int, size: int) -> float:
     return memory.peak / MIB
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('algorithm', CASES)
 @pytest.mark.parametrize(('batch', 'size'), [(16, 32), (128, 16)])
 def test_peak_is_that_of_a_real_run(algorithm, batch, size):

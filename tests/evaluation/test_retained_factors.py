@@ -135,6 +135,7 @@ def test_measures_what_features_contain(cfg, monkeypatch):
     assert values['mean'] == pytest.approx(sum(values[name] for name in scene + view) / len(scene + view))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('features', ['backbone', 'neck', 'pixels'])
 def test_is_a_function_of_the_seed(cfg, features):
     model = build_random_model(cfg, 0)

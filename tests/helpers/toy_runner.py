@@ -107,7 +107,8 @@ def toy_config(work_dir: Path | str, max_iters: int = 4, val_interval: int = 100
             ),
             log_processor=dict(by_epoch=False),
             randomness=dict(seed=0),
-        )
+        ),
+        format_python_code=False,  # yapf would take longer than the training
     )
 
 

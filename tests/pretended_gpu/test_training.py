@@ -41,6 +41,7 @@ def check(result: Result, method: str) -> None:
     assert weights is None or weights.unique().numel() > 1  # MPCLReweightHook has changed them
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize('method', METHODS)
 def test_a_resumed_training_equals_an_uninterrupted_one(method, images, tmp_path):
     straight, resumed = config(method, images, tmp_path / 'straight'), config(method, images, tmp_path / 'resumed')

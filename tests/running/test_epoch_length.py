@@ -69,6 +69,7 @@ def train(
 BY_ITERATION = {'default_hooks.checkpoint': dict(type='CheckpointHook', interval=1, by_epoch=False)}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize('change', [(4, 24, 8, 24), (8, 24, 4, 24), (8, 24, 8, 40), (7, 24, 12, 24)])
 def test_the_next_epoch_is_whole(change, tmp_path):
     batch_before, images_before, batch, images = change

@@ -113,6 +113,7 @@ def test_exits(tmp_path):
     assert [row['counts'] for row in rows[:2]] == [{'as expected': 1}] * 2  # the control may abort
 
 
+@pytest.mark.nightly
 def test_soak(tmp_path):
     (row,) = results(tmp_path, 'soak.py', '--rounds', '3', '--methods', 'LEWEL_M', '--ranks', '1')['rows']
     assert row['problems'] == [] and row['finished'] + sum(row['ends'].values()) == 3

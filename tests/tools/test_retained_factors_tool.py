@@ -53,6 +53,7 @@ def measure(folder, monkeypatch):
     return run_tool
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_measures_a_checkpoint_and_its_references(measure, folder, recipe):
     torch.save(dict(meta={}, state_dict=build_random_model(load_config(recipe), 1).state_dict()), folder / 'a.pth')

@@ -100,6 +100,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_step(folder)
     assert 'Iter(train)' not in done.stdout
 
 
+@pytest.mark.nightly
 def test_dist_script_on_two_cpu_ranks(folder):
     script = str(ROOT / 'tools' / 'benchmarks' / 'dist_transfer.sh')
     done = run(
