@@ -1,5 +1,6 @@
 """What a training leaves in its work dir."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,18 @@ LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names t
 STOPPED = 'stopped.pth'  # the checkpoint of a run that was stopped within an epoch, until the next regular one
 STOPPED_STATUS = 75  # exit status of a run that was stopped; EX_TEMPFAIL of sysexits.h: try again later
 _NO_METRICS = ('step', 'time', 'data_time')
+_CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth|best_.*\.pth')
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file is, by its name, a checkpoint that a training has written."""
+    named = path.name == STOPPED or _CHECKPOINT.fullmatch(path.name) is not None
+    return named or path == find_last_checkpoint(path.parent)
+
+
+def holds_training(folder: Path) -> bool:
+    """Return whether a folder is the work dir of a training that has started."""
+    return (folder / LAST_CHECKPOINT).is_file() or any(folder.glob('*/vis_data'))
 
 
 def find_last_checkpoint(work_dir: str | Path) -> Path | None:
