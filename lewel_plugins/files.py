@@ -16,6 +16,8 @@ from lewel_plugins.errors import SetupError
 _PARTIAL = '.partial'
 # Some file systems, such as those of FUSE, cannot wait for a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+# Errors of file systems that do not rename over a file; after any other one, such as EIO, the old file stays.
+_NO_REPLACE = (errno.EEXIST, errno.EPERM, errno.EACCES, errno.ENOTSUP)
 _OPENED = ('/dev/fd/', '/dev/stderr', '/dev/stdout', '/proc/')
 
 
@@ -57,12 +59,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def _rename(partial: Path, path: Path) -> None:
     try:
         os.replace(partial, path)
-    except OSError:
-        if not path.is_file():
+        return
+    except OSError as error:
+        if error.errno not in _NO_REPLACE or not path.is_file():
             raise
-        # Some network file systems do not rename over a file. A kill between these lines leaves no file of this name.
-        path.unlink()
+    # Some network file systems do not rename over a file. A kill between these lines leaves no file of this name, but
+    # the old one beside it.
+    old = path.with_name(f'.{path.name}.{os.getpid()}.old')
+    os.rename(path, old)
+    try:
         os.rename(partial, path)
+    except OSError:
+        os.rename(old, path)
+        raise
+    old.unlink()
 
 
 def _sync(path: Path) -> None:
