@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -251,7 +251,10 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _session(folder: RunFolder, devices: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
-    """Record this start, its devices and its duration in ``sessions.json``; yield what records the time until now."""
+    """Record this start, its devices and its duration in ``sessions.json``; yield what records the time until now.
+
+    A record that cannot be written, as on a full disk, ends no training: the next one holds all of it.
+    """
     recorded = read_json(folder / SESSIONS)
     sessions = recorded if isinstance(recorded, list) else []
     start = time.monotonic()
@@ -259,7 +262,8 @@ def _session(folder: RunFolder, devices: Mapping[str, Any]) -> Iterator[Callable
 
     def record() -> None:
         session['seconds'] = round(time.monotonic() - start, 1)
-        write_json(folder / SESSIONS, [*sessions, session])
+        with suppress(OSError):
+            write_json(folder / SESSIONS, [*sessions, session])
 
     record()
     try:
