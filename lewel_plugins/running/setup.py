@@ -42,6 +42,7 @@ from .group_scaling import iterations_per_step, scale_groups
 from .lost_workers import with_timeout
 from .num_views import check_num_views
 from .rendezvous import set_device, set_rendezvous, set_slurm_port
+from .same_start import check_same_start
 from .watched_loader import watched
 from .work_dir import list_checkpoints
 
@@ -359,6 +360,12 @@ class PretrainRunner(Runner):
     images differ in size, so that GPUs use torch's SyncBN, and gloo ranks, for which torch has none, use plain batch
     norm.
     """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Join the process group as mmengine does, and check that all ranks start from the same checkpoint."""
+        super().setup_env(env_cfg)
+        if self.distributed:  # here, because ranks whose checkpoints have a seed do not wait for those that draw one
+            check_same_start(self.cfg)
 
     @staticmethod
     def build_dataloader(
