@@ -224,11 +224,6 @@ def set_time_limit(cfg: Config, max_minutes: float) -> None:
     hooks.setdefault('preemption', ConfigDict(type='lewel_plugins.PreemptionHook')).max_minutes = max_minutes
 
 
-def resume_or_restart(resume: str | None) -> str | None:
-    """Return what to resume from: the last checkpoint if torchrun has restarted the ranks (``--max-restarts``)."""
-    return 'auto' if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) else resume
-
-
 def set_resume(cfg: Config, resume: str | None, trust: bool = False) -> str | None:
     """Point the config to the checkpoint to resume from, after checking that it can be resumed from.
 

@@ -10,6 +10,7 @@ from lewel_plugins.files import read_json_lines
 
 LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names the last checkpoint
 STOPPED = 'stopped.pth'  # the checkpoint of a run that was stopped within an epoch, until the next regular one
+EARLIER = 'earlier_checkpoints.json'  # those that were there when torchrun started, see `restarts`
 STOPPED_STATUS = 75  # exit status of a run that was stopped; EX_TEMPFAIL of sysexits.h: try again later
 _NO_METRICS = ('step', 'time', 'data_time')
 _CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth|best_.*\.pth')

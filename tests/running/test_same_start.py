@@ -47,5 +47,7 @@ def test_names_what_each_rank_has_found(monkeypatch):
     starts(('found a', '1'), ('found a', '1'))
     with pytest.raises(SetupError, match='checkpoint: ranks 0 to 1 found a; ranks 2, 4 found b; rank 3 found c; give'):
         starts(('found a', '1'), ('found a', '1'), ('found b', '2'), ('found c', '3'), ('found b', '2'))
-    with pytest.raises(SetupError, match=r'rank 0 found a \(1\); rank 1 found a \(2\); give'):  # files of different runs
+    with pytest.raises(
+        SetupError, match=r'rank 0 found a \(1\); rank 1 found a \(2\); give'
+    ):  # files of different runs
         starts(('found a', '1'), ('found a', '2'))

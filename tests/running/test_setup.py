@@ -258,12 +258,6 @@ def test_resume_passes_over_missing_files_and_weights(cfg, tmp_path):
     assert len(texts) == 3 and all(any(reason in text for text in texts) for reason in reasons)
 
 
-def test_torchruns_restart_resumes(monkeypatch):
-    for restarts, expected in (('0', None), ('2', 'auto')):
-        monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', restarts)
-        assert setup.resume_or_restart(None) == expected
-
-
 def test_time_limit(cfg):
     setup.set_time_limit(cfg, 1.5)
     assert cfg.default_hooks.preemption == dict(type='lewel_plugins.PreemptionHook', max_minutes=1.5)
