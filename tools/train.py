@@ -9,6 +9,7 @@ from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.restarts import resume_or_restart
 from lewel_plugins.running.standard_input import stop_at_end_of_input
+from lewel_plugins.running.work_dir_lock import lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,6 +69,7 @@ def main() -> None:
     setup.check_batch(cfg, args.launcher)
     if args.max_minutes is not None:
         setup.set_time_limit(cfg, args.max_minutes)
+    lock_work_dir(cfg.work_dir, args.launcher)
     checkpoint = setup.set_resume(cfg, resume_or_restart(args.resume, cfg.work_dir), args.trust)
     setup.prepare(cfg, args.launcher)
     runner = setup.build_runner(cfg)

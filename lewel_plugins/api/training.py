@@ -24,9 +24,10 @@ from lewel_plugins.planning.facts import GPU
 from lewel_plugins.planning.findings import Finding, gigabytes, show
 from lewel_plugins.planning.settings import Setting, Settings
 from lewel_plugins.running.child_processes import has_ended, python_environment, signal_group
+from lewel_plugins.running.work_dir_lock import held_lock
 
 from .display import Display
-from .run_folder import BACKBONE, CONFIG, FINISHED, LOG, SESSIONS, RunFolder
+from .run_folder import BACKBONE, CONFIG, FINISHED, LOCK, LOG, SESSIONS, RunFolder
 
 if TYPE_CHECKING:
     from lewel_plugins.reporting.verdicts import Verdict
@@ -146,7 +147,8 @@ def train(
     with (folder / LOG).open('ab') as log, _session(folder, devices) as record, display:
         start = log.tell()
         command = _command(folder, ranks, workers)
-        status, is_interrupted = _run(command, log, lock, display, record, visible_only(gpus), ranks)
+        environment = {**visible_only(gpus), **held_lock(folder / LOCK)}
+        status, is_interrupted = _run(command, log, lock, display, record, environment, ranks)
     if is_interrupted or status in (STOPPED, -signal.SIGTERM):  # the latter before it listens to signals
         say(f'stopped; the same command goes on with {folder.path}')
         return Run(folder.path, 'interrupted' if is_interrupted else 'stopped')

@@ -98,7 +98,13 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
 
     The first of these that is set counts: ``work_dir``, ``work_dir`` in the config, the folder of the checkpoint to
     resume from, ``work_dirs/<name of the config>``.
+
+    Raises:
+        SetupError: There is no such checkpoint.
     """
+    # Before anything is written to the folder.
+    if resume is not None and resume != 'auto' and not Path(resume).is_file():
+        raise SetupError(f'checkpoint {resume!r} does not exist')
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:

@@ -162,6 +162,16 @@ def test_a_run_goes_on_on_the_devices_of_another_machine(tmp_path, monkeypatch, 
     assert read_json(tmp_path / 'sessions.json')[0]['ranks'] == ranks
 
 
+def test_the_training_does_not_wait_for_the_lock_that_this_process_holds(tmp_path, monkeypatch):
+    code = 'import sys; from lewel_plugins.running.work_dir_lock import lock_work_dir as lock; '
+    code += 'print(lock(sys.argv[1], patience=0.0))'
+    monkeypatch.setattr(training, '_command', lambda *arguments: [sys.executable, '-c', code, str(tmp_path)])
+    folder = write_run(tmp_path, 1)
+    with folder.locked() as lock:
+        assert train(folder, lock, lambda line: None).status == 'finished'
+    assert (tmp_path / 'train.log').read_text() == 'None\n'
+
+
 @pytest.mark.parametrize('workers', [0, 3])
 def test_a_run_goes_on_with_other_workers(tmp_path, monkeypatch, workers):
     commands = []

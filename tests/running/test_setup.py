@@ -85,11 +85,16 @@ def test_load_config_names_the_missing_package_of_a_base(tmp_path):
         ('mine', 'yours', 'runs/a/iter_1.pth', 'yours'),
     ],
 )
-def test_work_dir(cfg, of_config, option, resume, expected):
+def test_work_dir(cfg, tmp_path, monkeypatch, of_config, option, resume, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'runs' / 'a').mkdir(parents=True)
+    (tmp_path / 'runs' / 'a' / 'iter_1.pth').touch()
     if of_config:
         cfg.work_dir = of_config
     setup.set_work_dir(cfg, option, resume)
     assert cfg.work_dir == expected
+    with pytest.raises(SetupError, match=r"^checkpoint 'runs/b/iter_1.pth' does not exist$"):
+        setup.set_work_dir(cfg, option, 'runs/b/iter_1.pth')
 
 
 def test_amp_is_bfloat16_without_loss_scaling_where_the_device_has_it(cfg, monkeypatch):
