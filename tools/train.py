@@ -61,6 +61,7 @@ def main() -> None:
     setup.set_dataloader_defaults(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    setup.check_length(cfg)
     setup.check_images(cfg, args.launcher)
     if args.amp:
         setup.enable_amp(cfg)

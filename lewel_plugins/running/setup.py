@@ -41,7 +41,7 @@ from .gradient_buckets import fix_buckets
 from .group_scaling import iterations_per_step, scale_groups
 from .lost_workers import with_timeout
 from .num_views import check_num_views
-from .rendezvous import set_device, set_rendezvous, set_slurm_port
+from .rendezvous import check_variables, set_device, set_rendezvous, set_slurm_port
 from .same_start import check_same_start
 from .watched_loader import watched
 from .work_dir import list_checkpoints
@@ -100,7 +100,7 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
     resume from, ``work_dirs/<name of the config>``.
 
     Raises:
-        SetupError: There is no such checkpoint.
+        SetupError: There is no such checkpoint, or a file is where the folder would be.
     """
     # Before anything is written to the folder.
     if resume is not None and resume != 'auto' and not Path(resume).is_file():
@@ -112,6 +112,11 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
             cfg.work_dir = f'./work_dirs/{Path(cfg.filename).stem}'
         else:
             cfg.work_dir = str(Path(resume).parent)
+    folder = Path(cfg.work_dir)
+    places = [path for path in (folder, *folder.parents) if os.path.exists(path)]
+    file = next((path for path in places if not path.is_dir()), None)
+    if file is not None:
+        raise SetupError(f'work dir {cfg.work_dir!r} cannot be created: {file} is a file; choose another --work-dir')
 
 
 def enable_amp(cfg: Config) -> None:
@@ -198,7 +203,20 @@ def check_images(cfg: Config, launcher: str = 'none') -> None:
     Raises:
         SetupError: Names the setting, its value, and what to do.
     """
+    check_variables(launcher)
     check_data(cfg, _processes(launcher))
+
+
+def check_length(cfg: Config) -> None:
+    """Refuse a training without a step; mmengine would end it without a word, or with an error of arithmetic.
+
+    Raises:
+        SetupError: A length is not a whole number of at least 1.
+    """
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        value = (cfg.get('train_cfg') or {}).get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < 1:
+            raise SetupError(f'train_cfg.{name} must be a whole number of at least 1, got {value!r}')
 
 
 def set_dataloader_defaults(cfg: Config) -> None:
@@ -296,8 +314,9 @@ def prepare(cfg: Config, launcher: str) -> None:
 
     Raises:
         SetupError: The config has settings of an older version, or another number of views than its rate is for, the
-            launcher has not set its variables, or there are GPUs that torch or mmcv's ops cannot use.
+            launcher has not set its variables or not to numbers, or there are GPUs that torch or mmcv's ops cannot use.
     """
+    check_variables(launcher)
     check_settings(cfg)
     check_num_views(cfg)
     check_gpus()

@@ -97,6 +97,46 @@ def test_work_dir(cfg, tmp_path, monkeypatch, of_config, option, resume, expecte
         setup.set_work_dir(cfg, option, 'runs/b/iter_1.pth')
 
 
+def test_a_file_where_the_work_dir_would_be(cfg, tmp_path):
+    (tmp_path / 'file').write_text('')
+    for name in ('file', 'file/run'):
+        with pytest.raises(SetupError, match=rf"^work dir '.*{name}' cannot be created: .*/file is a file; choose"):
+            setup.set_work_dir(cfg, str(tmp_path / name))
+
+
+@pytest.mark.parametrize('value', [0, -1, 1.5, '10', True, float('nan')])
+@pytest.mark.parametrize('name', ['max_epochs', 'max_iters', 'val_interval'])
+def test_a_training_without_a_step(cfg, name, value):
+    for right in ({}, dict(max_epochs=1), dict(max_iters=1e3)):
+        cfg.train_cfg = right
+        setup.check_length(cfg)
+    cfg.train_cfg = {name: value}
+    with pytest.raises(SetupError, match=rf'^train_cfg.{name} must be a whole number of at least 1, got '):
+        setup.check_length(cfg)
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'values', 'error'),
+    [
+        ('pytorch', dict(WORLD_SIZE='abc'), "WORLD_SIZE must be a whole number for --launcher pytorch, got 'abc'"),
+        ('pytorch', dict(RANK='-1'), "RANK must be a whole number for --launcher pytorch, got '-1'"),
+        ('pytorch', dict(RANK='2', WORLD_SIZE='2'), 'RANK must be below WORLD_SIZE = 2, got 2'),
+        ('pytorch', dict(MASTER_PORT=''), "MASTER_PORT must be a whole number for --launcher pytorch, got ''"),
+        ('slurm', dict(SLURM_NTASKS='0'), 'SLURM_PROCID must be below SLURM_NTASKS = 0, got 0'),
+        ('mpi', dict(OMPI_COMM_WORLD_RANK='x'), 'OMPI_COMM_WORLD_RANK must be a whole number .*'),
+    ],
+)
+def test_variables_of_a_launcher_that_are_no_numbers(cfg, monkeypatch, launcher, values, error):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT', 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    setup.check_images(cfg, 'none')
+    for check in (setup.check_images, setup.prepare):
+        with pytest.raises(SetupError, match=f'^{error}$'):
+            check(cfg, launcher)
+
+
 def test_amp_is_bfloat16_without_loss_scaling_where_the_device_has_it(cfg, monkeypatch):
     monkeypatch.setattr(setup, 'has_bfloat16', lambda: True)
     setup.enable_amp(cfg)
