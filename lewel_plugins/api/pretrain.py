@@ -32,6 +32,7 @@ from .run_folder import (
     SMALL,
     START,
     RunFolder,
+    check_data_root,
 )
 from .snapshot import check_snapshot
 from .training import Run, Say, attempt, check_writable, print_plan, train
@@ -121,7 +122,9 @@ def pretrain(
     if folder.is_new:
         from .measurements.room import disk_bytes
 
-        preparation = _measure(prepare(options, say=say), say)
+        preparation = prepare(options, say=say)
+        check_data_root(preparation.root)
+        preparation = _measure(preparation, say)
         devices = preparation.plan['gpus']
         check_writable(folder, disk_bytes(preparation))
         print_plan(preparation.plan, preparation.findings, say)
