@@ -10,7 +10,7 @@ import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import leftovers, read_json, write_bytes, write_json, write_text
@@ -21,6 +21,9 @@ from lewel_plugins.planning.arguments import path_text, same_place
 from lewel_plugins.planning.findings import show
 from lewel_plugins.running.jobs import holder, lock
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 PLAN, BEGUN = RUN_NOTES  # the plan, and the request while the folder is first written
 CONFIG, IMAGES, CHECK = 'config.py', 'images.txt.gz', 'check.json'
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
@@ -28,8 +31,31 @@ LOG, LOCK, FINISHED, SESSIONS = 'train.log', RUN_LOCK, 'finished.json', 'session
 MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
 SMALL, BANK, QUERIES = 'small_images.txt', 'labeled_bank.txt', 'labeled_queries.txt'
 _FOLDER = '{{ fileDirname }}'
+_ADVICE = 'put back a copy of it, or choose another --out'
 _VARIABLE = re.compile(r'\{\{\s*(\$|_base_\.|file[A-Z])')  # what mmengine replaces in the text of a config
 _PATHS = ('images', 'labels', 'from', 'weights', 'pretrained', 'start', 'data')  # options that name files
+
+
+@contextmanager
+def reading(file: Path, advice: str = _ADVICE) -> Iterator[None]:
+    """Turn whatever a damaged file of a run leads to into one line that names it.
+
+    Args:
+        file: The file, which the block reads and takes apart.
+        advice: What the user can do.
+
+    Raises:
+        SetupError: The block has raised an error.
+    """
+    try:
+        yield
+    except SetupError:
+        raise
+    except Exception as error:  # gzip, csv, json and Python each have their own
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, (KeyError, AttributeError)):
+            reason = f'it lacks {reason}'
+        raise SetupError(f'{show(file)} cannot be read: {reason}; {advice}') from None
 
 
 class RunFolder:
@@ -68,10 +94,30 @@ class RunFolder:
         """
         return self._read(PLAN)
 
+    def planned(self, name: str) -> Any:
+        """Return the value of a setting of the plan.
+
+        Raises:
+            SetupError: ``plan.json`` cannot be read, or has no such setting.
+        """
+        with reading(self / PLAN):
+            return self.record()['plan'][name]['value']
+
+    def config(self) -> 'Config':
+        """Return the config.
+
+        Raises:
+            SetupError: It cannot be read.
+        """
+        from mmengine.config import Config
+
+        with reading(self / CONFIG):
+            return Config.fromfile(self / CONFIG)
+
     def _read(self, name: str) -> dict[str, Any]:
         content = read_json(self / name)
-        if not isinstance(content, dict) or 'request' not in content:
-            raise SetupError(f'{show(self / name)} cannot be read; choose another --out or delete the folder')
+        if not isinstance(content, dict) or not isinstance(content.get('request'), dict):
+            raise SetupError(f'{show(self / name)} cannot be read; {_ADVICE}')
         return content
 
     def check_place(self) -> None:

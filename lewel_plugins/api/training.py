@@ -27,7 +27,7 @@ from lewel_plugins.running.child_processes import has_ended, python_environment,
 from lewel_plugins.running.work_dir_lock import held_lock
 
 from .display import Display
-from .run_folder import BACKBONE, CONFIG, FINISHED, LOCK, LOG, SESSIONS, RunFolder
+from .run_folder import BACKBONE, CONFIG, FINISHED, LOCK, LOG, PLAN, SESSIONS, RunFolder, reading
 
 if TYPE_CHECKING:
     from lewel_plugins.reporting.verdicts import Verdict
@@ -72,11 +72,13 @@ class Run:
         """Value and reason of each setting: ``run.plan['epochs']``.
 
         Raises:
-            SetupError: There is no plan in the folder.
+            SetupError: There is no plan in the folder that can be read.
         """
         if self.planned is not None:
             return self.planned
-        return Settings.from_dict(RunFolder(self.path).record()['plan'])
+        folder = RunFolder(self.path)
+        with reading(folder / PLAN):
+            return Settings.from_dict(folder.record()['plan'])
 
     @property
     def checkpoint(self) -> Path:
@@ -141,7 +143,7 @@ def train(
         TrainingError: The training has failed. Names the error in its log.
     """
     display = display or Display(folder.path, '', 0)
-    ranks = ranks_on(gpus, folder.record()['plan']['ranks']['value'])
+    ranks = ranks_on(gpus, folder.planned('ranks'))
     devices = dict(gpus=[gpu.name for gpu in gpus], ranks=ranks)
     say(f'training in {folder.path}; log: {folder / LOG}')
     with (folder / LOG).open('ab') as log, _session(folder, devices) as record, display:
@@ -166,12 +168,12 @@ def _command(folder: RunFolder, ranks: int, workers: int | None = None) -> list[
 
     script = str(configs_folder().parent / 'tools' / 'train.py')
     words = [script, str(folder / CONFIG), '--work-dir', str(folder.path), '--resume', '--stop-at-eof']
-    planned = folder.record()['plan']['ranks']['value']
+    planned = folder.planned('ranks')
     loader = {}
     if ranks != planned:
-        from mmengine.config import Config
-
-        loader['batch_size'] = Config.fromfile(folder / CONFIG).train_dataloader.batch_size * planned // ranks
+        config = folder.config()
+        with reading(folder / CONFIG):
+            loader['batch_size'] = config.train_dataloader.batch_size * planned // ranks
     if workers is not None:
         loader.update(num_workers=workers, persistent_workers=workers > 0)
     if loader:
@@ -365,7 +367,7 @@ def _too_little_memory(folder: RunFolder) -> str:
         last = f'the last checkpoint is at step {read_training_state(checkpoint)["meta"]["iter"]:,}'
     fewer = 'with fewer images per step'
     if 'batch_size' in folder.record()['plan']:
-        batch = 3 * folder.record()['plan']['batch_size']['value'] // 4
+        batch = 3 * folder.planned('batch_size') // 4
         fewer = f'with --batch-size {batch // 8 * 8 if batch > 8 else max(2, batch)}'
     return f'out of memory {step}; {last}. Free the GPU and repeat the command, or start anew {fewer} and another --out'
 

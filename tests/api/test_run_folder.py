@@ -423,3 +423,49 @@ def test_too_little_memory_while_running(photos, monkeypatch, has_checkpoint, ba
     text = 'RuntimeError: broken'
     with pytest.raises(TrainingError, match='the training failed: ChildFailedError: rank 0; log: run'):
         train(folder, 0, lambda line: None)
+
+
+def test_a_damaged_file_of_a_run_is_one_line_that_names_it(photos):
+    folder, gzipped = write_run(photos), gzip.compress(b'photos/000.png\t12\n')
+    for name, content, reason in (
+        ('images.txt.gz', b'no gzip', 'Not a gzipped file'),
+        ('images.txt.gz', gzipped[:-9], 'Compressed file ended before'),
+        ('images.txt.gz', gzipped[:10] + b'\xff' * 20, 'Error -3 while decompressing'),
+        ('images.txt.gz', gzipped, 'not enough values to unpack'),
+        ('images.txt.gz', None, 'No such file or directory'),
+        ('config.py', b'x = (', 'was never closed'),
+        ('config.py', b'x = 1', "it lacks .*'train_dataloader'"),
+        ('config.py', b'\xff', "'utf-8' codec can't decode byte"),
+        ('config.py', None, 'No such file or directory'),
+        ('duplicates.csv', b'a,b\n1,2\n', "it lacks 'copy'"),
+    ):
+        whole = (folder / name).read_bytes() if (folder / name).is_file() else None
+        (folder / name).unlink(missing_ok=True)
+        if content is not None:
+            (folder / name).write_bytes(content)
+        with pytest.raises(SetupError, match=f'^run/{name} cannot be read: .*{reason}.*; .*put back a copy') as caught:
+            check_snapshot(folder, ['photos'])
+        assert '\n' not in str(caught.value)
+        if whole is not None:
+            (folder / name).write_bytes(whole)
+    (folder / 'duplicates.csv').unlink()
+    assert check_snapshot(folder, ['photos']) == []
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('{', ''),
+        ('[]', ''),
+        ('{"request": 1}', ''),
+        ('{"request": {}}', ": it lacks 'plan'"),
+        ('{"request": {}, "plan": {}}', ": it lacks 'ranks'"),
+        ('{"request": {}, "plan": {"ranks": 1}}', ": 'int' object is not subscriptable"),
+    ],
+)
+def test_a_damaged_plan_is_one_line(tmp_path, text, reason):
+    (tmp_path / 'plan.json').write_text(text)
+    with pytest.raises(
+        SetupError, match=rf'plan\.json cannot be read{reason}; put back a copy of it, or choose another'
+    ):
+        RunFolder(tmp_path).planned('ranks')
