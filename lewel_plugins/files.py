@@ -142,14 +142,14 @@ def read_json(path: str | Path) -> Any:
     """Return the content of a json file; None if it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def read_json_lines(path: str | Path) -> Iterator[Any]:
     """Yield the values of a file with one json text per line; a line that a killed process has torn is left out."""
     for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             yield json.loads(line)
 
 

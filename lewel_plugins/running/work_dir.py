@@ -71,7 +71,7 @@ def last_checkpoint(work_dir: str | Path) -> Path:
 def _records(work_dir: str | Path) -> Iterator[dict[str, Any]]:
     """Yield what all starts of a run have logged, in the order of the starts."""
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        yield from read_json_lines(file)
+        yield from (record for record in read_json_lines(file) if isinstance(record, dict))
 
 
 def _is_validation(record: dict[str, Any]) -> bool:
