@@ -297,6 +297,9 @@ def _read_first(paths: list[Path], trust: bool) -> tuple[Path, dict]:
 
 def _read_state(path: Path, trust: bool) -> dict:
     checkpoint = read_training_state(path, trust)
+    meta = checkpoint.get('meta', {})
+    if not isinstance(meta, dict):
+        raise UnusableCheckpoint(f'{path} is not a checkpoint of a training: its meta is no dict')
     refuse_older(checkpoint, path)
     missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
     if missing:
@@ -304,6 +307,9 @@ def _read_state(path: Path, trust: bool) -> dict:
             f'{path} holds no training state to resume from: it has no {", ".join(missing)}. To start from its '
             f'weights, use --cfg-options load_from={path}'
         )
+    unknown = [key for key in ('epoch', 'iter') if not isinstance(meta.get(key), int)]
+    if unknown:
+        raise UnusableCheckpoint(f'{path} holds no position to resume from: its meta has no {" and no ".join(unknown)}')
     return checkpoint
 
 
@@ -418,6 +424,22 @@ class PretrainRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def resume(self, filename: str, *arguments: Any, **options: Any) -> None:
+        """Resume from a checkpoint, as mmengine does.
+
+        Raises:
+            SetupError: The state of the optimizer is that of another one.
+        """
+        try:
+            super().resume(filename, *arguments, **options)
+        except ValueError as error:
+            if 'parameter group' not in str(error):
+                raise
+            raise SetupError(
+                f"{filename} does not fit the config's optimizer: {error}; resume with the settings of the run, or "
+                f'start from its weights alone by --cfg-options load_from={filename}'
+            ) from None
 
     def dump_config(self) -> None:
         """Write the config to the work dir, as mmengine does, unless it comes from there.

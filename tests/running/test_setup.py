@@ -36,7 +36,7 @@ def cfg() -> Config:
 
 
 def _checkpoint(path, **changes):
-    state = dict(state_dict={}, optimizer={}, message_hub={}, meta=dict(seed=3))
+    state = dict(state_dict={}, optimizer={}, message_hub={}, meta=dict(seed=3, epoch=1, iter=2))
     torch.save({**state, **changes}, path)
     return path
 
@@ -214,7 +214,7 @@ def test_resume_from_a_path(cfg, tmp_path):
 
 
 def test_resume_takes_the_seed_of_the_checkpoint(cfg, tmp_path):
-    path = str(_checkpoint(tmp_path / 'a.pth', meta=dict(seed=8)))
+    path = str(_checkpoint(tmp_path / 'a.pth', meta=dict(seed=8, epoch=1, iter=2)))
     cfg.work_dir = str(tmp_path)
     with pytest.warns(UserWarning, match='seed 8 of .*, not with 3'):
         setup.set_resume(cfg, path)
@@ -246,8 +246,12 @@ def test_resume_names_the_file_it_cannot_use(cfg, tmp_path):
     (tmp_path / 'flipped.pth').write_bytes(_with_another_byte(whole))
     torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
     torch.save([1], tmp_path / 'list.pth')
+    _checkpoint(tmp_path / 'place.pth', meta=dict(seed=3))
+    _checkpoint(tmp_path / 'meta.pth', meta=[1])
     for name, message in [
         ('none.pth', 'does not exist'),
+        ('place.pth', 'holds no position to resume from: its meta has no epoch and no iter'),
+        ('meta.pth', 'its meta is no dict'),
         ('half.pth', 'cannot be read'),
         ('empty.pth', 'cannot be read'),
         ('weights.pth', 'has no optimizer, message_hub, meta'),
@@ -301,6 +305,19 @@ def test_resume_passes_over_missing_files_and_weights(cfg, tmp_path):
         'iter_4.pth holds no training state',
     ]
     assert len(texts) == 3 and all(any(reason in text for text in texts) for reason in reasons)
+
+
+@pytest.mark.parametrize('groups', [[nn.Linear(2, 3)], [nn.Linear(2, 3), nn.Linear(2, 2)]])
+def test_the_state_of_another_optimizer_is_one_line(monkeypatch, groups):
+    saved = torch.optim.SGD([dict(params=layer.weight) for layer in groups], 0.1).state_dict()
+
+    def resume(runner, filename):
+        torch.optim.SGD([dict(params=nn.Linear(2, 3).parameters())], 0.1).load_state_dict(saved)
+
+    monkeypatch.setattr(Runner, 'resume', resume)
+    runner = setup.PretrainRunner.__new__(setup.PretrainRunner)
+    with pytest.raises(SetupError, match=r"^a\.pth does not fit the config's optimizer: loaded state dict [^\n]*$"):
+        runner.resume('a.pth')
 
 
 def test_time_limit(cfg):
