@@ -8,7 +8,9 @@ on a cluster.
 import difflib
 import math
 import os
+import re
 import warnings
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -416,7 +418,8 @@ class PretrainRunner(Runner):
         if self._resume:
             checkpoint = read_training_state(filename, self.cfg.get('trust_checkpoints', False))
         else:
-            checkpoint, _ = read_pretrained(filename)
+            checkpoint, state = read_pretrained(filename)
+            self._check_start(state, filename, revise_keys)
         # Runner.resume would run it, to compare the numbers of GPUs that a configuration has not named for years.
         checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
@@ -424,6 +427,22 @@ class PretrainRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _check_start(self, state: Mapping[str, Any], filename: str, revise_keys: list) -> None:
+        """Refuse weights of which the model would take none; mmengine warns, and trains random weights.
+
+        Raises:
+            SetupError: No parameter has the name and shape of a tensor of the file.
+        """
+        for pattern, replacement in revise_keys:
+            state = {re.sub(pattern, replacement, name): tensor for name, tensor in state.items()}
+        own = dict(unwrap_model(self.model).named_parameters())
+        shapes = {name: getattr(tensor, 'shape', None) for name, tensor in state.items()}
+        if own and not any(shapes.get(name) == parameter.shape for name, parameter in own.items()):
+            raise SetupError(
+                f"no tensor of {filename} fits the config's model: the file has {next(iter(shapes))}, ..., the model "
+                f'{next(iter(own))}, ...; name another checkpoint by load_from, or start a backbone by init_cfg'
+            )
 
     def resume(self, filename: str, *arguments: Any, **options: Any) -> None:
         """Resume from a checkpoint, as mmengine does.

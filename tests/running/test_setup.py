@@ -307,6 +307,17 @@ def test_resume_passes_over_missing_files_and_weights(cfg, tmp_path):
     assert len(texts) == 3 and all(any(reason in text for text in texts) for reason in reasons)
 
 
+def test_weights_of_which_none_fits_are_refused(tmp_path):
+    runner = setup.PretrainRunner.__new__(setup.PretrainRunner)
+    runner.model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    fitting = {'module.0.bias': torch.zeros(3), 'other': torch.zeros(1)}
+    runner._check_start(fitting, 'a.pth', setup._NO_MODULE)
+    others = {'0.bias': torch.zeros(4), '1.num_batches_tracked': torch.tensor(1)}
+    for state in (others, {'x': torch.zeros(3)}, {'x': 1}):
+        with pytest.raises(SetupError, match=r"^no tensor of a\.pth fits the config's model: .*, the model 0\.weight,"):
+            runner._check_start(state, 'a.pth', setup._NO_MODULE)
+
+
 @pytest.mark.parametrize('groups', [[nn.Linear(2, 3)], [nn.Linear(2, 3), nn.Linear(2, 2)]])
 def test_the_state_of_another_optimizer_is_one_line(monkeypatch, groups):
     saved = torch.optim.SGD([dict(params=layer.weight) for layer in groups], 0.1).state_dict()
