@@ -16,6 +16,8 @@ from lewel_plugins.errors import SetupError
 _PARTIAL = '.partial'
 # Some file systems, such as those of FUSE, cannot wait for a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+# Errors of file systems that do not rename over a file; after any other one, such as EIO, the old file stays.
+_NO_REPLACE = (errno.EEXIST, errno.EPERM, errno.EACCES, errno.ENOTSUP)
 _OPENED = ('/dev/fd/', '/dev/stderr', '/dev/stdout', '/proc/')
 
 
@@ -57,12 +59,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def _rename(partial: Path, path: Path) -> None:
     try:
         os.replace(partial, path)
-    except OSError:
-        if not path.is_file():
+        return
+    except OSError as error:
+        if error.errno not in _NO_REPLACE or not path.is_file():
             raise
-        # Some network file systems do not rename over a file. A kill between these lines leaves no file of this name.
-        path.unlink()
+    # Some network file systems do not rename over a file. A kill between these lines leaves no file of this name, but
+    # the old one beside it.
+    old = path.with_name(f'.{path.name}.{os.getpid()}.old')
+    os.rename(path, old)
+    try:
         os.rename(partial, path)
+    except OSError:
+        os.rename(old, path)
+        raise
+    old.unlink()
 
 
 def _sync(path: Path) -> None:
@@ -132,14 +142,14 @@ def read_json(path: str | Path) -> Any:
     """Return the content of a json file; None if it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def read_json_lines(path: str | Path) -> Iterator[Any]:
     """Yield the values of a file with one json text per line; a line that a killed process has torn is left out."""
     for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             yield json.loads(line)
 
 

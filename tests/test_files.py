@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import signal
 import stat
 import time
@@ -41,12 +42,13 @@ def test_equal_checkpoints_are_equal_files(tmp_path):
     assert torch.equal(torch.load(tmp_path / 'a.pth', weights_only=True)['state_dict']['a'], torch.arange(3))
 
 
-def test_a_file_system_that_does_not_rename_over_files(tmp_path, monkeypatch):
+@pytest.mark.parametrize('number', [errno.EEXIST, errno.EPERM, errno.EACCES, errno.ENOTSUP])
+def test_a_file_system_that_does_not_rename_over_files(tmp_path, monkeypatch, number):
     replace = os.replace
 
     def refuse(source, target):
         if os.path.exists(target):
-            raise FileExistsError(f'{target} exists')
+            raise OSError(number, os.strerror(number))
         replace(source, target)
 
     monkeypatch.setattr(os, 'replace', refuse)
@@ -54,6 +56,40 @@ def test_a_file_system_that_does_not_rename_over_files(tmp_path, monkeypatch):
         files.write_bytes(tmp_path / 'file', content)
         assert (tmp_path / 'file').read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+@pytest.mark.parametrize('number', [errno.EIO, errno.ENOSPC, errno.ESTALE])
+def test_a_disk_that_fails_while_a_file_is_replaced_keeps_the_old_one(tmp_path, monkeypatch, number):
+    (tmp_path / 'file').write_bytes(b'old')
+
+    def fail(source, target):
+        raise OSError(number, os.strerror(number), source)
+
+    monkeypatch.setattr(os, 'replace', fail)
+    monkeypatch.setattr(os, 'rename', fail)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        files.write_bytes(tmp_path / 'file', b'new')
+    assert (tmp_path / 'file').read_bytes() == b'old' and os.listdir(tmp_path) == ['file']
+
+
+def test_an_old_file_that_was_set_aside_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_bytes(b'old')
+    rename, calls = os.rename, []
+
+    def refuse(source, target):
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+    def fail_once(source, target):
+        calls.append(source)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(source, target)
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    monkeypatch.setattr(os, 'rename', fail_once)
+    with pytest.raises(OSError, match='Input/output error'):
+        files.write_bytes(tmp_path / 'file', b'new')
+    assert len(calls) == 3 and (tmp_path / 'file').read_bytes() == b'old' and os.listdir(tmp_path) == ['file']
 
 
 @pytest.mark.parametrize('number', [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])

@@ -7,7 +7,9 @@ from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.num_views import expand_num_views
+from lewel_plugins.running.restarts import resume_or_restart
 from lewel_plugins.running.standard_input import stop_at_end_of_input
+from lewel_plugins.running.work_dir_lock import lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +61,7 @@ def main() -> None:
     setup.set_dataloader_defaults(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    setup.check_length(cfg)
     setup.check_images(cfg, args.launcher)
     if args.amp:
         setup.enable_amp(cfg)
@@ -67,7 +70,8 @@ def main() -> None:
     setup.check_batch(cfg, args.launcher)
     if args.max_minutes is not None:
         setup.set_time_limit(cfg, args.max_minutes)
-    checkpoint = setup.set_resume(cfg, setup.resume_or_restart(args.resume), args.trust)
+    lock_work_dir(cfg.work_dir, args.launcher)
+    checkpoint = setup.set_resume(cfg, resume_or_restart(args.resume, cfg.work_dir), args.trust)
     setup.prepare(cfg, args.launcher)
     runner = setup.build_runner(cfg)
     if checkpoint is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import is_stream, write_json
+from lewel_plugins.files import is_stream, read_json, write_json
 from lewel_plugins.planning import GPU, Memory, Plan
 from lewel_plugins.planning.arguments import optional_path, positive_number
 from lewel_plugins.planning.findings import Finding, gigabytes, show
@@ -22,6 +22,7 @@ from .measurements.apart import Unmeasured
 from .measurements.input import input_findings, measure_input, most_workers, waiting
 from .measurements.memory import measure_memory
 from .measurements.step import StepMeasurement, decoding_findings, failed_step, measure_steps, step_findings
+from .outputs import check_output
 from .preparation import Options, Preparation, check_early, prepare_scanned
 from .run_folder import RunFolder
 from .training import Say, print_setting
@@ -181,6 +182,13 @@ def _check_writable(json: str | os.PathLike | None) -> None:
         raise SetupError(f'cannot write {show(json)}: {show(folder)} does not exist')
     if not os.access(folder, os.W_OK):
         raise SetupError(f'cannot write {show(json)}: permission denied')
+    check_output('--json', Path(json), is_check)
+
+
+def is_check(path: Path) -> bool:
+    """Return whether a file is one that an earlier check has written."""
+    content = read_json(path)
+    return isinstance(content, dict) and {'ok', 'verdict', 'findings'} <= set(content)
 
 
 class _Refused(Exception):

@@ -8,10 +8,12 @@ from lewel_plugins.planning.arguments import optional_path, path_text
 from lewel_plugins.planning.findings import show
 from lewel_plugins.planning.weights import EXPORTED, weights_file
 
+from .outputs import check_output
 from .training import Say
 
 LIBRARIES = ('torchvision', 'timm', 'mmdet', 'detectron2', 'safetensors', 'onnx')
 _FOLDER = 'exports'  # beside the checkpoints, a file of torch would be taken for one
+_ENDINGS = ('.pth', '.pt', '.safetensors', '.onnx')  # names of exports end so
 
 
 def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None, say: Say = print) -> Path:
@@ -28,7 +30,7 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
 
     Raises:
         SetupError: There is no such run or format, the library has no equivalent of the backbone, or the features
-            differ; nothing has been written then.
+            differ, or ``out`` is a file of a run, but no earlier export; nothing has been written then.
     """
     if to not in LIBRARIES:
         raise SetupError(f'unknown library {to!r}; the libraries are {", ".join(LIBRARIES)}')
@@ -42,6 +44,7 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
             say(f'already there: {target}')
             return target
         raise SetupError(f'{show(target)} holds the weights to export; choose another --out')
+    check_output('--out', target, lambda path: path.suffix in _ENDINGS)
     from lewel_plugins.checkpoints.export import export_backbone
 
     try:

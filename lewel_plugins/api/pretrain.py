@@ -3,7 +3,7 @@
 import contextlib
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from .run_folder import (
     SMALL,
     START,
     RunFolder,
+    check_data_root,
 )
 from .snapshot import check_snapshot
 from .training import Run, Say, attempt, check_writable, print_plan, train
@@ -121,7 +122,9 @@ def pretrain(
     if folder.is_new:
         from .measurements.room import disk_bytes
 
-        preparation = _measure(prepare(options, say=say), say)
+        preparation = prepare(options, say=say)
+        check_data_root(preparation.root)
+        preparation = _measure(preparation, say)
         devices = preparation.plan['gpus']
         check_writable(folder, disk_bytes(preparation))
         print_plan(preparation.plan, preparation.findings, say)
@@ -132,8 +135,7 @@ def pretrain(
     with folder.locked() as lock:
         if preparation is not None:
             _write(folder, preparation)
-        record = folder.record()
-        display = make_display(folder.path, _title(folder, record, devices), _directions(record), say)
+        display = make_display(folder.path, _title(folder, devices), _directions(folder), say)
         return train(folder, lock, say, lambda: _complete(folder, say), display, devices, workers)
 
 
@@ -225,17 +227,17 @@ def _images(folder: RunFolder, root: str, has_holdout: bool, num_classes: int) -
     )
 
 
-def _title(folder: RunFolder, record: Mapping[str, Any], gpus: Sequence[GPU]) -> str:
-    plan = {name: entry['value'] for name, entry in record['plan'].items()}
+def _title(folder: RunFolder, gpus: Sequence[GPU]) -> str:
+    plan = {name: folder.planned(name) for name in ('method', 'backbone', 'images')}
     device = f'{len(gpus)} × {gpus[0].name}' if gpus else 'CPU'
     parts = [plan['method'], plan['backbone'], f'{plan["images"]:,} images', device, str(folder.path)]
     return f'{" · ".join(parts)}   plan: {folder / PLAN}'
 
 
-def _directions(record: Mapping[str, Any]) -> int:
+def _directions(folder: RunFolder) -> int:
     from lewel_plugins.planning.backbones import find_backbone
 
-    return find_backbone(record['plan']['backbone']['value']).channels
+    return find_backbone(folder.planned('backbone')).channels
 
 
 def _complete(folder: RunFolder, say: Callable[[str], None]) -> None:

@@ -5,11 +5,12 @@ import csv
 import gzip
 import io
 import os
+import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import leftovers, read_json, write_bytes, write_json, write_text
@@ -20,6 +21,9 @@ from lewel_plugins.planning.arguments import path_text, same_place
 from lewel_plugins.planning.findings import show
 from lewel_plugins.running.jobs import holder, lock
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 PLAN, BEGUN = RUN_NOTES  # the plan, and the request while the folder is first written
 CONFIG, IMAGES, CHECK = 'config.py', 'images.txt.gz', 'check.json'
 BROKEN, DUPLICATES, DISTINCT, HOLDOUT = 'broken_images.txt', 'duplicates.csv', 'distinct.txt', 'holdout.txt'
@@ -27,7 +31,31 @@ LOG, LOCK, FINISHED, SESSIONS = 'train.log', RUN_LOCK, 'finished.json', 'session
 MONITORED, START, BACKBONE, REPORT = 'monitored.txt', 'start/weights.pth', 'backbone.safetensors', 'report.html'
 SMALL, BANK, QUERIES = 'small_images.txt', 'labeled_bank.txt', 'labeled_queries.txt'
 _FOLDER = '{{ fileDirname }}'
+_ADVICE = 'put back a copy of it, or choose another --out'
+_VARIABLE = re.compile(r'\{\{\s*(\$|_base_\.|file[A-Z])')  # what mmengine replaces in the text of a config
 _PATHS = ('images', 'labels', 'from', 'weights', 'pretrained', 'start', 'data')  # options that name files
+
+
+@contextmanager
+def reading(file: Path, advice: str = _ADVICE) -> Iterator[None]:
+    """Turn whatever a damaged file of a run leads to into one line that names it.
+
+    Args:
+        file: The file, which the block reads and takes apart.
+        advice: What the user can do.
+
+    Raises:
+        SetupError: The block has raised an error.
+    """
+    try:
+        yield
+    except SetupError:
+        raise
+    except Exception as error:  # gzip, csv, json and Python each have their own
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, (KeyError, AttributeError)):
+            reason = f'it lacks {reason}'
+        raise SetupError(f'{show(file)} cannot be read: {reason}; {advice}') from None
 
 
 class RunFolder:
@@ -66,10 +94,30 @@ class RunFolder:
         """
         return self._read(PLAN)
 
+    def planned(self, name: str) -> Any:
+        """Return the value of a setting of the plan.
+
+        Raises:
+            SetupError: ``plan.json`` cannot be read, or has no such setting.
+        """
+        with reading(self / PLAN):
+            return self.record()['plan'][name]['value']
+
+    def config(self) -> 'Config':
+        """Return the config.
+
+        Raises:
+            SetupError: It cannot be read.
+        """
+        from mmengine.config import Config
+
+        with reading(self / CONFIG):
+            return Config.fromfile(self / CONFIG)
+
     def _read(self, name: str) -> dict[str, Any]:
         content = read_json(self / name)
-        if not isinstance(content, dict) or 'request' not in content:
-            raise SetupError(f'{show(self / name)} cannot be read; choose another --out or delete the folder')
+        if not isinstance(content, dict) or not isinstance(content.get('request'), dict):
+            raise SetupError(f'{show(self / name)} cannot be read; {_ADVICE}')
         return content
 
     def check_place(self) -> None:
@@ -99,8 +147,10 @@ class RunFolder:
             request: The options that shape the run.
 
         Raises:
-            SetupError: It holds another run, whose differences are named, or files that are of no run.
+            SetupError: It holds another run, whose differences are named, or files that are of no run, or no config can
+                name it.
         """
+        check_config_path(self.path)
         is_begun = self.is_new and (self / BEGUN).is_file()
         if self.is_new and not is_begun:
             self.check_place()
@@ -172,7 +222,8 @@ class RunFolder:
 
     def write_config(self, text: str) -> None:
         """Write a config that names files of this folder, which may move, as ``{{ fileDirname }}/…``."""
-        quotes = "'''" if '"' in str(self.path.absolute()) else '"""'
+        quotes = _quotes(os.path.abspath(self.path))
+        assert quotes is not None, 'check_config_path refuses the path'
         write_text(self / CONFIG, _quoted(text, quotes))
 
     def write_images(self, paths: Sequence[str], root: str, digests: Mapping[str, str]) -> None:
@@ -215,6 +266,44 @@ class RunFolder:
                 [('copy', 'original'), *copies.items()]
             )
             write_bytes(self / DUPLICATES, encode_lines([table.getvalue()]))
+
+
+def check_config_path(path: str | os.PathLike) -> None:
+    """Refuse a folder of a run whose path cannot be pasted into the text of a config, as mmengine does.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        SetupError: Its absolute path holds something that mmengine or Python would change or not accept.
+    """
+    text = os.path.abspath(path)
+    checks = {
+        'a backslash': '\\' in text,
+        'a carriage return': '\r' in text,
+        'bytes that are no text': any('\udc80' <= character <= '\udcff' for character in text),
+        'a variable of mmengine': _VARIABLE.search(text),
+        'quotation marks of both kinds': _quotes(text) is None,
+    }
+    kind = next((kind for kind, is_there in checks.items() if is_there), None)
+    if kind is not None:
+        raise SetupError(f'{show(text)} holds {kind}, which no config can name; choose another --out')
+
+
+def check_data_root(path: str) -> None:
+    """Refuse a folder of images that mmengine would replace by another one.
+
+    Raises:
+        SetupError: Its path holds a variable of mmengine.
+    """
+    if _VARIABLE.search(path):
+        raise SetupError(f'{show(path)} holds a variable of mmengine, which no config can name; rename the folder')
+
+
+def _quotes(path: str) -> str | None:
+    """Return quotes that a path does not close; None if it closes both."""
+    fitting = (quotes for quotes in ('"""', "'''") if quotes not in path and path[-1:] != quotes[0])
+    return next(fitting, None)
 
 
 def _quoted(text: str, quotes: str) -> str:

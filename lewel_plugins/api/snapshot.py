@@ -15,7 +15,7 @@ from lewel_plugins.image_files.shards import ShardError
 from lewel_plugins.planning.findings import Finding, plural, show
 from lewel_plugins.planning.listing import list_images
 
-from .run_folder import BROKEN, CONFIG, DUPLICATES, HOLDOUT, IMAGES, RunFolder
+from .run_folder import BROKEN, CONFIG, DUPLICATES, HOLDOUT, IMAGES, RunFolder, reading
 
 
 def check_snapshot(folder: RunFolder, images: Sequence[str]) -> list[Finding]:
@@ -29,7 +29,7 @@ def check_snapshot(folder: RunFolder, images: Sequence[str]) -> list[Finding]:
         A warning about images that have changed, and a note about images that the run does not know.
 
     Raises:
-        SetupError: An image of the run is missing, or shards are not as they were packed.
+        SetupError: A list of the run cannot be read, an image is missing, or shards are not as they were packed.
     """
     trained, held_out = _own_images(folder)
     own = [*trained, *held_out]
@@ -72,21 +72,22 @@ class _State:
 
 def _own_images(folder: RunFolder) -> tuple[dict[str, _State], list[str]]:
     """Return the images to train on, and the paths of those that are held out."""
-    from mmengine.config import Config
-
     from lewel_plugins.datasets.image_list import read_image_list
 
-    # The root starts with `..` from where a symbolic link to the run leads, of which normpath knows nothing.
-    root = os.path.realpath(Config.fromfile(folder / CONFIG).train_dataloader.dataset.dataset.data_root)
+    config = folder.config()
+    with reading(folder / CONFIG):
+        # The root starts with `..` from where a symbolic link to the run leads, of which normpath knows nothing.
+        root = os.path.realpath(config.train_dataloader.dataset.dataset.data_root)
 
     def path_of(name: str) -> str:
         return os.path.normpath(os.path.join(root, name))
 
     trained = {}
-    for line in decode_lines(gzip.decompress((folder / IMAGES).read_bytes())):
-        if line.strip():
-            size, digest, changed = line.split('\t')[-3:]
-            trained[path_of(line_path(line))] = _State(int(size), digest, int(changed))
+    with reading(folder / IMAGES):
+        for line in decode_lines(gzip.decompress((folder / IMAGES).read_bytes())):
+            if line.strip():
+                size, digest, changed = line.split('\t')[-3:]
+                trained[path_of(line_path(line))] = _State(int(size), digest, int(changed))
     held_out = read_image_list(folder / HOLDOUT) if (folder / HOLDOUT).is_file() else []
     return trained, [path_of(name) for name in held_out]
 
@@ -126,7 +127,10 @@ def _left_out(folder: RunFolder) -> list[str]:
     if (folder / BROKEN).is_file():
         paths += [line_path(line) for line in decode_lines((folder / BROKEN).read_bytes()) if line]
     if (folder / DUPLICATES).is_file():
-        with open(folder / DUPLICATES, encoding='utf-8', errors='surrogateescape', newline='') as file:
+        with (
+            reading(folder / DUPLICATES, 'delete it, or put back a copy of it'),
+            open(folder / DUPLICATES, encoding='utf-8', errors='surrogateescape', newline='') as file,
+        ):
             paths += [row['copy'] for row in csv.DictReader(file)]
     return paths
 

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,9 +24,10 @@ from lewel_plugins.planning.facts import GPU
 from lewel_plugins.planning.findings import Finding, gigabytes, show
 from lewel_plugins.planning.settings import Setting, Settings
 from lewel_plugins.running.child_processes import has_ended, python_environment, signal_group
+from lewel_plugins.running.work_dir_lock import held_lock
 
 from .display import Display
-from .run_folder import BACKBONE, CONFIG, FINISHED, LOG, SESSIONS, RunFolder
+from .run_folder import BACKBONE, CONFIG, FINISHED, LOCK, LOG, PLAN, SESSIONS, RunFolder, reading
 
 if TYPE_CHECKING:
     from lewel_plugins.reporting.verdicts import Verdict
@@ -71,11 +72,13 @@ class Run:
         """Value and reason of each setting: ``run.plan['epochs']``.
 
         Raises:
-            SetupError: There is no plan in the folder.
+            SetupError: There is no plan in the folder that can be read.
         """
         if self.planned is not None:
             return self.planned
-        return Settings.from_dict(RunFolder(self.path).record()['plan'])
+        folder = RunFolder(self.path)
+        with reading(folder / PLAN):
+            return Settings.from_dict(folder.record()['plan'])
 
     @property
     def checkpoint(self) -> Path:
@@ -140,13 +143,14 @@ def train(
         TrainingError: The training has failed. Names the error in its log.
     """
     display = display or Display(folder.path, '', 0)
-    ranks = ranks_on(gpus, folder.record()['plan']['ranks']['value'])
+    ranks = ranks_on(gpus, folder.planned('ranks'))
     devices = dict(gpus=[gpu.name for gpu in gpus], ranks=ranks)
     say(f'training in {folder.path}; log: {folder / LOG}')
     with (folder / LOG).open('ab') as log, _session(folder, devices) as record, display:
         start = log.tell()
         command = _command(folder, ranks, workers)
-        status, is_interrupted = _run(command, log, lock, display, record, visible_only(gpus), ranks)
+        environment = {**visible_only(gpus), **held_lock(folder / LOCK)}
+        status, is_interrupted = _run(command, log, lock, display, record, environment, ranks)
     if is_interrupted or status in (STOPPED, -signal.SIGTERM):  # the latter before it listens to signals
         say(f'stopped; the same command goes on with {folder.path}')
         return Run(folder.path, 'interrupted' if is_interrupted else 'stopped')
@@ -164,12 +168,12 @@ def _command(folder: RunFolder, ranks: int, workers: int | None = None) -> list[
 
     script = str(configs_folder().parent / 'tools' / 'train.py')
     words = [script, str(folder / CONFIG), '--work-dir', str(folder.path), '--resume', '--stop-at-eof']
-    planned = folder.record()['plan']['ranks']['value']
+    planned = folder.planned('ranks')
     loader = {}
     if ranks != planned:
-        from mmengine.config import Config
-
-        loader['batch_size'] = Config.fromfile(folder / CONFIG).train_dataloader.batch_size * planned // ranks
+        config = folder.config()
+        with reading(folder / CONFIG):
+            loader['batch_size'] = config.train_dataloader.batch_size * planned // ranks
     if workers is not None:
         loader.update(num_workers=workers, persistent_workers=workers > 0)
     if loader:
@@ -251,7 +255,10 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _session(folder: RunFolder, devices: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
-    """Record this start, its devices and its duration in ``sessions.json``; yield what records the time until now."""
+    """Record this start, its devices and its duration in ``sessions.json``; yield what records the time until now.
+
+    A record that cannot be written, as on a full disk, ends no training: the next one holds all of it.
+    """
     recorded = read_json(folder / SESSIONS)
     sessions = recorded if isinstance(recorded, list) else []
     start = time.monotonic()
@@ -259,7 +266,8 @@ def _session(folder: RunFolder, devices: Mapping[str, Any]) -> Iterator[Callable
 
     def record() -> None:
         session['seconds'] = round(time.monotonic() - start, 1)
-        write_json(folder / SESSIONS, [*sessions, session])
+        with suppress(OSError):
+            write_json(folder / SESSIONS, [*sessions, session])
 
     record()
     try:
@@ -359,7 +367,7 @@ def _too_little_memory(folder: RunFolder) -> str:
         last = f'the last checkpoint is at step {read_training_state(checkpoint)["meta"]["iter"]:,}'
     fewer = 'with fewer images per step'
     if 'batch_size' in folder.record()['plan']:
-        batch = 3 * folder.record()['plan']['batch_size']['value'] // 4
+        batch = 3 * folder.planned('batch_size') // 4
         fewer = f'with --batch-size {batch // 8 * 8 if batch > 8 else max(2, batch)}'
     return f'out of memory {step}; {last}. Free the GPU and repeat the command, or start anew {fewer} and another --out'
 

@@ -19,7 +19,7 @@ from lewel_plugins.planning.listing import list_images
 from lewel_plugins.planning.machine import gpus_of_this_start
 
 from .finetune import require_library
-from .run_folder import LOG, PLAN, RunFolder
+from .run_folder import LOG, PLAN, RunFolder, reading
 from .training import Say, announced_interrupt
 from .worth_networks import IMAGES_LIST, Stopped
 from .worth_pretrained import check_start
@@ -121,7 +121,8 @@ def _experiment(folder: RunFolder, request: Request, say: Say) -> tuple[Experime
     They are as they were when it started, if it has.
     """
     if not folder.is_new:
-        experiment = Experiment.from_json(folder.record()['experiment'], folder.path)
+        with reading(folder / PLAN):
+            experiment = Experiment.from_json(folder.record()['experiment'], folder.path)
         has_dense = (folder / LABELS).is_file()
         return experiment, DenseLabels.read(folder / LABELS) if has_dense else None
     listing = list_images(request.images)
@@ -168,11 +169,9 @@ def _dense_labels(request: Request) -> DenseLabels | None:
 
 def _check_unseen(run: Path, experiment: Experiment) -> None:
     """Refuse a network that was trained on test images, or on images that resemble them."""
-    from mmengine.config import Config
-
     from lewel_plugins.datasets.image_list import read_image_list
 
-    data = Config.fromfile(run / 'config.py').train_dataloader.dataset.dataset
+    data = RunFolder(run).config().train_dataloader.dataset.dataset
     trained = {os.path.realpath(os.path.join(data.data_root, path)) for path in read_image_list(data.list_file)}
     allowed = {os.path.realpath(path) for path in experiment.pretraining}
     tests = {os.path.realpath(experiment.paths[i]) for i in experiment.test}

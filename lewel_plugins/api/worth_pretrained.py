@@ -8,7 +8,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.payoff.settings import Settings
 from lewel_plugins.planning.findings import show
 
-from .run_folder import CONFIG, START, RunFolder
+from .run_folder import START, RunFolder
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -80,12 +80,10 @@ def network_config(path: str) -> 'Config':
     Args:
         path: Folder of the run.
     """
-    from mmengine.config import Config
-
     run = RunFolder(path)
-    config = Config.fromfile(run / CONFIG)
+    config = run.config()
     config.model.backbone.pop('init_cfg', None)
-    config.image_size = run.record()['plan']['image_size']['value']
+    config.image_size = run.planned('image_size')
     return config
 
 

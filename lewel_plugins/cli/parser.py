@@ -224,6 +224,19 @@ def _main(argv: Sequence[str] | None) -> int:
     except SetupError as error:
         print(f'error: {show(str(error))}', file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # as of a disk that is full, or of a folder that is gone
+        print(f'error: {show(_describe(error))}', file=sys.stderr)
+        return 1
+
+
+def _describe(error: OSError) -> str:
+    """Return the file of an error and its reason."""
+    reason = str(error.strerror or error or type(error).__name__)
+    names = (error.filename, error.filename2)
+    files = [os.fsdecode(name) for name in names if isinstance(name, (str, bytes, os.PathLike))]
+    return f'{" and ".join(files)}: {reason[:1].lower()}{reason[1:]}' if files else reason
 
 
 def _suggest_command(argv: Sequence[str]) -> Sequence[str]:

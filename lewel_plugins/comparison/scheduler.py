@@ -16,6 +16,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.running.child_processes import has_ended, signal_group, wait_for_end
 from lewel_plugins.running.jobs import lock
 from lewel_plugins.running.work_dir import STOPPED_STATUS
+from lewel_plugins.running.work_dir_lock import LOCK, held_lock
 
 from .progress import Progress, read_progress
 from .run import TRAINING, Run
@@ -78,7 +79,7 @@ class _Active:
         print(f'$ {shlex.join(command)}', file=self.log, flush=True)
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, **held_lock(self.job.run.work_dir / LOCK)},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -180,7 +181,7 @@ class Scheduler:
                 continue
             if not self._free or not self.limit.may_start():
                 return
-            descriptor = lock(job.run.work_dir / 'run.lock')
+            descriptor = lock(job.run.work_dir / LOCK)
             if descriptor is None:
                 self._fail(job, f'another process is running it in {job.run.work_dir}')
                 continue

@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from lewel_plugins.registry import HOOKS
-from lewel_plugins.running.epoch_length import fit_epoch_length, record_epoch_size
+from lewel_plugins.running.epoch_length import fit_epoch_length, record_epoch_size, warn_of_ended_schedules
 from lewel_plugins.seeding import derive_seed, seed_shared_generator
 
 
@@ -42,6 +42,7 @@ class ReproducibilityHook(Hook):
             del optimizer['loss_scaler']
         if getattr(runner, '_resume', False):
             fit_epoch_length(runner, checkpoint)
+            warn_of_ended_schedules(runner, checkpoint)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Record the images of an epoch and of an iteration, for a resume with other ones."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.image_files.bounds import UndecodableError
+from lewel_plugins.image_files.headers import open_regular
 from lewel_plugins.image_files.packed import is_image_file, path_without_shard
 from lewel_plugins.image_files.path_list import decode_lines, line_path
 from lewel_plugins.image_files.shards import ShardError
@@ -184,8 +187,9 @@ def _files(name: str) -> list[str]:
 
 def _listed(name: str) -> Iterator[str]:
     try:
-        lines = decode_lines(Path(name).read_bytes())
-    except OSError as error:
+        with open_regular(name, sys.maxsize) as file:
+            lines = decode_lines(file.readall())
+    except (OSError, UndecodableError) as error:
         raise SetupError(_cannot_read(name, error)) from None
     folder = os.path.dirname(name)
     for number, line in enumerate(lines, 1):

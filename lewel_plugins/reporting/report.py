@@ -1,6 +1,7 @@
 """Write the report of a training, or of several."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -69,8 +70,9 @@ def main_verdict(run: str | Path) -> Verdict:
     """
     (data,) = read_runs([run])
     recorded = read_json(Path(run) / VERDICTS)
-    if isinstance(recorded, dict) and recorded['steps'] == data.steps:
-        return Verdict(**recorded['verdicts'][0])
+    with suppress(KeyError, IndexError, TypeError):  # in a file that this package has not written
+        if recorded['steps'] == data.steps:
+            return Verdict(**recorded['verdicts'][0])
     return judge_run(data, None).main
 
 

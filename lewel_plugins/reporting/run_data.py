@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -107,7 +108,8 @@ class RunData:
         if not isinstance(epochs, int) or not steps:
             return None
         # The last logged value of epoch e, the first being 1, is at a step between (e − 1) and e epochs.
-        starts = {int(number): step for step, number in zip(reversed(steps), reversed(numbers))}
+        points = [(step, number) for step, number in zip(steps, numbers) if math.isfinite(number)]
+        starts = {int(number): step for step, number in reversed(points)}
         full = [starts[number] / (number - 1) for number in starts if number > 1]
         return max(self.steps, round(epochs * (min(full) if full else steps[-1])))
 
@@ -170,7 +172,8 @@ class RunData:
 
     def rank_limit(self, *, of_embeddings: bool = False) -> int | None:
         """Return the largest possible RankMe of the backbone's features, or of embeddings; None if unknown."""
-        neck = self.setting('model', 'neck') or {}
+        setting = self.setting('model', 'neck')
+        neck = setting if isinstance(setting, Mapping) else {}
         channels = neck.get('out_channels' if of_embeddings else 'in_channels')
         if not isinstance(channels, int):
             return None
@@ -268,7 +271,7 @@ def _read_run(path: Path, label: str, name: str) -> RunData:
         curves=curves,
         config=_read_config(path),
         plan=_settings(read_json(path / 'plan.json')),
-        check=check if isinstance(check, dict) else {},
+        check=check if isinstance(check, dict) and isinstance(check.get('findings', []), list) else {},
         sessions=[session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else [],
         checkpoint=find_last_checkpoint(path),
         name=name,

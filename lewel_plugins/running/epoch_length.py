@@ -1,5 +1,6 @@
 """Go on from a checkpoint with another number of iterations per epoch, as on other GPUs or with more images."""
 
+import math
 import warnings
 from typing import Any
 
@@ -57,6 +58,32 @@ def fit_epoch_length(runner: Runner, checkpoint: dict[str, Any]) -> None:
     )
     meta['iter'] = iteration
     _replay_schedules(runner, checkpoint, meta['epoch'], now)
+
+
+def warn_of_ended_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Warn if this start trains for longer than the run has planned, with schedules that end where it was to end.
+
+    They are restored with their ends, and leave rates at the last value from there on.
+
+    Args:
+        runner: The Runner.
+        checkpoint: Training state, after :func:`fit_epoch_length`.
+    """
+    known = checkpoint.get('message_hub', {}).get('runtime_info', {})
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    planned = known.get('max_epochs' if by_epoch else 'max_iters')
+    length = runner.max_epochs if by_epoch else runner.max_iters
+    states = checkpoint.get('param_schedulers')
+    if not planned or not length or length <= planned or not isinstance(states, list) or not states:
+        return
+    per_epoch = len(runner.train_loop.dataloader) if by_epoch else 1
+    ends = [state.get('end', math.inf) / (1 if state.get('by_epoch', True) else per_epoch) for state in states]
+    if max(ends) <= planned:
+        name = 'epoch' if by_epoch else 'iteration'
+        runner.logger.warning(
+            f'The schedules of the checkpoint end after {name} {max(ends):g}, and this start goes on to {length}: '
+            'learning rates stay at their last values; for a schedule of this length, start anew.'
+        )
 
 
 def _converted(runner: Runner, meta: dict[str, Any], done: int, before: int) -> int:

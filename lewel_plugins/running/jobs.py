@@ -19,12 +19,14 @@ mechanism:
 A note without ``inputs`` is from an earlier version, which kept them at the top level. It counts as well.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from lewel_plugins.files import read_json, write_json
 
 Changes = dict[str, tuple[Any, Any]]
 Describe = Callable[[Changes, Mapping[str, Any]], list[str]]
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _ADVICE = 'give another --work-dir, or remove the folder to start anew'
 
 
@@ -113,7 +116,7 @@ class Job:
 def lock(path: Path, patience: float = 5.0) -> int | None:
     """Lock a file until this process, and all children that inherit the descriptor, have closed it.
 
-    The file holds the number of the process, see :func:`holder`.
+    The file holds the number of the process, see :func:`holder`. On a file system without locks nothing is locked.
 
     Args:
         path: The lock file; created if it is missing.
@@ -127,7 +130,8 @@ def lock(path: Path, patience: float = 5.0) -> int | None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _where_there_are_locks():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f'{os.getpid()}\n'.encode(), 0)
             return descriptor
@@ -136,6 +140,15 @@ def lock(path: Path, patience: float = 5.0) -> int | None:
                 os.close(descriptor)
                 return None
             time.sleep(0.1)
+
+
+@contextmanager
+def _where_there_are_locks() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def holder(path: Path) -> int | None:

@@ -1,5 +1,6 @@
 """The environment variables by which the ranks of a launcher find each other and their GPUs."""
 
+import math
 import os
 import subprocess
 
@@ -14,6 +15,31 @@ _NAMES = {
         RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'
     ),
 }
+
+
+_TORCHRUN = dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK')
+
+
+def check_variables(launcher: str) -> None:
+    """Check the numbers that a launcher has set, as far as it has; torch and mmengine only convert them.
+
+    Raises:
+        SetupError: One is no number, or out of range.
+    """
+    names = _TORCHRUN if launcher == 'pytorch' else _NAMES.get(launcher)
+    if names is None:
+        return
+    numbers = {}
+    for source in (*names.values(), 'MASTER_PORT'):
+        value = os.environ.get(source)
+        if value is None:
+            continue
+        if not value.isdecimal():
+            raise SetupError(f'{source} must be a whole number for --launcher {launcher}, got {value!r}')
+        numbers[source] = int(value)
+    rank, size = numbers.get(names['RANK'], 0), numbers.get(names['WORLD_SIZE'], math.inf)
+    if rank >= size:
+        raise SetupError(f'{names["RANK"]} must be below {names["WORLD_SIZE"]} = {size}, got {rank}')
 
 
 def set_slurm_port() -> None:

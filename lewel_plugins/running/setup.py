@@ -8,7 +8,9 @@ on a cluster.
 import difflib
 import math
 import os
+import re
 import warnings
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,8 @@ from .gradient_buckets import fix_buckets
 from .group_scaling import iterations_per_step, scale_groups
 from .lost_workers import with_timeout
 from .num_views import check_num_views
-from .rendezvous import set_device, set_rendezvous, set_slurm_port
+from .rendezvous import check_variables, set_device, set_rendezvous, set_slurm_port
+from .same_start import check_same_start
 from .watched_loader import watched
 from .work_dir import list_checkpoints
 
@@ -97,7 +100,13 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
 
     The first of these that is set counts: ``work_dir``, ``work_dir`` in the config, the folder of the checkpoint to
     resume from, ``work_dirs/<name of the config>``.
+
+    Raises:
+        SetupError: There is no such checkpoint, or a file is where the folder would be.
     """
+    # Before anything is written to the folder.
+    if resume is not None and resume != 'auto' and not Path(resume).is_file():
+        raise SetupError(f'checkpoint {resume!r} does not exist')
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
@@ -105,6 +114,11 @@ def set_work_dir(cfg: Config, work_dir: str | None, resume: str | None = None) -
             cfg.work_dir = f'./work_dirs/{Path(cfg.filename).stem}'
         else:
             cfg.work_dir = str(Path(resume).parent)
+    folder = Path(cfg.work_dir)
+    places = [path for path in (folder, *folder.parents) if os.path.exists(path)]
+    file = next((path for path in places if not path.is_dir()), None)
+    if file is not None:
+        raise SetupError(f'work dir {cfg.work_dir!r} cannot be created: {file} is a file; choose another --work-dir')
 
 
 def enable_amp(cfg: Config) -> None:
@@ -191,7 +205,20 @@ def check_images(cfg: Config, launcher: str = 'none') -> None:
     Raises:
         SetupError: Names the setting, its value, and what to do.
     """
+    check_variables(launcher)
     check_data(cfg, _processes(launcher))
+
+
+def check_length(cfg: Config) -> None:
+    """Refuse a training without a step; mmengine would end it without a word, or with an error of arithmetic.
+
+    Raises:
+        SetupError: A length is not a whole number of at least 1.
+    """
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        value = (cfg.get('train_cfg') or {}).get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < 1:
+            raise SetupError(f'train_cfg.{name} must be a whole number of at least 1, got {value!r}')
 
 
 def set_dataloader_defaults(cfg: Config) -> None:
@@ -221,11 +248,6 @@ def set_time_limit(cfg: Config, max_minutes: float) -> None:
         raise SetupError(f'--max-minutes takes a positive number, got {max_minutes:g}')
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     hooks.setdefault('preemption', ConfigDict(type='lewel_plugins.PreemptionHook')).max_minutes = max_minutes
-
-
-def resume_or_restart(resume: str | None) -> str | None:
-    """Return what to resume from: the last checkpoint if torchrun has restarted the ranks (``--max-restarts``)."""
-    return 'auto' if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) else resume
 
 
 def set_resume(cfg: Config, resume: str | None, trust: bool = False) -> str | None:
@@ -277,6 +299,9 @@ def _read_first(paths: list[Path], trust: bool) -> tuple[Path, dict]:
 
 def _read_state(path: Path, trust: bool) -> dict:
     checkpoint = read_training_state(path, trust)
+    meta = checkpoint.get('meta', {})
+    if not isinstance(meta, dict):
+        raise UnusableCheckpoint(f'{path} is not a checkpoint of a training: its meta is no dict')
     refuse_older(checkpoint, path)
     missing = [key for key in ('state_dict', 'optimizer', 'message_hub', 'meta') if key not in checkpoint]
     if missing:
@@ -284,6 +309,9 @@ def _read_state(path: Path, trust: bool) -> dict:
             f'{path} holds no training state to resume from: it has no {", ".join(missing)}. To start from its '
             f'weights, use --cfg-options load_from={path}'
         )
+    unknown = [key for key in ('epoch', 'iter') if not isinstance(meta.get(key), int)]
+    if unknown:
+        raise UnusableCheckpoint(f'{path} holds no position to resume from: its meta has no {" and no ".join(unknown)}')
     return checkpoint
 
 
@@ -294,8 +322,9 @@ def prepare(cfg: Config, launcher: str) -> None:
 
     Raises:
         SetupError: The config has settings of an older version, or another number of views than its rate is for, the
-            launcher has not set its variables, or there are GPUs that torch or mmcv's ops cannot use.
+            launcher has not set its variables or not to numbers, or there are GPUs that torch or mmcv's ops cannot use.
     """
+    check_variables(launcher)
     check_settings(cfg)
     check_num_views(cfg)
     check_gpus()
@@ -360,6 +389,12 @@ class PretrainRunner(Runner):
     norm.
     """
 
+    def setup_env(self, env_cfg: dict) -> None:
+        """Join the process group as mmengine does, and check that all ranks start from the same checkpoint."""
+        super().setup_env(env_cfg)
+        if self.distributed:  # here, because ranks whose checkpoints have a seed do not wait for those that draw one
+            check_same_start(self.cfg)
+
     @staticmethod
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
@@ -383,7 +418,8 @@ class PretrainRunner(Runner):
         if self._resume:
             checkpoint = read_training_state(filename, self.cfg.get('trust_checkpoints', False))
         else:
-            checkpoint, _ = read_pretrained(filename)
+            checkpoint, state = read_pretrained(filename)
+            self._check_start(state, filename, revise_keys)
         # Runner.resume would run it, to compare the numbers of GPUs that a configuration has not named for years.
         checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
@@ -391,6 +427,38 @@ class PretrainRunner(Runner):
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _check_start(self, state: Mapping[str, Any], filename: str, revise_keys: list) -> None:
+        """Refuse weights of which the model would take none; mmengine warns, and trains random weights.
+
+        Raises:
+            SetupError: No parameter has the name and shape of a tensor of the file.
+        """
+        for pattern, replacement in revise_keys:
+            state = {re.sub(pattern, replacement, name): tensor for name, tensor in state.items()}
+        own = dict(unwrap_model(self.model).named_parameters())
+        shapes = {name: getattr(tensor, 'shape', None) for name, tensor in state.items()}
+        if own and not any(shapes.get(name) == parameter.shape for name, parameter in own.items()):
+            raise SetupError(
+                f"no tensor of {filename} fits the config's model: the file has {next(iter(shapes))}, ..., the model "
+                f'{next(iter(own))}, ...; name another checkpoint by load_from, or start a backbone by init_cfg'
+            )
+
+    def resume(self, filename: str, *arguments: Any, **options: Any) -> None:
+        """Resume from a checkpoint, as mmengine does.
+
+        Raises:
+            SetupError: The state of the optimizer is that of another one.
+        """
+        try:
+            super().resume(filename, *arguments, **options)
+        except ValueError as error:
+            if 'parameter group' not in str(error):
+                raise
+            raise SetupError(
+                f"{filename} does not fit the config's optimizer: {error}; resume with the settings of the run, or "
+                f'start from its weights alone by --cfg-options load_from={filename}'
+            ) from None
 
     def dump_config(self) -> None:
         """Write the config to the work dir, as mmengine does, unless it comes from there.

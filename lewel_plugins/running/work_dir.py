@@ -1,5 +1,6 @@
 """What a training leaves in its work dir."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,21 @@ from lewel_plugins.files import read_json_lines
 
 LAST_CHECKPOINT = 'last_checkpoint'  # mmengine's name for the file that names the last checkpoint
 STOPPED = 'stopped.pth'  # the checkpoint of a run that was stopped within an epoch, until the next regular one
+EARLIER = 'earlier_checkpoints.json'  # those that were there when torchrun started, see `restarts`
 STOPPED_STATUS = 75  # exit status of a run that was stopped; EX_TEMPFAIL of sysexits.h: try again later
 _NO_METRICS = ('step', 'time', 'data_time')
+_CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth|best_.*\.pth')
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file is, by its name, a checkpoint that a training has written."""
+    named = path.name == STOPPED or _CHECKPOINT.fullmatch(path.name) is not None
+    return named or path == find_last_checkpoint(path.parent)
+
+
+def holds_training(folder: Path) -> bool:
+    """Return whether a folder is the work dir of a training that has started."""
+    return (folder / LAST_CHECKPOINT).is_file() or any(folder.glob('*/vis_data'))
 
 
 def find_last_checkpoint(work_dir: str | Path) -> Path | None:
@@ -57,7 +71,7 @@ def last_checkpoint(work_dir: str | Path) -> Path:
 def _records(work_dir: str | Path) -> Iterator[dict[str, Any]]:
     """Yield what all starts of a run have logged, in the order of the starts."""
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        yield from read_json_lines(file)
+        yield from (record for record in read_json_lines(file) if isinstance(record, dict))
 
 
 def _is_validation(record: dict[str, Any]) -> bool:

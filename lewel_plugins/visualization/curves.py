@@ -58,6 +58,7 @@ _RARE = (
     *(f'groups_quarter_information{suffix}' for suffix in ('', '_shuffled')),
     *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
 )
+_MOST_STEPS, _MOST = 2**62, 2**1000  # a step in 64 bits; a value that a float can hold
 _STYLES = ('-', '--', ':', '-.')
 
 
@@ -87,16 +88,16 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
     return {name: (sorted(p), [p[i] for i in sorted(p)]) for name, p in points.items()}
 
 
-def _add_start(points: dict[str, dict[int, float]], records: Iterable[dict[str, Any]]) -> None:
+def _add_start(points: dict[str, dict[int, float]], records: Iterable[Any]) -> None:
     """Add the scalars of one start to ``points``, the values of each scalar by iteration."""
     iteration, latest, repeated = 0, dict[str, float](), dict[str, int]()
-    for number, record in enumerate(records):
+    for number, record in enumerate(filter(_is_record, records)):
         is_training = 'iter' in record or 'lr' in record
         iteration = int(record['step']) if is_training else max(iteration, int(record.get('step', 0)))
         if is_training and number == 0:
             _drop_from(points, iteration)
         for name, value in record.items():
-            if not isinstance(value, (int, float)):
+            if not _is_number(value):
                 continue
             if name in _RARE and latest.get(name) == value:
                 repeated[name] = iteration
@@ -105,6 +106,18 @@ def _add_start(points: dict[str, dict[int, float]], records: Iterable[dict[str, 
                 repeated.pop(name, None)
     for name, last in repeated.items():  # a value that stops changing is drawn to the end
         points[name][last] = latest[name]
+
+
+def _is_record(record: Any) -> bool:
+    """Return whether a line is what mmengine writes; one that something else has written is left out."""
+    if not isinstance(record, dict):
+        return False
+    step: Any = record.get('step', None if 'iter' in record or 'lr' in record else 0)
+    return _is_number(step) and 0 <= step < _MOST_STEPS
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or isinstance(value, int) and abs(value) < _MOST
 
 
 def _drop_from(points: dict[str, dict[int, float]], iteration: int) -> None:

@@ -8,7 +8,10 @@ import torch
 from helpers.checkpoints import RGB, make_run
 from helpers.tool_runs import run as run_command
 
+from lewel_plugins.api.check import check, is_check
 from lewel_plugins.api.export import LIBRARIES, export
+from lewel_plugins.api.outputs import check_output
+from lewel_plugins.api.report import report
 from lewel_plugins.checkpoints import export as export_room
 from lewel_plugins.checkpoints import onnx_file, read_safetensors
 from lewel_plugins.errors import SetupError
@@ -120,3 +123,35 @@ def test_the_command_and_a_refusal_without_torch(tmp_path):
     )
     done = run_command(sys.executable, '-c', code, cwd=tmp_path)
     assert done.stdout.splitlines() == ['error: nothing does not exist', '2 False']
+
+
+def test_a_file_of_a_run_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_room, 'export_backbone', lambda *arguments: pytest.fail('not reached'))
+    run, other = tmp_path / 'run', tmp_path / 'other'
+    for folder in (run, other):
+        (folder / 'start').mkdir(parents=True)
+        (folder / '20260101_000000' / 'vis_data').mkdir(parents=True)
+        for name in ('plan.json', 'run.lock', 'epoch_1.pth', 'epoch_2.pth', 'images.txt.gz', 'start/weights.pth'):
+            (folder / name).write_text(name)
+        (folder / 'last_checkpoint').write_text('epoch_2.pth')
+        (folder / '20260101_000000' / 'vis_data' / 'scalars.json').write_text('')
+    (tmp_path / 'link.json').symlink_to(run / 'plan.json')
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+    names = ['plan.json', 'epoch_1.pth', 'images.txt.gz', 'last_checkpoint', 'start/weights.pth']
+    names += ['20260101_000000/vis_data/scalars.json', '../other/epoch_2.pth', '../link.json']
+    for name in names:
+        with pytest.raises(SetupError, match=r'is a file of the run in .*(run|other); choose another --out$'):
+            export(run, 'timm', run / name)
+        with pytest.raises(SetupError, match=r'is a file of the run in .*(run|other); choose another --out$'):
+            report(run, out=run / name)
+        with pytest.raises(SetupError, match=r'is a file of the run in .*(run|other); choose another --json$'):
+            check(tmp_path, json=run / name)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+
+
+def test_an_earlier_output_in_a_run_is_replaced(tmp_path):
+    run = make_run(tmp_path / 'run', 'resnet10')
+    for _ in range(2):
+        assert export(run, 'safetensors', run / 'mine.safetensors', say=lambda line: None).is_file()
+    (run / 'mine.json').write_text(json.dumps(dict(ok=True, verdict='yes', findings=[])))
+    check_output('--json', run / 'mine.json', is_check)

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from lewel_plugins.api import training
 from lewel_plugins.api.pretrain import _complete, _write
-from lewel_plugins.api.run_folder import CONFIG, LOCK, LOG, SMALL, RunFolder
+from lewel_plugins.api.run_folder import CONFIG, LOCK, LOG, SMALL, RunFolder, check_data_root
 from lewel_plugins.api.snapshot import check_snapshot
 from lewel_plugins.api.training import Run, TrainingError, attempt, train
 from lewel_plugins.datasets.image_list import ImageList
@@ -39,7 +39,7 @@ def write_run(photos, out='run', **request) -> RunFolder:
     return folder
 
 
-@pytest.mark.parametrize('name', ['a b', "it's", 'an "x"', 'ä ö', 'a\nb', '{x}', '%s', '#'])
+@pytest.mark.parametrize('name', ['a b', "it's", 'an "x"', 'a"b\'', "x'''", 'ä ö', 'a\nb', '{{x}}', '%s', '#'])
 def test_paths_may_hold_any_character(photos, name):
     photos = photos.rename(photos.parent / f'{name} photos')
     strange = os.fsdecode(b'\xff\n\t.png')
@@ -56,6 +56,34 @@ def test_paths_may_hold_any_character(photos, name):
     dataset = Config.fromfile(f'moved/runs/{name}/{CONFIG}').train_dataloader.dataset.dataset
     images = ImageList(dataset.list_file, dataset.data_root)
     assert all(os.path.isfile(images.get_data_info(i)['img_path']) for i in range(12))
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('a\\b', 'a backslash'),
+        ('a\\', 'a backslash'),
+        ('a\rb', 'a carriage return'),
+        (os.fsdecode(b'\xff'), 'bytes that are no text'),
+        ('{{$HOME:x}}', 'a variable of mmengine'),
+        ('{{ fileDirname }}', 'a variable of mmengine'),
+        ('\'\'\'a"""', 'quotation marks of both kinds'),
+    ],
+)
+def test_a_folder_that_no_config_can_name_is_refused(tmp_path, name, kind):
+    for folder in (tmp_path / name, tmp_path / name / 'run'):
+        with pytest.raises(SetupError) as caught:
+            RunFolder(folder).check({})
+        line = str(caught.value)
+        assert line.endswith(f' holds {kind}, which no config can name; choose another --out') and '\n' not in line
+        line.encode()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_of_images_that_mmengine_would_replace(tmp_path):
+    check_data_root(str(tmp_path / '{{x}}'))
+    with pytest.raises(SetupError, match='holds a variable of mmengine, which no config can name; rename the folder$'):
+        check_data_root(str(tmp_path / '{{ $HOME:x }}'))
 
 
 def test_images_of_the_current_folder_and_of_others_have_a_root(photos, tmp_path):
@@ -395,3 +423,49 @@ def test_too_little_memory_while_running(photos, monkeypatch, has_checkpoint, ba
     text = 'RuntimeError: broken'
     with pytest.raises(TrainingError, match='the training failed: ChildFailedError: rank 0; log: run'):
         train(folder, 0, lambda line: None)
+
+
+def test_a_damaged_file_of_a_run_is_one_line_that_names_it(photos):
+    folder, gzipped = write_run(photos), gzip.compress(b'photos/000.png\t12\n')
+    for name, content, reason in (
+        ('images.txt.gz', b'no gzip', 'Not a gzipped file'),
+        ('images.txt.gz', gzipped[:-9], 'Compressed file ended before'),
+        ('images.txt.gz', gzipped[:10] + b'\xff' * 20, 'Error -3 while decompressing'),
+        ('images.txt.gz', gzipped, 'not enough values to unpack'),
+        ('images.txt.gz', None, 'No such file or directory'),
+        ('config.py', b'x = (', 'was never closed'),
+        ('config.py', b'x = 1', "it lacks .*'train_dataloader'"),
+        ('config.py', b'\xff', "'utf-8' codec can't decode byte"),
+        ('config.py', None, 'No such file or directory'),
+        ('duplicates.csv', b'a,b\n1,2\n', "it lacks 'copy'"),
+    ):
+        whole = (folder / name).read_bytes() if (folder / name).is_file() else None
+        (folder / name).unlink(missing_ok=True)
+        if content is not None:
+            (folder / name).write_bytes(content)
+        with pytest.raises(SetupError, match=f'^run/{name} cannot be read: .*{reason}.*; .*put back a copy') as caught:
+            check_snapshot(folder, ['photos'])
+        assert '\n' not in str(caught.value)
+        if whole is not None:
+            (folder / name).write_bytes(whole)
+    (folder / 'duplicates.csv').unlink()
+    assert check_snapshot(folder, ['photos']) == []
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('{', ''),
+        ('[]', ''),
+        ('{"request": 1}', ''),
+        ('{"request": {}}', ": it lacks 'plan'"),
+        ('{"request": {}, "plan": {}}', ": it lacks 'ranks'"),
+        ('{"request": {}, "plan": {"ranks": 1}}', ": 'int' object is not subscriptable"),
+    ],
+)
+def test_a_damaged_plan_is_one_line(tmp_path, text, reason):
+    (tmp_path / 'plan.json').write_text(text)
+    with pytest.raises(
+        SetupError, match=rf'plan\.json cannot be read{reason}; put back a copy of it, or choose another'
+    ):
+        RunFolder(tmp_path).planned('ranks')

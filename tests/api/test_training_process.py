@@ -1,5 +1,6 @@
 """Start and stop of a training's process."""
 
+import errno
 import os
 import signal
 import sys
@@ -161,6 +162,16 @@ def test_a_run_goes_on_on_the_devices_of_another_machine(tmp_path, monkeypatch, 
     assert read_json(tmp_path / 'sessions.json')[0]['ranks'] == ranks
 
 
+def test_the_training_does_not_wait_for_the_lock_that_this_process_holds(tmp_path, monkeypatch):
+    code = 'import sys; from lewel_plugins.running.work_dir_lock import lock_work_dir as lock; '
+    code += 'print(lock(sys.argv[1], patience=0.0))'
+    monkeypatch.setattr(training, '_command', lambda *arguments: [sys.executable, '-c', code, str(tmp_path)])
+    folder = write_run(tmp_path, 1)
+    with folder.locked() as lock:
+        assert train(folder, lock, lambda line: None).status == 'finished'
+    assert (tmp_path / 'train.log').read_text() == 'None\n'
+
+
 @pytest.mark.parametrize('workers', [0, 3])
 def test_a_run_goes_on_with_other_workers(tmp_path, monkeypatch, workers):
     commands = []
@@ -203,3 +214,24 @@ def test_the_error_of_a_log(tmp_path, log, error):
 def test_a_training_whose_folder_was_deleted(tmp_path):
     error = training._failure(RunFolder(tmp_path / 'gone'), 0, 1)
     assert error == f'the training failed, and its log {tmp_path}/gone/train.log is gone'
+
+
+def test_a_full_disk_does_not_end_a_training_for_its_sessions(tmp_path, monkeypatch):
+    folder, is_full = RunFolder(tmp_path), [True]
+
+    def write(path, content):
+        if is_full[0]:
+            raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+        write_json(path, content)
+
+    monkeypatch.setattr(training, 'write_json', write)
+    write_json(tmp_path / 'sessions.json', [dict(seconds=1.0)])
+    with training._session(folder, dict(ranks=1)) as record:
+        record()
+        assert read_json(tmp_path / 'sessions.json') == [dict(seconds=1.0)]
+        is_full[0] = False
+        record()
+        first, second = read_json(tmp_path / 'sessions.json')
+        assert first == dict(seconds=1.0) and second['ranks'] == 1
+        is_full[0] = True
+    assert len(read_json(tmp_path / 'sessions.json')) == 2

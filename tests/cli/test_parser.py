@@ -1,10 +1,13 @@
 """The command line: its options, and one line for what is wrong."""
 
+import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from lewel_plugins.cli import commands
 from lewel_plugins.cli.parser import COMMANDS, main, option_names
 
 pytestmark = pytest.mark.core
@@ -75,3 +78,27 @@ def test_help_and_refusals_import_no_torch(tmp_path):
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.stdout.rstrip().endswith('False'), done.stdout + done.stderr
     assert all(command in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (OSError(errno.ENOSPC, 'No space left on device', 'r/train.log'), 'r/train.log: no space left on device'),
+        (OSError(errno.EIO, 'Input/output error', b'a\xff', None, 'b\n'), 'a\\udcff and b\\n: input/output error'),
+        (FileNotFoundError(errno.ENOENT, 'No such file or directory', Path('x')), 'x: no such file or directory'),
+        (OSError('only a text'), 'only a text'),
+    ],
+)
+def test_an_error_of_the_file_system_is_one_line(monkeypatch, capsys, error, line):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr(commands, 'run', fail)
+    assert main(['check', '.']) == 1
+    assert capsys.readouterr().err == f'error: {line}\n'
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(commands, 'run', lambda args: {}['bug'])
+    with pytest.raises(KeyError, match='bug'):
+        main(['check', '.'])

@@ -200,6 +200,12 @@ def test_files_and_lists(photos):
     assert refusal('photos/a.doc') == expected
 
 
+@pytest.mark.timeout(10)
+def test_a_list_that_is_a_pipe_is_not_waited_for(photos):
+    os.mkfifo(photos / 'list.txt')
+    assert refusal('photos/list.txt') == 'cannot read photos/list.txt: it is not a regular file'
+
+
 def test_names_of_any_bytes_are_one_line(photos):
     strange = os.fsdecode(b'photos/a\nb\xff.png')
     with open(os.fsencode(strange), 'wb') as file:

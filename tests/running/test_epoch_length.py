@@ -1,6 +1,7 @@
 """A run that goes on with other iterations per epoch is, from there on, a run that had them all along."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from helpers.ranks import on_ranks
 from helpers.toy_runner import toy_runner
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.running.epoch_length import warn_of_ended_schedules
 
 pytestmark = pytest.mark.core
 
@@ -128,3 +131,26 @@ def test_other_samplers_start_the_epoch_anew(tmp_path):
     train(tmp_path / 'before', 4, **BY_ITERATION, **sampler)
     resumed = train(tmp_path / 'after', 8, resume=tmp_path / 'before' / 'iter_9.pth', **sampler)
     assert resumed == train(tmp_path / 'straight', 8, **sampler)[3:]
+
+
+@pytest.mark.parametrize(
+    ('ends', 'length', 'expected'),
+    [
+        ([(1, True), (3, True)], 5, 'end after epoch 3, and this start goes on to 5: learning rates stay'),
+        ([(18, False)], 5, 'end after epoch 3, and'),
+        ([(3, True)], 3, ''),
+        ([(3, True)], 2, ''),
+        ([(1, True), (10**9, True)], 5, ''),  # one goes on
+        ([(5, True)], 5, ''),  # this start has planned it
+        ([], 5, ''),
+    ],
+)
+def test_a_start_that_goes_on_after_the_end_of_its_schedules_is_warned(ends, length, expected):
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    loop.dataloader = range(6)
+    lines: list[str] = []
+    runner = SimpleNamespace(train_loop=loop, max_epochs=length, logger=SimpleNamespace(warning=lines.append))
+    states = [dict(end=end, by_epoch=by_epoch) for end, by_epoch in ends]
+    hub = dict(runtime_info=dict(max_epochs=3))
+    warn_of_ended_schedules(runner, dict(message_hub=hub, param_schedulers=states))
+    assert len(lines) == bool(expected) and all(expected in line for line in lines)

@@ -1,11 +1,13 @@
 """Jobs that are done once."""
 
+import errno
 import json
 import os
 
 import pytest
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.running import jobs
 from lewel_plugins.running.jobs import Job, digest, lock
 
 pytestmark = pytest.mark.core
@@ -87,3 +89,15 @@ def test_a_lock_keeps_others_out_until_it_is_closed(tmp_path):
     again = lock(tmp_path / 'new' / 'run.lock', patience=0.0)
     assert again is not None
     os.close(again)
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOTSUP])
+def test_nothing_is_locked_on_a_file_system_without_locks(tmp_path, monkeypatch, number):
+    def refuse(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(jobs.fcntl, 'flock', refuse)
+    first, second = (lock(tmp_path / 'run.lock', patience=0.0) for _ in range(2))
+    assert first is not None and second is not None
+    for descriptor in (first, second):
+        os.close(descriptor)

@@ -36,7 +36,7 @@ def cfg() -> Config:
 
 
 def _checkpoint(path, **changes):
-    state = dict(state_dict={}, optimizer={}, message_hub={}, meta=dict(seed=3))
+    state = dict(state_dict={}, optimizer={}, message_hub={}, meta=dict(seed=3, epoch=1, iter=2))
     torch.save({**state, **changes}, path)
     return path
 
@@ -85,11 +85,56 @@ def test_load_config_names_the_missing_package_of_a_base(tmp_path):
         ('mine', 'yours', 'runs/a/iter_1.pth', 'yours'),
     ],
 )
-def test_work_dir(cfg, of_config, option, resume, expected):
+def test_work_dir(cfg, tmp_path, monkeypatch, of_config, option, resume, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'runs' / 'a').mkdir(parents=True)
+    (tmp_path / 'runs' / 'a' / 'iter_1.pth').touch()
     if of_config:
         cfg.work_dir = of_config
     setup.set_work_dir(cfg, option, resume)
     assert cfg.work_dir == expected
+    with pytest.raises(SetupError, match=r"^checkpoint 'runs/b/iter_1.pth' does not exist$"):
+        setup.set_work_dir(cfg, option, 'runs/b/iter_1.pth')
+
+
+def test_a_file_where_the_work_dir_would_be(cfg, tmp_path):
+    (tmp_path / 'file').write_text('')
+    for name in ('file', 'file/run'):
+        with pytest.raises(SetupError, match=rf"^work dir '.*{name}' cannot be created: .*/file is a file; choose"):
+            setup.set_work_dir(cfg, str(tmp_path / name))
+
+
+@pytest.mark.parametrize('value', [0, -1, 1.5, '10', True, float('nan')])
+@pytest.mark.parametrize('name', ['max_epochs', 'max_iters', 'val_interval'])
+def test_a_training_without_a_step(cfg, name, value):
+    for right in ({}, dict(max_epochs=1), dict(max_iters=1e3)):
+        cfg.train_cfg = right
+        setup.check_length(cfg)
+    cfg.train_cfg = {name: value}
+    with pytest.raises(SetupError, match=rf'^train_cfg.{name} must be a whole number of at least 1, got '):
+        setup.check_length(cfg)
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'values', 'error'),
+    [
+        ('pytorch', dict(WORLD_SIZE='abc'), "WORLD_SIZE must be a whole number for --launcher pytorch, got 'abc'"),
+        ('pytorch', dict(RANK='-1'), "RANK must be a whole number for --launcher pytorch, got '-1'"),
+        ('pytorch', dict(RANK='2', WORLD_SIZE='2'), 'RANK must be below WORLD_SIZE = 2, got 2'),
+        ('pytorch', dict(MASTER_PORT=''), "MASTER_PORT must be a whole number for --launcher pytorch, got ''"),
+        ('slurm', dict(SLURM_NTASKS='0'), 'SLURM_PROCID must be below SLURM_NTASKS = 0, got 0'),
+        ('mpi', dict(OMPI_COMM_WORLD_RANK='x'), 'OMPI_COMM_WORLD_RANK must be a whole number .*'),
+    ],
+)
+def test_variables_of_a_launcher_that_are_no_numbers(cfg, monkeypatch, launcher, values, error):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT', 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    setup.check_images(cfg, 'none')
+    for check in (setup.check_images, setup.prepare):
+        with pytest.raises(SetupError, match=f'^{error}$'):
+            check(cfg, launcher)
 
 
 def test_amp_is_bfloat16_without_loss_scaling_where_the_device_has_it(cfg, monkeypatch):
@@ -169,7 +214,7 @@ def test_resume_from_a_path(cfg, tmp_path):
 
 
 def test_resume_takes_the_seed_of_the_checkpoint(cfg, tmp_path):
-    path = str(_checkpoint(tmp_path / 'a.pth', meta=dict(seed=8)))
+    path = str(_checkpoint(tmp_path / 'a.pth', meta=dict(seed=8, epoch=1, iter=2)))
     cfg.work_dir = str(tmp_path)
     with pytest.warns(UserWarning, match='seed 8 of .*, not with 3'):
         setup.set_resume(cfg, path)
@@ -201,8 +246,12 @@ def test_resume_names_the_file_it_cannot_use(cfg, tmp_path):
     (tmp_path / 'flipped.pth').write_bytes(_with_another_byte(whole))
     torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
     torch.save([1], tmp_path / 'list.pth')
+    _checkpoint(tmp_path / 'place.pth', meta=dict(seed=3))
+    _checkpoint(tmp_path / 'meta.pth', meta=[1])
     for name, message in [
         ('none.pth', 'does not exist'),
+        ('place.pth', 'holds no position to resume from: its meta has no epoch and no iter'),
+        ('meta.pth', 'its meta is no dict'),
         ('half.pth', 'cannot be read'),
         ('empty.pth', 'cannot be read'),
         ('weights.pth', 'has no optimizer, message_hub, meta'),
@@ -258,10 +307,28 @@ def test_resume_passes_over_missing_files_and_weights(cfg, tmp_path):
     assert len(texts) == 3 and all(any(reason in text for text in texts) for reason in reasons)
 
 
-def test_torchruns_restart_resumes(monkeypatch):
-    for restarts, expected in (('0', None), ('2', 'auto')):
-        monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', restarts)
-        assert setup.resume_or_restart(None) == expected
+def test_weights_of_which_none_fits_are_refused(tmp_path):
+    runner = setup.PretrainRunner.__new__(setup.PretrainRunner)
+    runner.model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    fitting = {'module.0.bias': torch.zeros(3), 'other': torch.zeros(1)}
+    runner._check_start(fitting, 'a.pth', setup._NO_MODULE)
+    others = {'0.bias': torch.zeros(4), '1.num_batches_tracked': torch.tensor(1)}
+    for state in (others, {'x': torch.zeros(3)}, {'x': 1}):
+        with pytest.raises(SetupError, match=r"^no tensor of a\.pth fits the config's model: .*, the model 0\.weight,"):
+            runner._check_start(state, 'a.pth', setup._NO_MODULE)
+
+
+@pytest.mark.parametrize('groups', [[nn.Linear(2, 3)], [nn.Linear(2, 3), nn.Linear(2, 2)]])
+def test_the_state_of_another_optimizer_is_one_line(monkeypatch, groups):
+    saved = torch.optim.SGD([dict(params=layer.weight) for layer in groups], 0.1).state_dict()
+
+    def resume(runner, filename):
+        torch.optim.SGD([dict(params=nn.Linear(2, 3).parameters())], 0.1).load_state_dict(saved)
+
+    monkeypatch.setattr(Runner, 'resume', resume)
+    runner = setup.PretrainRunner.__new__(setup.PretrainRunner)
+    with pytest.raises(SetupError, match=r"^a\.pth does not fit the config's optimizer: loaded state dict [^\n]*$"):
+        runner.resume('a.pth')
 
 
 def test_time_limit(cfg):
