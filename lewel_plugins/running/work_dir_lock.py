@@ -11,6 +11,8 @@ from .jobs import holder, lock
 
 LOCK = RUN_LOCK
 _HELD = 'LEWEL_PLUGINS_HELD_LOCK'
+_PATIENCE = 5.0
+_AFTER_REQUEUE = 120.0  # NFS keeps the lock of a node that has failed until its lease ends, after 90 s by default
 _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 
 
@@ -25,7 +27,7 @@ def held_lock(path: Path) -> dict[str, str]:
     return {_HELD: os.path.realpath(path)}
 
 
-def lock_work_dir(work_dir: str, launcher: str = 'none', patience: float = 5.0) -> int | None:
+def lock_work_dir(work_dir: str, launcher: str = 'none', patience: float | None = None) -> int | None:
     """Lock a work dir on the first rank until its process ends, unless its parent holds the lock.
 
     Workers of data loaders, which outlive a training that is killed for some seconds, do not keep the lock.
@@ -33,7 +35,8 @@ def lock_work_dir(work_dir: str, launcher: str = 'none', patience: float = 5.0) 
     Args:
         work_dir: Folder of the training; created if it is missing.
         launcher: Launcher of the ranks; its environment variables hold their numbers.
-        patience: Seconds to wait for another training, which may be about to end.
+        patience: Seconds to wait for another training, which may be about to end; by default 5, and 120 in a job that
+            Slurm has put back into the queue.
 
     Returns:
         Descriptor of the lock, which stays open; None if this process needs none.
@@ -44,6 +47,8 @@ def lock_work_dir(work_dir: str, launcher: str = 'none', patience: float = 5.0) 
     path = Path(work_dir, LOCK)
     if os.environ.get(_RANKS.get(launcher, ''), '0') != '0' or os.environ.get(_HELD) == os.path.realpath(path):
         return None
+    if patience is None:
+        patience = _AFTER_REQUEUE if os.environ.get('SLURM_RESTART_COUNT', '0') != '0' else _PATIENCE
     try:
         descriptor = lock(path, patience)
     except OSError as error:

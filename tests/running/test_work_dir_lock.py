@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lewel_plugins.errors import SetupError
+from lewel_plugins.running import work_dir_lock
 from lewel_plugins.running.jobs import lock
 from lewel_plugins.running.work_dir_lock import held_lock, lock_work_dir
 
@@ -55,6 +56,17 @@ def test_the_first_rank_locks_for_all(tmp_path, monkeypatch, launcher, name):
         monkeypatch.setenv(name, rank)
         with pytest.raises(SetupError, match='is being trained'):
             lock_work_dir(str(tmp_path), with_launcher, patience=0.0)
+
+
+def test_a_requeued_job_waits_for_the_lock_of_a_node_that_has_failed(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(work_dir_lock, 'lock', lambda path, patience: waits.append(patience) or 0)
+    monkeypatch.setattr(work_dir_lock, '_close_in_forks', lambda descriptor: None)
+    for restarts in (None, '0', '1'):
+        if restarts is not None:
+            monkeypatch.setenv('SLURM_RESTART_COUNT', restarts)
+        lock_work_dir(str(tmp_path), 'slurm')
+    assert waits == [5, 5, 120]
 
 
 def test_workers_do_not_keep_the_lock(tmp_path):
