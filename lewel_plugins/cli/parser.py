@@ -89,7 +89,9 @@ def _add_images(parser: Parser) -> None:
 
 def _add_training(parser: Parser) -> None:
     parser.add_argument('--method', default='lewel-m', metavar='NAME', help='method (default: lewel-m)')
-    parser.add_argument('--backbone', metavar='NAME', help='network (default: by the number of images)')
+    parser.add_argument(
+        '--backbone', metavar='NAME', help='network, also timm:NAME, mmpretrain:NAME (default: by the number of images)'
+    )
     parser.add_argument('--from', dest='weights', metavar='WEIGHTS', help='weights to start from: a file or a RUN')
     parser.add_argument('--epochs', type=_integer, metavar='N', help='length (default: by the number of images)')
     parser.add_argument('--hours', type=_number, metavar='H', help='length by time, instead of --epochs')
