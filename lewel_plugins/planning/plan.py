@@ -216,7 +216,8 @@ def _stem(facts: Facts, backbone: Backbone, size: int, method: Method) -> Settin
         note = _SMALL_STEM if stem == SMALL else ''
         return Setting('stem', stem, 'that of the given weights', _one_position(method, backbone, stem, size), note)
     if size > SMALL_STEM_UP_TO or backbone.small_stem is None:
-        return Setting('stem', 'standard', f'views of {size} px', _one_position(method, backbone, 'standard', size))
+        reason = f'the only one of {backbone.name}' if backbone.small_stem is None else f'views of {size} px'
+        return Setting('stem', 'standard', reason, _one_position(method, backbone, 'standard', size))
     note = f'{_SMALL_STEM}; --image-size above {SMALL_STEM_UP_TO} has the standard stem'
     return Setting('stem', SMALL, f'views of {size} px', note=note)
 

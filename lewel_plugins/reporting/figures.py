@@ -322,7 +322,9 @@ def _draw_line(axis: Axes, curve: Curve, i: int, label: str, mark_start: bool) -
 
 def _log_scale(axis: Axes) -> None:
     axis.set_yscale('log')
-    axis.yaxis.set_major_locator(LogLocator(numticks=6))
+    low, high = axis.get_ylim()
+    # Between 12 and 30 there is no power of ten.
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=6))
     axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))  # without formulas
 

@@ -164,6 +164,19 @@ def test_the_length_with_given_weights_has_its_true_reason():
     assert reasons[1].endswith(' steps: a tenth of a training from random weights')
 
 
+@pytest.mark.parametrize(
+    ('backbone', 'side', 'stem', 'reason'),
+    [
+        ('resnet18', 48, '3 × 3', 'views of 32 px'),
+        ('resnet18', 128, 'standard', 'views of 128 px'),
+        ('resnet10', 48, 'standard', 'the only one of resnet10'),
+    ],
+)
+def test_the_stem_has_its_true_reason(backbone, side, stem, reason):
+    setting = plan(facts(1_000, side=side), Request(backbone=backbone)).settings['stem']
+    assert (setting.value, setting.reason) == (stem, reason)
+
+
 @pytest.mark.parametrize(('kind', 'stem'), [('ResNet_CIFAR', '3 × 3'), ('ResNet', 'standard')])
 def test_given_weights_have_their_own_stem(kind, stem):
     weights = Weights('a.pth', 'resnet18', dict(type=kind, depth=18))

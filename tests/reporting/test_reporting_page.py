@@ -14,6 +14,7 @@ from helpers.report_runs import BATCH, write_photos, write_run
 from lewel_plugins.api.training import Run
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json
+from lewel_plugins.reporting.figures import draw_spectra
 from lewel_plugins.reporting.page import _commands, render
 from lewel_plugins.reporting.pictures import Drawing, Neighbors, Pictures, Thumbnail
 from lewel_plugins.reporting.report import MOST_BYTES, VERDICTS, write_report
@@ -327,3 +328,10 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path):
 )
 def test_absolute_paths_are_shortened(text, public):
     assert public_text(text, [Path('/my own/place')]) == public
+
+
+@pytest.mark.parametrize('values', [[30.0, 20.0, 13.0], [8.0, 3.0, 0.2], [4.4, 4.2, 4.1], [1.0, 0.1, 1e-5]])
+def test_an_axis_of_logarithms_has_numbers(values):
+    labels = re.findall(r'<text[^>]*>([^<]*)</text>', draw_spectra({'a': values}))
+    numbers = [float(label) for label in labels[labels.index('rank') + 1 : -1]]
+    assert len(set(numbers)) >= 2 and all(value > 0 for value in numbers)
