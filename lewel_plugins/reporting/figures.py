@@ -116,7 +116,8 @@ PANELS = (
         'spectrum',
         'Spectrum of the embeddings × d',
         (('spectrum_0', 'largest'), ('spectrum_25', 'at 25%'), ('spectrum_50', 'at 50%'), ('spectrum_75', 'at 75%')),
-        '1 everywhere is an even spread; values that fall by orders of magnitude are directions that go out of use.',
+        '1 everywhere is an even spread; values that fall by orders of magnitude are directions that go out of use. '
+        'At most as many values as a step has images are above 0.',
         logarithmic=True,
     ),
     Panel(
