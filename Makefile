@@ -1,6 +1,6 @@
 # make quickstart   from a clone to a pretrained backbone and pictures
 # make test         lint, types, spelling and tests
-# make nightly      the tests that take long: every recipe, every case of a sampled test; 20 minutes on two cores
+# make nightly      the tests that take long: every recipe, every case of a sampled test
 # make docs         the documentation site, build/site/index.html (needs Python 3.11)
 # All create the virtual environment .venv if it is missing, with Python 3.10 or newer (PYTHON=... selects one).
 
