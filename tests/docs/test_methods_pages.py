@@ -73,9 +73,10 @@ def report(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     for table in tables(text):
         for row in table:
             figures.setdefault(row.get('', ''), row)
-    found = re.search(r'^Mean .* over seeds ([\d, ]+)\.$', text, re.MULTILINE)
-    seeds = dict.fromkeys(figures, found[1] if found else '')
-    if each := re.search(r'^Each seed \(([\d, ]+)\):\n\n((?:\|.*\n)+)', text, re.MULTILINE):  # of a partial report, too
+    line = re.search(r'^Mean .* over seeds ([\d, ]+)\.$', text, re.MULTILINE)
+    seeds = dict.fromkeys(figures, line[1] if line else '')
+    # In a partial report, rows differ in their seeds.
+    if each := re.search(r'^Each seed \(([\d, ]+)\):\n\n((?:\|.*\n)+)', text, re.MULTILINE):
         for row in tables(each[2])[0]:
             values = zip(*(cell.split(', ') for name, cell in row.items() if name))
             seeds[row['']] = ', '.join(n for n, cells in zip(each[1].split(', '), values) if set(cells) != {'—'})
