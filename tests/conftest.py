@@ -17,8 +17,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-# CI has a limit of time, and its machines differ by a factor of five: what has not started after so many minutes is
-# skipped. This is no option, because a test that starts pytest in another folder would hand it on.
+# CI has a limit of time, and some of its machines take several times as long as others: what has not started after so
+# many minutes is skipped. This is no option, because a test that starts pytest in another folder would hand it on.
 _MINUTES = float(os.environ.get('TEST_MINUTES', 'inf'))
 _NO_TIME = f'no time left: TEST_MINUTES={_MINUTES:g}'
 _START = time.monotonic()
