@@ -17,14 +17,14 @@ test nightly: export FORCE_CUDA ?= 0
 # One thread per process, since several run at once; each takes 1 to 4 GB.
 test nightly: export OMP_NUM_THREADS ?= 1
 test: env ops lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 1
 
 docs: env
 	@tools/development/make_docs_env.sh $(VENV)-docs $(VENV)
 	$(VENV)-docs/bin/python tools/development/make_site.py
 
 nightly: env ops
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m nightly
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 1 -m nightly
 
 lint: env
 	$(BIN)/ruff check .
