@@ -1,7 +1,9 @@
 """Settings of a user, checked against the config that they change before anything is built from it."""
 
+import contextlib
 import copy
 import inspect
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -161,7 +163,8 @@ def find_type(name: Any) -> Any:
     if not isinstance(name, str):
         return name
     for root in _REGISTRIES:
-        with root.switch_scope_and_registry(None) as scoped:
+        # The registry imports the libraries' modules, some of which print.
+        with contextlib.redirect_stdout(io.StringIO()), root.switch_scope_and_registry(None) as scoped:
             match = scoped.get(name)
         if match is not None:
             return match

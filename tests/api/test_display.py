@@ -56,7 +56,7 @@ def test_lines_are_rare_and_warnings_of_libraries_are_counted(tmp_path, monkeypa
         shown.update()  # still the same epoch
         write(tmp_path, 85, 3145, seconds_left=None)
         shown.update()
-        log(tmp_path, 'WARNING - of a library')
+        log(tmp_path, 'WARNING - of a library', 'WARNING - "FileClient" will be deprecated in future. Please use')
         shown.update()
     texts = [re.sub(r'^\d\d:\d\d:\d\d ', '', line) for line in lines[1:]]
     last = 'epoch 85/200 step 3,145/7,400 loss 5.812 2,140 img/s wait 3% eta –'

@@ -1,6 +1,10 @@
 """Settings of the user: what a config has a place for, and the nearest setting otherwise."""
 
+import subprocess
+import sys
+
 import pytest
+from helpers.tool_runs import environment
 from test_compose import IMAGES, facts
 
 from lewel_plugins.errors import SetupError
@@ -79,3 +83,10 @@ def test_other_settings_are_refused_with_the_nearest_one(words, message):
     with pytest.raises(SetupError) as caught:
         composed(*words.split())
     assert message in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_nothing_is_printed_while_modules_are_imported():
+    words = 'from mmengine.registry import DefaultScope; from lewel_plugins.planning.config_keys import find_type; '
+    scope = "DefaultScope.get_instance('test', scope_name='mmpretrain'); print(find_type('CustomDataset').__name__)"
+    done = subprocess.run([sys.executable, '-c', words + scope], capture_output=True, text=True, env=environment())
+    assert done.stdout == 'CustomDataset\n'
