@@ -38,7 +38,7 @@ rows = [
 baseline = 'MoCo v2'
 seeds = [0, 1, 2]
 
-linear, one, ten = 'evaluation/linear/top1', 'evaluation/semi_1pct/top1', 'evaluation/semi_10pct/top1'
+linear, one, ten = 'evaluation/linear/top1_by_rate', 'evaluation/semi_1pct/top1', 'evaluation/semi_10pct/top1'
 five = 'knn/top1_k5'
 papers = {  # paper and table: (better, worse, metric, the difference in points)
     'LEWEL, Table 1, 100 epochs': [

@@ -26,7 +26,8 @@ class Metric:
     Args:
         key: Name as in ``scalars.json``, or path of names, joined by ``/``, in the json of a command.
         label: Heading; the key by default.
-        value: ``last`` or ``best`` of the logged values.
+        value: ``last`` or ``best`` of the logged values, or of several values in the json of a command, such as those
+            of all learning rates with the key ``evaluation/linear/top1_by_rate``.
         higher_is_better: Whether ``best`` is the highest.
         digits: Decimals in the table.
         curve: Whether to draw it in the figure.

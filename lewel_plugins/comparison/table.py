@@ -82,23 +82,30 @@ def collect(comparison: Comparison, seeds: Sequence[int], runs: Sequence[Run]) -
         row.curves[run.seed], row.seconds[run.seed] = curves, run.seconds()
         row.values[run.seed] = dict(single)
         for metric in comparison.metrics:
-            value = single[metric.key] if metric.key in single else _curve_value(metric, curves.get(metric.key))
+            value = _value(metric, single, curves.get(metric.key))
             if value is not None:
                 row.values[run.seed][metric.key] = value
     return Results(comparison.title, tuple(seeds), comparison.metrics, list(rows.values()))
 
 
-def _curve_value(metric: Metric, curve: Curve | None) -> float | None:
-    if curve is None:
-        return None
+def _value(metric: Metric, single: Mapping[str, float], curve: Curve | None) -> float | None:
+    """Return the value of a run; None if it has none."""
+    if metric.key in single:
+        return single[metric.key]
     if metric.value == 'last':
-        return curve[1][-1]
-    return max(curve[1]) if metric.higher_is_better else min(curve[1])
+        return curve[1][-1] if curve else None
+    values = curve[1] if curve else [value for key, value in single.items() if key.startswith(f'{metric.key}/')]
+    return (max if metric.higher_is_better else min)(values, default=None)
+
+
+def _heading(metric: Metric) -> str:
+    is_clear = metric.value == 'last' or 'best' in metric.heading
+    return metric.heading if is_clear else f'{metric.heading}, best'
 
 
 def markdown_tables(results: Results) -> list[str]:
     """Return the tables of means, paired differences and each seed's values as lines of markdown."""
-    headings = [f'{metric.heading}{", best" if metric.value == "best" else ""}' for metric in results.metrics]
+    headings = [_heading(metric) for metric in results.metrics]
     lines = _means(results, headings)
     lines += ['', 'Differences on the same seeds (in brackets: seeds with the sign of the mean):', '']
     lines += _differences(results, headings)

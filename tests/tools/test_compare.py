@@ -28,7 +28,8 @@ import json, sys
 json.dump({'raw pixels': {'knn/top1': [9.5]}}, open(sys.argv[1], 'w'))" {json}"""
 READ_CHECKPOINT = """{python} -c "
 import json, sys
-json.dump({'deep': {'read': 2 * float(open(sys.argv[2]).read())}}, open(sys.argv[1], 'w'))" {json} {checkpoint}"""
+read = float(open(sys.argv[2]).read())
+json.dump({'deep': {'read': {'1': read, '2': 2 * read}, 'more': 1000}}, open(sys.argv[1], 'w'))" {json} {checkpoint}"""
 
 
 @pytest.mark.core
@@ -47,7 +48,7 @@ def test_report_against_numbers_worked_by_hand(tmp_path):
         metrics=[
             dict(key='knn/top1', label='k-NN'),
             dict(key='loss', value='best', higher_is_better=False, digits=3),
-            dict(key='deep/read'),
+            dict(key='deep/read', label='best reading', value='best'),
         ],
         claims=[dict(source='Paper, Table 1', better='B', worse='A', metric='knn/top1', figure='+1.0')],
     )
