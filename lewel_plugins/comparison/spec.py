@@ -46,8 +46,13 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """Heading of the column."""
+        """What is measured: the heading of a panel."""
         return self.label or self.key
+
+    @property
+    def column(self) -> str:
+        """Heading of the column, which also states that values are the best."""
+        return self.heading if self.value == 'last' or 'best' in self.heading else f'{self.heading}, best'
 
 
 @dataclass(frozen=True)

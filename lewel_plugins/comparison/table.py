@@ -98,14 +98,9 @@ def _value(metric: Metric, single: Mapping[str, float], curve: Curve | None) -> 
     return (max if metric.higher_is_better else min)(values, default=None)
 
 
-def _heading(metric: Metric) -> str:
-    is_clear = metric.value == 'last' or 'best' in metric.heading
-    return metric.heading if is_clear else f'{metric.heading}, best'
-
-
 def markdown_tables(results: Results) -> list[str]:
     """Return the tables of means, paired differences and each seed's values as lines of markdown."""
-    headings = [_heading(metric) for metric in results.metrics]
+    headings = [metric.column for metric in results.metrics]
     lines = _means(results, headings)
     lines += ['', 'Differences on the same seeds (in brackets: seeds with the sign of the mean):', '']
     lines += _differences(results, headings)

@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,6 +53,18 @@ def test_the_folder_holds_nothing_else():
     weights = {path.stem for path in released.FOLDER.glob('*.safetensors')}
     others = {path.name for path in released.FOLDER.iterdir() if path.suffix != '.safetensors'}
     assert others == {'README.md', *(f'{name}.md' for name in weights)}
+
+
+@pytest.mark.parametrize('card', [pytest.param(f, id=f.stem) for f in sorted(released.FOLDER.glob('*_*.md'))])
+def test_committed_cards_have_the_figures_of_today(card):
+    """Further seeds change them: release_weights.py --figures writes them anew."""
+    text = card.read_text()
+    name = re.search('From the comparison `(.+?)`', text)[1]
+    row, seed = re.search(r'^\| method \| (.+) \(`', text, re.MULTILINE)[1], re.search(r'\| seed \| (\d+)', text)[1]
+    comparison = load_comparison(ROOT / 'configs' / 'comparisons' / f'{name}.py')
+    report = ROOT / 'docs' / 'results' / f'{name}.json'
+    run = SimpleNamespace(row=SimpleNamespace(name=row), seed=int(seed))
+    assert tool.figures_table(tool.Source(card, comparison, run, json.loads(report.read_text()), report)) in text
 
 
 @pytest.fixture(scope='module')
@@ -163,6 +177,20 @@ def test_the_card_says_where_the_weights_come_from(file):
     code = card.split('```python\n')[1].split('```')[0]
     exec(code, namespace)
     assert namespace['features'].shape == (4, 128)
+
+
+def test_figures_are_written_anew_without_a_checkpoint(file):
+    card = file.with_suffix('.md')
+    original = card.read_text()
+    options = ['--row', 'LEWEL_B', '--results', 'results.json', '--work-dir', 'runs', '--name', NAME, '--figures']
+    file.unlink()
+    card.write_text(re.sub(r'\| 5-NN, % .*', '| 5-NN, % | 0.0 | 0.0 (9) |', original))
+    assert card.read_text() != original
+    tool.main(['stand_in.py', *options, '--out', str(file.parent)])
+    assert card.read_text() == original
+    damage_recipe(file)
+    with pytest.raises(SetupError, match=r'\.md is no card with the line .* recipe '):
+        tool.main(['stand_in.py', *options, '--out', str(file.parent)])
 
 
 def damage_digest(file: Path) -> None:

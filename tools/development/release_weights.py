@@ -1,9 +1,11 @@
 """Release the backbone of a finished run of a comparison: its weights and a model card in ``lewel_plugins/weights``.
 
 python tools/development/release_weights.py configs/comparisons/NAME.py --row ROW --name WEIGHTS
+python tools/development/release_weights.py configs/comparisons/NAME.py --row ROW --name WEIGHTS --figures
 
 The run is the one that tools/compare.py made for the present recipe, and the figures on the card are those of
-docs/results/NAME.json, which must be figures of that run. Running it twice writes the same bytes.
+docs/results/NAME.json, which must be figures of that run. Running it twice writes the same bytes. When further seeds
+have run, --figures writes the figures of a card anew, without a checkpoint.
 """
 
 import argparse
@@ -67,6 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--results', type=Path, metavar='FILE', help='json file (default: docs/results/NAME.json)')
     parser.add_argument('--work-dir', type=Path, help='folder of the runs, as given to tools/compare.py')
     parser.add_argument('--out', type=Path, default=FOLDER, metavar='DIR', help='folder to write to')
+    parser.add_argument('--figures', action='store_true', help='only write the figures of an existing card anew')
     args = parser.parse_args(argv)
     if not NAME.fullmatch(args.name):
         parser.error(f'--name takes lower-case letters, digits, ".", "_" and "-", got {args.name!r}')
@@ -191,12 +194,9 @@ def figures_table(source: Source) -> str:
     lines = [f'| | this network, seed {seed} | all seeds: mean ± standard deviation |', '|---|--:|--:|']
     for metric in source.comparison.metrics:
         if metric.key in values:
-            lines.append(f'| {_heading(metric)} | {values[metric.key]:.{metric.digits}f} | {_mean(source, metric)} |')
+            column = metric.column.replace('|', r'\|')
+            lines.append(f'| {column} | {values[metric.key]:.{metric.digits}f} | {_mean(source, metric)} |')
     return '\n'.join(lines)
-
-
-def _heading(metric: Metric) -> str:
-    return metric.heading.replace('|', r'\|') + (', best' if metric.value == 'best' else '')
 
 
 def _mean(source: Source, metric: Metric) -> str:
@@ -319,9 +319,27 @@ def card(name: str, file: Path, source: Source) -> str:
     )
 
 
+def update_figures(path: Path, source: Source) -> None:
+    """Write the figures of a card anew.
+
+    Raises:
+        SetupError: There is no card, or it is that of another recipe or seed.
+    """
+    text = path.read_text(encoding='utf-8') if path.is_file() else ''
+    for line in (f'| recipe | `{recipe(source.run.row)}` |', f'| seed | {source.run.seed} |'):
+        if line not in text:
+            raise SetupError(f'{path} is no card with the line {line!r}')
+    table = re.compile(r'(?<=\n)\| \| this network, seed .*?(?=\n\n)', re.DOTALL)
+    write_text(path, table.sub(lambda _: figures_table(source), text, count=1))
+    print(f'{path}: figures of {source.report}')
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     source = find_source(args)
+    if args.figures:
+        update_figures((args.out / f'{args.name}.safetensors').with_suffix('.md'), source)
+        return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f'{args.name}.safetensors'
         export(last_checkpoint(source.run.work_dir), file)
