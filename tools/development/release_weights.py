@@ -338,7 +338,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     source = find_source(args)
     if args.figures:
-        update_figures((args.out / f'{args.name}.safetensors').with_suffix('.md'), source)
+        update_figures(args.out / f'{args.name}.md', source)
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f'{args.name}.safetensors'
