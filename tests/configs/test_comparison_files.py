@@ -70,9 +70,7 @@ WIDTHS = ('hid_channels', 'out_channels', 'aligned_channels', 'model.head.num_gr
 def test_rows_with_widths_or_counts_are_bound_to_their_base(path):
     rows = Config.fromfile(path).rows
     wide = {
-        row.name
-        for row in rows
-        if 'config' not in row and any(key.endswith(WIDTHS) for key in row.get('options', {}))
+        row.name for row in rows if 'config' not in row and any(key.endswith(WIDTHS) for key in row.get('options', {}))
     }  # --base refuses a row with a config of its own anyway
     assert wide <= {row.name for row in rows if row.get('bound_to_base')}
     if any(row.get('bound_to_base') and 'config' not in row for row in rows):
@@ -89,7 +87,9 @@ def test_documented_command_of_another_base_works(page):
     assert len(resolved_configs(comparison)) == len(comparison.rows) > 1
 
 
-@pytest.mark.parametrize(('name', 'epochs'), [('smog_reset_garment-scenes', 12), ('smog_ratios-24e_garment-scenes', 24)])
+@pytest.mark.parametrize(
+    ('name', 'epochs'), [('smog_reset_garment-scenes', 12), ('smog_ratios-24e_garment-scenes', 24)]
+)
 def test_the_ratios_of_smog_are_those_of_the_helper(name, epochs):
     comparison = load_comparison(FILES[0].parent / f'{name}.py')
     (options,) = (row.options for row in comparison.rows if row.name == "paper's ratios")
@@ -101,7 +101,9 @@ def test_the_ratios_of_smog_are_those_of_the_helper(name, epochs):
     )
 
 
-@pytest.mark.parametrize(('name', 'images'), [('rates_cifar10', 45000), ('equal-time_cifar10', 50000)])
+@pytest.mark.parametrize(
+    ('name', 'images'), [('rates_cifar10', 45000), ('equal-time_cifar10', 50000), ('length_cifar10', 50000)]
+)
 def test_smog_on_cifar10_has_the_ratios_of_the_helper(name, images):
     configs = resolved_configs(load_comparison(FILES[0].parent / f'{name}.py'))
     for row in (configs[row] for row in configs if row.startswith('SMoG')):
