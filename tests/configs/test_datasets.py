@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_data import GARMENTS, ROOT, make_cifar, make_imagenet, make_stl10, trust_cifar, write_image
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from mmpretrain.utils import register_all_modules
 from PIL import Image
-from helpers.tiny_data import GARMENTS, ROOT, make_cifar, make_imagenet, make_stl10, trust_cifar, write_image
 
 from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
 
@@ -126,7 +126,9 @@ def test_basenames_are_unique():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'configs/benchmarks/supervised').glob('*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs/benchmarks/supervised').glob('*.py')), ids=lambda path: path.stem
+)
 def test_supervised_recipes_train_on_a_batch_of_their_data(path, data, monkeypatch):
     register_all_modules(init_default_scope=True)
     monkeypatch.chdir(data.parent)

@@ -7,6 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.recipe_numbers import drops, numbers, plain
+from helpers.tiny_data import (
+    GARMENTS,
+    make_cifar,
+    make_imagenet,
+    make_inaturalist,
+    make_places205,
+    make_stl10,
+    make_voc,
+    trust_cifar,
+)
+from helpers.toy_classifier import write_checkpoint
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.hub import get_config
@@ -15,9 +27,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from helpers.recipe_numbers import drops, numbers, plain
-from helpers.tiny_data import GARMENTS, make_cifar, make_imagenet, make_inaturalist, make_places205, make_stl10, make_voc, trust_cifar
-from helpers.toy_classifier import write_checkpoint
 
 from lewel_plugins.comparison.run import plan_runs
 from lewel_plugins.comparison.spec import load_comparison
@@ -27,7 +36,15 @@ from lewel_plugins.evaluation.linear_probe import check_fast
 pytestmark = pytest.mark.core
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LINEAR, SEMI = (sorted((CONFIGS / 'benchmarks' / room).glob('*.py')) for room in ('linear', 'semi'))
-CLASSES = {'in1k': 1000, 'in100': 100, 'places205': 205, 'inat18': 8142, 'stl10': 10, 'cifar10': 10, 'garment-scenes': 10}
+CLASSES = {
+    'in1k': 1000,
+    'in100': 100,
+    'places205': 205,
+    'inat18': 8142,
+    'stl10': 10,
+    'cifar10': 10,
+    'garment-scenes': 10,
+}
 NO_WORKERS = dict(num_workers=0, persistent_workers=False)
 IMAGENET = dict(
     train=dict(RandomResizedCrop=dict(scale=224, crop_ratio_range=(0.08, 1.0)), RandomFlip=dict(prob=0.5)),
@@ -80,9 +97,7 @@ def msbreg(epochs: int, schedule: dict, batch: tuple[int, int], images: dict) ->
     return row(epochs, 0.2, schedule, batch, images, weight_decay=1e-4)
 
 
-def lewel_semi(
-    lr: float, backbone_lr: float, batch: tuple[int, int], images: dict, weight_decay: float = 0.0
-) -> dict:
+def lewel_semi(lr: float, backbone_lr: float, batch: tuple[int, int], images: dict, weight_decay: float = 0.0) -> dict:
     return row(50, lr, drops(30, 40), batch, images, backbone_lr=backbone_lr, weight_decay=weight_decay)
 
 
@@ -315,5 +330,7 @@ def test_svm_config_opens_its_data_and_names_a_head_of_its_classes(path, folder,
         assert len(loader.dataset.metainfo['classes']) == cfg.model.head.num_classes
         batch = next(iter(loader))
         assert len(batch['inputs']) == 2
-        assert all(0 <= sample.gt_label.min() <= sample.gt_label.max() < cfg.model.head.num_classes
-                   for sample in batch['data_samples'])
+        assert all(
+            0 <= sample.gt_label.min() <= sample.gt_label.max() < cfg.model.head.num_classes
+            for sample in batch['data_samples']
+        )

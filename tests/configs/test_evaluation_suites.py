@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from helpers.tool_runs import ROOT
+from mmengine.config import Config
 
 from lewel_plugins.evaluation.linear_probe import base_batch_size, check_fast
 from lewel_plugins.running.setup import enable_auto_scale_lr
@@ -48,6 +48,8 @@ def test_what_a_suite_names_is_there(path):
         assert len(files) >= 2 and all(file.is_file() for file in files), files
         assert {'a.pth', 'x', '--seed', '1'} <= set(words)
         assert ('out' in words) == (entry.name != 'svm')  # the SVMs have no state to resume from
-        if '--auto-scale-lr' in words and (find_spec('mmdet') and find_spec('mmseg') or entry.name not in ON_PHOTOGRAPHS):
+        if '--auto-scale-lr' in words and (
+            find_spec('mmdet') and find_spec('mmseg') or entry.name not in ON_PHOTOGRAPHS
+        ):
             for file in files[1:]:
                 enable_auto_scale_lr(Config.fromfile(file))

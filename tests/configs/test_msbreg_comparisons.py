@@ -34,7 +34,9 @@ def build(cfg: Config) -> torch.nn.Module:
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize('path', [path for path in FILES if '-k2_' not in path.name and '-k8_' not in path.name], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path', [path for path in FILES if '-k2_' not in path.name and '-k8_' not in path.name], ids=lambda path: path.stem
+)
 def test_every_row_trains_a_step(path):
     images = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     budgets = set()

@@ -116,7 +116,7 @@ def test_the_page_has_what_the_papers_leave_open():
     for reading in (
         'not which ResNet-50 Tables 4 to 6 start from.',
         'Tables 2 and 7 print different figures for the same model on ImageNet.',
-        'The weights λ_s and λ_b of BYOL\'s rows are doubled',
+        "The weights λ_s and λ_b of BYOL's rows are doubled",
         '[test.py](../tools/test.py), by the Euclidean distance and equal votes',
     ):
         assert reading in page
@@ -178,7 +178,9 @@ def test_results_of_a_table_fill_the_column_of_ours(monkeypatch, tmp_path):
     keys = {'box AP': 'coco/bbox_mAP', 'mask AP75': 'coco/segm_mAP_75'}
     summary = {f'mask-rcnn_r50-c4_moco-ms-1x_coco/{key}': dict(mean=0.3891) for key in keys.values()}
     rows = tool.row_lines(paper, table.rows[2], summary)
-    assert len(rows) == 12 and rows[0].startswith('| LEWEL_M | COCO, Mask R-CNN R50-C4 1x: box AP | 38.9 | 38.91 | [lewel-m_')
+    assert len(rows) == 12 and rows[0].startswith(
+        '| LEWEL_M | COCO, Mask R-CNN R50-C4 1x: box AP | 38.9 | 38.91 | [lewel-m_'
+    )
     assert '| COCO, Mask R-CNN R50-C4 1x: mask AP75 | 36.3 | 38.91 |' in rows[5]
     assert '| 58.6 |  |' in rows[1]
     monkeypatch.setattr(tool, 'RESULTS', tmp_path)

@@ -16,7 +16,9 @@ from lewel_plugins.models import MomentumPretrainer, group_schedule
 from lewel_plugins.running.num_views import check_num_views
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-RECIPES = sorted(path for room in ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py'))
+RECIPES = sorted(
+    path for room in ('lewel', 'smog', 'mpcl', 'msbreg', 'baselines') for path in CONFIGS.glob(f'{room}/*.py')
+)
 SMOG = [path for path in RECIPES if path.parent.name == 'smog']
 MPCL = [path for path in RECIPES if path.parent.name == 'mpcl']
 CIFAR = [path for path in RECIPES if re.search('_resnet18_.*_cifar10$', path.stem)]
@@ -94,12 +96,20 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(('recipe', 'baseline', 'numbers'), PAIRS, ids=lambda value: value if type(value) is str else '')
+@pytest.mark.parametrize(
+    ('recipe', 'baseline', 'numbers'), PAIRS, ids=lambda value: value if type(value) is str else ''
+)
 def test_lewel_recipe_has_the_numbers_of_the_paper_and_its_baseline_has_them_too(recipe, baseline, numbers):
     cfg = Config.fromfile(str(CONFIGS / f'lewel/{recipe}.py'))
     model, optimizer = cfg.model, cfg.optim_wrapper.optimizer
     teacher = model.momentum, model.get('teacher_norm', 'train'), cfg.get('sync_bn')
-    assert (optimizer.type, cfg.auto_scale_lr.base_batch_size, optimizer.lr, optimizer.weight_decay, *teacher) == numbers
+    assert (
+        optimizer.type,
+        cfg.auto_scale_lr.base_batch_size,
+        optimizer.lr,
+        optimizer.weight_decay,
+        *teacher,
+    ) == numbers
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and optimizer.momentum == 0.9
     steps = cfg.train_dataloader.dataset.dataset.pipeline
     assert [view.crop_scale for view in steps[0].views] == [(0.2, 1.0)] * 2

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.recipe_numbers import drops, numbers, plain, warm_up
+from helpers.tiny_data import make_cityscapes, make_coco, make_voc
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import Runner
-from helpers.recipe_numbers import drops, numbers, plain, warm_up
-from helpers.tiny_data import make_cityscapes, make_coco, make_voc
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running.transfer import read_backbone, set_checkpoint
