@@ -22,10 +22,10 @@ _ROWS_PER_GROUP = 10  # images per group for the first K-means
 class SMoGResetHook(Hook):
     """Start SMoG's groups, and reset groups and teacher every ``interval`` optimizer steps. SMoG, Secs. 3.2 and 3.4.
 
-    At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images per
-    group or one epoch. Every ``interval`` optimizer steps they become the clusters of the online embeddings of the last
-    ``window`` steps, and the teacher becomes a copy of the online network, except after the last step. With gradient
-    accumulation a step has several iterations.
+    At the start of a new run, also of one from the weights of another (``load_from``), the groups become the clusters
+    of the embeddings of the first batches, 10 images per group or one epoch. Every ``interval`` optimizer steps they
+    become the clusters of the online embeddings of the last ``window`` steps, and the teacher becomes a copy of the
+    online network, except after the last step. With gradient accumulation a step has several iterations.
 
     Every ``interval`` steps the hook logs, as ``train/…`` through the message hub,
 
@@ -72,9 +72,10 @@ class SMoGResetHook(Hook):
         """Start the groups of a new run."""
         model = self._model(runner)
         model.has_resets = True
-        fresh = model.head.groups.count_steps() == 0
-        if fresh and self.start == 'kmeans':
-            self._start_groups(runner, model)
+        if runner.iter == 0:
+            model.restart()  # `load_from` has loaded the groups of another run
+            if self.start == 'kmeans':
+                self._start_groups(runner, model)
         if self.cluster:
             self._check_window(runner, model)
             if model.head.groups.count_steps() % self.interval > self.interval - self.window and not model.cache.filled:
@@ -143,7 +144,8 @@ class SMoGResetHook(Hook):
         model.train()
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for i, data in enumerate(_first_batches(loader, count)):
-                # The teacher is equal to the online network, and nothing reads its running statistics.
+                # The teacher is equal to the online network, or has been loaded with it, and nothing reads its running
+                # statistics.
                 cache.add(model.teacher(model.data_preprocessor(data, True)['inputs'][i % 2]))
         self._cluster(runner, model, cache, seed)
 
