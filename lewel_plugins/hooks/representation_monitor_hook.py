@@ -108,7 +108,7 @@ class RepresentationMonitorHook(Hook):
         self.bounds = dict(std=min_std, rank_me=min_rank)
         self._strikes = dict(train=0, val=0)
         self._captured: list[Tensor] = []
-        self._images = 0  # of this rank in the iteration
+        self._images = 0  # number of images of this rank
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._listening = False
         self._warned_empty = self._warned_failure = False

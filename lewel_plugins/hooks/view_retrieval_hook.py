@@ -125,13 +125,17 @@ def _embed_two_views(model: BaseModel, loader: DataLoader, count: int) -> tuple[
     """
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     broken: list[list[str]] = []
-    for batch in loader:
-        broken += broken_files(batch['data_samples'])
-        views = model.data_preprocessor(batch, True)['inputs']
-        if len(views) < 2:
-            raise ValueError(f'ViewRetrievalHook needs two views per image, but the pipeline makes {len(views)}')
-        for part, view in zip(parts, views):
-            part.append(embeddings(model.neck(model.backbone(view))).float())
+    device = next(model.parameters()).device
+    # A data preprocessor that makes views draws them from the generators of the training.
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        torch.manual_seed(derive_seed(_SEED, dist.rank()))
+        for batch in loader:
+            broken += broken_files(batch['data_samples'])
+            views = model.data_preprocessor(batch, True)['inputs']
+            if len(views) < 2:
+                raise ValueError(f'ViewRetrievalHook needs two views per image, but the pipeline makes {len(views)}')
+            for part, view in zip(parts, views):
+                part.append(embeddings(model.neck(model.backbone(view))).float())
     rows = [_in_order(torch.cat(part), count) for part in parts]
     is_whole = _in_order(rows[0].new_tensor([not files for files in broken]), count) > 0
     return torch.stack(rows), is_whole, [file for files in broken for file in files]

@@ -129,7 +129,7 @@ def embed_views(network: Callable[[Tensor], Any], modules: Iterable[nn.Module], 
 
 
 def _has_checkpointing(layer: nn.Module) -> bool:
-    """Return whether a layer may be called again in the backward pass: by its own option, or by mmengine's."""
+    """Return whether a layer may be called again in the backward pass: by its own option, or by that of mmengine."""
     options = vars(layer)  # mmengine's `activation_checkpointing` replaces `forward`
     return 'forward' in options or any(options.get(name) for name in _CHECKPOINTING)
 
