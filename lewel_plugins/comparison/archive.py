@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_bytes
-from lewel_plugins.running.jobs import Job, lock
+from lewel_plugins.running.jobs import lock
 
 from .run import Run
 
@@ -130,7 +130,7 @@ def _unpack(files: Mapping[str, bytes], run: Run) -> bool:
     with tempfile.TemporaryDirectory(prefix='.', suffix='.partial', dir=folder.parent) as temporary:
         partial = Path(temporary) / folder.name
         _write(files, partial)
-        if not all(Job(partial / step.job.note.name, step.job.inputs).is_done() for step in run.steps):
+        if not all(run.steps_done(partial)):
             return False
         try:
             partial.rename(folder)
