@@ -249,7 +249,7 @@ def prepare_scanned(options: Options, contents: Scan, start: 'StartingWeights | 
         SetupError: The training cannot start, for the reason in the message.
     """
     _import_models()
-    facts = Facts(contents.folder, machine_facts(), facts_of(options, start))
+    facts = Facts(contents.folder, machine_facts(options.request.gpus), facts_of(options, start))
     return resolve(options, contents, facts, start, _classes(options, contents))
 
 
