@@ -138,7 +138,7 @@ class Preparation:
         """
         if self.classes is None:
             return [], []
-        targets = {path: self.classes.targets.get(os.path.abspath(path)) for path in self.scan.images}
+        targets = {path: self.classes.targets.get(os.path.realpath(path)) for path in self.scan.images}
         rows = {path: target for path, target in targets.items() if target is not None}
         train, held_out, _ = self.parts()
         queries = [path for path in held_out if path in rows]
