@@ -58,7 +58,7 @@ def photos(tmp_path_factory):
 
 
 def config_of(photos, folder, *overrides, **request) -> Config:
-    preparation = prepared(photos, overrides=('train_dataloader.num_workers=0', *overrides), **request)
+    preparation = prepared(photos, overrides=overrides, workers=0, **request)
     apart._write(folder, preparation)
     return apart.read_config(folder)
 
