@@ -22,7 +22,7 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
     Args:
         run: Folder of a run, or a checkpoint.
         to: ``torchvision``, ``timm``, ``mmdet``, ``detectron2``, ``safetensors`` or ``onnx``.
-        out: File to write; by default in the run's folder.
+        out: File to write; by default in the run's folder. An address has none.
         say: Receives each line that the command prints.
 
     Returns:
@@ -30,11 +30,14 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
 
     Raises:
         SetupError: There is no such run or format, the library has no equivalent of the backbone, or the features
-            differ, or ``out`` is a file of a run, but no earlier export; nothing has been written then.
+            differ, or ``out`` is a file of a run, but no earlier export, or is missing for an address; nothing has been
+            written then.
     """
     if to not in LIBRARIES:
         raise SetupError(f'unknown library {to!r}; the libraries are {", ".join(LIBRARIES)}')
     name, out = path_text('RUN', run), optional_path('--out', out)
+    if out is None and '://' in name:
+        raise SetupError(f'{show(name)} is an address, which has no folder to write to; give the file by --out')
     file = weights_file(name)
     target = Path(out) if out is not None else default_file(Path(name), to)
     if target.is_dir():

@@ -129,7 +129,7 @@ def _prepare(
 
     options = parse_settings(overrides, '--set')
     weights, backbone = read_start(start)
-    machine = machine_facts()
+    machine = machine_facts(gpus)
     labels = without_broken(labels, machine.cores, say)
     resolved = plan(task, FinetuneFacts(LabelFacts.of(labels), weights, machine), epochs, gpus)
     if options:  # settings that the config has no place for are refused before anything is written

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -253,6 +254,7 @@ def _complete(folder: RunFolder, say: Callable[[str], None]) -> None:
     def write_report() -> None:
         say(f'report:   {report(folder.path, out=folder / REPORT)}')
 
-    again = f'lewel export {folder.path} --to safetensors --out {folder / BACKBONE}'
+    run, backbone = shlex.quote(str(folder.path)), shlex.quote(str(folder / BACKBONE))
+    again = f'lewel export {run} --to safetensors --out {backbone}'
     attempt(write_backbone, 'no backbone', again, folder, say)
-    attempt(write_report, 'no report', f'lewel report {folder.path}', folder, say)
+    attempt(write_report, 'no report', f'lewel report {run}', folder, say)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.logs import without_log
-from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.command_line import add_config_options, merge_options
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.setup import load_config
 
@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None, description: str | None = None) ->
 def dry_run(path: str, args: argparse.Namespace, gpu: GPU, memory: float) -> dict[str, Any]:
     """Return the report of a config."""
     cfg = load_config(path)
-    cfg.merge_from_dict(expand_num_views(cfg, args.cfg_options))
+    merge_options(cfg, expand_num_views(cfg, args.cfg_options))
     world_size = args.gpus or own_gpus(cfg)
     run = None
     try:

@@ -12,6 +12,7 @@ from lewel_plugins import dist
 from lewel_plugins.models import FeatureCache, SMoG
 from lewel_plugins.models.group_diagnosis import MOST_INFORMATION, GroupDiagnosis, diagnose_groups
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.watched_loader import watched
 from lewel_plugins.seeding import derive_seed
 
 STARTS = ('kmeans', 'random')
@@ -180,17 +181,15 @@ def _report(measures: dict[str, float]) -> str:
 
 def _first_batches(loader: DataLoader, count: int) -> Iterator[dict]:
     """Yield the first batches of an epoch from a new loader; that of the run may be in use or keep its workers."""
-    return islice(
-        DataLoader(
-            loader.dataset,
-            batch_size=loader.batch_size,
-            sampler=copy(loader.sampler),
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-            pin_memory=loader.pin_memory,
-            drop_last=loader.drop_last,
-            timeout=loader.timeout,
-            worker_init_fn=loader.worker_init_fn,
-        ),
-        count,
+    first = DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=copy(loader.sampler),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        drop_last=loader.drop_last,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
     )
+    return islice(watched(first), count)

@@ -14,6 +14,7 @@ from lewel_plugins.evaluation.feature_loop import note_unreadable
 from lewel_plugins.functional import lidar
 from lewel_plugins.models.features import embeddings
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.watched_loader import watched
 from lewel_plugins.seeding import derive_seed
 
 _SEED = 0  # the views are the same in all runs
@@ -159,7 +160,7 @@ def _embed_many_views(model: BaseModel, loader: DataLoader, images: int, views: 
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
     )
-    rows, is_whole, _ = _embed_two_views(model, few, len(items))
+    rows, is_whole, _ = _embed_two_views(model, watched(few), len(items))
     z = rows.unflatten(1, (passes, rounds * W))[:, :, :n].permute(2, 0, 1, 3).flatten(1, 2)
     return z[is_whole.unflatten(0, (passes, rounds * W))[:, :n].all(0)]
 

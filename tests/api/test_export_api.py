@@ -115,6 +115,14 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(tmp_path):
     assert sorted(path.name for path in run.iterdir()) == ['epoch_1.pth', 'last_checkpoint']
 
 
+@pytest.mark.parametrize('address', ['lewel_plugins://lewel-b_resnet18', 'https://example.org/backbone.pth'])
+def test_an_address_has_no_folder_to_write_to(tmp_path, monkeypatch, address):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export_room, 'export_backbone', lambda *arguments: pytest.fail('not reached'))
+    with pytest.raises(SetupError, match=f'^{address} is an address, which has no folder to write to; give .* --out$'):
+        export(address, 'safetensors')
+
+
 def test_the_command_and_a_refusal_without_torch(tmp_path):
     code = (
         'import sys; from lewel_plugins.cli.parser import main\n'

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -334,6 +335,15 @@ def test_what_comes_after_the_training_may_fail(photos, monkeypatch, module, los
     assert warning.startswith(
         f'warning: no {lost}: OSError: [Errno 28] No space left on device; log: run/train.log; lewel'
     )
+
+
+def test_commands_that_write_the_rest_again_can_be_copied(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr('lewel_plugins.api.pretrain.attempt', lambda *arguments: commands.append(arguments[2]))
+    _complete(RunFolder(tmp_path / 'my runs'), print)
+    run = str(tmp_path / 'my runs')
+    export = ['lewel', 'export', run, '--to', 'safetensors', '--out', f'{run}/backbone.safetensors']
+    assert [shlex.split(command) for command in commands] == [export, ['lewel', 'report', run]]
 
 
 def test_images_that_have_changed_in_place_are_named(photos):

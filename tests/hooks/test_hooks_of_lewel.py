@@ -20,6 +20,7 @@ from lewel_plugins.datasets.pretrain_dataset import PretrainDataset, SampleId
 from lewel_plugins.functional import lidar
 from lewel_plugins.hooks import FrozenBackboneHook, ProgressHook, ViewRetrievalHook, view_retrieval_hook
 from lewel_plugins.hooks.view_retrieval_hook import _embed_many_views, _embed_two_views, retrieval_accuracy
+from lewel_plugins.running import watched_loader
 from lewel_plugins.running.progress_file import read_progress
 from lewel_plugins.seeding import derive_seed
 
@@ -164,13 +165,13 @@ def test_lidar_has_further_views_of_the_first_images():
     assert len(_embed_many_views(model, loader, images=200, views=2)) == 5
 
 
-def test_lidar_loads_into_pinned_memory_like_the_loader(monkeypatch):
+def test_lidar_loads_into_pinned_memory_like_the_loader_and_is_watched(monkeypatch):
     loader = DataLoader(PretrainDataset(ToyImages(5)), batch_size=4, collate_fn=default_collate, pin_memory=True)
     loaders = []
     monkeypatch.setattr(view_retrieval_hook, '_embed_two_views', lambda model, few, count: loaders.append(few))
     with pytest.raises(TypeError):  # there are no embeddings
         _embed_many_views(MagicMock(), loader, images=3, views=2)
-    assert loaders[0].pin_memory
+    assert loaders[0].pin_memory and isinstance(loaders[0], watched_loader._WatchedLoader)
 
 
 class HangingImages(ToyImages):

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins.hooks import SMoGResetHook, smog_reset_hook
 from lewel_plugins.models import SMoG
+from lewel_plugins.running import watched_loader
 
 pytestmark = pytest.mark.core
 
@@ -184,6 +185,11 @@ def test_the_first_batches_are_loaded_into_pinned_memory_like_those_of_the_run(m
     monkeypatch.setattr(smog_reset_hook, 'DataLoader', load)
     loader = DataLoader([0], pin_memory=True)
     assert list(smog_reset_hook._first_batches(loader, 1)) == [] and pinned == [True]
+
+
+def test_the_loader_of_the_first_batches_is_watched_like_that_of_the_run(monkeypatch):
+    monkeypatch.setattr(smog_reset_hook, 'islice', lambda loader, count: loader)
+    assert isinstance(smog_reset_hook._first_batches(DataLoader([0]), 1), watched_loader._WatchedLoader)
 
 
 def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):
