@@ -188,12 +188,13 @@ def _complete(folder: RunFolder, say: Say, gpus: Sequence[GPU]) -> None:
 
     def draw() -> None:
         with (folder / LOG).open('ab') as log:
+            start = log.tell()
             environment = {**python_environment(), **visible_only(gpus[:1])}
             status = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
             ).returncode
         if status:
-            raise SetupError(f'{last_error(folder / LOG)}; log: {folder / LOG}')
+            raise SetupError(f'{last_error(folder / LOG, start)}; log: {folder / LOG}')
         score = ', detections with a score of 0.3 or more' if 'coco/bbox_mAP' in metrics else ''
         say(f'predictions beside the labels{score}: {folder / PICTURE}')
 
