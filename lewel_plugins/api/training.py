@@ -151,7 +151,10 @@ def train(
         command = _command(folder, ranks, workers)
         environment = {**visible_only(gpus), **held_lock(folder / LOCK)}
         status, is_interrupted = _run(command, log, lock, display, record, environment, ranks)
-    if is_interrupted or status in (STOPPED, -signal.SIGTERM):  # the latter before it listens to signals
+    stops = {STOPPED, -signal.SIGTERM}  # the latter before it listens to signals
+    if is_interrupted:
+        stops |= {0, -signal.SIGKILL}  # the latter by a second Ctrl-C
+    if status in stops:
         say(f'stopped; the same command goes on with {folder.path}')
         return Run(folder.path, 'interrupted' if is_interrupted else 'stopped')
     if status:

@@ -107,6 +107,25 @@ def test_the_first_ctrl_c_is_announced_where_the_display_is_hidden(tmp_path):
     assert len(lines) == 1 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize(
+    ('status', 'outcome'),
+    [(0, 'interrupted'), (75, 'interrupted'), (-15, 'interrupted'), (-9, 'interrupted'), (1, None)],
+)
+def test_ctrl_c_does_not_hide_that_the_training_could_not_save(tmp_path, monkeypatch, status, outcome):
+    def end(command, log, *_):
+        log.write(b'error: [Errno 28] No space left on device\n')
+        return status, True
+
+    monkeypatch.setattr(training, '_run', end)
+    folder = write_run(tmp_path, 1)
+    with folder.locked() as lock:
+        if outcome is not None:
+            assert train(folder, lock, lambda line: None).status == outcome
+            return
+        with pytest.raises(TrainingError, match='the training failed: .* No space left on device; log: '):
+            train(folder, lock, lambda line: None)
+
+
 @pytest.mark.usefixtures('interruptible')
 def test_several_ranks_stop_at_the_end_of_their_input(tmp_path):
     assert run(tmp_path, STOPS_AT_EOF, signal.SIGTERM, ranks=2) == (75, False)
