@@ -188,7 +188,7 @@ def _check_unseen(run: Path, experiment: Experiment) -> None:
 
 def _write_plan(folder: RunFolder, request: Request, experiment: Experiment, dense: DenseLabels | None) -> None:
     """Write what the answer is made of; ``plan.json`` last, because it makes the folder a run."""
-    lines = [path_line(os.path.relpath(path, folder.path)) for path in experiment.pretraining]
+    lines = [path_line(os.path.relpath(path, folder.path.resolve())) for path in experiment.pretraining]
     record = dict(request=request.shaping(), experiment=experiment.as_json(folder.path))
     with folder.first_written(request.shaping(), (IMAGES_LIST, LABELS)):
         write_bytes(folder / IMAGES_LIST, encode_lines(lines))

@@ -16,9 +16,11 @@ from lewel_plugins.api.run_folder import RunFolder
 from lewel_plugins.api.worth import worth
 from lewel_plugins.api.worth_session import Worth
 from lewel_plugins.checkpoints import read_tensors
+from lewel_plugins.datasets import ImageList
 from lewel_plugins.errors import SetupError
 from lewel_plugins.payoff import measures, protocol
 from lewel_plugins.payoff.networks import write_random_network
+from lewel_plugins.planning.listing import list_images
 
 pytestmark = pytest.mark.core
 
@@ -135,6 +137,18 @@ def test_seeds_that_are_added_after_a_look_are_named(photos, tmp_path, fake_pret
     more, lines = ask(photos, tmp_path / 'out', seeds=3)
     assert more.verdicts[0].state != 'no verdict' and len(fake_pretrain) == 3
     assert any('Seeds were added after a look at the answer of 2' in line for line in lines)
+
+
+def test_the_folder_may_lie_behind_a_link(photos, tmp_path, fake_pretrain):
+    disk = tmp_path / 'a' / 'b' / 'disk'
+    disk.mkdir(parents=True)
+    (tmp_path / 'link').symlink_to(disk)
+    assert ask(photos, tmp_path / 'link' / 'out', seeds=1)[0].status == 'finished'
+    paths = list_images([fake_pretrain[0]['images']]).paths
+    assert {os.path.abspath(path) for path in paths} < {str(path) for path in photos.rglob('*.png')}
+    config = Config.fromfile(disk / 'out' / 'pretraining.py')  # from which the timing starts
+    dataset = config.train_dataloader.dataset.dataset
+    assert os.path.isfile(ImageList(dataset.list_file, dataset.data_root).get_data_info(0)['img_path'])
 
 
 def test_given_weights_have_arms_of_their_own(photos, tmp_path, fake_pretrain):
