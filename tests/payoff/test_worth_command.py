@@ -264,6 +264,7 @@ def test_transductive_and_dry_run(photos, tmp_path, fake_pretrain):
         (dict(group_by='patient'), r"--group-by 'patient' is unknown"),
         (dict(group_by='folder'), r'0 classes of 3 can be tested, two are the least'),
         (dict(hours=1e-9), r'--hours is 1e-09, but'),
+        (dict(overrides=(*SETTINGS, 'batch_size=30')), r'--batch-size must be 2 to 24, the number of images, got 30'),
     ],
 )
 def test_what_cannot_be_answered_is_refused_and_nothing_is_written(photos, tmp_path, options, message, monkeypatch):
