@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_bytes, write_json, write_text
+from lewel_plugins.files import write_bytes, write_text
 from lewel_plugins.image_files.path_list import encode_lines, path_line
 from lewel_plugins.payoff.dense_labels import DenseLabels, check_dense_split, dense_task, read_dense_labels
 from lewel_plugins.payoff.experiment import Experiment, prepare_experiment
@@ -206,10 +206,9 @@ def _write_plan(
 ) -> None:
     """Write what the answer is made of; ``plan.json`` last, because it makes the folder a run."""
     lines = [path_line(os.path.relpath(path, folder.path.resolve())) for path in experiment.pretraining]
-    record = dict(request=request.shaping(), experiment=experiment.as_json(folder.path))
     with folder.first_written(request.shaping(), (IMAGES_LIST, NETWORK_CONFIG, LABELS)):
         write_bytes(folder / IMAGES_LIST, encode_lines(lines))
         write_text(folder / NETWORK_CONFIG, network)
         if dense is not None:
             dense.write(folder / LABELS)
-        write_json(folder / PLAN, record)
+        folder.write_record(request.shaping(), experiment=experiment.as_json(folder.path))

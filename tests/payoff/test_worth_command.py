@@ -139,16 +139,19 @@ def test_seeds_that_are_added_after_a_look_are_named(photos, tmp_path, fake_pret
     assert any('Seeds were added after a look at the answer of 2' in line for line in lines)
 
 
-def test_the_folder_may_lie_behind_a_link(photos, tmp_path, fake_pretrain):
+def test_the_folder_may_lie_behind_a_link(photos, tmp_path, fake_pretrain, monkeypatch):
     disk = tmp_path / 'a' / 'b' / 'disk'
     disk.mkdir(parents=True)
     (tmp_path / 'link').symlink_to(disk)
-    assert ask(photos, tmp_path / 'link' / 'out', seeds=1)[0].status == 'finished'
+    monkeypatch.chdir(tmp_path)
+    assert ask(os.path.relpath(photos), 'link/out', seeds=1)[0].status == 'finished'
     paths = list_images([fake_pretrain[0]['images']]).paths
     assert {os.path.abspath(path) for path in paths} < {str(path) for path in photos.rglob('*.png')}
     config = Config.fromfile(disk / 'out' / 'pretraining.py')  # from which the timing starts
     dataset = config.train_dataloader.dataset.dataset
     assert os.path.isfile(ImageList(dataset.list_file, dataset.data_root).get_data_info(0)['img_path'])
+    monkeypatch.chdir(photos)
+    assert ask('../photos', os.path.relpath(tmp_path / 'link' / 'out'), seeds=1)[0].status == 'finished'
 
 
 def test_given_weights_have_arms_of_their_own(photos, tmp_path, fake_pretrain):
