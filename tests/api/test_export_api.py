@@ -9,7 +9,7 @@ from helpers.checkpoints import RGB, make_run
 from helpers.tool_runs import run as run_command
 
 from lewel_plugins.api.check import check, is_check
-from lewel_plugins.api.export import LIBRARIES, export
+from lewel_plugins.api.export import LIBRARIES, check_target, export
 from lewel_plugins.api.outputs import check_output
 from lewel_plugins.api.report import report
 from lewel_plugins.checkpoints import export as export_room
@@ -95,6 +95,11 @@ def test_the_backbone_of_a_run_is_there_already(tmp_path):
     before = file.read_bytes()
     assert export(run, 'safetensors', say=lines.append) == file
     assert lines == [f'already there: {file}'] and file.read_bytes() == before
+
+
+def test_an_address_is_not_taken_for_the_file_that_is_replaced(tmp_path):
+    (tmp_path / 'x.pth').write_text('an earlier export')
+    check_target(tmp_path / 'x.pth', 'https://host/x.pth')
 
 
 def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(tmp_path):

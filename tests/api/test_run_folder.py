@@ -145,6 +145,56 @@ def test_another_spelling_of_a_path_is_the_same_run(photos, tmp_path, monkeypatc
         folder.check({**request, 'overrides': ['./a.b=1']})
 
 
+def test_a_path_is_that_of_the_working_folder_of_the_first_start(photos, tmp_path, monkeypatch):
+    preparation = prepared('photos')
+    request = preparation.options.shaping()
+    os.makedirs('elsewhere/photos')
+    os.makedirs('disk/a/b')
+    os.symlink('disk/a/b', 'runs')
+    folder = RunFolder('runs/run')
+    with pytest.raises(KeyboardInterrupt), folder.first_written(request, ()):
+        raise KeyboardInterrupt
+
+    def check(folder: str, images: str, run: str) -> None:
+        monkeypatch.chdir(tmp_path / folder)
+        RunFolder(run).check({**request, 'images': [images]})
+
+    for is_begun in (True, False):
+        if not is_begun:
+            monkeypatch.chdir(tmp_path)
+            _write(folder, preparation)
+        for arguments in (
+            ('.', 'photos', 'runs/run'),
+            ('disk', '../photos', 'a/b/run'),
+            ('disk/a', '../../photos', '../../runs/run'),
+            ('elsewhere', str(photos), '../runs/run'),
+        ):
+            check(*arguments)
+        expected = f"holds another run .images ..{photos}'., not ..photos'."
+        with pytest.raises(SetupError, match=expected):
+            check('elsewhere', 'photos', '../runs/run')
+    monkeypatch.chdir(tmp_path)
+    os.makedirs('all')
+    for name in ('photos', 'disk', 'runs'):
+        os.rename(name, f'all/{name}')  # together
+    check('all', 'photos', 'runs/run')
+    check('.', 'all/photos', 'all/disk/a/b/run')
+    os.rename(tmp_path / 'all' / 'disk' / 'a' / 'b' / 'run', tmp_path / 'run')  # alone
+    check('all', 'photos', '../run')  # the snapshot refuses it, with the reason
+
+
+def test_a_path_of_an_earlier_version_counts_as_it_was_typed(photos, tmp_path, monkeypatch):
+    folder = write_run('photos')
+    record = folder.record()
+    request = dict(record['request'])
+    assert record.pop('places') == dict(images=['../photos'], labels=None, **{'from': None})
+    write_json(folder / 'plan.json', record)
+    folder.check(request)
+    folder.check({**request, 'images': ['./photos']})
+    with pytest.raises(SetupError, match='holds another run .images '):
+        folder.check({**request, 'images': ['other']})
+
+
 @pytest.mark.parametrize(
     ('first', 'second', 'same'),
     [

@@ -86,6 +86,20 @@ def test_a_folder_of_a_run_counts_as_its_last_checkpoint(tmp_path, tool):
         local_file(str(tmp_path / 'photos'))
 
 
+def test_a_file_of_a_run_is_not_replaced(tmp_path, tool):
+    folder = make_run(tmp_path / 'run')
+    source = folder / 'epoch_1.pth'
+    before = source.read_bytes()
+    for out, reason in (
+        (source, 'epoch_1.pth holds the weights to export'),
+        (folder, 'run is a folder; --out takes a file'),
+        (folder / 'last_checkpoint', 'last_checkpoint is a file of the run in .*run'),
+    ):
+        with pytest.raises(SetupError, match=reason):
+            tool(EXPORT, source, '--out', out)
+    assert source.read_bytes() == before
+
+
 def save_resnet18(folder):
     """Write a checkpoint of a supervised ResNet-18; return its path and the tensors of its backbone."""
     cfg = Config(
