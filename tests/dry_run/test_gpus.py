@@ -128,6 +128,10 @@ def test_the_given_batch_stays_if_the_model_refuses_all_others():
     assert find_largest_batch(run, record, needed_memory(record) - 1) is None
 
 
+def test_the_memory_of_an_l40s_is_that_of_its_48_gb():
+    assert 44 < GPUS['l40s'].memory <= 46_068 / 1024  # MiB that CUDA reports
+
+
 def test_an_unknown_gpu_is_one_line_with_the_known_ones():
     with pytest.raises(SetupError, match=r"--gpu 'tpu' is not known: choose one of a100-40gb, .*rtx-3090$"):
         find_gpu('tpu')
