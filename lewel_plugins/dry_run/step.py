@@ -17,6 +17,7 @@ from lewel_plugins.checkpoints import check_settings
 from lewel_plugins.errors import SetupError
 from lewel_plugins.hooks import MomentumUpdateHook, RegularizerHook, SMoGResetHook
 from lewel_plugins.models.batch_norm import use_sync_batch_norm
+from lewel_plugins.running.group_scaling import iterations_per_step
 from lewel_plugins.running.num_views import check_num_views
 from lewel_plugins.seeding import seeded
 
@@ -93,7 +94,7 @@ class DryRun:
         else:
             self._gpu = FakeGPU(world_size)
         self._is_warm = False
-        self._parts = self.cfg.optim_wrapper.get('accumulative_counts', 1)
+        self._parts = iterations_per_step(self.cfg)
         self._steps = min(self._parts, 2)  # the steps between the first and the last need no more than the last
         self._unused: list[str] = []
         with self._in_scope():
