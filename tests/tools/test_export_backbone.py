@@ -111,6 +111,7 @@ def save_resnet18(folder):
                 neck=dict(type='GlobalAveragePooling'),
                 head=dict(type='LinearClsHead', num_classes=4, in_channels=512),
             ),
+            data_preprocessor=dict(type='lewel_plugins.BatchViews'),
         )
     )
     init_default_scope('mmpretrain')
@@ -154,6 +155,8 @@ def test_goes_to_timm_and_back_and_an_import_goes_on_to_mmdet(tmp_path, tool):
     meta = dict(saved['meta'], method='BYOL', epoch=3)
     torch.save(dict(saved, meta=meta), 'back.pth')
 
+    tool(EXPORT, 'r18.pth', '--out', 'own.pth')
+    assert torch.load('own.pth', weights_only=True)['meta']['data_preprocessor']['to_rgb'] is True  # by default
     assert 'bit for bit' in tool(EXPORT, 'back.pth', '--to', 'mmdet', '--out', 'mmdet.pth')
     onward = torch.load('mmdet.pth', weights_only=True)
     assert set(onward['state_dict']) == {f'backbone.{name}' for name in expected}
