@@ -127,7 +127,12 @@ def write_checkpoint(path: str | Path, content: Any) -> None:
 
     # torch gets an open file, because it stores the name of a file that it opens itself: here the temporary name.
     with replacing(path) as partial, partial.open('wb') as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # after an error of the disk, torch complains about its position in the file
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def leftovers(folder: str | Path, ending: str) -> list[Path]:

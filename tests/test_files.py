@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import resource
 import signal
 import stat
 import time
@@ -153,6 +154,19 @@ def test_a_full_disk_names_the_file(tmp_path):
         files.replacing(tmp_path / 'file'),
     ):
         raise OSError(errno.ENOSPC, 'No space left on device')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('count', [250_000, 2_500_000])  # torch raises an OSError, and a RuntimeError
+def test_a_checkpoint_on_a_full_disk_names_the_file(tmp_path, count):
+    content = {str(i): torch.zeros(count) for i in range(4)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path}/x.pth'"):
+            files.write_checkpoint(tmp_path / 'x.pth', content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ python tools/compare.py configs/comparisons/NAME.py --base CONFIG --list        
 python tools/compare.py configs/METHOD/paper.yml --table 1 --processes 8            # a table of the paper
 
 After a kill, the same command goes on where it stopped and does not repeat finished runs. Without --work-dir, a run of
-another comparison with the same config and seed is used instead of a new one.
+another comparison with the same config and seed is used instead of a new or a less finished one.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from lewel_plugins.evaluation.suite import Suite
 from lewel_plugins.evaluation.suite_report import write_suite_report
 from lewel_plugins.files import write_json
 from lewel_plugins.planning.weights import weights_file
-from lewel_plugins.running import provenance, setup
+from lewel_plugins.running import setup
 from lewel_plugins.running.command_line import add_config_options
 from lewel_plugins.running.entry_point import run_main
 
@@ -62,12 +62,10 @@ def main() -> None:
         checkpoint=str(args.checkpoint),
         config=args.config,
         seed=args.seed,
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        date=provenance.now(),
         options=args.cfg_options,
         evaluation=results.metrics,
         failed=results.failures,
+        origins=results.origins,
     )
     print(write_suite_report(record, [*sorted(args.out.glob('*.png')), *results.pictures], args.out))
     if results.failures:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
+from lewel_plugins.api.export import check_target
 from lewel_plugins.checkpoints.export import LIBRARIES, PREFIX, export_backbone
 from lewel_plugins.planning.weights import weights_file
 from lewel_plugins.running import setup
@@ -41,7 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level='WARNING')
     config = None if args.config is None else setup.load_config(args.config)
-    exported = export_backbone(weights_file(args.checkpoint), args.to, args.out, config)
+    weights = weights_file(args.checkpoint)
+    check_target(args.out, weights)
+    exported = export_backbone(weights, args.to, args.out, config)
     for line in exported.lines():
         print(line)
     if args.to in ('openmmlab', 'mmdet'):

@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from lewel_plugins.checkpoints import check_weights, read_tensors, refuse_older
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running import setup
-from lewel_plugins.running.command_line import add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.command_line import add_config_options, add_launcher, merge_options, set_local_rank
 from lewel_plugins.running.entry_point import run_main
 
 
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     if cfg.get('test_cfg') is None:
         raise SetupError(f'{args.config} has no test_cfg, which defines how to evaluate')
     setup.set_work_dir(cfg, args.work_dir)

@@ -4,7 +4,13 @@ import argparse
 
 from lewel_plugins.checkpoints import check_weights
 from lewel_plugins.running import setup
-from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.command_line import (
+    add_auto_scale_lr,
+    add_config_options,
+    add_launcher,
+    merge_options,
+    set_local_rank,
+)
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.restarts import resume_or_restart
@@ -56,7 +62,7 @@ def main() -> None:
     if args.stop_at_eof:
         stop_at_end_of_input()
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(expand_num_views(cfg, args.cfg_options))
+    merge_options(cfg, expand_num_views(cfg, args.cfg_options))
     setup.set_work_dir(cfg, args.work_dir, args.resume)
     setup.set_dataloader_defaults(cfg)
     if args.no_validate:

@@ -21,7 +21,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_json, write_text
 from lewel_plugins.planning.weights import weights_file
 from lewel_plugins.running import transfer
-from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options
+from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, merge_options
 from lewel_plugins.running.commands import python_command
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.jobs import Job
@@ -111,7 +111,7 @@ def main() -> None:
     by_config: dict[str, dict[str, float]] = {}
     for path in args.configs:
         cfg = load_config(path)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         if args.seed is not None:
             cfg.merge_from_dict({'randomness.seed': args.seed})
         if args.auto_scale_lr:

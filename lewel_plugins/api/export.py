@@ -22,7 +22,7 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
     Args:
         run: Folder of a run, or a checkpoint.
         to: ``torchvision``, ``timm``, ``mmdet``, ``detectron2``, ``safetensors`` or ``onnx``.
-        out: File to write; by default in the run's folder.
+        out: File to write; by default in the run's folder. An address has none.
         say: Receives each line that the command prints.
 
     Returns:
@@ -30,21 +30,20 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
 
     Raises:
         SetupError: There is no such run or format, the library has no equivalent of the backbone, or the features
-            differ, or ``out`` is a file of a run, but no earlier export; nothing has been written then.
+            differ, or ``out`` is a file of a run, but no earlier export, or is missing for an address; nothing has been
+            written then.
     """
     if to not in LIBRARIES:
         raise SetupError(f'unknown library {to!r}; the libraries are {", ".join(LIBRARIES)}')
     name, out = path_text('RUN', run), optional_path('--out', out)
+    if out is None and '://' in name:
+        raise SetupError(f'{show(name)} is an address, which has no folder to write to; give the file by --out')
     file = weights_file(name)
     target = Path(out) if out is not None else default_file(Path(name), to)
-    if target.is_dir():
-        raise SetupError(f'{show(target)} is a folder; --out takes a file')
-    if target.exists() and target.samefile(file):
-        if to == 'safetensors':
-            say(f'already there: {target}')
-            return target
-        raise SetupError(f'{show(target)} holds the weights to export; choose another --out')
-    check_output('--out', target, lambda path: path.suffix in _ENDINGS)
+    if to == 'safetensors' and _is_same_file(target, file):
+        say(f'already there: {target}')
+        return target
+    check_target(target, file)
     from lewel_plugins.checkpoints.export import export_backbone
 
     try:
@@ -54,6 +53,27 @@ def export(run: str | os.PathLike, to: str, out: str | os.PathLike | None = None
     for line in exported.lines():
         say(line)
     return target
+
+
+def check_target(target: Path, weights: str) -> None:
+    """Refuse to export to a folder, or over what is no earlier export.
+
+    Args:
+        target: The file to write, which need not exist.
+        weights: The file, or address, of the weights to export.
+
+    Raises:
+        SetupError: It is a folder, holds the weights to export, or is a file of a run.
+    """
+    if target.is_dir():
+        raise SetupError(f'{show(target)} is a folder; --out takes a file')
+    if _is_same_file(target, weights):
+        raise SetupError(f'{show(target)} holds the weights to export; choose another --out')
+    check_output('--out', target, lambda path: path.suffix in _ENDINGS)
+
+
+def _is_same_file(target: Path, weights: str) -> bool:
+    return target.is_file() and os.path.exists(weights) and target.samefile(weights)
 
 
 def default_file(run: Path, to: str) -> Path:

@@ -24,7 +24,7 @@ from lewel_plugins.planning.request import MOST_EPOCHS, MOST_SEED
 from lewel_plugins.planning.settings import Settings
 from lewel_plugins.running.child_processes import python_environment
 
-from .run_folder import CHECK, CONFIG, LOG, PLAN, RunFolder
+from .run_folder import CHECK, CONFIG, LOG, RunFolder
 from .training import Run, Say, attempt, count_gpus, last_error, print_plan, train
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _prepare(
 
     options = parse_settings(overrides, '--set')
     weights, backbone = read_start(start)
-    machine = machine_facts()
+    machine = machine_facts(gpus)
     labels = without_broken(labels, machine.cores, say)
     resolved = plan(task, FinetuneFacts(LabelFacts.of(labels), weights, machine), epochs, gpus)
     if options:  # settings that the config has no place for are refused before anything is written
@@ -167,7 +167,7 @@ def _write(
     folder.write_config(config.pretty_text)
     findings = [dict(level=f.level, code=f.code, text=f.text, files=list(f.files)) for f in labels.findings]
     write_json(folder / CHECK, dict(findings=findings))
-    write_json(folder / PLAN, dict(request=request, plan=resolved.as_dict(), classes=labels.classes))
+    folder.write_record(request, plan=resolved.as_dict(), classes=labels.classes)
 
 
 def _complete(folder: RunFolder, say: Say, gpus: Sequence[GPU]) -> None:
@@ -188,12 +188,13 @@ def _complete(folder: RunFolder, say: Say, gpus: Sequence[GPU]) -> None:
 
     def draw() -> None:
         with (folder / LOG).open('ab') as log:
+            start = log.tell()
             environment = {**python_environment(), **visible_only(gpus[:1])}
             status = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
             ).returncode
         if status:
-            raise SetupError(f'{last_error(folder / LOG)}; log: {folder / LOG}')
+            raise SetupError(f'{last_error(folder / LOG, start)}; log: {folder / LOG}')
         score = ', detections with a score of 0.3 or more' if 'coco/bbox_mAP' in metrics else ''
         say(f'predictions beside the labels{score}: {folder / PICTURE}')
 

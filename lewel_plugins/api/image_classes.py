@@ -22,7 +22,7 @@ class ImageClasses:
     """Classes of images.
 
     Args:
-        targets: Number of the class by absolute path, of the images that have one.
+        targets: Number of the class by path without links, of the images that have one.
         finding: How many have one, and why.
     """
 
@@ -52,8 +52,8 @@ def read_image_classes(path: str, images: Sequence[str], roots: Sequence[str], t
     else:
         labels = class_labels(name, _main_classes(read_dense_labels(task, name)))
         why = ': the one of more than half of the labeled area'
-    targets = {os.path.abspath(path): target for path, target in zip(labels.paths, labels.targets)}
-    used = {path: targets[path] for path in map(os.path.abspath, images) if path in targets}
+    targets = {os.path.realpath(path): target for path, target in zip(labels.paths, labels.targets)}
+    used = {path: targets[path] for path in map(os.path.realpath, images) if path in targets}
     count, classes = len(used), len(set(used.values()))
     if count < LEAST_LABELED or classes < 2:
         raise SetupError(

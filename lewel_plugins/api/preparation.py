@@ -138,7 +138,7 @@ class Preparation:
         """
         if self.classes is None:
             return [], []
-        targets = {path: self.classes.targets.get(os.path.abspath(path)) for path in self.scan.images}
+        targets = {path: self.classes.targets.get(os.path.realpath(path)) for path in self.scan.images}
         rows = {path: target for path, target in targets.items() if target is not None}
         train, held_out, _ = self.parts()
         queries = [path for path in held_out if path in rows]
@@ -249,7 +249,7 @@ def prepare_scanned(options: Options, contents: Scan, start: 'StartingWeights | 
         SetupError: The training cannot start, for the reason in the message.
     """
     _import_models()
-    facts = Facts(contents.folder, machine_facts(), facts_of(options, start))
+    facts = Facts(contents.folder, machine_facts(options.request.gpus), facts_of(options, start))
     return resolve(options, contents, facts, start, _classes(options, contents))
 
 

@@ -3,12 +3,12 @@
 import contextlib
 import io
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_json
 from lewel_plugins.planning import GPU
 from lewel_plugins.planning.findings import refuse_errors
 from lewel_plugins.planning.machine import gpus_of_this_start
@@ -203,8 +203,8 @@ def _write_parts(folder: RunFolder, preparation: Preparation) -> None:
     num_classes = max(preparation.classes.targets.values()) + 1 if preparation.classes and bank else 0
     config = preparation.config(_images(folder, root, bool(held_out), num_classes), '{{ fileDirname }}/' + START)
     folder.write_config(config.pretty_text)
-    about = dict(folder=asdict(preparation.facts.folder))
-    write_json(folder / PLAN, dict(request=preparation.options.shaping(), plan=resolved.as_dict(), **about))
+    about = asdict(preparation.facts.folder)
+    folder.write_record(preparation.options.shaping(), plan=resolved.as_dict(), folder=about)
 
 
 def _images(folder: RunFolder, root: str, has_holdout: bool, num_classes: int) -> 'Images':
@@ -253,6 +253,7 @@ def _complete(folder: RunFolder, say: Callable[[str], None]) -> None:
     def write_report() -> None:
         say(f'report:   {report(folder.path, out=folder / REPORT)}')
 
-    again = f'lewel export {folder.path} --to safetensors --out {folder / BACKBONE}'
+    run, backbone = shlex.quote(str(folder.path)), shlex.quote(str(folder / BACKBONE))
+    again = f'lewel export {run} --to safetensors --out {backbone}'
     attempt(write_backbone, 'no backbone', again, folder, say)
-    attempt(write_report, 'no report', f'lewel report {folder.path}', folder, say)
+    attempt(write_report, 'no report', f'lewel report {run}', folder, say)

@@ -17,7 +17,7 @@ from lewel_plugins.files import leftovers, read_json, write_bytes, write_json, w
 from lewel_plugins.image_files.packed import image_status
 from lewel_plugins.image_files.path_list import encode_lines, path_line
 from lewel_plugins.image_files.tree import RUN_LOCK, RUN_NOTES
-from lewel_plugins.planning.arguments import path_text, same_place
+from lewel_plugins.planning.arguments import path_text, place_from, same_place, seen_from
 from lewel_plugins.planning.findings import show
 from lewel_plugins.running.jobs import holder, lock
 
@@ -157,16 +157,42 @@ class RunFolder:
             if self._holds_others():
                 raise SetupError(f'{show(self.path)} is not empty and holds no run; choose another --out')
             return
-        recorded = self._read(BEGUN if is_begun else PLAN)['request']
-        changes = [
-            f'{name} {_text(recorded.get(name))}, not {_text(value)}'
-            for name, value in request.items()
-            if not _is_same(name, recorded.get(name), value)
-        ]
+        name = BEGUN if is_begun else PLAN
+        record = self._read(name)
+        with reading(self / name):
+            places = self._places(record)
+        changes = []
+        for name, value in request.items():
+            typed = record['request'].get(name)
+            place = places.get(name, typed)
+            if not _is_same(name, place, value):
+                changes.append(f'{name} {_text(place if typed == value else typed)}, not {_text(value)}')
         if changes:
             raise SetupError(
                 f'{show(self.path)} holds another run ({"; ".join(changes)}); choose another --out or delete the folder'
             )
+
+    def write_record(self, request: Mapping[str, Any], name: str = PLAN, **rest: Any) -> None:
+        """Write down the request, and where the files lie that it names, as seen from this folder.
+
+        Args:
+            request: The options that shape the run.
+            name: The file.
+            rest: What else the file holds.
+        """
+        folder = self.path.resolve()
+        places = {option: seen_from(folder, request[option]) for option in _PATHS if option in request}
+        write_json(self / name, dict(request=dict(request), places=places, **rest))
+
+    def _places(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return where the files lie that a recorded request names, whatever the working folder is now.
+
+        None of those that are not there, as after a move of this folder alone: they count as they were typed. So do all
+        in runs of earlier versions, which recorded no places.
+        """
+        folder = self.path.resolve()
+        places = {name: place_from(folder, place) for name, place in record.get('places', {}).items()}
+        return {name: place for name, place in places.items() if _exists(place)}
 
     @contextmanager
     def locked(self) -> Iterator[int]:
@@ -211,7 +237,7 @@ class RunFolder:
         if not (self / BEGUN).is_file():
             if self._holds_others():
                 raise SetupError(f'{self.path} is not empty and holds no run; choose another --out')
-            write_json(self / BEGUN, dict(request=dict(request)))
+            self.write_record(request, BEGUN)
         for name in names:
             (self / name).unlink(missing_ok=True)
         for path in [self / name for name in (*names, BEGUN, PLAN)]:
@@ -326,6 +352,11 @@ def _quoted(text: str, quotes: str) -> str:
 
 def _is_same(name: str, recorded: Any, value: Any) -> bool:
     return same_place(recorded, value) if name in _PATHS else bool(recorded == value)
+
+
+def _exists(paths: Any) -> bool:
+    several = paths if isinstance(paths, list) else [paths]
+    return all(isinstance(path, str) and os.path.exists(path) for path in several)
 
 
 def _text(value: Any) -> str:

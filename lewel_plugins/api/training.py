@@ -37,7 +37,7 @@ STOPPED = 75
 STOPPING = 'stopping after this step; Ctrl-C again ends it at once'
 _POLL = 0.2  # seconds between looks at the process
 _RECORD = 10.0  # seconds between records of the time, of which a kill loses so much
-_LINES = 30  # at the end of a log, where the error is
+_LINES = 30  # at the end of a log, where an exception is
 _OUT_OF_MEMORY = re.compile(r'OutOfMemoryError|CUDA out of memory')
 _EXCEPTION = re.compile(r'[\w.]*(Error|Exception|Interrupt)\b.*')
 EXIT_STATUS = {'planned': 0, 'finished': 0, 'stopped': STOPPED, 'interrupted': 130}
@@ -151,7 +151,10 @@ def train(
         command = _command(folder, ranks, workers)
         environment = {**visible_only(gpus), **held_lock(folder / LOCK)}
         status, is_interrupted = _run(command, log, lock, display, record, environment, ranks)
-    if is_interrupted or status in (STOPPED, -signal.SIGTERM):  # the latter before it listens to signals
+    stops = {STOPPED, -signal.SIGTERM}  # the latter before it listens to signals
+    if is_interrupted:
+        stops |= {0, -signal.SIGKILL}  # the latter by a second Ctrl-C
+    if status in stops:
         say(f'stopped; the same command goes on with {folder.path}')
         return Run(folder.path, 'interrupted' if is_interrupted else 'stopped')
     if status:
@@ -344,14 +347,18 @@ def _failure(folder: RunFolder, start: int, status: int) -> str:
             f'log: {folder / LOG}'
         )
     try:
-        with (folder / LOG).open('rb') as log:
-            log.seek(start)
-            text = log.read().decode(errors='replace')
+        text = _text_since(folder / LOG, start)
     except OSError:
         return f'the training failed, and its log {folder / LOG} is gone'
     if _OUT_OF_MEMORY.search(text):
         return _too_little_memory(folder)
-    return f'the training failed: {last_error(folder / LOG)}; log: {folder / LOG}'
+    return f'the training failed: {last_error(folder / LOG, start)}; log: {folder / LOG}'
+
+
+def _text_since(log: Path, start: int) -> str:
+    with log.open('rb') as file:
+        file.seek(start)
+        return file.read().decode(errors='replace')
 
 
 def _too_little_memory(folder: RunFolder) -> str:
@@ -372,13 +379,19 @@ def _too_little_memory(folder: RunFolder) -> str:
     return f'out of memory {step}; {last}. Free the GPU and repeat the command, or start anew {fewer} and another --out'
 
 
-def last_error(log: Path) -> str:
-    """Return the line of a log with the reason why a training failed: its last error, or else its last line."""
-    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()[-_LINES:]
-    lines = [line.strip() for line in lines if line.strip()]
+def last_error(log: Path, start: int = 0) -> str:
+    """Return the line of a log with the reason why a training failed: its last error, or else its last line.
+
+    Args:
+        log: The log.
+        start: Where its part begins that is looked at, in bytes.
+    """
+    lines = [line.strip() for line in _text_since(log, start).splitlines()]
+    # Of several ranks, one may have said why, and the tracebacks of the others follow.
     errors = [line.removeprefix('error: ') for line in lines if line.startswith('error: ')]
-    exceptions = [line for line in lines if _EXCEPTION.match(line)]
-    return (errors or exceptions or lines or ['(no output)'])[-1]
+    last = [line for line in lines[-_LINES:] if line]
+    exceptions = [line for line in last if _EXCEPTION.match(line)]
+    return (errors or exceptions or last or ['(no output)'])[-1]
 
 
 def check_writable(folder: RunFolder, needed: int) -> None:

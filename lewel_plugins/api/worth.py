@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lewel_plugins.errors import SetupError
-from lewel_plugins.files import write_bytes, write_json
+from lewel_plugins.files import write_bytes, write_text
 from lewel_plugins.image_files.path_list import encode_lines, path_line
 from lewel_plugins.payoff.dense_labels import DenseLabels, check_dense_split, dense_task, read_dense_labels
 from lewel_plugins.payoff.experiment import Experiment, prepare_experiment
@@ -21,7 +21,7 @@ from lewel_plugins.planning.machine import gpus_of_this_start
 from .finetune import require_library
 from .run_folder import LOG, PLAN, RunFolder, reading
 from .training import Say, announced_interrupt
-from .worth_networks import IMAGES_LIST, Stopped
+from .worth_networks import IMAGES_LIST, NETWORK_CONFIG, ArmNetworks, Stopped
 from .worth_pretrained import check_start
 from .worth_request import Request, check_request
 from .worth_session import Session, Worth, print_cost
@@ -80,9 +80,13 @@ def worth(
             session = _session(dense, request, experiment, folder, Path(scratch), show)
             print_cost(session.choice(), show)
         return Worth(folder.path, 'planned')
+    network = None
+    if folder.is_new:
+        with computing_on(devices), quiet(say, None) as show:
+            network = _network_config(request, experiment, show)
     with folder.locked():
-        if folder.is_new:
-            _write_plan(folder, request, experiment, dense)
+        if network is not None:
+            _write_plan(folder, request, experiment, dense, network)
         with computing_on(devices), quiet(say, folder / LOG) as show, announced_interrupt(show):
             try:
                 return _session(dense, request, experiment, folder, folder.path, show).run()
@@ -186,12 +190,25 @@ def _check_unseen(run: Path, experiment: Experiment) -> None:
         )
 
 
-def _write_plan(folder: RunFolder, request: Request, experiment: Experiment, dense: DenseLabels | None) -> None:
+def _network_config(request: Request, experiment: Experiment, say: Say) -> str:
+    """Return the config of pretraining, before anything is written to the folder of the answer.
+
+    Raises:
+        SetupError: A setting of pretraining does not suit the number of images, or the machine.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        ArmNetworks(request, experiment, Path(scratch), say)
+        return (Path(scratch) / NETWORK_CONFIG).read_text(encoding='utf-8')
+
+
+def _write_plan(
+    folder: RunFolder, request: Request, experiment: Experiment, dense: DenseLabels | None, network: str
+) -> None:
     """Write what the answer is made of; ``plan.json`` last, because it makes the folder a run."""
-    lines = [path_line(os.path.relpath(path, folder.path)) for path in experiment.pretraining]
-    record = dict(request=request.shaping(), experiment=experiment.as_json(folder.path))
-    with folder.first_written(request.shaping(), (IMAGES_LIST, LABELS)):
+    lines = [path_line(os.path.relpath(path, folder.path.resolve())) for path in experiment.pretraining]
+    with folder.first_written(request.shaping(), (IMAGES_LIST, NETWORK_CONFIG, LABELS)):
         write_bytes(folder / IMAGES_LIST, encode_lines(lines))
+        write_text(folder / NETWORK_CONFIG, network)
         if dense is not None:
             dense.write(folder / LABELS)
-        write_json(folder / PLAN, record)
+        folder.write_record(request.shaping(), experiment=experiment.as_json(folder.path))

@@ -102,7 +102,7 @@ class ArmNetworks:
         from .worth_pretrained import network_config, with_images
 
         images = self.work / IMAGES_LIST
-        if not images.is_file():  # in a dry run
+        if not images.is_file():  # in a temporary folder
             write_bytes(images, encode_lines(path_line(os.path.abspath(path)) for path in self.experiment.pretraining))
         here = '{{ fileDirname }}'
         dataset = dict(type='lewel_plugins.ImageList', list_file=f'{here}/{IMAGES_LIST}', data_root=here)

@@ -12,6 +12,7 @@ from lewel_plugins.errors import SetupError
 from .registered_types import check_scope, check_types
 
 DEFAULT_SCOPE = 'mmpretrain'
+_DELIVER_RGB = ('CIFAR10', 'CIFAR100')  # data sets of mmpretrain; all others read files, as BGR
 
 
 def config_of(checkpoint: dict[str, Any], path: str | Path, *builds: str) -> Config:
@@ -72,11 +73,11 @@ def model_config(cfg: Config) -> dict[str, Any]:
     return model
 
 
-def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
+def normalization(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
     """Return ``mean`` and ``std`` of the images that a network was trained on, one value per channel, in its order.
 
     They come from the config in the checkpoint of a training, or from the ``meta`` of an exported backbone; None if
-    neither has them.
+    neither has them. ``to_rgb`` is also returned if it is known: whether images, which are read as BGR, were converted.
 
     Raises:
         SetupError: They are no numbers.
@@ -88,13 +89,39 @@ def normalization(checkpoint: dict[str, Any]) -> dict[str, list[float]] | None:
     if isinstance(meta.get('cfg'), str):
         cfg = read_config(checkpoint, 'the checkpoint')  # nothing is built from it, so types may be unknown
         preprocessor = model_config(cfg).get('data_preprocessor') if 'model' in cfg else None
+        if isinstance(preprocessor, dict):
+            preprocessor = dict(preprocessor, to_rgb=converts_to_rgb(preprocessor, cfg))
     if not isinstance(preprocessor, dict) or not preprocessor.get('mean') or not preprocessor.get('std'):
         return None
     try:
-        return {name: [float(value) for value in preprocessor[name]] for name in ('mean', 'std')}
+        values: dict[str, Any] = {name: [float(value) for value in preprocessor[name]] for name in ('mean', 'std')}
     except (TypeError, ValueError):
-        values = ', '.join(f'{name}={str(preprocessor[name])[:80]!r}' for name in ('mean', 'std'))
-        raise SetupError(f'the checkpoint records how images were normalized by {values}: no numbers') from None
+        shown = ', '.join(f'{name}={str(preprocessor[name])[:80]!r}' for name in ('mean', 'std'))
+        raise SetupError(f'the checkpoint records how images were normalized by {shown}: no numbers') from None
+    if isinstance(preprocessor.get('to_rgb'), bool) and len(values['mean']) == 3:
+        values['to_rgb'] = preprocessor['to_rgb']
+    return values
+
+
+def converts_to_rgb(preprocessor: dict[str, Any], cfg: dict[str, Any]) -> bool | None:
+    """Return whether a training converts its images, which are read as BGR, to RGB.
+
+    None if it does not, but its data set may deliver RGB.
+
+    Args:
+        preprocessor: The config of its data preprocessor.
+        cfg: The config of the training.
+    """
+    names = [name for name in ('to_rgb', 'bgr_to_rgb') if preprocessor.get(name) is not None]
+    if any(preprocessor[name] for name in names):
+        return True
+    if not names and str(preprocessor.get('type')).endswith('BatchViews'):  # the only one with another default
+        return True
+    dataset = cfg.get('train_dataloader')
+    while isinstance(dataset, dict) and 'dataset' in dataset:  # in the loader, and in each wrapper
+        dataset = dataset['dataset']
+    name = str(dataset.get('type')) if isinstance(dataset, dict) else ''
+    return None if name.removeprefix('mmpretrain.') in _DELIVER_RGB else False
 
 
 def backbone_config(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lewel_plugins.files import file_digest, replacing, write_checkpoint
 from lewel_plugins.version import __version__
 
 from .compare import compare_states
-from .configs import backbone_config, config_of, model_config
+from .configs import backbone_config, config_of, converts_to_rgb, model_config
 from .formats import find_format
 from .formats.check import compare_features, random_images
 from .loading import build_backbone, load_backbone
@@ -161,7 +161,11 @@ def _origin(checkpoint: dict[str, Any], path: Path, config: Config | None) -> tu
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     preprocessor = model_config(cfg).get('data_preprocessor') or {}
     return dict(model['backbone']), dict(
-        data_preprocessor={name: _plain(preprocessor.get(name)) for name in ('mean', 'std', 'to_rgb')},
+        data_preprocessor=dict(
+            mean=_plain(preprocessor.get('mean')),
+            std=_plain(preprocessor.get('std')),
+            to_rgb=converts_to_rgb(preprocessor, cfg) if preprocessor else None,
+        ),
         input_size=_input_size(preprocessor, cfg),
         method=model.get('type'),
         config=str(meta.get('experiment_name', '')),

@@ -101,7 +101,7 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.Module) -> None:
-    """Check that a model normalizes its images as the training of a checkpoint did.
+    """Check that a model normalizes its images as the training of a checkpoint did, in the same order of channels.
 
     If the checkpoint does not record the means and standard deviations, a warning is logged.
 
@@ -111,7 +111,7 @@ def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.
         model: The model, whose ``data_preprocessor`` is checked.
 
     Raises:
-        SetupError: The means or standard deviations differ.
+        SetupError: The means, the standard deviations or the orders of channels differ.
     """
     expected = normalization(checkpoint)
     if expected is None:
@@ -119,7 +119,8 @@ def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.
         print_log(message, logger='current', level=logging.WARNING)
         return
     preprocessor = getattr(model, 'data_preprocessor', None)
-    for name, values in expected.items():
+    for name in ('mean', 'std'):
+        values = expected[name]
         buffer = getattr(preprocessor, name, None)
         own = None if buffer is None else buffer.flatten().tolist()
         if own is None or not torch.allclose(torch.tensor(own), torch.tensor(values), rtol=1e-4):
@@ -127,3 +128,10 @@ def check_normalization(checkpoint: dict[str, Any], path: str | Path, model: nn.
                 f"{path} was trained on images normalized with {name} {values}, but the config's data_preprocessor has "
                 f'{name} {own}; the order of the channels counts, too'
             )
+    # The preprocessor of mmpretrain's classifiers has `to_rgb` instead of `_channel_conversion`.
+    converts = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'to_rgb', None))
+    if None not in (converts, expected.get('to_rgb')) and bool(converts) != expected['to_rgb']:
+        raise SetupError(
+            f"{path} was trained with to_rgb={expected['to_rgb']}, but the config's data_preprocessor has "
+            f'to_rgb={bool(converts)} (in mmdet and mmseg: bgr_to_rgb)'
+        )

@@ -100,7 +100,7 @@ def load_pretrained(name: str | Path) -> Any:
 def _preprocess(checkpoint: dict[str, Any], path: Path) -> Preprocess:
     values, meta = normalization(checkpoint), checkpoint['meta']
     preprocessor, size = meta.get('data_preprocessor'), meta.get('input_size')
-    if values is None or any(len(each) != 3 for each in values.values()):
+    if values is None or any(len(values[name]) != 3 for name in ('mean', 'std')):
         raise SetupError(f'{path} does not record the mean and std of three channels')
     if not isinstance(preprocessor, dict) or preprocessor.get('to_rgb') is not True:
         raise SetupError(f'{path} does not record to_rgb=True, so the order of its channels is not known')

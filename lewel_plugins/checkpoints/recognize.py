@@ -39,7 +39,7 @@ class StartingWeights:
         source: Where they come from, in words.
         settings: Config of OpenMMLab's backbone.
         state: Its tensors.
-        normalization: ``mean`` and ``std`` of the images that they were trained on; None if unknown.
+        normalization: ``mean`` and ``std`` of the images that they were trained on, in RGB; None if unknown.
         file: Their file, if the name is that of a folder.
     """
 
@@ -47,7 +47,7 @@ class StartingWeights:
     source: str
     settings: dict[str, Any]
     state: dict[str, Tensor]
-    normalization: dict[str, list[float]] | None
+    normalization: dict[str, Any] | None
     file: str = ''
 
     def write(self, path: str | Path) -> None:
@@ -76,7 +76,8 @@ def read_starting_weights(
         say: Is called with a line before a download.
 
     Raises:
-        SetupError: They cannot be read, are of no known architecture, or a tensor is missing or has another shape.
+        SetupError: They cannot be read, are of no known architecture, were trained on images in BGR, or a tensor is
+            missing or has another shape.
     """
     if name.startswith(_TORCHVISION):
         return _from_torchvision(name, say)
@@ -115,14 +116,26 @@ def _from_openmmlab(name: str, checkpoint: dict[str, Any], tensors: dict[str, Te
     state = {key[len(PREFIX) :]: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
     meta = checkpoint.get('meta')
     if not isinstance(meta, dict) or not (isinstance(meta.get('cfg'), str) or isinstance(meta.get('backbone'), dict)):
-        return StartingWeights(name, 'OpenMMLab', _own_settings(name, state), state, normalization(checkpoint))
+        return StartingWeights(name, 'OpenMMLab', _own_settings(name, state), state, _normalization(name, checkpoint))
     settings = backbone_config(checkpoint, name)
     with DefaultScope.overwrite_default_scope(DEFAULT_SCOPE):
         expected = build_backbone(settings, name).state_dict()
     difference = compare_states(expected, state, optional=_is_count)
     if difference:
         raise SetupError(f'{name} does not hold the backbone of its config: {difference.describe(limit=5)}')
-    return StartingWeights(name, 'OpenMMLab', settings, state, normalization(checkpoint))
+    return StartingWeights(name, 'OpenMMLab', settings, state, _normalization(name, checkpoint))
+
+
+def _normalization(name: str, checkpoint: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how images were normalized.
+
+    Raises:
+        SetupError: They were in BGR, whereas what starts from the weights has images in RGB.
+    """
+    values = normalization(checkpoint)
+    if values and values.get('to_rgb') is False:
+        raise SetupError(f'{name} was trained with to_rgb=False, on images in BGR; only weights for RGB are accepted')
+    return values
 
 
 def _own_settings(name: str, state: dict[str, Tensor]) -> dict[str, Any]:

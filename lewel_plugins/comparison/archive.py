@@ -2,11 +2,13 @@
 
 The file has all that a report reads of a run: notes, results, sessions, the resolved config and the scalars of the
 training. It has no checkpoints. So a comparison can be made in pieces on machines that are lent, and its numbers can be
-checked, and further rows added, without training the finished ones again.
+checked, and further rows added, without training the finished ones again. Several comparisons can write to one file at
+the same time; ``FILE.lock`` beside it keeps them apart.
 """
 
 import io
 import lzma
+import os
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -14,11 +16,12 @@ from pathlib import Path, PurePosixPath
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import write_bytes
-from lewel_plugins.running.jobs import Job
+from lewel_plugins.running.jobs import lock
 
 from .run import Run
 
 _PATTERNS = ('*.json', 'launch/*.py', '*/vis_data/scalars.json')
+_PATIENCE = 60.0  # seconds to wait for another process that adds its runs, which takes a few
 _COMMENT = 'runs of lewel_plugins, version 1'
 
 
@@ -33,11 +36,23 @@ def write_archive(runs: Iterable[Run], path: Path) -> int:
         The number of finished runs.
 
     Raises:
-        SetupError: There is a file that is no archive of runs.
+        SetupError: There is a file that is no archive of runs, or another process is writing it.
     """
     done = [run for run in runs if run.is_done()]
-    contents = _read(path)
-    contents.update({_name(run): _files(run.work_dir) for run in done})
+    # Another comparison may add its runs to the same file, and must not do so between reading and writing.
+    descriptor = lock(path.with_name(f'{path.name}.lock'), _PATIENCE)
+    if descriptor is None:
+        raise SetupError(f'{path} is being written by another process; run it again with --report-only to add the runs')
+    try:
+        contents = _read(path)
+        contents.update({_name(run): _files(run.work_dir) for run in done})
+        write_bytes(path, _pack(contents))
+    finally:
+        os.close(descriptor)
+    return len(done)
+
+
+def _pack(contents: Mapping[str, Mapping[str, bytes]]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode='w:xz', pax_headers=dict(comment=_COMMENT)) as tar:
         for run, files in sorted(contents.items()):
@@ -45,8 +60,7 @@ def write_archive(runs: Iterable[Run], path: Path) -> int:
                 entry = tarfile.TarInfo(f'{run}/{name}')
                 entry.size, entry.mode = len(content), 0o644
                 tar.addfile(entry, io.BytesIO(content))
-    write_bytes(path, buffer.getvalue())
-    return len(done)
+    return buffer.getvalue()
 
 
 def read_archive(runs: Iterable[Run], path: Path, for_report: Path | None = None) -> tuple[int, int]:
@@ -116,7 +130,7 @@ def _unpack(files: Mapping[str, bytes], run: Run) -> bool:
     with tempfile.TemporaryDirectory(prefix='.', suffix='.partial', dir=folder.parent) as temporary:
         partial = Path(temporary) / folder.name
         _write(files, partial)
-        if not all(Job(partial / step.job.note.name, step.job.inputs).is_done() for step in run.steps):
+        if not all(run.steps_done(partial)):
             return False
         try:
             partial.rename(folder)

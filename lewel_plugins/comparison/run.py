@@ -4,6 +4,7 @@ import copy
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lewel_plugins.running.commands import fill_placeholders, python_command
 from lewel_plugins.running.jobs import Job, digest
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.setup import load_config
-from lewel_plugins.running.work_dir import last_checkpoint
+from lewel_plugins.running.work_dir import find_last_checkpoint, last_checkpoint
 from lewel_plugins.visualization.curves import Curve, read_curves
 
 from .spec import Comparison, Row, file_name
@@ -29,8 +30,8 @@ class Run:
     """A row with a seed.
 
     The name of its folder has a digest of the resolved config. So a changed config runs in a new folder, and once the
-    change is undone, the old results count again. If another comparison has a folder for the same training, the run
-    uses that one, so that a baseline of several comparisons is trained once.
+    change is undone, the old results count again. If another comparison has a folder for the same training, where it is
+    further than in the run's own, the run uses that one, so that a baseline of several comparisons is trained once.
 
     Commands of rows and posts may contain these placeholders: ``{python}``, this interpreter; ``{tools}``, the folder
     ``tools``; ``{config}``, the resolved config; ``{work_dir}``, the run's folder; ``{checkpoint}``, its last
@@ -102,7 +103,11 @@ class Run:
 
     def is_done(self) -> bool:
         """Return whether all steps have succeeded."""
-        return all(step.is_done() for step in self.steps)
+        return all(self.steps_done(self.work_dir))
+
+    def steps_done(self, folder: Path) -> list[bool]:
+        """Return whether each step has succeeded in a folder, which need not be the one in use."""
+        return [Job(folder / step.job.note.name, step.job.inputs).is_done() for step in self.steps]
 
     def is_trained(self) -> bool:
         """Return whether the training, or the row's command, has succeeded."""
@@ -249,13 +254,31 @@ def _recipes(command: Sequence[str], tools: Path) -> list[dict]:
 
 
 def _share(runs: Sequence[Run], others: Path) -> None:
-    """Let the runs that have no folder of their own use those of other comparisons."""
+    """Let each run use the folder where it has come furthest: its own, or that of another comparison."""
     # Each folder is used once: rows that an override has made equal must not wait for each other.
     own = {run.work_dir for run in runs if run.work_dir.is_dir()}
-    shared = {folder.name: folder for folder in sorted(others.glob('*/*/seed*-*')) if folder not in own}
+    shared: dict[str, list[Path]] = {}
+    for folder in sorted(others.glob('*/*/seed*-*'), reverse=True):
+        if folder not in own:
+            shared.setdefault(folder.name, []).append(folder)
     for run in runs:
-        if run.work_dir not in own and not run.row.command:
-            run.use(shared.pop(run.work_dir.name, run.work_dir))
+        if run.row.command:
+            continue
+        theirs = shared.get(run.work_dir.name, [])
+        folders = [run.work_dir, *theirs] if run.work_dir in own else [*theirs, run.work_dir]
+        best = max(folders, key=partial(_steps_ahead, run))  # the first of equals
+        if best in theirs:
+            del shared[best.name]
+            run.use(best)
+
+
+def _steps_ahead(run: Run, folder: Path) -> int:
+    """Return how many steps of a run are done in a folder; 0 if the other ones cannot be done there."""
+    done = run.steps_done(folder)
+    checkpoint = find_last_checkpoint(folder)
+    # An archive holds no checkpoints.
+    can_go_on = all(done) or (done[0] and checkpoint is not None and checkpoint.is_file())
+    return sum(done) if can_go_on else 0
 
 
 def resolved_configs(comparison: Comparison) -> dict[str, Config]:

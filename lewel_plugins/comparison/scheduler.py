@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.running.child_processes import has_ended, signal_group, wait_for_end
@@ -65,6 +65,8 @@ class _Active:
         self.steps = [step for step in job.run.steps if not step.is_done()]
         self.process: subprocess.Popen | None = None
         self.log: IO[str] | None = None
+        self.session: Mapping[str, Any] | None = None
+        self.session_start = 0.0
         self.record_time = 0.0
         self.has_stop_signal = False
 
@@ -113,12 +115,21 @@ class _Active:
         signal_group(self.process, signal.SIGKILL)
         self.process.wait()
 
+    def enter(self, session: Mapping[str, Any]) -> None:
+        """Record the start of a step, unless it goes on under the commit of the step before."""
+        if self.session is not None:
+            if self.session.get('commit') == session.get('commit'):
+                return
+            self.record()
+        self.job.run.write_sessions([*self.job.run.sessions(), dict(session, seconds=0.0)])
+        self.session, self.session_start = session, time.time()
+
     def record(self) -> None:
-        """Record the time since this start."""
+        """Record the time since the last recorded start."""
         self.record_time = time.time()
         sessions = self.job.run.sessions()
-        if sessions:
-            sessions[-1]['seconds'] = round(self.record_time - self.job.start_time, 1)
+        if sessions and self.session is not None:
+            sessions[-1]['seconds'] = round(self.record_time - self.session_start, 1)
             self.job.run.write_sessions(sessions)
 
     def close(self) -> None:
@@ -133,7 +144,8 @@ class Scheduler:
     Args:
         runs: The runs, in order.
         slots: Environment variables for each of the runs at the same time.
-        session: Returns what to record at every start of a run, such as the commit.
+        session: Returns what to record at every start of a run, such as the commit. A later step of the run under
+            another commit counts as another start.
         display: Where to report the progress.
         limit: The time for all of it. Runs that it stops, or that are not started, go on when they are run again.
         poll: Seconds between checks of the subprocesses.
@@ -194,11 +206,12 @@ class Scheduler:
             active = _Active(job, self._free.pop(0), descriptor)
             self._active.append(active)
             job.status, job.start_time = 'running', time.time()
-            job.run.write_sessions([*job.run.sessions(), dict(self.session(), seconds=0.0)])
             self.display.event(f'start   {job.run}  ({job.run.work_dir})')
             self._start(active)
 
     def _start(self, active: _Active) -> None:
+        # A step imports what is checked out when it starts, which may be hours after the start of its run.
+        active.enter(self.session())
         try:
             active.start()
         except (SetupError, OSError) as error:

@@ -24,7 +24,8 @@ class Metric:
     """A column of the table, and a panel of the figure if it was logged during training.
 
     Args:
-        key: Name as in ``scalars.json``, or path of names, joined by ``/``, in the json of a command.
+        key: Name as in ``scalars.json``, or path of names, joined by ``/``, in the json of a command. No other metric
+            may have it.
         label: Heading; the key by default.
         value: ``last`` or ``best`` of the logged values, or of several values in the json of a command, such as those
             of all learning rates with the key ``evaluation/linear/top1_by_rate``.
@@ -265,10 +266,12 @@ def _refuse_unknown(entries: Mapping, known: Sequence[str], where: str) -> None:
 
 def _check(comparison: Comparison, path: Path) -> None:
     names = [row.name for row in comparison.rows]
+    keys = [metric.key for metric in comparison.metrics]
     for what, values in (
         ('rows', names),
         ('seeds', comparison.seeds),
         ('metrics', [metric.heading for metric in comparison.metrics]),
+        ('keys of metrics', keys),  # results have one value for each
     ):
         if not values:
             raise SetupError(f'{path}: no {what}')
@@ -277,7 +280,6 @@ def _check(comparison: Comparison, path: Path) -> None:
     for baseline in (comparison.baseline, *(row.baseline for row in comparison.rows if row.baseline)):
         if baseline not in names:
             raise SetupError(f'{path}: baseline {baseline!r} is not a row; rows are {names}')
-    keys = [metric.key for metric in comparison.metrics]
     for claim in comparison.claims:
         for what, value, known in (
             ('row', claim.better, names),

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader
 
+from lewel_plugins.running.watched_loader import watched
+
 from .seeded_sampler import SeededSampler
 
 _COPIED = (  # what a loader is built with, besides what chooses the samples
@@ -40,7 +42,7 @@ class ContinuousLoader:
             raise ValueError(f'a SeededSampler that is not infinite is needed, got {loader.sampler}')
         self.loader: Any = loader
         options = {name: getattr(loader, name) for name in _COPIED}
-        self._endless = DataLoader(loader.dataset, batch_sampler=_Batches(loader, epochs), **options)
+        self._endless = watched(DataLoader(loader.dataset, batch_sampler=_Batches(loader, epochs), **options))
         self._batches: Iterator[Any] | None = None
         self._next: tuple[int, int] | None = None  # seed and epoch that the workers go on with
 

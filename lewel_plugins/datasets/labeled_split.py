@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from lewel_plugins.files import write_text
+from lewel_plugins.files import write_bytes
+from lewel_plugins.image_files.path_list import decode_lines, encode_lines, line_path, path_line
 from lewel_plugins.registry import DATASETS
 from lewel_plugins.seeding import derive_seed
 
@@ -22,7 +23,8 @@ class LabeledSplit(DatasetWrapper):
     images.
 
     The list is a text file with one image per line: its path, or any end of its path (the file name, as in SimCLR's
-    lists), or its number in the dataset where images are not files. ``#`` starts a comment.
+    lists), or its number in the dataset where images are not files. ``#`` starts a comment, except in the names of a
+    list that this class has drawn.
 
     Args:
         dataset: Config of a labeled dataset.
@@ -49,8 +51,8 @@ class LabeledSplit(DatasetWrapper):
             if fraction is None:
                 raise FileNotFoundError(f'{path} does not exist; set fraction to draw it')
             # Ranks that start at the same time draw the same list, and each puts a complete file in place.
-            lines = [header, *(names[i] for i in draw_balanced(labels, fraction, seed))]
-            write_text(path, '\n'.join(lines) + '\n')
+            lines = [f'{header}\n', *(path_line(names[i]) for i in draw_balanced(labels, fraction, seed))]
+            write_bytes(path, encode_lines(lines))
         self.indices = _read(path, names, header if fraction is not None else None)
 
     def _names_and_labels(self) -> tuple[list[str], list[int]]:
@@ -78,7 +80,7 @@ class LabeledSplit(DatasetWrapper):
 
 def is_given_list(path: Path) -> bool:
     """Return whether a list exists and was not drawn by this class, such as the lists of SimCLR."""
-    return path.is_file() and not path.read_text(encoding='utf-8').startswith(_DRAWN_MARK)
+    return path.is_file() and not path.read_bytes().startswith(_DRAWN_MARK.encode())
 
 
 def draw_balanced(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
@@ -104,10 +106,14 @@ def draw_per_class(labels: Sequence[int], count: Callable[[int], int], seed: int
 
 
 def _read(path: Path, names: Sequence[str], header: str | None) -> list[int]:
-    lines = path.read_text(encoding='utf-8').splitlines()
-    if header and lines and lines[0].startswith(_DRAWN_MARK) and lines[0] != header:
+    lines = decode_lines(path.read_bytes())
+    is_drawn = lines[0].startswith(_DRAWN_MARK)
+    if header and is_drawn and lines[0] != header:
         raise ValueError(f'{path} was drawn with other settings ({lines[0][2:]}) than requested ({header[2:]})')
-    entries = [entry for line in lines if (entry := line.split('#')[0].strip())]
+    # Names that this class has written may have a # or spaces at their ends.
+    exact = set(names) if is_drawn else set()
+    paths = [line_path(line, has_columns=False) if is_drawn else line for line in lines]
+    entries = [entry for name in paths if (entry := name if name in exact else name.split('#')[0].strip())]
     if not entries:
         raise ValueError(f'{path} lists no image')
     matches = _match(entries, names)

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lewel_plugins.comparison.run import recipe_processes
 from lewel_plugins.errors import SetupError
 from lewel_plugins.logs import without_log
-from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.command_line import add_config_options, merge_options
+from lewel_plugins.running.group_scaling import iterations_per_step
 from lewel_plugins.running.num_views import expand_num_views
 from lewel_plugins.running.setup import load_config
 
@@ -40,7 +42,7 @@ def parse_args(argv: list[str] | None = None, description: str | None = None) ->
 def dry_run(path: str, args: argparse.Namespace, gpu: GPU, memory: float) -> dict[str, Any]:
     """Return the report of a config."""
     cfg = load_config(path)
-    cfg.merge_from_dict(expand_num_views(cfg, args.cfg_options))
+    merge_options(cfg, expand_num_views(cfg, args.cfg_options))
     world_size = args.gpus or own_gpus(cfg)
     run = None
     try:
@@ -53,9 +55,24 @@ def dry_run(path: str, args: argparse.Namespace, gpu: GPU, memory: float) -> dic
 
 
 def own_gpus(cfg: Any) -> int:
-    """Return the number of GPUs that the rate of a recipe was set for."""
-    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
-    return base // cfg.train_dataloader.batch_size if base else 8
+    """Return the number of GPUs that the rate of a recipe was set for; 8 if the recipe records none.
+
+    Raises:
+        SetupError: There is no such number for its batch.
+    """
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        return 8
+    try:
+        ranks = recipe_processes(cfg)
+    except SetupError as error:
+        raise SetupError(f'{error}: name a number of GPUs by --gpus') from None
+    parts = iterations_per_step(cfg)
+    if ranks > parts and ranks % parts:
+        raise SetupError(
+            f'the rate is set for {ranks} batches of {cfg.train_dataloader.batch_size} images per step, which '
+            f'optim_wrapper.accumulative_counts={parts} does not divide: name a number of GPUs by --gpus'
+        )
+    return max(1, ranks // parts)
 
 
 def _is_good(result: dict[str, Any]) -> bool:

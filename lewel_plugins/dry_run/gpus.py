@@ -41,8 +41,8 @@ GPUS = {
     'h100': GPU('NVIDIA H100 (SXM)', 989, 494, 67, 3350, 80),
     # NVIDIA H200 data sheet (2024): the same chip; 141 GB, of which some 139 GiB are usable.
     'h200': GPU('NVIDIA H200 (SXM)', 989, 494, 67, 4800, 139),
-    # NVIDIA L40S data sheet (2023).
-    'l40s': GPU('NVIDIA L40S', 362, 183, 91.6, 864, 48),
+    # NVIDIA L40S data sheet (2023); 48 GB, which CUDA reports as 46,068 MiB.
+    'l40s': GPU('NVIDIA L40S', 362, 183, 91.6, 864, 44.9),
     # NVIDIA Ada (2022) and Ampere GA102 (2020) white papers: with sums in float32, at which consumer models are halved.
     'rtx-4090': GPU('NVIDIA GeForce RTX 4090', 165.2, 82.6, 82.6, 1008, 24),
     'rtx-3090': GPU('NVIDIA GeForce RTX 3090', 71, 35.6, 35.6, 936, 24),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,7 @@ from lewel_plugins.checkpoints import check_settings
 from lewel_plugins.errors import SetupError
 from lewel_plugins.hooks import MomentumUpdateHook, RegularizerHook, SMoGResetHook
 from lewel_plugins.models.batch_norm import use_sync_batch_norm
+from lewel_plugins.running.group_scaling import iterations_per_step
 from lewel_plugins.running.num_views import check_num_views
 from lewel_plugins.seeding import seeded
 
@@ -93,6 +94,8 @@ class DryRun:
         else:
             self._gpu = FakeGPU(world_size)
         self._is_warm = False
+        self._parts = iterations_per_step(self.cfg)
+        self._steps = min(self._parts, 2)  # the steps between the first and the last need no more than the last
         self._unused: list[str] = []
         with self._in_scope():
             self._batches = _MAKERS.get(self._scope, BatchMaker)(self.cfg)
@@ -112,6 +115,9 @@ class DryRun:
     def measure(self, batch: int | None = None) -> StepRecord:
         """Run a step and return what it needs.
 
+        With accumulation, it is the last of the steps whose gradients are summed: the gradients so far are alive, and
+        the optimizer steps.
+
         Args:
             batch: Images per rank; by default as in the config.
 
@@ -119,13 +125,21 @@ class DryRun:
             StepError: The step raises an error. Names the line of code.
         """
         batch = batch or self.cfg.train_dataloader.batch_size
-        while True:
+        if not self._is_warm:
+            self._accumulate(batch)
+            self._is_warm = True  # the optimizer has stepped, and allocated its state
+        records = self._accumulate(batch)
+        # At the start of the first, no gradient is alive.
+        return replace(records[-1], weights=records[0].weights, peak=max(record.peak for record in records))
+
+    def _accumulate(self, batch: int) -> list[StepRecord]:
+        """Run steps until the optimizer has stepped."""
+        records = []
+        for _ in range(self._steps):
             # What the host draws is the same in every step, such as the order of the color jitter.
             with self._in_scope(), seeded(0), self._gpu.active():
-                record = self._step(batch)
-            if self._is_warm:
-                return record
-            self._is_warm = True  # the first step has allocated the state of the optimizer
+                records.append(self._step(batch))
+        return records
 
     def reached(self) -> dict[str, int]:
         """Return the bytes of the weights, and the peak of the last step, which an error may have cut short."""
@@ -143,7 +157,10 @@ class DryRun:
         with self._gpu.active():
             move_to_gpu(self.model)
             self.model.train()
-            self.optim_wrapper = build_optim_wrapper(self.model, deepcopy(self.cfg.optim_wrapper))
+            settings = deepcopy(self.cfg.optim_wrapper)
+            if self._parts > 1:
+                settings['accumulative_counts'] = self._steps
+            self.optim_wrapper = build_optim_wrapper(self.model, settings)
             optimizer = self.optim_wrapper.optimizer
             for group in optimizer.param_groups:
                 if group.get('foreach', True) is None:  # torch chooses it for CUDA tensors, but not for fake ones
@@ -159,7 +176,7 @@ class DryRun:
             elif isinstance(hook, SMoGResetHook):
                 self.model.has_resets = True
                 if hook.cluster:
-                    self.model.cache.start(hook.window * self.optim_wrapper._accumulative_counts)
+                    self.model.cache.start(hook.window * self._parts)
 
     def _hooks(self) -> list[Any]:
         settings = [*(self.cfg.get('default_hooks') or {}).values(), *(self.cfg.get('custom_hooks') or [])]

@@ -20,6 +20,7 @@ from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import file_digest, read_json
+from lewel_plugins.running import provenance
 from lewel_plugins.running.commands import fill_placeholders
 from lewel_plugins.running.jobs import Job, digest
 from lewel_plugins.running.setup import load_config
@@ -34,11 +35,13 @@ class SuiteResults(NamedTuple):
         metrics: Protocol → its numbers.
         failures: Protocol → the reason of its failure.
         pictures: Pictures that the commands have drawn.
+        origins: Protocol → commit, machine and date of its measurement. Earlier versions did not record them.
     """
 
     metrics: dict[str, Any]
     failures: dict[str, str]
     pictures: list[Path]
+    origins: dict[str, dict[str, str]]
 
 
 class Suite:
@@ -66,6 +69,7 @@ class Suite:
         own, self.options = split_options(options, list(self.commands))
         self.frozen = FrozenEvaluation(cfg, checkpoint, seed, out, own)
         self.checkpoint_digest = file_digest(checkpoint)
+        self.commit = provenance.commit()
         self._digests: dict[str, str] = {}
 
     def run(self, protocols: Sequence[str] | None = None) -> SuiteResults:
@@ -77,16 +81,19 @@ class Suite:
         Raises:
             SetupError: A name is unknown, or a protocol on frozen features has failed.
         """
-        results = SuiteResults({}, {}, [])
+        results = SuiteResults({}, {}, [], {})
         for name in select_protocols(self.cfg, protocols):
             try:
-                results.metrics[name] = self._run_once(name)
+                done = self._run_once(name)
             except (SetupError, ValueError) as error:
                 if name not in self.commands:
                     raise
                 results.failures[name] = str(error)
                 print(f'{name} failed: {error}', flush=True)
                 continue
+            results.metrics[name] = done['metrics']
+            if 'origin' in done:
+                results.origins[name] = done['origin']
             results.pictures.extend(sorted(self._folder(name).rglob('*.png')))
         return results
 
@@ -94,12 +101,15 @@ class Suite:
         job = Job(self.out / f'{name}.done.json', dict(digest=self._digest(name)))
         if job.is_done():
             print(f'{name}: done before', flush=True)
-            return job.result()['metrics']
+            return job.result()
         print(f'{name} ...', flush=True)
+        # The checkout may change while this process runs, whose code it has read, and a command reads it anew.
+        commit = provenance.commit() if name in self.commands else self.commit
+        origin = dict(commit=commit, machine=provenance.machine(), date=provenance.now())
         start = time.monotonic()
         metrics = self._run_command(name) if name in self.commands else self.frozen.measure(name)
-        job.finish(dict(metrics=metrics, seconds=time.monotonic() - start))
-        return metrics
+        job.finish(dict(metrics=metrics, seconds=time.monotonic() - start, origin=origin))
+        return job.result()
 
     def _digest(self, name: str) -> str:
         if name not in self._digests:

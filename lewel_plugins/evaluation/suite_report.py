@@ -35,13 +35,28 @@ def suite_markdown(record: dict[str, Any], pictures: Sequence[Path]) -> str:
     for name, metrics in record['evaluation'].items():
         numbers = flatten({key: value for key, value in metrics.items() if key not in _NO_MEASURES})
         lines += [f'| {name} | {measure} | {_cell(measure, value)} |' for measure, value in numbers.items()]
-    lines += ['', f'Seed {record["seed"]}; {record["commit"]}; {record["machine"]}; {record["date"]}.', '']
+    lines += ['', *_origin_lines(record), '']
     if record['options']:
         options = ', '.join(f'{key}={option_text(value)}' for key, value in record['options'].items())
         lines += [f'With {options}, each only in the configs of its own protocols.', '']
     lines += [f'- {name} failed: {reason}' for name, reason in record['failed'].items()]
     lines += [f'![{picture.stem}](<{picture.as_posix()}>)' for picture in pictures]
     return '\n'.join(lines) + '\n'
+
+
+def _origin_lines(record: dict[str, Any]) -> list[str]:
+    """Return the seed, and commit, machine and date: one for all protocols, or a list if they differ."""
+    dates: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
+    for name in record['evaluation']:
+        origin = record['origins'].get(name)
+        source = f'{origin["commit"]}; {origin["machine"]}' if origin else 'by a version that recorded no commit'
+        names.setdefault(source, []).append(name)
+        dates[source] = max(dates.get(source, ''), f'; {origin["date"]}' if origin else '')
+    seed = f'Seed {record["seed"]}'
+    if len(names) == 1:
+        return [f'{seed}; {source}{dates[source]}.' for source in names]
+    return [f'{seed}.', '', *(f'- {", ".join(group)}: {source}{dates[source]}' for source, group in names.items())]
 
 
 def _cell(measure: str, value: float) -> str:

@@ -158,10 +158,6 @@ def box_findings(classes: Sequence[str], train: Sequence[LabeledImage], val: Seq
     return findings
 
 
-def _count_labels(images: Sequence[LabeledImage]) -> Counter[int]:
-    return Counter(box.label for image in images for box in image.boxes if not box.is_ignored)
-
-
 def missing_classes(classes: Sequence[str], counts: Sequence[Counter], nouns: tuple[str, str]) -> list[Finding]:
     """Describe the classes that are missing in training, or in the measurement.
 

@@ -54,6 +54,12 @@ def _pairs(images: str, masks: str) -> tuple[list[LabeledImage], list[Finding]]:
     if not paths:
         raise SetupError(f'there are no images in {show(images)}')
     names = [os.path.splitext(os.path.relpath(path, images))[0] for path in paths]
+    unlisted = next((path for path, name in zip(paths, names) if not _can_be_listed(name)), None)
+    if unlisted is not None:
+        raise SetupError(
+            f'{show(unlisted)} cannot be in a list of mmseg, whose names are text without a line break, and without a '
+            'space at either end; rename the image and its mask'
+        )
     missing = [path for path, name in zip(paths, names) if name not in mask_of]
     if missing:
         rest = f' (and {plural(len(missing) - 1, "other image")})' if len(missing) > 1 else ''
@@ -69,6 +75,15 @@ def _pairs(images: str, masks: str) -> tuple[list[LabeledImage], list[Finding]]:
     sizes = SizeReader()
     pairs = [LabeledImage(path, *sizes.read(path, True), mask=mask_of[name]) for path, name in zip(paths, names)]
     return pairs, [*sizes.findings(), *notes]
+
+
+def _can_be_listed(name: str) -> bool:
+    """Return whether mmseg reads a name without extension from a line as it is; the line may start at a subfolder."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no text
+        return False
+    return '\n' not in name and all(part == part.lstrip() for part in name.split(os.sep)) and name == name.rstrip()
 
 
 def count_pixels(image: LabeledImage) -> Counter[int]:

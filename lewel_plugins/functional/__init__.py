@@ -2,7 +2,8 @@
 
 Training calls these functions themselves. Inputs are raw (not normalized), and losses are means, not sums, over the
 images. No function communicates between ranks; all are differentiable in every floating-point argument. float16 and
-bfloat16 arguments are widened to float32, also under autocast; float32 and float64 arguments keep their dtype.
+bfloat16 arguments are widened to float32, also under autocast; float32 and float64 arguments keep their dtype. Only
+:func:`aligned_pooling`, which is no loss but a layer of the network, has the dtype of autocast or of its features.
 
 Shape letters: N images, D backbone channels, L = HW positions, d channels of the global embedding and number of maps,
 h channel groups, K = d/h aligned embeddings per image, c channels of each, Q queue length, l groups of images, M

@@ -35,7 +35,9 @@ def aligned_pooling(f: Tensor, maps: Tensor, num_groups: int) -> Tensor:
         num_groups: Number of channel groups h; divides D and d.
 
     Returns:
-        Aligned representations y, (N, d/h, D). Products are accumulated in float32 or wider.
+        Aligned representations y, (N, d/h, D), in the dtype of autocast or of f, to which the maps are rounded.
+        Products are accumulated in float32 or wider. ``LEWELNeck`` pools maps less their mean 1/L, which have smaller
+        rounding errors.
 
     Raises:
         ValueError: D or d is not a multiple of h, or N or L differ.

@@ -17,6 +17,7 @@ class MomentumUpdateHook(Hook):
 
     def before_train(self, runner) -> None:
         """Prepare the model, and register its update with the optimizer."""
+        self.after_train(runner)  # an interrupted `train` has not removed it
         model = unwrap_model(runner.model)
         if not hasattr(model, 'after_optimizer_step'):
             return

@@ -14,8 +14,8 @@ class MPCLReweightHook(Hook):
     """Projector training balance (PTB): weigh MPCL's projectors by their accuracies. MPCL, Sec. III-C and Eq. 3.
 
     After every epoch the weights are set from the mean contrastive accuracy of each projector over that epoch, all
-    batches and all ranks; in the first epoch they are equal. Between epochs nothing is read from the device.
-    Weights and the sums of an unfinished epoch are in the model's checkpoint.
+    batches and all ranks; in the first epoch they are equal, also with ``load_from``. Between epochs nothing is read
+    from the device. Weights and the sums of an unfinished epoch are in the model's checkpoint.
 
     It then logs these scalars to the visualizer's backends (``scalars.json``): ``projector/accuracy_m`` of the epoch,
     ``projector/weight_m`` for the next epoch, ``projector/cosine_m_l``, the mean cosine between the embeddings of
@@ -46,7 +46,9 @@ class MPCLReweightHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that the model has projectors to weigh, and compute the interval."""
-        self._balance(runner)
+        balance = self._balance(runner)
+        if runner.iter == 0:
+            balance.restart()  # `load_from` has loaded the weights of another run
         if self.interval is not None:
             self._every = self.interval
         elif isinstance(runner.train_loop, IterBasedTrainLoop):

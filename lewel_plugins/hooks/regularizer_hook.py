@@ -5,7 +5,11 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from lewel_plugins.dist import unwrap_model
+from lewel_plugins.models.necks import MultiProjectorNeck
+from lewel_plugins.models.necks.parallel_mlps import ParallelMLPs, SeparateMLPs
 from lewel_plugins.registry import HOOKS, MODELS
+
+_PROJECTORS = MultiProjectorNeck, ParallelMLPs, SeparateMLPs
 
 
 @HOOKS.register_module()
@@ -41,6 +45,7 @@ class RegularizerHook(Hook):
             raise ValueError(f'regularizers must have different names, got {names}')
         self._captured: list[Tensor] = []
         self._handles: list = []
+        self._of_projectors = False
 
     def before_train(self, runner) -> None:
         """Attach to the runner's model."""
@@ -57,8 +62,10 @@ class RegularizerHook(Hook):
             children = ', '.join(name for name in names[1:] if name.count('.') < 2)
             raise ValueError(f'{type(model).__name__} has no module {self.module!r} to regularize; it has {children}')
         self.detach()
+        module = model.get_submodule(self.module)
+        self._of_projectors = isinstance(module, _PROJECTORS)
         self._handles = [
-            model.get_submodule(self.module).register_forward_hook(self._capture),
+            module.register_forward_hook(self._capture),
             model.register_forward_hook(self._add_losses, with_kwargs=True),
         ]
 
@@ -92,6 +99,8 @@ class RegularizerHook(Hook):
     def _embeddings(self, captured: list[Tensor], N: int) -> Tensor:
         for p in captured:
             fits = p.shape[0] % N == 0 if p.dim() == 2 else p.dim() == 3 and p.shape[1] == N
+            # (N, N, d) may be embeddings of N maps of each image, as in LEWEL, instead of N projectors.
+            fits &= self._of_projectors or p.dim() == 2 or p.shape[0] != N
             if not fits or p.shape[-1] != captured[0].shape[-1]:
                 shapes = ', '.join(str(tuple(p.shape)) for p in captured)
                 raise ValueError(f'{self.module} must return (N, d), (KN, d) or (M, N, d) with N = {N}, got {shapes}')

@@ -54,8 +54,9 @@ class RepresentationMonitorHook(Hook):
     """Log the spread of the embeddings in training, and detect a collapse.
 
     Every ``interval`` iterations it reads the output of the online ``model.neck`` and logs the measures below, as
-    ``train/…`` through the message hub. They are computed from the first output, (N, d), for at most two views and 2048
-    images of all ranks. Of M projectors, (M, N, d), the unit embeddings side by side, (N, Md), are measured.
+    ``train/…`` through the message hub. They are computed from the first output, (N, d), of the first two views and of
+    at most 2048 images of all ranks, whether views have a call of the neck each or one together, (KN, d). Of M
+    projectors, (M, N, d), the unit embeddings side by side, (N, Md), are measured.
 
     - ``std``: standard deviation of the unit embeddings times sqrt(d), mean over the views; 1 = spread evenly, 0 =
       collapsed;
@@ -107,25 +108,30 @@ class RepresentationMonitorHook(Hook):
         self.bounds = dict(std=min_std, rank_me=min_rank)
         self._strikes = dict(train=0, val=0)
         self._captured: list[Tensor] = []
-        self._handle: torch.utils.hooks.RemovableHandle | None = None
+        self._images = 0  # number of images of this rank
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._listening = False
         self._warned_empty = self._warned_failure = False
         self._failure = ''  # error of the last measurement, on the first rank
 
     def before_train(self, runner) -> None:
         """Check that there is a neck to read."""
-        neck = getattr(self._model(runner), 'neck', None)
+        model = self._model(runner)
+        neck = getattr(model, 'neck', None)
         if not isinstance(neck, nn.Module):
-            raise ValueError(f'RepresentationMonitorHook reads model.neck, but {type(self._model(runner))} has none')
+            raise ValueError(f'RepresentationMonitorHook reads model.neck, but {type(model)} has none')
         self.after_train(runner)
-        # The hook stays for the whole training, because torch.compile does not see hooks that are added later.
-        self._handle = neck.register_forward_hook(self._capture)
+        # The hooks stay for the whole training, because torch.compile does not see hooks that are added later.
+        self._handles = [
+            model.register_forward_pre_hook(self._count, with_kwargs=True),
+            neck.register_forward_hook(self._capture),
+        ]
 
     def after_train(self, runner) -> None:
-        """Remove the hook from the neck."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        """Remove the hooks from model and neck."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Capture the output of the neck during an iteration that is measured."""
@@ -165,9 +171,16 @@ class RepresentationMonitorHook(Hook):
     def _model(runner) -> nn.Module:
         return dist.unwrap_model(runner.model)
 
+    def _count(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
+        if self._listening:
+            inputs = kwargs['inputs'] if 'inputs' in kwargs else args[0]
+            self._images = len(inputs if isinstance(inputs, Tensor) else inputs[0])
+
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | Sequence[Tensor]) -> None:
         if self._listening:
-            self._captured.append(embeddings(output).detach())
+            z, N = embeddings(output).detach(), self._images
+            # On GPUs and several ranks, K views may go through the networks together, (KN, d).
+            self._captured += z.split(N) if N and len(z) % N == 0 else [z]
 
     @torch.no_grad()
     def _measure(self, views: list[Tensor]) -> dict[str, float] | None:

@@ -12,6 +12,7 @@ from lewel_plugins import dist
 from lewel_plugins.models import FeatureCache, SMoG
 from lewel_plugins.models.group_diagnosis import MOST_INFORMATION, GroupDiagnosis, diagnose_groups
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.watched_loader import watched
 from lewel_plugins.seeding import derive_seed
 
 STARTS = ('kmeans', 'random')
@@ -22,10 +23,10 @@ _ROWS_PER_GROUP = 10  # images per group for the first K-means
 class SMoGResetHook(Hook):
     """Start SMoG's groups, and reset groups and teacher every ``interval`` optimizer steps. SMoG, Secs. 3.2 and 3.4.
 
-    At the start of a new run, the groups become the clusters of the embeddings of the first batches, 10 images per
-    group or one epoch. Every ``interval`` optimizer steps they become the clusters of the online embeddings of the last
-    ``window`` steps, and the teacher becomes a copy of the online network, except after the last step. With gradient
-    accumulation a step has several iterations.
+    At the start of a new run, also of one from the weights of another (``load_from``), the groups become the clusters
+    of the embeddings of the first batches, 10 images per group or one epoch. Every ``interval`` optimizer steps they
+    become the clusters of the online embeddings of the last ``window`` steps, and the teacher becomes a copy of the
+    online network, except after the last step. With gradient accumulation a step has several iterations.
 
     Every ``interval`` steps the hook logs, as ``train/…`` through the message hub,
 
@@ -72,9 +73,10 @@ class SMoGResetHook(Hook):
         """Start the groups of a new run."""
         model = self._model(runner)
         model.has_resets = True
-        fresh = model.head.groups.count_steps() == 0
-        if fresh and self.start == 'kmeans':
-            self._start_groups(runner, model)
+        if runner.iter == 0:
+            model.restart()  # `load_from` has loaded the groups of another run
+            if self.start == 'kmeans':
+                self._start_groups(runner, model)
         if self.cluster:
             self._check_window(runner, model)
             if model.head.groups.count_steps() % self.interval > self.interval - self.window and not model.cache.filled:
@@ -143,7 +145,8 @@ class SMoGResetHook(Hook):
         model.train()
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for i, data in enumerate(_first_batches(loader, count)):
-                # The teacher is equal to the online network, and nothing reads its running statistics.
+                # The teacher is equal to the online network, or has been loaded with it, and nothing reads its running
+                # statistics.
                 cache.add(model.teacher(model.data_preprocessor(data, True)['inputs'][i % 2]))
         self._cluster(runner, model, cache, seed)
 
@@ -178,17 +181,15 @@ def _report(measures: dict[str, float]) -> str:
 
 def _first_batches(loader: DataLoader, count: int) -> Iterator[dict]:
     """Yield the first batches of an epoch from a new loader; that of the run may be in use or keep its workers."""
-    return islice(
-        DataLoader(
-            loader.dataset,
-            batch_size=loader.batch_size,
-            sampler=copy(loader.sampler),
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-            pin_memory=loader.pin_memory,
-            drop_last=loader.drop_last,
-            timeout=loader.timeout,
-            worker_init_fn=loader.worker_init_fn,
-        ),
-        count,
+    first = DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=copy(loader.sampler),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        drop_last=loader.drop_last,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
     )
+    return islice(watched(first), count)

@@ -14,6 +14,7 @@ from lewel_plugins.evaluation.feature_loop import note_unreadable
 from lewel_plugins.functional import lidar
 from lewel_plugins.models.features import embeddings
 from lewel_plugins.registry import HOOKS
+from lewel_plugins.running.watched_loader import watched
 from lewel_plugins.seeding import derive_seed
 
 _SEED = 0  # the views are the same in all runs
@@ -125,13 +126,17 @@ def _embed_two_views(model: BaseModel, loader: DataLoader, count: int) -> tuple[
     """
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     broken: list[list[str]] = []
-    for batch in loader:
-        broken += broken_files(batch['data_samples'])
-        views = model.data_preprocessor(batch, True)['inputs']
-        if len(views) < 2:
-            raise ValueError(f'ViewRetrievalHook needs two views per image, but the pipeline makes {len(views)}')
-        for part, view in zip(parts, views):
-            part.append(embeddings(model.neck(model.backbone(view))).float())
+    device = next(model.parameters()).device
+    # A data preprocessor that makes views draws them from the generators of the training.
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        torch.manual_seed(derive_seed(_SEED, dist.rank()))
+        for batch in loader:
+            broken += broken_files(batch['data_samples'])
+            views = model.data_preprocessor(batch, True)['inputs']
+            if len(views) < 2:
+                raise ValueError(f'ViewRetrievalHook needs two views per image, but the pipeline makes {len(views)}')
+            for part, view in zip(parts, views):
+                part.append(embeddings(model.neck(model.backbone(view))).float())
     rows = [_in_order(torch.cat(part), count) for part in parts]
     is_whole = _in_order(rows[0].new_tensor([not files for files in broken]), count) > 0
     return torch.stack(rows), is_whole, [file for files in broken for file in files]
@@ -155,7 +160,7 @@ def _embed_many_views(model: BaseModel, loader: DataLoader, images: int, views: 
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
     )
-    rows, is_whole, _ = _embed_two_views(model, few, len(items))
+    rows, is_whole, _ = _embed_two_views(model, watched(few), len(items))
     z = rows.unflatten(1, (passes, rounds * W))[:, :, :n].permute(2, 0, 1, 3).flatten(1, 2)
     return z[is_whole.unflatten(0, (passes, rounds * W))[:, :n].all(0)]
 

@@ -23,6 +23,7 @@ from .headers import (
     BITS,
     HEIGHT,
     ORIENTATION,
+    PHOTOMETRIC,
     SAMPLES,
     WIDTH,
     JpegHeader,
@@ -144,11 +145,13 @@ def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
     if tags.get(BITS, 1) > 32 or tags.get(SAMPLES, 1) > 6:
         raise UndecodableError(f'{tags.get(SAMPLES, 1)} samples of {tags.get(BITS, 1)} bits are not supported')
     if is_16_bit_color:  # which Pillow cannot read
+        if tags.get(_PLANAR, 1) == 2:  # OpenCV would read the planes as if they were one
+            raise UndecodableError('16 bits in separate planes are not supported; store the channels interleaved')
         return _turn(_decode_cv2(data, _UNTURNED), tags.get(ORIENTATION, 1))
     return _decode_pillow(data, 'TIFF', coding, max_pixels)
 
 
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 284, 322, 323
 
 
 def _decode_bmp(data: bytes, max_pixels: int) -> np.ndarray:
@@ -280,6 +283,8 @@ def _decode_pillow(data: bytes, file_format: str, coding: Coding, max_pixels: in
 def _bgr_of(image: Image.Image) -> np.ndarray:
     if image.mode == 'F':
         raise UndecodableError('pixels of type float32 are not supported')
+    # Pillow inverts gray that is white at 0 if it has 8 bits, but not if it has 16.
+    is_negative = image.mode.startswith('I;16') and getattr(image, 'tag_v2', {}).get(PHOTOMETRIC) == 0
     image.load()
     bgr = np.empty((image.height, image.width, 3), np.uint8)
     for rows in _bands(image.height, image.width):
@@ -289,7 +294,7 @@ def _bgr_of(image: Image.Image) -> np.ndarray:
             values = np.asarray(band)
             if values.min() < 0 or values.max() > 65535:
                 raise UndecodableError('pixels of 32 bits are not supported')
-            bgr[rows] = to_bgr(_8_BIT[values])
+            bgr[rows] = to_bgr(_8_BIT[65535 - values if is_negative else values])
         else:
             bgr[rows] = to_bgr(np.asarray(band.convert('RGB')))
     return bgr

@@ -10,7 +10,7 @@ from .bounds import MAX_PIXELS, Coding, UndecodableError, check_file_size, read_
 from .packed import PackedImage, open_image
 
 _PREFIX = 2**16  # bytes that hold nearly every header but those of TIFF
-WIDTH, HEIGHT, BITS, _PHOTOMETRIC, ORIENTATION, SAMPLES, _EXTRA_SAMPLES = 256, 257, 258, 262, 274, 277, 338
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, _EXTRA_SAMPLES = 256, 257, 258, 262, 274, 277, 338
 _PALETTE, _SEPARATED = 3, 5
 
 
@@ -224,7 +224,7 @@ def read_tiff_header(data: bytes) -> Header:
     width, height = tags.get(WIDTH, 0), tags.get(HEIGHT, 0)
     if min(width, height) < 1:
         raise UndecodableError('the TIFF has no width or height')
-    bits, channels, kind = tags.get(BITS, 1), tags.get(SAMPLES, 1), tags.get(_PHOTOMETRIC, 0)
+    bits, channels, kind = tags.get(BITS, 1), tags.get(SAMPLES, 1), tags.get(PHOTOMETRIC, 0)
     coding = Coding.TIFF_16 if bits > 8 and channels > 1 else Coding.RAW
     is_cmyk = kind == _SEPARATED
     channels = 3 if kind == _PALETTE and channels == 1 else channels

@@ -37,7 +37,7 @@ class Tree:
     broken_links: int = 0
     _visited: set[tuple[int, int]] = field(default_factory=set)
 
-    def add(self, folder: str) -> None:
+    def add(self, folder: str, limit: int | None = None) -> None:
         """Read a folder and its subfolders, at any depth and each once.
 
         Images are recognized by their extension, in upper or lower case. Hidden files and folders are skipped, and
@@ -45,13 +45,14 @@ class Tree:
 
         Args:
             folder: The folder.
+            limit: Number of images from which no further folder is read; None for all folders.
 
         Raises:
             OSError: A folder does not exist or cannot be read; names it.
             ShardError: Shards are missing, or not as they were packed.
         """
         stack = [folder]
-        while stack:
+        while stack and (limit is None or len(self.images) < limit):
             path = stack.pop()
             status = os.stat(path)
             if (status.st_dev, status.st_ino) in self._visited:
@@ -104,10 +105,15 @@ def is_run(folder: str | os.PathLike) -> bool:
     return has[0] and any(has[1:])
 
 
-def list_images(folder: str) -> list[str]:
-    """Return the sorted paths of all images in a folder and its subfolders, none if the folder does not exist."""
+def list_images(folder: str, limit: int | None = None) -> list[str]:
+    """Return the sorted paths of all images in a folder and its subfolders, none if the folder does not exist.
+
+    Args:
+        folder: The folder.
+        limit: Number of images that are enough, so that no further subfolder is read; None for all.
+    """
     if not os.path.isdir(folder):
         return []
     tree = Tree()
-    tree.add(folder)
+    tree.add(folder, limit)
     return sorted(tree.images)

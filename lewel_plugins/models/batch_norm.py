@@ -13,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lewel_plugins import dist
 
+# Options of layers of mmpretrain, timm, and transformers that turn activation checkpointing on.
+_CHECKPOINTING = ('with_cp', 'use_checkpoint', 'grad_checkpointing', 'gradient_checkpointing')
+
 
 class ViewBatchNorm(_BatchNorm):
     """Batch norm of a batch that may hold several views, one after the other, with statistics per view.
@@ -94,7 +97,8 @@ def embed_views(network: Callable[[Tensor], Any], modules: Iterable[nn.Module], 
 
     One call launches fewer kernels on a GPU, and needs fewer exchanges between ranks, than one per view. In one process
     on a CPU there is nothing to save, and each view has its own call. So it has if a batch norm that computes
-    statistics of the batch is not a :class:`ViewBatchNorm`.
+    statistics of the batch is not a :class:`ViewBatchNorm`, and under activation checkpointing, where the backward pass
+    calls layers again, outside this function.
 
     Args:
         network: Maps a batch (N, …) to a tensor, or a tuple of tensors, whose rows depend on each other by batch norm
@@ -105,9 +109,12 @@ def embed_views(network: Callable[[Tensor], Any], modules: Iterable[nn.Module], 
     Returns:
         K outputs.
     """
-    norms = [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    layers = [layer for module in modules for layer in module.modules()]
+    norms = [layer for layer in layers if isinstance(layer, _BatchNorm)]
     saves = views[0].is_cuda or dist.world_size() > 1
     if not saves or any(layer.training and not isinstance(layer, ViewBatchNorm) for layer in norms):
+        return [network(x) for x in views]
+    if torch.is_grad_enabled() and any(map(_has_checkpointing, layers)):
         return [network(x) for x in views]
     outs: list = []
     for _, group in groupby(views, lambda x: x.shape):
@@ -119,6 +126,12 @@ def embed_views(network: Callable[[Tensor], Any], modules: Iterable[nn.Module], 
         else:
             outs += zip(*(one.chunk(len(same)) for one in out))
     return outs
+
+
+def _has_checkpointing(layer: nn.Module) -> bool:
+    """Return whether a layer may be called again in the backward pass: by its own option, or by that of mmengine."""
+    options = vars(layer)  # mmengine's `activation_checkpointing` replaces `forward`
+    return 'forward' in options or any(options.get(name) for name in _CHECKPOINTING)
 
 
 @contextmanager

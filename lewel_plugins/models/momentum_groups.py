@@ -76,9 +76,8 @@ class MomentumGroups(nn.Module):
                 raise ValueError(f'SMoG {name} must be {accepted}, got {value!r}')
         self.num_groups, self.update = num_groups, update
         self.start_beta, self.end_beta = beta, beta if end_beta is None else end_beta
-        start = torch.randn(num_groups, channels, generator=torch.Generator().manual_seed(0))
-        self.register_buffer('rows', F.normalize(start, dim=1))  # G, (l, d)
-        self.register_buffer('beta', torch.tensor(beta))  # a tensor, so that a checkpoint has it
+        self.register_buffer('rows', _random_unit_rows(num_groups, channels))  # G, (l, d)
+        self.register_buffer('beta', torch.tensor(float(beta)))  # a tensor, so that a checkpoint has it
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         self.register_buffer('members', torch.zeros(num_groups, dtype=torch.long))  # the n of `average`
         self.register_buffer('recent', torch.zeros(num_groups, dtype=torch.long))  # assignments since `pop_usage`
@@ -88,6 +87,14 @@ class MomentumGroups(nn.Module):
         self._steps: int | None = None  # `steps` on the host
         # Iterations of the unfinished step. Checkpoints have neither it nor the gradients of these iterations.
         self._iterations = 0
+
+    def restart(self) -> None:
+        """Return to the state before the first step: what a checkpoint of another run has left does not count."""
+        self.rows.copy_(_random_unit_rows(*self.rows.shape))
+        self.beta.fill_(self.start_beta)
+        for counts in (self.steps, self.members, self.recent, self.agreed):
+            counts.zero_()
+        self._steps, self._iterations = None, 0
 
     def start_gather(self, z: Tensor) -> Callable[[], Tensor]:
         """Start gathering the features z (N, d) of all ranks, and return a function that returns them, (WN, d).
@@ -198,3 +205,7 @@ class MomentumGroups(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)
         self._steps = None
         self._iterations = 0
+
+
+def _random_unit_rows(num_groups: int, channels: int) -> Tensor:
+    return F.normalize(torch.randn(num_groups, channels, generator=torch.Generator().manual_seed(0)), dim=1)

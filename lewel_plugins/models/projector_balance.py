@@ -94,6 +94,13 @@ class ProjectorBalance(nn.Module):
             self.cosines += LF.projector_cosines(view).sum(0) / len(z)
             self.hsic += LF.hsic(view) * N / len(z)
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Make the weights equal, and forget the sums of an unfinished epoch."""
+        self.weights.fill_(1 / len(self.weights))
+        for total in self.accumulators():
+            total.zero_()
+
     def accumulators(self) -> list[Tensor]:
         """Return the sums that each rank accumulates on its own; their means over ranks keep all ratios."""
         return [self.images, self.correct, self.cosines, self.hsic]

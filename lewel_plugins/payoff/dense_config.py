@@ -39,9 +39,8 @@ def plan_training(
         epochs: Epochs at length 1; by the number of images by default.
         gpus: Number of GPUs; 0 for the CPU, None for all.
     """
-    facts = FinetuneFacts(
-        replace(LabelFacts.of(_labels(material, material.train, material.test)), num_train=size), start, machine_facts()
-    )
+    labels = replace(LabelFacts.of(_labels(material, material.train, material.test)), num_train=size)
+    facts = FinetuneFacts(labels, start, machine_facts(gpus))
     task = material.labels.task
     base = plan(task, facts, epochs, gpus)['epochs']
     resolved = plan(task, facts, max(1, round(length * base)), gpus)

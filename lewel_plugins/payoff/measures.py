@@ -67,7 +67,7 @@ def classifier_config(checkpoint: Path, material: Material, frozen: bool = True)
         dict(
             default_scope='mmpretrain',
             model=dict(type='lewel_plugins.PretrainedClassifier', checkpoint=str(checkpoint), frozen=frozen, head=head),
-            data_preprocessor=dict(type='ClsDataPreprocessor', to_rgb=True, **values),
+            data_preprocessor={'type': 'ClsDataPreprocessor', 'to_rgb': True, **values},
         )
     )
 

@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lewel_plugins.errors import SetupError
@@ -95,6 +95,28 @@ def same_place(first: Any, second: Any) -> bool:
     if not isinstance(first, str) or not isinstance(second, str):
         return bool(first == second)
     return first == second or not (_is_no_path(first) or _is_no_path(second)) and _place(first) == _place(second)
+
+
+def seen_from(folder: str | os.PathLike, value: Any) -> Any:
+    """Return a relative path, or a list of paths, as seen from a folder instead of the working folder.
+
+    Args:
+        folder: The folder, which is no link.
+        value: A path, a list of them, or None. Absolute paths, and what is no path, stay as they are.
+    """
+    return _each_relative(value, lambda path: os.path.join(os.path.relpath(os.getcwd(), folder), path))
+
+
+def place_from(folder: str | os.PathLike, value: Any) -> Any:
+    """Return where the paths lead that :func:`seen_from` has made relative to a folder."""
+    return _each_relative(value, lambda path: os.path.realpath(os.path.join(folder, path)))
+
+
+def _each_relative(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [_each_relative(each, change) for each in value]
+    is_relative = isinstance(value, str) and not _is_no_path(value) and not os.path.isabs(value)
+    return change(value) if is_relative else value
 
 
 def _is_no_path(text: str) -> bool:

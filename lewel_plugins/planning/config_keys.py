@@ -51,6 +51,7 @@ _SHOWN = 20  # names in a message
 OPTIONS = {
     'train_dataloader.batch_size': '--batch-size',
     'train_dataloader.sampler.step': '--batch-size',
+    'train_dataloader.num_workers': '--workers',
     'train_cfg.max_epochs': '--epochs',
     'randomness.seed': '--seed',
     'work_dir': '--out',

@@ -27,7 +27,7 @@ def choose_gpus(gpus: tuple[GPU, ...], count: int | None) -> Setting:
     if count == 0 or not gpus:
         if count:
             raise SetupError(f'--gpus is {count}, but no GPU is visible')
-        return Setting('gpus', (), 'as requested' if gpus else 'no GPU is visible')
+        return Setting('gpus', (), 'no GPU is visible' if count is None else 'as requested')
     usable = [gpu for gpu in gpus if not gpu.problem]
     if not usable:
         raise SetupError(f'no GPU can be used: {"; ".join(map(_problem, gpus))}; use --gpus 0 for the CPU')

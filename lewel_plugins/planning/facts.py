@@ -1,6 +1,6 @@
 """What a plan follows from: numbers about the folder, the machine and the given weights, without a trace of either."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,13 +70,13 @@ class Weights:
         name: How the user named them.
         backbone: Name of their backbone, as in :data:`backbones.BACKBONES`.
         settings: Config of their backbone, whose stem may differ from that of the name; that of the name by default.
-        normalization: ``mean`` and ``std`` of the images that they were trained on; None if unknown.
+        normalization: ``mean`` and ``std`` of the images that they were trained on, in RGB; None if unknown.
     """
 
     name: str
     backbone: str
     settings: Mapping[str, Any] | None = None
-    normalization: Mapping[str, Sequence[float]] | None = None
+    normalization: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -192,10 +192,14 @@ def _listed(name: str) -> Iterator[str]:
     except (OSError, UndecodableError) as error:
         raise SetupError(_cannot_read(name, error)) from None
     folder = os.path.dirname(name)
+    # ``..`` leads up from where a symbolic link to the folder leads, of which normpath knows nothing.
+    real = os.path.realpath(folder)
+    above = folder if real == os.path.abspath(folder) else real
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        path = os.path.join(folder, line_path(line, has_columns=False))
+        listed = line_path(line, has_columns=False)
+        path = os.path.join(above if os.pardir in listed.split(os.sep) else folder, listed)
         if not is_image_file(path):
             raise SetupError(f'line {number} of {show(name)}: {show(path)} is not a file')
         yield path

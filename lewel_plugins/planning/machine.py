@@ -9,12 +9,17 @@ from .facts import GPU, Machine
 from .findings import Finding
 
 
-def machine_facts() -> Machine:
+def machine_facts(count: int | None = None) -> Machine:
     """Return GPUs, cores and main memory of this process.
+
+    Args:
+        count: Number of GPUs that the user requests; with 0, none is looked for.
 
     Raises:
         SetupError: There are GPUs that torch cannot use. States what torch needs.
     """
+    if count == 0:
+        return Machine((), cores(), memory())
     from lewel_plugins.running.devices import check_gpus
 
     check_gpus()

@@ -292,15 +292,23 @@ def _fit(
             f'{least} images need {gigabytes(facts.memory.need(least))} and GPU {fullest.index} has '
             f'{gigabytes(free)} free; try {smaller}'
         )
-    parts = next(count for count in range(2, per_rank + 1) if per_rank % count == 0 and per_rank // count <= fits)
-    part = images // parts
     too_large = f'{images} needs {need / 1e9:.0f} GB, {free / 1e9:.0f} are free'
     if method.loss == BATCH:
+        part = ranks * (fits - fits % PER_RANK)  # need not divide the batch, since it is not accumulated
         warning = (
             f'a batch of {images} does not fit: {part} instead, which is another loss, because {method.title} compares '
             'the images of a batch with each other'
         )
         return Setting('batch_size', part, too_large, warning), Setting('accumulation', 1, too_large)
+    # The largest batch in equal parts, none of them smaller than the least or larger than what fits.
+    nearest = max(part * (per_rank // part) for part in range(least, fits + 1))
+    if nearest != per_rank:
+        raise SetupError(
+            f'--batch-size is {images}, and {too_large}: no equal parts of {least} to {fits} images make it up; '
+            f'try {ranks * nearest}'
+        )
+    parts = next(count for count in range(2, per_rank + 1) if per_rank % count == 0 and per_rank // count <= fits)
+    part = images // parts
     why = 'the loss is a mean over images' if method.loss == MEAN else 'the queue takes the keys of the whole step'
     return batch, Setting('accumulation', parts, f'{part} × {parts} accumulated: {too_large}; {why}')
 

@@ -2,10 +2,10 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 
 from lewel_plugins.errors import SetupError
 
@@ -50,6 +50,45 @@ def parse_settings(pairs: Sequence[Any], option: str) -> dict[str, Any]:
         except (AssertionError, IndexError, RecursionError):
             raise SetupError(f'{option} {key}: the brackets of {value!r} do not match') from None
     return settings
+
+
+def merge_options(config: Config, options: Mapping[str, Any]) -> None:
+    """Merge ``--cfg-options`` into a config.
+
+    Args:
+        config: The config, which is changed.
+        options: Values by key, as in ``optim_wrapper.optimizer.lr``.
+
+    Raises:
+        SetupError: The config has no place for one of them; names it.
+    """
+    try:
+        config.merge_from_dict(dict(options))
+    except (AttributeError, KeyError, TypeError) as error:  # errors of mmengine, which name no key
+        problems = filter(None, (_problem(config, key) for key in options))
+        problem = next(problems, f'{" ".join(options)}: {" ".join(str(error).split())}')
+        raise SetupError(f'--cfg-options {problem}') from None
+
+
+def _problem(config: Config, key: str) -> str:
+    """Return why a config has no place for a key; an empty text if it has one."""
+    *parents, last = key.split('.')
+    node: Any = config._cfg_dict
+    for depth, part in enumerate((*parents, last)):
+        place = '.'.join(parents[:depth])
+        if isinstance(node, dict):
+            if part not in node:
+                return ''
+            node = node[part]
+        elif not isinstance(node, list):
+            return f'{key}: {place} is {node!r}, which has no parts'
+        elif not part.isdecimal() or int(part) >= len(node):
+            return f'{key}: {place} has {len(node)} parts, numbered from 0'
+        elif depth == len(parents):
+            return f'{key}: a part of a list cannot be replaced alone; write the whole list {place}'
+        else:
+            node = node[int(part)]
+    return ''
 
 
 def add_config_options(parser: argparse.ArgumentParser, what: str = 'settings of the config to override') -> None:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from lewel_plugins.errors import SetupError
 
+from .command_line import merge_options
 from .num_views import expand_num_views
 from .setup import load_config
 
@@ -83,7 +84,7 @@ class ConfigSources:
                 target = target.setdefault(parent, {})
             target[last] = value
         before = self.config.to_dict()
-        self.config.merge_from_dict(options)
+        merge_options(self.config, options)
         source = Source(COMMAND_LINE)
         for key, value in nested.items():
             self._origins[key] = _overlay(self._origins.get(key, source), before.get(key), value, source)

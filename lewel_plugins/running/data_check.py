@@ -86,7 +86,7 @@ def _check_folder(key: str, root: str, dataset: Mapping[str, Any], cfg: Config) 
     labels = dataset.get('ann_file') if cfg.get('default_scope') == 'mmdet' else None
     if isinstance(labels, str) and labels and '://' not in labels and not os.path.isfile(os.path.join(root, labels)):
         raise SetupError(f'{key} is {root!r}, which has no file {labels!r}; {_SET} {key}=FOLDER')
-    if _kind(dataset) == _OWN_TREE and not _has_images(root, 1) and not list_images(root):
+    if _kind(dataset) == _OWN_TREE and not list_images(root, 1):
         raise SetupError(f'{key} is {root!r}, which has no images ({" ".join(EXTENSIONS)}); {_SET} {key}=FOLDER')
 
 
@@ -97,21 +97,9 @@ def _check_batch(cfg: Config, processes: int) -> None:
     if len(trained) != 1 or _kind(trained[0]) != _OWN_TREE or not loader.get('drop_last') or type(batch) is not int:
         return
     root = trained[0]['data_root']
-    if _has_images(root, batch * processes):
-        return
-    count = len(list_images(root))
+    count = len(list_images(root, batch * processes))
     if math.ceil(count / processes) < batch:
         refuse_batch(count, batch, processes, root)
-
-
-def _has_images(root: str, number: int) -> bool:
-    """Return whether a folder has so many images; reads no more of it than that takes."""
-    count = 0
-    for _, _, names in os.walk(root, followlinks=True):
-        count += sum(name.lower().endswith(EXTENSIONS) for name in names)
-        if count >= number:
-            return True
-    return False
 
 
 def refuse_batch(count: int, batch: int, processes: int, title: str) -> None:

@@ -21,12 +21,13 @@ _SOURCES = ('lewel_plugins', 'configs', 'tools')
 def commit() -> str:
     """Return ``git describe`` of this package's checkout, with ``-dirty`` if its code or configs have changed.
 
-    Results that a run writes do not count as changes. Outside a checkout, return the package's version.
+    New files count as changes, too, except for those that git ignores. Results that a run writes do not. Outside a
+    checkout, return the package's version.
     """
     name = _git('describe', '--always', '--tags')
     if not name:
         return f'{__version__} (not a git checkout)'
-    changes = _git('status', '--porcelain', '--untracked-files=no', '--', *_SOURCES)
+    changes = _git('status', '--porcelain', '--untracked-files=normal', '--', *_SOURCES)
     return f'{name}-dirty' if changes else name
 
 

@@ -58,6 +58,7 @@ _RARE = (
     *(f'groups_quarter_information{suffix}' for suffix in ('', '_shuffled')),
     *(f'spectrum_{share}' for share in (0, 25, 50, 75)),
 )
+_TIMES = ('time', 'data_time')  # seconds per step, but per batch in the record of a validation
 _MOST_STEPS, _MOST = 2**62, 2**1000  # a step in 64 bits; a value that a float can hold
 _STYLES = ('-', '--', ':', '-.')
 
@@ -90,14 +91,19 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
 
 def _add_start(points: dict[str, dict[int, float]], records: Iterable[Any]) -> None:
     """Add the scalars of one start to ``points``, the values of each scalar by iteration."""
+    records = list(filter(_is_record, records))
     iteration, latest, repeated = 0, dict[str, float](), dict[str, int]()
-    for number, record in enumerate(filter(_is_record, records)):
-        is_training = 'iter' in record or 'lr' in record
+    first = next((int(record['step']) for record in records if _is_training(record)), None)
+    if first is not None:
+        _drop_from(points, first)
+    if records and records[0].get('step'):  # at 0 it is the validation before the first iteration
+        # A start may begin with the validation that the one before has missed, whose step may count epochs.
+        iteration = max((i for curve in points.values() for i in curve), default=0)
+    for record in records:
+        is_training = _is_training(record)
         iteration = int(record['step']) if is_training else max(iteration, int(record.get('step', 0)))
-        if is_training and number == 0:
-            _drop_from(points, iteration)
         for name, value in record.items():
-            if not _is_number(value):
+            if not _is_number(value) or (name in _TIMES and not is_training):
                 continue
             if name in _RARE and latest.get(name) == value:
                 repeated[name] = iteration
@@ -112,8 +118,12 @@ def _is_record(record: Any) -> bool:
     """Return whether a line is what mmengine writes; one that something else has written is left out."""
     if not isinstance(record, dict):
         return False
-    step: Any = record.get('step', None if 'iter' in record or 'lr' in record else 0)
+    step: Any = record.get('step', None if _is_training(record) else 0)
     return _is_number(step) and 0 <= step < _MOST_STEPS
+
+
+def _is_training(record: dict[str, Any]) -> bool:
+    return 'iter' in record or 'lr' in record
 
 
 def _is_number(value: Any) -> bool:

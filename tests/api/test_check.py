@@ -52,7 +52,7 @@ def machine(monkeypatch):
             calls.extend((preparation.plan['batch_size'], gpu and gpu.index) for gpu in gpus)
             return [errors.pop(0) if errors else step for _ in gpus]
 
-        monkeypatch.setattr(preparation, 'machine_facts', lambda: Machine(gpus, cores=16, memory=8 * GIB))
+        monkeypatch.setattr(preparation, 'machine_facts', lambda *_: Machine(gpus, cores=16, memory=8 * GIB))
         monkeypatch.setattr(module, 'measure_steps', measure)
         monkeypatch.setattr(module, 'measure_memory', lambda *_: memory or Memory(2e9, 1e8))
         monkeypatch.setattr(

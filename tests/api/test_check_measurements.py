@@ -58,7 +58,7 @@ def photos(tmp_path_factory):
 
 
 def config_of(photos, folder, *overrides, **request) -> Config:
-    preparation = prepared(photos, overrides=('train_dataloader.num_workers=0', *overrides), **request)
+    preparation = prepared(photos, overrides=overrides, workers=0, **request)
     apart._write(folder, preparation)
     return apart.read_config(folder)
 
@@ -208,6 +208,8 @@ def test_smaller_copies_are_offered_for_huge_photographs():
         'warning: decoding takes 78% of loading time; python tools/data/resize_images.py photos photos-512 --size '
         '512 makes loading about 4 times faster'
     )
+    (finding,) = decoding_findings(StepMeasurement(**STEP, decoding=0.78, speedup=4.2), 'my photos')
+    assert " tools/data/resize_images.py 'my photos' 'my photos-512' --size" in str(finding)
 
 
 def test_a_wait_for_images_names_the_workers_that_end_it():

@@ -9,7 +9,7 @@ from helpers.checkpoints import RGB, make_run
 from helpers.tool_runs import run as run_command
 
 from lewel_plugins.api.check import check, is_check
-from lewel_plugins.api.export import LIBRARIES, export
+from lewel_plugins.api.export import LIBRARIES, check_target, export
 from lewel_plugins.api.outputs import check_output
 from lewel_plugins.api.report import report
 from lewel_plugins.checkpoints import export as export_room
@@ -97,6 +97,11 @@ def test_the_backbone_of_a_run_is_there_already(tmp_path):
     assert lines == [f'already there: {file}'] and file.read_bytes() == before
 
 
+def test_an_address_is_not_taken_for_the_file_that_is_replaced(tmp_path):
+    (tmp_path / 'x.pth').write_text('an earlier export')
+    check_target(tmp_path / 'x.pth', 'https://host/x.pth')
+
+
 def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(tmp_path):
     run = make_run(tmp_path / 'run', 'resnet10')
     with pytest.raises(SetupError, match='ResNet10 has no equivalent: accepted is .*; safetensors and onnx take every'):
@@ -113,6 +118,14 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(tmp_path):
     with pytest.raises(SetupError, match='cannot write to .*x.safetensors: (not a directory|file exists)'):
         export(run, 'safetensors', tmp_path / 'file' / 'x.safetensors')
     assert sorted(path.name for path in run.iterdir()) == ['epoch_1.pth', 'last_checkpoint']
+
+
+@pytest.mark.parametrize('address', ['lewel_plugins://lewel-b_resnet18', 'https://example.org/backbone.pth'])
+def test_an_address_has_no_folder_to_write_to(tmp_path, monkeypatch, address):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export_room, 'export_backbone', lambda *arguments: pytest.fail('not reached'))
+    with pytest.raises(SetupError, match=f'^{address} is an address, which has no folder to write to; give .* --out$'):
+        export(address, 'safetensors')
 
 
 def test_the_command_and_a_refusal_without_torch(tmp_path):

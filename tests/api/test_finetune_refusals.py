@@ -85,3 +85,18 @@ def test_metrics_that_are_missing_do_not_keep_a_training_from_being_finished(tmp
     )
     assert warning.endswith(f'train.py {tmp_path}/run/config.py --work-dir {tmp_path}/run --resume writes it again')
     assert predictions == f'predictions beside the labels: {tmp_path}/run/predictions.png'
+
+
+def test_predictions_that_fail_do_so_for_a_reason_of_their_own(tmp_path, monkeypatch):
+    folder, lines = RunFolder(tmp_path), []
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    (tmp_path / 'train.log').write_text('error: of an earlier start\n')
+
+    def fail(command, stdout, **_):
+        stdout.write(b'ValueError: no picture\n')
+        stdout.flush()
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr(module.subprocess, 'run', fail)
+    module._complete(folder, lines.append, [])
+    assert lines[1].startswith(f'warning: no predictions: ValueError: no picture; log: {tmp_path}/train.log; python ')

@@ -1,5 +1,6 @@
 """``lewel finetune segmenter`` from a folder of masks."""
 
+import json
 import sys
 
 import pytest
@@ -41,6 +42,8 @@ def test_the_command_trains_from_masks(tmp_path):
     assert 'all 72 tensors of' in (folder / 'train.log').read_text()
     assert (folder / 'predictions.png').stat().st_size > 5000
     assert (folder / 'annotations' / 'val.txt').read_text().strip() in '012345'
+    places = json.loads((folder / 'plan.json').read_text())['places']
+    assert places == dict(start='../../ssl.pth', data='../../my data')
 
 
 def config_of(folder, labels, backbone: str, stem: str = 'standard') -> Config:

@@ -1,10 +1,12 @@
 """One class per image from boxes and masks: the main one of an image, or none."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.labels import SIZE, voc_object, voc_xml, write_image
+from helpers.preparations import prepared
 from PIL import Image
 
 from lewel_plugins.api.check import check
@@ -89,6 +91,20 @@ def test_every_format_gives_the_classes(tmp_path, write):
     assert str(caught.value) == (
         f'--labels {labels} has 38 images of photos with a class{WHY}, of 2 classes; 50 of two classes are the least'
     )
+
+
+def test_images_and_labels_are_named_by_different_links(tmp_path):
+    paths, labels = write_coco(tmp_path / 'data')
+    (tmp_path / 'link').symlink_to('data')
+    linked = [str(tmp_path / 'link' / 'images' / f'{i:02}.png') for i in range(COUNT)]
+    for result in (
+        read_image_classes(str(labels), linked, [], 'photos'),
+        read_image_classes(str(tmp_path / 'link' / labels.name), paths, [], 'photos'),
+    ):
+        assert len(result.targets) == 58
+    preparation = replace(prepared(tmp_path / 'link' / 'images'), classes=result)
+    bank, queries = preparation.labeled_parts()
+    assert len(bank) + len(queries) == 58
 
 
 def test_check_states_how_many_images_have_a_class(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -142,6 +143,56 @@ def test_another_spelling_of_a_path_is_the_same_run(photos, tmp_path, monkeypatc
             folder.check({**request, 'images': others})
     with pytest.raises(SetupError, match='holds another run .overrides '):  # these are no paths
         folder.check({**request, 'overrides': ['./a.b=1']})
+
+
+def test_a_path_is_that_of_the_working_folder_of_the_first_start(photos, tmp_path, monkeypatch):
+    preparation = prepared('photos')
+    request = preparation.options.shaping()
+    os.makedirs('elsewhere/photos')
+    os.makedirs('disk/a/b')
+    os.symlink('disk/a/b', 'runs')
+    folder = RunFolder('runs/run')
+    with pytest.raises(KeyboardInterrupt), folder.first_written(request, ()):
+        raise KeyboardInterrupt
+
+    def check(folder: str, images: str, run: str) -> None:
+        monkeypatch.chdir(tmp_path / folder)
+        RunFolder(run).check({**request, 'images': [images]})
+
+    for is_begun in (True, False):
+        if not is_begun:
+            monkeypatch.chdir(tmp_path)
+            _write(folder, preparation)
+        for arguments in (
+            ('.', 'photos', 'runs/run'),
+            ('disk', '../photos', 'a/b/run'),
+            ('disk/a', '../../photos', '../../runs/run'),
+            ('elsewhere', str(photos), '../runs/run'),
+        ):
+            check(*arguments)
+        expected = f"holds another run .images ..{photos}'., not ..photos'."
+        with pytest.raises(SetupError, match=expected):
+            check('elsewhere', 'photos', '../runs/run')
+    monkeypatch.chdir(tmp_path)
+    os.makedirs('all')
+    for name in ('photos', 'disk', 'runs'):
+        os.rename(name, f'all/{name}')  # together
+    check('all', 'photos', 'runs/run')
+    check('.', 'all/photos', 'all/disk/a/b/run')
+    os.rename(tmp_path / 'all' / 'disk' / 'a' / 'b' / 'run', tmp_path / 'run')  # alone
+    check('all', 'photos', '../run')  # the snapshot refuses it, with the reason
+
+
+def test_a_path_of_an_earlier_version_counts_as_it_was_typed(photos, tmp_path, monkeypatch):
+    folder = write_run('photos')
+    record = folder.record()
+    request = dict(record['request'])
+    assert record.pop('places') == dict(images=['../photos'], labels=None, **{'from': None})
+    write_json(folder / 'plan.json', record)
+    folder.check(request)
+    folder.check({**request, 'images': ['./photos']})
+    with pytest.raises(SetupError, match='holds another run .images '):
+        folder.check({**request, 'images': ['other']})
 
 
 @pytest.mark.parametrize(
@@ -334,6 +385,15 @@ def test_what_comes_after_the_training_may_fail(photos, monkeypatch, module, los
     assert warning.startswith(
         f'warning: no {lost}: OSError: [Errno 28] No space left on device; log: run/train.log; lewel'
     )
+
+
+def test_commands_that_write_the_rest_again_can_be_copied(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr('lewel_plugins.api.pretrain.attempt', lambda *arguments: commands.append(arguments[2]))
+    _complete(RunFolder(tmp_path / 'my runs'), print)
+    run = str(tmp_path / 'my runs')
+    export = ['lewel', 'export', run, '--to', 'safetensors', '--out', f'{run}/backbone.safetensors']
+    assert [shlex.split(command) for command in commands] == [export, ['lewel', 'report', run]]
 
 
 def test_images_that_have_changed_in_place_are_named(photos):

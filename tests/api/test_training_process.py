@@ -17,6 +17,7 @@ from lewel_plugins.api.training import TrainingError, _run, announced_interrupt,
 from lewel_plugins.errors import SetupError
 from lewel_plugins.files import read_json, write_json, write_text
 from lewel_plugins.planning import GPU
+from lewel_plugins.running.commands import python_command
 
 pytestmark = pytest.mark.core
 
@@ -104,6 +105,25 @@ def test_the_first_ctrl_c_is_announced_where_the_display_is_hidden(tmp_path):
         (tmp_path / 'log').unlink()
         assert run(tmp_path, IGNORES, signal.SIGINT, signal.SIGINT) == (-signal.SIGKILL, True)
     assert len(lines) == 1 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ('status', 'outcome'),
+    [(0, 'interrupted'), (75, 'interrupted'), (-15, 'interrupted'), (-9, 'interrupted'), (1, None)],
+)
+def test_ctrl_c_does_not_hide_that_the_training_could_not_save(tmp_path, monkeypatch, status, outcome):
+    def end(command, log, *_):
+        log.write(b'error: [Errno 28] No space left on device\n')
+        return status, True
+
+    monkeypatch.setattr(training, '_run', end)
+    folder = write_run(tmp_path, 1)
+    with folder.locked() as lock:
+        if outcome is not None:
+            assert train(folder, lock, lambda line: None).status == outcome
+            return
+        with pytest.raises(TrainingError, match='the training failed: .* No space left on device; log: '):
+            train(folder, lock, lambda line: None)
 
 
 @pytest.mark.usefixtures('interruptible')
@@ -209,6 +229,46 @@ def test_gpus_of_the_user():
 def test_the_error_of_a_log(tmp_path, log, error):
     (tmp_path / 'log').write_text(log)
     assert last_error(tmp_path / 'log') == error
+
+
+def start(folder: RunFolder, monkeypatch: pytest.MonkeyPatch, *command: str) -> str:
+    """Start a command as the training, and return the error that it ends with."""
+    monkeypatch.setattr(training, '_command', lambda *arguments: [sys.executable, *command])
+    with folder.locked() as lock, pytest.raises(TrainingError) as caught:
+        train(folder, lock, lambda line: None)
+    return str(caught.value).removeprefix('the training failed: ').removesuffix(f'; log: {folder.path}/train.log')
+
+
+def test_the_error_is_that_of_this_start(tmp_path, monkeypatch):
+    folder = write_run(tmp_path, 1)
+    for code, error in (
+        ("import sys; sys.exit('error: photos/a.jpg is missing')", 'photos/a.jpg is missing'),
+        ('import os; os.kill(os.getpid(), 11)', '(no output)'),
+        ("raise ImportError('libGL.so.1 is missing')", 'ImportError: libGL.so.1 is missing'),
+    ):
+        assert start(folder, monkeypatch, '-c', code) == error
+
+
+@pytest.mark.parametrize(
+    ('rank_0', 'error'),
+    [
+        ("sys.exit('error: photos/a.jpg is missing')", 'photos/a.jpg is missing'),
+        ('os.kill(os.getpid(), 11)', 'rank 0 was killed by SIGSEGV'),
+    ],
+)
+def test_the_error_of_one_of_several_ranks(tmp_path, monkeypatch, rank_0, error):
+    script = tmp_path / 'training.py'
+    # The other rank ends later, with a long traceback.
+    rank_1 = "print(40 * 'at x\\n', 'RuntimeError: lost'); sys.exit(1)"
+    script.write_text(
+        'import os, signal, sys, time\n'
+        f"if os.environ['RANK'] == '0': time.sleep(1); {rank_0}\n"
+        f'def end(*_): {rank_1}\n'
+        'signal.signal(signal.SIGTERM, end)\n'
+        'time.sleep(60)\n'
+    )
+    command = python_command([str(script)], 2)[1:-2]  # without --launcher
+    assert start(write_run(tmp_path, 2), monkeypatch, *command) == error
 
 
 def test_a_training_whose_folder_was_deleted(tmp_path):

@@ -9,11 +9,13 @@ from helpers.tiny import backbone_config as tiny_backbone
 from helpers.tiny import randomize
 from helpers.toy_runner import toy_config, toy_runner
 from mmengine.config import Config
+from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import MODELS
 
 from lewel_plugins.checkpoints import (
     backbone_config,
     build_model,
+    check_normalization,
     config_of,
     load_backbone,
     model_config,
@@ -139,6 +141,54 @@ def test_backbone_of_trainings_and_of_exports(tmp_path):
     )
     with pytest.raises(SetupError, match='describes a model without a backbone: X'):
         backbone_config(dict(meta=dict(cfg="model = dict(type='X')")), 'a')
+
+
+@pytest.mark.parametrize(
+    ('preprocessor', 'dataset', 'expected'),
+    [
+        (dict(to_rgb=True), {}, True),
+        (dict(to_rgb=False), {}, False),
+        (dict(bgr_to_rgb=True), {}, True),
+        (dict(type='SelfSupDataPreprocessor'), {}, False),
+        (dict(type='lewel_plugins.BatchViews'), {}, True),
+        (dict(type='lewel_plugins.BatchViews', to_rgb=False), {}, False),
+        (dict(to_rgb=False), dict(type='CIFAR10'), None),  # which delivers RGB
+        (dict(to_rgb=False), dict(type='RepeatDataset', dataset=dict(type='mmpretrain.CIFAR100')), None),
+        (dict(to_rgb=False), dict(type='lewel_plugins.CIFAR10'), False),
+        (dict(to_rgb=False), 'x', False),
+    ],
+)
+def test_the_order_of_channels_belongs_to_the_normalization(preprocessor, dataset, expected):
+    values = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    text = Config(
+        dict(
+            model=dict(type='X'),
+            data_preprocessor=dict(values, **preprocessor),
+            train_dataloader=dict(dataset=dataset),
+        )
+    ).pretty_text
+    order = {} if expected is None else dict(to_rgb=expected)
+    assert normalization(dict(meta=dict(cfg=text))) == {**values, **order}
+
+
+def test_the_order_of_channels_of_an_export_and_of_gray_images():
+    values = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    for order in ({}, dict(to_rgb=False), dict(to_rgb=True)):
+        assert normalization(dict(meta=dict(data_preprocessor=dict(values, **order)))) == {**values, **order}
+    assert normalization(dict(meta=dict(data_preprocessor=dict(values, to_rgb=None)))) == values
+    gray = dict(mean=[1.0], std=[2.0])
+    assert normalization(dict(meta=dict(data_preprocessor=dict(gray, to_rgb=False)))) == gray
+
+
+@pytest.mark.parametrize('converts', [True, False])
+def test_a_model_must_have_the_order_of_channels_of_the_checkpoint(converts):
+    values = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    model = torch.nn.Module()
+    model.data_preprocessor = ImgDataPreprocessor(bgr_to_rgb=converts, **values)
+    check_normalization(dict(meta=dict(data_preprocessor=dict(values, to_rgb=converts))), 'a.pth', model)
+    check_normalization(dict(meta=dict(data_preprocessor=values)), 'a.pth', model)
+    with pytest.raises(SetupError, match=f'a.pth was trained with to_rgb={not converts}, but .* to_rgb={converts}'):
+        check_normalization(dict(meta=dict(data_preprocessor=dict(values, to_rgb=not converts))), 'a.pth', model)
 
 
 HOSTILE = {

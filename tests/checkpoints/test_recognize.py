@@ -5,7 +5,7 @@ import torch
 import torchvision
 from mmengine.config import Config
 
-from lewel_plugins.checkpoints import read_pretrained, read_starting_weights
+from lewel_plugins.checkpoints import build_backbone, read_pretrained, read_starting_weights
 from lewel_plugins.errors import SetupError
 
 pytestmark = pytest.mark.core
@@ -15,6 +15,11 @@ pytestmark = pytest.mark.core
 def resnet():
     torch.manual_seed(0)
     return torchvision.models.resnet18().state_dict()
+
+
+def state_of_resnet10():
+    network = build_backbone(dict(type='lewel_plugins.ResNet10'), 'the test')
+    return {f'backbone.{name}': tensor for name, tensor in network.state_dict().items()}
 
 
 def save(path, content):
@@ -47,7 +52,8 @@ def test_a_training_of_openmmlab(tmp_path):
 
     backbone = dict(type='ResNet', depth=18, stem_channels=8, base_channels=8)
     network = ResNet(**{name: value for name, value in backbone.items() if name != 'type'})
-    preprocessor = dict(type='SelfSupDataPreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    values = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=True)
+    preprocessor = dict(type='SelfSupDataPreprocessor', **values)
     cfg = Config(
         dict(default_scope='mmpretrain', model=dict(type='BYOL', backbone=backbone, data_preprocessor=preprocessor))
     )
@@ -55,7 +61,13 @@ def test_a_training_of_openmmlab(tmp_path):
     content = dict(meta=dict(cfg=cfg.pretty_text), state_dict={**state, 'neck.x': torch.ones(1)})
     weights = read_starting_weights('runs/a', save(tmp_path / 'epoch_1.pth', content))
     assert (weights.name, weights.settings['base_channels']) == ('runs/a', 8)
-    assert weights.normalization == dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    assert weights.normalization == weights.content()['meta']['data_preprocessor'] == values
+    bgr = dict(content, meta=dict(cfg=cfg.pretty_text.replace('to_rgb=True', 'to_rgb=False')))
+    with pytest.raises(SetupError, match='runs/b was trained with to_rgb=False, on images in BGR'):
+        read_starting_weights('runs/b', save(tmp_path / 'epoch_1.pth', bgr))
+    bare = dict(state_dict=state_of_resnet10(), meta=dict(data_preprocessor=dict(values, to_rgb=False)))
+    with pytest.raises(SetupError, match='runs/b was trained with to_rgb=False, on images in BGR'):
+        read_starting_weights('runs/b', save(tmp_path / 'bare.pth', bare))
     del content['state_dict']['backbone.conv1.weight']
     with pytest.raises(SetupError, match=r'runs/a does not hold the backbone of its config: it lacks 1 tensor \(conv1'):
         read_starting_weights('runs/a', save(tmp_path / 'epoch_1.pth', content))

@@ -1,7 +1,10 @@
 import io
 import json
+import os
 import shutil
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.comparisons import compare, write_comparison
@@ -11,6 +14,7 @@ from lewel_plugins.comparison.archive import read_archive, write_archive
 from lewel_plugins.comparison.run import plan_runs
 from lewel_plugins.comparison.spec import load_comparison
 from lewel_plugins.errors import SetupError
+from lewel_plugins.running.jobs import lock
 
 pytestmark = pytest.mark.core
 
@@ -100,6 +104,32 @@ def test_runs_of_other_configs_stay_in_the_archive(tmp_path):
     assert [run.row.name for run in changed if run.is_done()] == ['B', 'B']
     write_archive(changed, tmp_path / 'runs.tar.xz')
     assert read_archive(plan(tmp_path / 'elsewhere'), tmp_path / 'runs.tar.xz') == (4, 0)
+
+
+def test_two_processes_that_add_their_runs_at_the_same_time(tmp_path, monkeypatch):
+    a, b, *_ = runs = plan(tmp_path / 'here')
+    finish(a)
+    finish(b)
+    path, read = tmp_path / 'runs.tar.xz', archive._read
+    with ThreadPoolExecutor() as pool:
+
+        def read_while_another_writes(path):
+            monkeypatch.setattr(archive, '_read', read)
+            contents = read(path)
+            others.append(pool.submit(write_archive, [b], path))
+            time.sleep(0.5)
+            return contents
+
+        others = []
+        monkeypatch.setattr(archive, '_read', read_while_another_writes)
+        assert write_archive([a], path) == 1 and others[0].result() == 1
+    assert read_archive(plan(tmp_path / 'there'), path) == (2, 0)
+
+    descriptor = lock(tmp_path / 'runs.tar.xz.lock')
+    monkeypatch.setattr(archive, '_PATIENCE', 0.0)
+    with pytest.raises(SetupError, match='runs.tar.xz is being written by another process'):
+        write_archive(runs, path)
+    os.close(descriptor)
 
 
 def test_a_missing_archive_has_no_runs(tmp_path):

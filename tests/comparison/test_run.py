@@ -73,6 +73,32 @@ def test_a_run_of_another_comparison_with_the_same_config_is_used(tmp_path):
     assert plan_in('second', rows)[0].work_dir.parent.name == 'same'
 
 
+def test_of_several_folders_of_one_training_that_which_has_come_furthest_is_used(tmp_path):
+    post = [dict(name='p', command='{python} {checkpoint} {json}')]
+
+    def plan_in(folder):
+        comparison = load_comparison(write_comparison(tmp_path, rows=[dict(name='A')], seeds=[0], post=post))
+        others = tmp_path / 'compare'
+        (run,) = plan_runs(comparison, [0], others / folder, tmp_path / 'tools' / 'train.py', others)
+        return run
+
+    def used(folder):
+        return plan_in(folder).work_dir.parents[1].name
+
+    runs = {folder: plan_in(folder) for folder in ('a', 'b', 'c')}  # before there is any folder
+    for run in runs.values():
+        run.prepare()  # started, and killed
+    assert (used('b'), used('new')) == ('b', 'c')
+    runs['a'].steps[0].job.finish()
+    assert (used('b'), used('new')) == ('b', 'c')  # a has no checkpoint that the post could use
+    write_text(runs['a'].work_dir / 'iter_3.pth', '')
+    write_text(runs['a'].work_dir / 'last_checkpoint', 'iter_3.pth')
+    assert (used('b'), used('c'), used('new')) == ('a', 'a', 'a')
+    for step in runs['c'].steps:
+        step.job.finish()
+    assert (used('a'), used('b'), used('new')) == ('c', 'c', 'c')
+
+
 def test_the_number_of_processes_makes_another_run(tmp_path):
     config = 'train_dataloader = dict(batch_size=4)\nauto_scale_lr = dict(base_batch_size=8)'
     comparison = load_comparison(write_comparison(tmp_path, config=config))

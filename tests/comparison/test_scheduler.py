@@ -32,3 +32,17 @@ def test_a_report_names_every_commit_under_which_a_run_was_trained(tmp_path):
     runs[0].write_sessions([*runs[0].sessions(), continued, continued])
     report = write_report(comparison, [0], runs, 'compare', tmp_path / 'report')
     assert '- Commit: new (1 runs), old then new (1 runs)' in report.read_text()
+
+
+def test_a_post_command_that_starts_under_another_commit_is_a_start_of_its_own(tmp_path):
+    post = [dict(name=name, command=['{python}', '-c', "open(r'{json}', 'w').write('{}')"]) for name in ('p', 'q')]
+    path = write_comparison(tmp_path, rows=[dict(name='A')], seeds=[0], post=post)
+    comparison = load_comparison(path)
+    runs = plan_runs(comparison, [0], tmp_path / 'runs', HERE / 'fake_train.py')
+    commits = iter(['old', 'new', 'new'])
+    jobs = Scheduler(runs, [{}], lambda: dict(commit=next(commits), machine='m'), PlainDisplay(1), poll=0.02).run()
+    assert [job.status for job in jobs] == ['done'] and not list(commits)
+    first, second = runs[0].sessions()
+    assert (first['commit'], second['commit']) == ('old', 'new') and first['seconds'] > 0 and second['seconds'] > 0
+    report = write_report(comparison, [0], runs, 'compare', tmp_path / 'report')
+    assert '- Commit: old then new' in report.read_text()

@@ -32,6 +32,10 @@ def test_entries_and_defaults(tmp_path):
         (dict(rows=[]), 'no rows'),
         (dict(seeds=[]), 'no seeds'),
         (dict(metrics=[]), 'no metrics'),
+        (
+            dict(metrics=['a', dict(key='a', label='best a', value='best')]),
+            r"keys of metrics must differ from each other, got \['a', 'a'\]",
+        ),
         (dict(seeds=[1, 1]), r'seeds must differ from each other, got \[1, 1\]'),
         (dict(rows=[dict(name='A'), dict(name='A')]), "must differ from each other, got .'A', 'A'"),
         (dict(baseline='Z'), r"baseline 'Z' is not a row; rows are \['A', 'B'\]"),

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lewel_plugins.datasets import ContinuousLoader, PretrainDataset, SeededSampler
+from lewel_plugins.running import watched_loader
 
 pytestmark = pytest.mark.core
 
@@ -77,6 +78,10 @@ def test_workers_go_on_at_the_end_of_an_epoch():
         while (count := batches.dataset.count.value) < 10 + further and time.monotonic() < end:
             time.sleep(0.01)
         assert count == 10 + further  # two batches ahead
+
+
+def test_it_is_watched_like_the_loader_of_a_run():
+    assert isinstance(ContinuousLoader(loader(1))._endless, watched_loader._WatchedLoader)
 
 
 def test_other_samplers_are_refused():

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from lewel_plugins.datasets import ImageTree
+from lewel_plugins.image_files.tree import list_images
 
 pytestmark = pytest.mark.core
 
@@ -38,6 +39,12 @@ def test_links_are_followed_without_loops(tmp_path):
     (root / 'file.jpg').symlink_to(tmp_path / 'elsewhere' / 'b.jpg')
     (root / 'dangling.jpg').symlink_to(tmp_path / 'nothing.jpg')
     assert names(root) == ['file.jpg', 'other/b.jpg', 'sub/a.jpg']
+
+
+def test_no_more_folders_are_read_than_it_takes(tmp_path):
+    touch(tmp_path, 'a/1.jpg', 'a/2.jpg', 'b/3.jpg', 'c/4.jpg')
+    names_read = [[os.path.basename(path) for path in list_images(str(tmp_path), limit)] for limit in (1, 3, 5)]
+    assert names_read == [['1.jpg', '2.jpg'], ['1.jpg', '2.jpg', '3.jpg'], ['1.jpg', '2.jpg', '3.jpg', '4.jpg']]
 
 
 def test_missing_and_empty_folder(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from mmengine.dataset import BaseDataset
 
 from lewel_plugins.datasets import LabeledSplit
-from lewel_plugins.datasets.labeled_split import draw_balanced
+from lewel_plugins.datasets.labeled_split import draw_balanced, is_given_list
 
 pytestmark = pytest.mark.core
 SIZES = (40, 20, 3)
@@ -46,6 +46,32 @@ def test_draws_the_same_share_of_every_class_once_and_for_all(tmp_path, paths):
         with pytest.raises(ValueError, match=r'drawn with other settings \(fraction 0.1, seed 5, of 63 images\)'):
             LabeledSplit(Listed(paths), str(path), **settings)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_drawn_list_is_read_whatever_the_names(tmp_path):
+    names = [
+        'photo #0.jpg',
+        ' a.jpg',
+        'a.jpg ',
+        '#.jpg',
+        'tab\t.jpg',
+        'line\n.jpg',
+        '"a".jpg',
+        'a\x0b\u2028b.jpg',
+        '\udcff.jpg',
+    ]
+
+    class Named(Listed):
+        def load_data_list(self) -> list[dict]:
+            return [dict(gt_label=0, img_path=f'/data/#1/{name}') for name in names]
+
+    path = tmp_path / 'all.txt'
+    for _ in range(2):
+        assert LabeledSplit(Named(), str(path), fraction=1.0).indices == list(range(len(names)))
+    assert not is_given_list(path)
+    # Earlier versions wrote them as they are.
+    path.write_text('# fraction 1.0, seed 0, of 9 images\n#1/photo #0.jpg\n#1/a.jpg \n\n# by hand\n#1/#.jpg\n')
+    assert LabeledSplit(Named(), str(path), fraction=1.0).indices == [0, 2, 3]
 
 
 def test_draw_is_a_function_of_the_seed_and_complete_at_one():

@@ -74,6 +74,37 @@ def test_exit_codes(tmp_path, capsys, bug, options, code, text):
 
 
 @pytest.mark.parametrize(
+    ('base', 'batch', 'parts', 'expected'),
+    [(None, 8, 1, 8), (64, 8, 1, 8), (64, 8, 4, 2), (64, 64, 4, 1), (128, 64, 3, 1)],
+)
+def test_the_gpus_of_a_recipe_make_a_step_of_its_base_batch(base, batch, parts, expected):
+    assert command.own_gpus(recipe(base, batch, parts)) == expected
+
+
+@pytest.mark.parametrize(
+    ('base', 'batch', 'parts', 'message'),
+    [
+        (64, 128, 1, 'for steps of 64 images, which .*batch_size=128 does not divide: name .* by --gpus'),
+        (256, 96, 1, 'for steps of 256 images, which .*batch_size=96 does not divide: name .* by --gpus'),
+        (64, 8, 3, r'8 batches of 8 images per step, which optim_wrapper.accumulative_counts=3 does not .* by --gpus'),
+    ],
+)
+def test_gpus_that_no_number_fits_are_named_by_the_user(base, batch, parts, message):
+    with pytest.raises(SetupError, match=message):
+        command.own_gpus(recipe(base, batch, parts))
+
+
+def recipe(base, batch, parts):
+    return Config(
+        dict(
+            train_dataloader=dict(batch_size=batch),
+            optim_wrapper=dict(accumulative_counts=parts),
+            **({} if base is None else dict(auto_scale_lr=dict(base_batch_size=base))),
+        )
+    )
+
+
+@pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['no.py'], "config 'no.py' does not exist"),

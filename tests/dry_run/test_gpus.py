@@ -92,6 +92,46 @@ def test_a_batch_that_the_model_refuses_becomes_a_power_of_two():
     assert find_largest_batch(run, measure(), needed_memory(measure(1200))).batch == 1024
 
 
+@pytest.mark.parametrize(('most', 'expected'), [(64, 64), (100, 64), (128, 128)])
+def test_a_model_that_refuses_twice_the_batch_keeps_its_own(most, expected):
+    """As a queue does that is as long as the batch of all ranks."""
+    run = DryRun(Config(buggy_model.config()), 2)
+    measure, batches = run.measure, []
+
+    def refuse(batch):
+        batches.append(batch)
+        try:
+            assert batch <= most
+        except AssertionError as error:
+            raise StepError(error) from error
+        return measure(batch)
+
+    run.measure = refuse
+    memory = needed_memory(measure(1200))
+    assert find_largest_batch(run, measure(64), memory).batch == expected
+    assert batches[0] == 128 and (32 in batches) == (most < 128) and (len(batches) <= 3 or most == 128)
+    assert find_largest_batch(run, measure(64), 1e9) is None
+
+
+def test_the_given_batch_stays_if_the_model_refuses_all_others():
+    run = DryRun(Config(buggy_model.config()), 2)
+    record = run.measure(12)
+
+    def refuse(batch):
+        try:
+            raise ValueError('no')
+        except ValueError as error:
+            raise StepError(error) from error
+
+    run.measure = refuse
+    assert find_largest_batch(run, record, needed_memory(record)) is record
+    assert find_largest_batch(run, record, needed_memory(record) - 1) is None
+
+
+def test_the_memory_of_an_l40s_is_that_of_its_48_gb():
+    assert 44 < GPUS['l40s'].memory <= 46_068 / 1024  # MiB that CUDA reports
+
+
 def test_an_unknown_gpu_is_one_line_with_the_known_ones():
     with pytest.raises(SetupError, match=r"--gpu 'tpu' is not known: choose one of a100-40gb, .*rtx-3090$"):
         find_gpu('tpu')

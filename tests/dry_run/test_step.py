@@ -85,6 +85,23 @@ def test_memory_grows_with_the_batch_and_a_used_model_measures_as_a_new_one():
     assert (large.peak, large.activations, large.weights) == (fresh.peak, fresh.activations, fresh.weights)
 
 
+@pytest.mark.parametrize('parts', [2, 3])
+def test_accumulation_adds_the_gradients_to_the_peak(parts):
+    def run(parts):
+        settings = buggy_model.config('unused')
+        settings['optim_wrapper'].update(accumulative_counts=parts)
+        return DryRun(Config(settings), 1)
+
+    once, accumulated = run(1), run(parts)
+    for batch in (64, 8):  # the state exists after the first, and no step is left half done
+        one, record = once.measure(batch), accumulated.measure(batch)
+        assert record == accumulated.measure(batch)
+        assert (record.weights, record.optimizer_state) == (one.weights, one.optimizer_state)
+        assert (record.unused, record.activations) == (one.unused, one.activations)
+        # Sums of few gradients are alive where the peak is; each is rounded up to 512 bytes.
+        assert one.peak < record.peak < one.peak + 2 * record.trainable_bytes + 6 * 512
+
+
 def test_float16_with_a_scaler_waits_once_for_it():
     settings = buggy_model.config()
     settings['optim_wrapper'].update(dtype='float16', loss_scale='dynamic')

@@ -7,6 +7,7 @@ from PIL import Image
 
 from lewel_plugins.errors import SetupError
 from lewel_plugins.finetuning import read_labels
+from lewel_plugins.planning.findings import show
 
 pytestmark = pytest.mark.core
 
@@ -105,6 +106,23 @@ def test_what_is_wrong_is_one_line(tmp_path, damage, message):
     with pytest.raises(SetupError, match=message) as error:
         read_labels('segmenter', str(tmp_path))
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['a ', ' a', 'sub/\ta', 'a\nb', 'caf\udce9'])
+def test_names_that_a_list_of_mmseg_cannot_hold_are_refused(tmp_path, name):
+    make_masks(tmp_path)
+    write_image(tmp_path / 'images' / f'{name}.png', 9)
+    write_mask(tmp_path / 'masks' / f'{name}.png', 1)
+    with pytest.raises(SetupError, match=r'cannot be in a list of mmseg, .*; rename the image and its mask$') as error:
+        read_labels('segmenter', str(tmp_path))
+    assert show(tmp_path / 'images' / f'{name}.png') in str(error.value) and '\n' not in str(error.value)
+
+
+def test_names_of_several_words_are_read(tmp_path):
+    make_masks(tmp_path)
+    write_image(tmp_path / 'images' / 'my scene' / 'é 1.png', 9)
+    write_mask(tmp_path / 'masks' / 'my scene' / 'é 1.png', 1)
+    assert len(read_labels('segmenter', str(tmp_path)).train) == 6
 
 
 def test_masks_without_an_image_are_left_out(tmp_path):

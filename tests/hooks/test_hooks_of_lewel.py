@@ -13,12 +13,14 @@ from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from lewel_plugins.datasets.pretrain_dataset import PretrainDataset, SampleId
 from lewel_plugins.functional import lidar
 from lewel_plugins.hooks import FrozenBackboneHook, ProgressHook, ViewRetrievalHook, view_retrieval_hook
-from lewel_plugins.hooks.view_retrieval_hook import _embed_many_views, retrieval_accuracy
+from lewel_plugins.hooks.view_retrieval_hook import _embed_many_views, _embed_two_views, retrieval_accuracy
+from lewel_plugins.running import watched_loader
 from lewel_plugins.running.progress_file import read_progress
 from lewel_plugins.seeding import derive_seed
 
@@ -70,6 +72,23 @@ def test_retrieval_accuracy_equals_a_loop_in_plain_numbers():
     assert retrieval_accuracy(first, second) == pytest.approx(sum(hits) / 30)
     assert retrieval_accuracy(first, 7 * first) == 1
     assert retrieval_accuracy(torch.ones(4, 3), torch.ones(4, 3)) == 0  # a collapse finds nothing
+
+
+def test_views_that_the_preprocessor_draws_are_the_same_in_each_validation(monkeypatch):
+    model = nn.Module()
+    model.backbone, model.neck = nn.Identity(), nn.Linear(4, 3)
+    model.data_preprocessor = lambda batch, training: dict(inputs=[x + torch.rand(4, 4) for x in [batch['x']] * 2])
+    monkeypatch.setattr(view_retrieval_hook, 'broken_files', lambda samples: [[]] * 4)
+    loader = [dict(x=torch.full((4, 4), float(i)), data_samples=[]) for i in range(2)]
+    rows = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            rows.append(_embed_two_views(model, loader, 8)[0])
+        numbers = torch.rand(2)
+        torch.manual_seed(seed)
+        assert torch.equal(numbers, torch.rand(2))  # the training goes on with its own numbers
+    assert torch.equal(*rows) and not torch.equal(rows[0][0], rows[0][1])
 
 
 def test_validations_show_the_start_and_the_training_stays_the_same(tmp_path):
@@ -146,13 +165,13 @@ def test_lidar_has_further_views_of_the_first_images():
     assert len(_embed_many_views(model, loader, images=200, views=2)) == 5
 
 
-def test_lidar_loads_into_pinned_memory_like_the_loader(monkeypatch):
+def test_lidar_loads_into_pinned_memory_like_the_loader_and_is_watched(monkeypatch):
     loader = DataLoader(PretrainDataset(ToyImages(5)), batch_size=4, collate_fn=default_collate, pin_memory=True)
     loaders = []
     monkeypatch.setattr(view_retrieval_hook, '_embed_two_views', lambda model, few, count: loaders.append(few))
     with pytest.raises(TypeError):  # there are no embeddings
         _embed_many_views(MagicMock(), loader, images=3, views=2)
-    assert loaders[0].pin_memory
+    assert loaders[0].pin_memory and isinstance(loaders[0], watched_loader._WatchedLoader)
 
 
 class HangingImages(ToyImages):

@@ -55,13 +55,15 @@ def test_a_fused_optimizer_skips_an_overflow_too():
         assert torch.equal(model.backbone.conv.weight, before) == (gradient != 1)
 
 
-def test_a_second_training_does_not_update_twice():
+@pytest.mark.parametrize('is_interrupted', [False, True])
+def test_a_second_training_does_not_update_twice(is_interrupted):
     model, hook = tiny.lewel_b(), MomentumUpdateHook()
     runner = fake_runner(model)
-    for _ in range(2):
+    for i in range(2):
         hook.before_train(runner)
         step(runner)
-        hook.after_train(runner)
+        if i or not is_interrupted:
+            hook.after_train(runner)
     assert model.teacher.updates.item() == 2
     step(runner)
     assert model.teacher.updates.item() == 2

@@ -34,7 +34,7 @@ class Accuracies(Hook):
         self.iterations.append(((runner.model.head.balance.correct - self.before).tolist(), self.weights))
 
 
-def run(folder: Path, loop: str, **arguments: object):
+def run(folder: Path, loop: str, load_from: Path | None = None, **arguments: object):
     loops = dict(
         epoch=dict(type='EpochBasedTrainLoop', max_epochs=ITERATIONS // EPOCH),
         iteration=dict(type='IterBasedTrainLoop', max_iters=ITERATIONS),
@@ -44,6 +44,7 @@ def run(folder: Path, loop: str, **arguments: object):
         folder,
         model=dict(_delete_=True, type='lewel_plugins.MPCLMoCo', **config),
         train_cfg=dict(_delete_=True, **loops[loop]),
+        load_from=load_from and str(load_from),
         custom_hooks=[
             dict(type='mmengine.Accuracies'),
             dict(type='lewel_plugins.MomentumUpdateHook'),
@@ -89,6 +90,13 @@ def test_the_checkpoint_of_an_epochs_end_has_its_weights(tmp_path):
     runner = run(tmp_path, 'epoch')
     state = torch.load(tmp_path / 'iter_8.pth', weights_only=False)['state_dict']
     assert state['head.balance.weights'].tolist() == runner.model.head.balance.weights.tolist() != [1 / 3] * 3
+
+
+def test_a_run_from_the_weights_of_another_starts_with_equal_weights(tmp_path):
+    run(tmp_path / 'other', 'epoch')
+    runner = run(tmp_path / 'new', 'epoch', load_from=tmp_path / 'other/iter_8.pth')
+    journal = next(hook for hook in runner.hooks if isinstance(hook, Accuracies)).iterations
+    assert journal[0][1] == pytest.approx([1 / 3] * 3)
 
 
 def test_percent(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers import references as naive
-from helpers import tiny, twins
+from helpers import tiny, tiny_mpcl, twins
 from helpers.toy_runner import toy_config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lewel_plugins import functional as LF
 from lewel_plugins.hooks import RegularizerHook
+from lewel_plugins.models import MPCLMoCo
 from lewel_plugins.seeding import seed_shared_generator
 
 pytestmark = pytest.mark.core
@@ -90,6 +91,15 @@ def test_shapes_of_outputs(shape):
         assert model(inputs, mode='loss').keys() == {'loss'}
 
 
+def test_as_many_projectors_as_images():
+    config = tiny_mpcl.config('mpcl_moco', queue_len=16)
+    images = [x[:3] for x in tiny.images()]
+    model = MPCLMoCo(**config).double()
+    assert model.neck(model.backbone(images[0])).shape[:2] == (3, 3)
+    RegularizerHook('neck', both()[:1]).attach(model)
+    assert model(images, mode='loss')['loss_singular'].isfinite()
+
+
 def test_moco_is_regularized_on_its_queries():
     model = tiny.lewel_m(neck_changes=dict(coupled=False), beta=0.0)
     twin = twins.moco(model)
@@ -128,6 +138,8 @@ def test_errors_name_what_is_wrong():
     RegularizerHook('head.s', both()).attach(model)  # aligned embeddings (N, d/h, c)
     with pytest.raises(ValueError, match=r's must return .* N = 4, got \(4, 2, 8\), \(4, 2, 8\)'):
         model(tiny.images(), mode='loss')
+    with pytest.raises(ValueError, match=r's must return .* N = 2, got \(2, 2, 8\), \(2, 2, 8\)'):
+        model([x[:2] for x in tiny.images()], mode='loss')  # as many images as aligned embeddings
     unused = Toy('views')
     RegularizerHook('other', both()).attach(unused)
     with pytest.raises(ValueError, match='Toy.other was not called'):

@@ -65,6 +65,26 @@ def test_one_view_has_no_alignment_and_teacher_momentum_is_logged(tmp_path):
     assert len(_logged(runner, 'std')) == 1
 
 
+def test_views_that_share_a_call_are_measured_as_those_that_do_not(tmp_path):
+    logged = {}
+    for share in (False, True):
+        runner = toy_runner(tmp_path / str(share), max_iters=1, **_hook(interval=1))
+        model = runner.model.eval()
+        model.train = lambda mode=True, model=model: model  # batch norm in a shared call has other statistics
+
+        def loss(inputs, data_samples, model=model, share=share):
+            calls = [torch.cat([*inputs, inputs[0] + 1])] if share else [*inputs, inputs[0] + 1]
+            outs = [model.neck(model.backbone(x))[0] for x in calls]
+            return dict(loss=torch.cat(outs).square().mean())
+
+        model.loss = loss
+        runner.train()
+        names = ['std', 'rank_me', 'uniformity', 'alignment', 'spectrum_0', 'spectrum_25']
+        logged[share] = [_logged(runner, name)[-1] for name in names]
+        assert not model._forward_pre_hooks
+    assert logged[True] == pytest.approx(logged[False], rel=1e-5)
+
+
 def test_changes_nothing(tmp_path):
     weights = []
     for name, hooks in (('with', _hook(interval=1)), ('without', {})):

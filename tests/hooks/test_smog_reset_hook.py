@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from lewel_plugins.hooks import SMoGResetHook, smog_reset_hook
 from lewel_plugins.models import SMoG
+from lewel_plugins.running import watched_loader
 
 pytestmark = pytest.mark.core
 
@@ -43,6 +44,7 @@ def train(
     num_groups: int = 6,
     beta: float = 0.9,
     resume: bool = False,
+    load_from: Path | None = None,
     accumulate: int = 1,
     **hook: object,
 ):
@@ -60,6 +62,7 @@ def train(
         max_iters,
         model=model,
         resume=resume,
+        load_from=load_from and str(load_from),
         optim_wrapper=dict(accumulative_counts=accumulate),
         default_hooks=dict(
             momentum_update=dict(type='lewel_plugins.MomentumUpdateHook'),
@@ -184,6 +187,11 @@ def test_the_first_batches_are_loaded_into_pinned_memory_like_those_of_the_run(m
     assert list(smog_reset_hook._first_batches(loader, 1)) == [] and pinned == [True]
 
 
+def test_the_loader_of_the_first_batches_is_watched_like_that_of_the_run(monkeypatch):
+    monkeypatch.setattr(smog_reset_hook, 'islice', lambda loader, count: loader)
+    assert isinstance(smog_reset_hook._first_batches(DataLoader([0]), 1), watched_loader._WatchedLoader)
+
+
 def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):
     train(tmp_path, 3, interval=300)
     saved = torch.load(tmp_path / 'iter_3.pth', weights_only=False)
@@ -192,6 +200,21 @@ def test_a_resumed_run_does_not_start_its_groups_anew(tmp_path):
     runner, states = train(tmp_path, 5, interval=300, resume=True)
     assert torch.equal(states[0]['started'], saved['state_dict']['head.groups.rows'])
     assert states[0]['filled'] == 24 and runner.model.cache.filled == 40
+
+
+@pytest.mark.parametrize('start', ['kmeans', 'random'])
+def test_a_run_from_the_weights_of_another_starts_its_groups_anew(start, tmp_path):
+    train(tmp_path / 'other', 6, interval=4)
+    saved = torch.load(tmp_path / 'other/iter_6.pth', weights_only=False)
+    assert saved['state_dict']['head.groups.steps'] == 6 and len(saved['rank_state'][0]['rows']) == 16
+    runner, states = train(tmp_path / 'new', 2, interval=4, start=start, load_from=tmp_path / 'other/iter_6.pth')
+    assert states[0]['filled'] == 0 and runner.model.cache.filled == 16
+    assert runner.model.head.groups.count_steps() == 2
+    fresh = train(tmp_path / 'fresh', 1, interval=4, start=start)[1][0]['started']
+    assert not torch.equal(states[0]['started'], saved['state_dict']['head.groups.rows'])
+    assert torch.equal(states[0]['started'], fresh) == (start == 'random')  # other weights have other clusters
+    log = next((tmp_path / 'new').glob('*/*.log')).read_text()
+    assert log.count('Groups reset: 32 features in 6 groups') == (start == 'kmeans')
 
 
 def test_logs_the_measures_of_the_groups_and_the_resets(tmp_path):

@@ -146,6 +146,10 @@ def test_images_must_be_normalized_as_in_pretraining(tmp_path, pretrained):
     check(start(tmp_path, path, rgb))
     with pytest.raises(SetupError, match="the config's data_preprocessor has mean None"):
         check(start(tmp_path, path))
+    save(state, path, data_preprocessor=dict(rgb, to_rgb=True))
+    check(start(tmp_path, path, dict(rgb, to_rgb=True)))
+    with pytest.raises(SetupError, match="trained with to_rgb=True, but the config's data_preprocessor has to_rgb=Fal"):
+        check(start(tmp_path, path, rgb))
 
 
 def test_a_file_without_normalization_is_logged(tmp_path, pretrained, monkeypatch):

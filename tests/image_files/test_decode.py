@@ -2,12 +2,14 @@
 
 import io
 import pickle
+import struct
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
+from lewel_plugins.image_files.bounds import UndecodableError
 from lewel_plugins.image_files.decode import BrokenImageError, decode_bgr, naming_broken_image
 
 pytestmark = pytest.mark.core
@@ -99,6 +101,42 @@ def test_16_bit_is_scaled(suffix, channels):
     decoded = decode(cv2.imencode(suffix, wide)[1].tobytes())
     assert np.abs(decoded - expected).max() <= 1
     assert decoded.max() == 255 and decoded.min() == 0
+
+
+def tiff(planes: np.ndarray, photometric: int, planar: int = 1) -> bytes:
+    """Encode an uncompressed TIFF of 16 bits, with one strip for each plane."""
+    count, height, width = (1, *planes.shape[:2]) if planar == 1 else planes.shape
+    samples = planes.shape[2] if planar == 1 and planes.ndim == 3 else count
+    first = 8 + 2 + 10 * 12 + 4
+    tables = first + 2 * samples + 8 * count
+    size = 2 * height * width * (samples if planar == 1 else 1)
+    lists = [[16] * samples, [tables + i * size for i in range(count)], [size] * count]
+    kinds = ['H', 'I', 'I']
+    tags = {256: width, 257: height, 259: 1, 262: photometric, 277: samples, 278: height, 284: planar}
+    entries = {tag: struct.pack('<HHII', tag, 4, 1, value) for tag, value in tags.items()}
+    extra = b''
+    for tag, values, kind in zip((258, 273, 279), lists, kinds):
+        packed = struct.pack(f'<{len(values)}{kind}', *values)
+        inline = len(packed) <= 4
+        value = packed.ljust(4, b'\0') if inline else struct.pack('<I', first + len(extra))
+        extra += b'' if inline else packed
+        entries[tag] = struct.pack('<HHI', tag, 3 if kind == 'H' else 4, len(values)) + value
+    head = struct.pack('<2sHIH', b'II', 42, 8, len(entries)) + b''.join(entries[tag] for tag in sorted(entries))
+    return (head + bytes(4) + extra).ljust(tables, b'\0') + planes.astype('<u2').tobytes()
+
+
+@pytest.mark.parametrize(('photometric', 'is_negative'), [(0, True), (1, False)])
+def test_gray_of_16_bits_is_white_at_the_right_end(photometric, is_negative):
+    gray = np.linspace(0, 65535, 48 * 40).reshape(48, 40).round().astype(np.uint16)
+    decoded = decode(tiff(65535 - gray if is_negative else gray, photometric))
+    assert np.abs(decoded - np.round(gray / 257)[..., None]).max() <= 1
+
+
+def test_planes_of_16_bits_are_refused():
+    wide = PICTURE.astype(np.uint16) * 257
+    assert np.array_equal(decode(tiff(wide, 2)), PICTURE)
+    with pytest.raises(UndecodableError, match='16 bits in separate planes are not supported'):
+        decode(tiff(wide.transpose(2, 0, 1), 2, planar=2))
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))

@@ -5,7 +5,9 @@ import copy
 import pytest
 import torch
 from helpers.ranks import on_ranks
+from mmengine.runner import turn_on_activation_checkpointing
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lewel_plugins import dist
 from lewel_plugins.models.batch_norm import (
@@ -157,3 +159,37 @@ def test_several_outputs_per_view(monkeypatch):
     assert len(outs) == 3
     for x, (plus_one, double) in zip(views, outs):
         assert torch.equal(plus_one, x + 1) and torch.equal(double, 2 * x)
+
+
+class Block(nn.Sequential):
+    """A block with an option as in mmpretrain's backbones."""
+
+    def __init__(self, with_cp: bool = False) -> None:
+        super().__init__(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh())
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(super().forward, x, use_reentrant=False) if self.with_cp else super().forward(x)
+
+
+@pytest.mark.parametrize('by', ['option', 'mmengine'])
+def test_views_have_their_gradients_under_activation_checkpointing(by, monkeypatch):
+    def gradients(network: nn.Module) -> list[Tensor]:
+        torch.manual_seed(0)
+        views = [i + torch.randn(5, 3, dtype=torch.float64, requires_grad=True) for i in range(3)]
+        outs = embed_views(network, [network], views)
+        sum(out.pow(i + 2).sum() for i, out in enumerate(outs)).backward()
+        return [p.grad for p in network.parameters()]
+
+    torch.manual_seed(0)
+    network = nn.Sequential(Block()).double()
+    other = copy.deepcopy(network)
+    expected = gradients(network)
+    use_view_batch_norm(other)
+    monkeypatch.setattr(dist, 'world_size', lambda: 2)  # more than one process: views go through together
+    if by == 'option':
+        other[0].with_cp = True
+    else:
+        turn_on_activation_checkpointing(other, ['0'])
+    for own, one in zip(gradients(other), expected, strict=True):
+        torch.testing.assert_close(own, one, rtol=1e-12, atol=1e-12)

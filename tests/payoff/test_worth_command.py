@@ -16,9 +16,11 @@ from lewel_plugins.api.run_folder import RunFolder
 from lewel_plugins.api.worth import worth
 from lewel_plugins.api.worth_session import Worth
 from lewel_plugins.checkpoints import read_tensors
+from lewel_plugins.datasets import ImageList
 from lewel_plugins.errors import SetupError
 from lewel_plugins.payoff import measures, protocol
 from lewel_plugins.payoff.networks import write_random_network
+from lewel_plugins.planning.listing import list_images
 
 pytestmark = pytest.mark.core
 
@@ -137,6 +139,21 @@ def test_seeds_that_are_added_after_a_look_are_named(photos, tmp_path, fake_pret
     assert any('Seeds were added after a look at the answer of 2' in line for line in lines)
 
 
+def test_the_folder_may_lie_behind_a_link(photos, tmp_path, fake_pretrain, monkeypatch):
+    disk = tmp_path / 'a' / 'b' / 'disk'
+    disk.mkdir(parents=True)
+    (tmp_path / 'link').symlink_to(disk)
+    monkeypatch.chdir(tmp_path)
+    assert ask(os.path.relpath(photos), 'link/out', seeds=1)[0].status == 'finished'
+    paths = list_images([fake_pretrain[0]['images']]).paths
+    assert {os.path.abspath(path) for path in paths} < {str(path) for path in photos.rglob('*.png')}
+    config = Config.fromfile(disk / 'out' / 'pretraining.py')  # from which the timing starts
+    dataset = config.train_dataloader.dataset.dataset
+    assert os.path.isfile(ImageList(dataset.list_file, dataset.data_root).get_data_info(0)['img_path'])
+    monkeypatch.chdir(photos)
+    assert ask('../photos', os.path.relpath(tmp_path / 'link' / 'out'), seeds=1)[0].status == 'finished'
+
+
 def test_given_weights_have_arms_of_their_own(photos, tmp_path, fake_pretrain):
     write_random_network(CONFIG, 5, tmp_path / 'start.pth')
     result, lines = ask(photos, tmp_path / 'out', weights=tmp_path / 'start.pth', seeds=1)
@@ -250,6 +267,7 @@ def test_transductive_and_dry_run(photos, tmp_path, fake_pretrain):
         (dict(group_by='patient'), r"--group-by 'patient' is unknown"),
         (dict(group_by='folder'), r'0 classes of 3 can be tested, two are the least'),
         (dict(hours=1e-9), r'--hours is 1e-09, but'),
+        (dict(overrides=(*SETTINGS, 'batch_size=30')), r'--batch-size must be 2 to 24, the number of images, got 30'),
     ],
 )
 def test_what_cannot_be_answered_is_refused_and_nothing_is_written(photos, tmp_path, options, message, monkeypatch):

@@ -72,6 +72,10 @@ def test_settings_that_a_config_has_or_a_constructor_takes(word, path, value):
         ('optim_wrapper.optimizer.lr=nan', '--set optim_wrapper.optimizer.lr: it takes a finite number, got nan'),
         ('optim_wrapper.optimizer.lr=1e400', '--set optim_wrapper.optimizer.lr: it takes a finite number, got inf'),
         ('train_dataloader.drop_last=2', '--set train_dataloader.drop_last: it is True or False, got 2'),
+        (
+            'train_dataloader.num_workers=0',
+            '--set train_dataloader.num_workers: other settings follow from it as well; use --workers',
+        ),
         ('train_cfg.max_epochs=3', '--set train_cfg.max_epochs: other settings follow from it as well; use --epochs'),
         ('optim_wrapper.clip_grad=1 optim_wrapper.clip_grad.max_norm=2', 'these settings contradict each other'),
         ('model.neck.scale=[1,2', "--set model.neck.scale: the brackets of '[1,2' do not match"),

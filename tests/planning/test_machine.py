@@ -102,3 +102,5 @@ def test_gpus_that_torch_cannot_use_are_refused(computer, monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
     with pytest.raises(SetupError, match='this job has GPUs, but torch .* cannot use them'):
         machine_facts()
+    assert machine_facts(0) == Machine((), 6, 2**34)
+    assert choose_gpus((), 0).reason == 'as requested'

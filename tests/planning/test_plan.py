@@ -92,9 +92,25 @@ def test_a_batch_that_does_not_fit_is_accumulated_where_the_loss_is_the_same():
         and not accumulated.warnings
     )
     smaller = plan(facts(100_000, memory=memory), Request('lewel-m', backbone='resnet18'))
-    assert (smaller['batch_size'], smaller['accumulation']) == (64, 1)
-    assert 'a batch of 256 does not fit: 64 instead, which is another loss' in smaller.warnings[0]
-    assert smaller['lr'] == pytest.approx(0.015)
+    assert (smaller['batch_size'], smaller['accumulation']) == (120, 1)
+    assert 'a batch of 256 does not fit: 120 instead, which is another loss' in smaller.warnings[0]
+    assert smaller['lr'] == pytest.approx(0.06 * 120 / 256)
+
+
+@pytest.mark.parametrize(('batch', 'gpus', 'smaller'), [(514, 1, 120), (509, 1, 120), (514, 2, 240), (129, 1, 120)])
+def test_a_batch_of_few_divisors_stays_near_the_largest_that_fits(batch, gpus, smaller):
+    memory = Memory(fixed=2 * GIB, per_image=0.15 * GIB)
+    resolved = plan(facts(100_000, gpus=gpus, memory=memory), Request('lewel-m', batch_size=batch))
+    assert (resolved['batch_size'], resolved['accumulation']) == (smaller, 1)
+
+
+@pytest.mark.parametrize(('batch', 'gpus', 'near'), [(514, 1, 513), (509, 1, 508), (514, 2, 512), (131, 1, 130)])
+def test_a_batch_that_is_accumulated_has_no_parts_of_a_few_images(batch, gpus, near):
+    memory = Memory(fixed=2 * GIB, per_image=0.15 * GIB)
+    with pytest.raises(SetupError, match=rf'^--batch-size is {batch}, and .*of 8 to 127 images .*; try {near}$'):
+        plan(facts(100_000, gpus=gpus, memory=memory), Request('byol', batch_size=batch))
+    resolved = plan(facts(100_000, gpus=gpus, memory=memory), Request('byol', batch_size=near))
+    assert resolved['batch_size'] // resolved['ranks'] // resolved['accumulation'] >= 8
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,16 @@ def test_files_and_lists(photos):
 
 
 @pytest.mark.timeout(10)
+def test_a_list_behind_a_link_leads_up_from_where_it_is(photos):
+    disk = photos.parent / 'a' / 'b' / 'disk'
+    disk.mkdir(parents=True)
+    (disk / 'list.txt').write_text('../../../photos/0.png\n../../../photos/1.png\n')
+    (photos.parent / 'link').symlink_to(disk)
+    paths = list_images(['link/list.txt']).paths
+    assert [os.path.abspath(path) for path in paths] == [str(photos / f'{i}.png') for i in range(2)]
+    assert list_images(['a/b/disk/list.txt']).paths[0] == 'a/b/disk/../../../photos/0.png'
+
+
 def test_a_list_that_is_a_pipe_is_not_waited_for(photos):
     os.mkfifo(photos / 'list.txt')
     assert refusal('photos/list.txt') == 'cannot read photos/list.txt: it is not a regular file'

@@ -98,6 +98,14 @@ def test_images_for_two_ranks(monkeypatch):
         check_images(tree(batch=3), 'pytorch')
 
 
+def test_links_to_folders_above_and_hidden_files_are_no_images(folder):
+    (folder / 'photos' / 'a' / 'up').symlink_to(folder / 'photos')
+    (folder / 'photos' / '._0.png').touch()
+    check_images(tree(batch=3))
+    with pytest.raises(SetupError, match=r'batch_size is 4, and photos has 3 images, .*batch_size=3, or less'):
+        check_images(tree(batch=4))
+
+
 def test_other_data_sets_name_what_is_missing_as_soon_as_they_are_built():
     loader = toy_config('').train_dataloader
     with pytest.raises(

@@ -7,7 +7,7 @@ from lewel_plugins.errors import SetupError
 from lewel_plugins.running.transfer import merge_metrics, read_backbone, set_checkpoint
 
 pytestmark = pytest.mark.core
-CFG = "model = dict(type='X')\ndata_preprocessor = dict(mean=[1.0, 2, 3], std=[4, 5, 6])"
+CFG = "model = dict(type='X')\ndata_preprocessor = dict(mean=[1.0, 2, 3], std=[4, 5, 6], bgr_to_rgb=True)"
 
 
 def test_metrics_of_several_configs_do_not_overwrite_each_other():
@@ -31,7 +31,7 @@ def test_the_backbone_is_copied_with_its_normalization(tmp_path):
     assert cfg.model.backbone.init_cfg == cfg.model.roi_head.shared_head.init_cfg == init
     copied = torch.load(init['checkpoint'], weights_only=True)
     assert list(copied['state_dict']) == ['backbone.a'] and copied['meta']['source'] == str(source)
-    assert copied['meta']['data_preprocessor'] == dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    assert copied['meta']['data_preprocessor'] == dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=True)
     set_checkpoint(cfg, None, tmp_path / 'none.pth')
     assert cfg.model.backbone.init_cfg is None and not (tmp_path / 'none.pth').exists()
     with pytest.raises(SetupError, match="no tensor whose name starts with 'backbone.'"):

@@ -9,6 +9,10 @@ import torch
 from helpers.tool_runs import ROOT, run
 
 from lewel_plugins.datasets.garment_scenes import SceneConfig, make_scenes
+from lewel_plugins.evaluation.suite import Suite
+from lewel_plugins.evaluation.suite_report import suite_markdown
+from lewel_plugins.running import provenance
+from lewel_plugins.running.setup import load_config
 
 pytest.importorskip('sklearn')
 LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
@@ -111,6 +115,33 @@ def test_table_pictures_and_a_second_run_that_goes_on(folder):
     unknown = evaluate(folder, '--protocols', 'detection')
     assert unknown.returncode == 1
     assert 'error: unknown protocols detection; ' in unknown.stdout and 'knn, linear, pictures, works' in unknown.stdout
+
+
+def test_a_report_names_the_commit_of_each_measurement(folder, tmp_path, monkeypatch):
+    checkpoint = tmp_path / 'any.pth'
+    checkpoint.write_bytes(b'the commands do not read it')
+
+    def report(commit: str, *protocols: str) -> str:
+        monkeypatch.setattr(provenance, 'commit', lambda: commit)
+        monkeypatch.setattr(provenance, 'machine', lambda: f'machine of {commit}')
+        monkeypatch.setattr(provenance, 'now', lambda: f'date of {commit}')
+        suite = Suite(load_config(str(folder / 'suite.py')), checkpoint, 0, tmp_path, ROOT / 'tools', {})
+        results = suite.run(protocols)
+        record = dict(checkpoint='any.pth', seed=0, options={}, failed={})
+        return suite_markdown(dict(record, evaluation=results.metrics, origins=results.origins), [])
+
+    old = 'old; machine of old; date of old'
+    assert f'\nSeed 0; {old}.\n' in report('old', 'works')
+    assert f'\nSeed 0; {old}.\n' in report('new', 'works')  # done before
+    both = report('new', 'works', 'draws')
+    assert f'\nSeed 0.\n\n- works: {old}\n- draws: new; machine of new; date of new\n' in both
+
+    # A note of an earlier version counts, although it has no commit.
+    note = json.loads((tmp_path / 'works.done.json').read_text())
+    del note['result']['origin']
+    (tmp_path / 'works.done.json').write_text(json.dumps(note))
+    assert '\nSeed 0; by a version that recorded no commit.\n' in report('new', 'works')
+    assert '\n- works: by a version that recorded no commit\n- draws: new; ' in report('newer', 'works', 'draws')
 
 
 def test_linear_and_semi_supervised_training(folder):

@@ -86,6 +86,20 @@ def test_a_folder_of_a_run_counts_as_its_last_checkpoint(tmp_path, tool):
         local_file(str(tmp_path / 'photos'))
 
 
+def test_a_file_of_a_run_is_not_replaced(tmp_path, tool):
+    folder = make_run(tmp_path / 'run')
+    source = folder / 'epoch_1.pth'
+    before = source.read_bytes()
+    for out, reason in (
+        (source, 'epoch_1.pth holds the weights to export'),
+        (folder, 'run is a folder; --out takes a file'),
+        (folder / 'last_checkpoint', 'last_checkpoint is a file of the run in .*run'),
+    ):
+        with pytest.raises(SetupError, match=reason):
+            tool(EXPORT, source, '--out', out)
+    assert source.read_bytes() == before
+
+
 def save_resnet18(folder):
     """Write a checkpoint of a supervised ResNet-18; return its path and the tensors of its backbone."""
     cfg = Config(
@@ -97,6 +111,7 @@ def save_resnet18(folder):
                 neck=dict(type='GlobalAveragePooling'),
                 head=dict(type='LinearClsHead', num_classes=4, in_channels=512),
             ),
+            data_preprocessor=dict(type='lewel_plugins.BatchViews'),
         )
     )
     init_default_scope('mmpretrain')
@@ -140,6 +155,8 @@ def test_goes_to_timm_and_back_and_an_import_goes_on_to_mmdet(tmp_path, tool):
     meta = dict(saved['meta'], method='BYOL', epoch=3)
     torch.save(dict(saved, meta=meta), 'back.pth')
 
+    tool(EXPORT, 'r18.pth', '--out', 'own.pth')
+    assert torch.load('own.pth', weights_only=True)['meta']['data_preprocessor']['to_rgb'] is True  # by default
     assert 'bit for bit' in tool(EXPORT, 'back.pth', '--to', 'mmdet', '--out', 'mmdet.pth')
     onward = torch.load('mmdet.pth', weights_only=True)
     assert set(onward['state_dict']) == {f'backbone.{name}' for name in expected}

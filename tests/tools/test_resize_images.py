@@ -147,6 +147,21 @@ def test_one_process_at_a_time_and_another_after_a_kill_despite_its_workers(tmp_
                 os.kill(worker, signal.SIGKILL)
 
 
+@pytest.mark.parametrize('name', ['large.png', 'archive.tar'])
+def test_a_full_disk_is_an_error_and_no_broken_image(tmp_path, name):
+    source, target = tmp_path / 'images', tmp_path / 'small'
+    source.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(source / name, format='PNG')  # 10 kB, as copied byte by byte
+    script = ROOT / 'tools' / 'data' / 'resize_images.py'
+    limited = ['bash', '-c', 'ulimit -f 4; exec "$@"', 'bash', sys.executable, script]  # files of at most 4 KiB
+    done = tool_runs.run(*limited, source, target, '--workers', 1, cwd=ROOT, split=True)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert done.stderr.splitlines()[-1] == f"error: [Errno 27] File too large: '{target / name}'"
+    assert sorted(path.name for path in target.iterdir()) == ['.lock', 'resize_images.json']
+    assert run(source, target).returncode == 0
+
+
 def test_target_is_a_file(tmp_path):
     make_image(tmp_path / 'images' / 'a.jpg', 9, 9)
     (tmp_path / 'file').touch()

@@ -41,6 +41,36 @@ def test_a_resumed_run_is_one_curve(tmp_path):
     assert curves['knn/top1'] == ([], [])
 
 
+def test_a_start_that_begins_with_the_validation_that_the_one_before_has_missed(tmp_path):
+    """By default, mmengine counts it in epochs."""
+    first = [_train(100), _train(200), {'knn/top1': 50.0, 'step': 1}, _train(300), _train(400)]
+    _write(tmp_path, '20260101', first)
+    _write(tmp_path, '20260102', [{'knn/top1': 60.0, 'step': 2}])
+    assert read_curves(tmp_path)['knn/top1'] == ([200, 400], [50.0, 60.0])
+    # It has trained on from there, and the start after it has repeated a part of that.
+    _write(tmp_path, '20260103', [_train(500), _train(600)])
+    _write(tmp_path, '20260104', [{'knn/top1': 65.0, 'step': 2}, _train(500, loss=1.0), {'knn/top1': 70.0, 'step': 3}])
+    curves = read_curves(tmp_path)
+    assert curves['knn/top1'] == ([200, 400, 500], [50.0, 65.0, 70.0]) and curves['lr'][0] == [100, 200, 300, 400, 500]
+
+
+def test_a_start_from_scratch_begins_with_the_validation_before_its_first_iteration(tmp_path):
+    _write(tmp_path, '20260101', [{'knn/top1': 10.0, 'step': 0}, _train(10), _train(20)])
+    _write(tmp_path, '20260102', [{'knn/top1': 11.0, 'step': 0}])  # killed before its first checkpoint
+    assert read_curves(tmp_path)['knn/top1'] == ([0], [11.0])
+    _write(tmp_path, '20260103', [{'knn/top1': 12.0, 'step': 0}, _train(10)])
+    assert read_curves(tmp_path)['knn/top1'] == ([0], [12.0]) and read_curves(tmp_path)['lr'][0] == [10]
+
+
+def test_times_of_validations_are_not_those_of_steps(tmp_path):
+    times = dict(time=0.1, data_time=0.01)
+    validation = {'knn/top1': 50.0, 'time': 1.1, 'data_time': 1.0, 'step': 10}
+    _write(tmp_path, '20260101', [_train(10, **times), validation, _train(20, **times), {**validation, 'step': 25}])
+    curves = read_curves(tmp_path)
+    assert curves['time'] == ([10, 20], [0.1, 0.1]) and curves['data_time'] == ([10, 20], [0.01, 0.01])
+    assert curves['knn/top1'] == ([10, 25], [50.0, 50.0])
+
+
 def test_repeated_values_of_the_monitor_are_one_point_and_the_last(tmp_path):
     _write(tmp_path, '20260101', [_train(i, loss=1.0, std=0.5 if i < 4 else 0.7) for i in range(1, 7)])
     curves = read_curves(tmp_path)

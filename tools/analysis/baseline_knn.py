@@ -20,7 +20,7 @@ from lewel_plugins.evaluation.random_checkpoint import build_random_model
 from lewel_plugins.models.features import pooled_features, raw_pixels
 from lewel_plugins.registry import METRICS
 from lewel_plugins.running import setup
-from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.command_line import add_config_options, merge_options
 from lewel_plugins.running.entry_point import run_main
 
 RAW, RANDOM = 'raw pixels', 'random initialization'
@@ -87,7 +87,7 @@ def print_table(results: dict[str, dict[str, list[float]]]) -> None:
 def main() -> None:
     args = parse_args()
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     MMLogger.get_instance('mmengine', log_level='WARNING')  # init_weights logs one line per parameter
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     setup.set_work_dir(cfg, None)

@@ -16,7 +16,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from lewel_plugins.checkpoints import build_model, read_tensors
 from lewel_plugins.running import setup
-from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.command_line import add_config_options, merge_options
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.visualization.images import evenly_spaced
 from lewel_plugins.visualization.predictions import draw_predictions
@@ -80,7 +80,7 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='WARNING')
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     init_default_scope(cfg.default_scope)
     __import__(f'{cfg.default_scope}.utils', fromlist=['register_all_modules']).register_all_modules()
     model = build_model(cfg, read_tensors(args.checkpoint), args.checkpoint)

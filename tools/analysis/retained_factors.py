@@ -16,7 +16,7 @@ from mmengine.model import BaseModel
 from lewel_plugins.errors import SetupError
 from lewel_plugins.evaluation.random_checkpoint import build_random_model
 from lewel_plugins.evaluation.retained_factors import RetainedFactors
-from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.command_line import add_config_options, merge_options
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.model_files import load_model
 from lewel_plugins.running.setup import load_config
@@ -52,7 +52,7 @@ def build_model(args: argparse.Namespace) -> tuple[BaseModel, Config]:
         return load_model(args.checkpoint, args.config, options=args.cfg_options)
     MMLogger.get_instance('mmengine', log_level='WARNING')  # init_weights logs one line per parameter
     cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     return build_random_model(cfg, args.seed), cfg
 
 

@@ -23,7 +23,13 @@ from lewel_plugins.evaluation.extraction import extract_features, plain_loader
 from lewel_plugins.evaluation.linear_probe import build_classifier, check_fast, dropped_steps, linear_probe
 from lewel_plugins.files import file_digest, write_json
 from lewel_plugins.running import provenance, setup
-from lewel_plugins.running.command_line import add_auto_scale_lr, add_config_options, add_launcher, set_local_rank
+from lewel_plugins.running.command_line import (
+    add_auto_scale_lr,
+    add_config_options,
+    add_launcher,
+    merge_options,
+    set_local_rank,
+)
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.training_job import claim_training
 from lewel_plugins.running.work_dir import last_metrics
@@ -121,7 +127,7 @@ def main() -> None:
     args = parse_args()
     args.checkpoint = str(local_file(args.checkpoint))
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     cfg.model.checkpoint = args.checkpoint
     if args.seed is not None:
         set_seed(cfg, args.seed)

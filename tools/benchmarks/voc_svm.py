@@ -18,7 +18,7 @@ from lewel_plugins.evaluation.linear_probe import build_classifier
 from lewel_plugins.evaluation.svm import SVMBenchmark, voc_targets
 from lewel_plugins.files import file_digest, write_json
 from lewel_plugins.running import provenance, setup
-from lewel_plugins.running.command_line import add_config_options
+from lewel_plugins.running.command_line import add_config_options, merge_options
 from lewel_plugins.running.entry_point import run_main
 
 
@@ -53,7 +53,7 @@ def evaluate(cfg: Config) -> dict[str, Any]:
 def main() -> None:
     args = parse_args()
     cfg = setup.load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     if 'svm' not in cfg:
         raise SetupError(f'{args.config} has no svm = dict(...): see configs/benchmarks/svm')
     MMLogger.get_instance('mmengine', log_level='WARNING')

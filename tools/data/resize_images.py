@@ -12,7 +12,6 @@ copied, broken_images.txt lists them and the exit code is 1.
 import argparse
 import io
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -90,24 +89,45 @@ def resized(source: Path, size: int, quality: int) -> bytes:
     return encode(image, source.suffix, quality)
 
 
+def checked(source: Path, size: int, quality: int) -> bytes:
+    """Return the content of the copy of an image, which can be decoded. Raises BrokenImageError."""
+    try:
+        data = resized(source, size, quality)
+    except (OSError, ValueError) as error:  # it cannot be read, or is too large for its format
+        raise BrokenImageError(str(source), str(error)) from error
+    with naming_broken_image(str(source)):
+        decode_bgr(data, may_halve=True)
+    return data
+
+
+def parts_of(source: Path) -> Iterator[bytes]:
+    """Yield the content of a file, which may be an archive larger than the memory. Raises BrokenImageError."""
+    with naming_broken_image(str(source)), open(source, 'rb') as file:
+        while part := file.read(1 << 20):
+            yield part
+
+
 def copy(name: Path, source: Path, target: Path, size: int, quality: int) -> str:
-    """Copy one file unless the copy exists. Return the problem with the file, or an empty string."""
+    """Copy one file unless the copy exists.
+
+    Returns:
+        The problem with the file, or an empty string.
+
+    Raises:
+        OSError: The copy cannot be written, as on a full disk, where no other file could be either.
+    """
     goal = target / name
     if goal.exists():
         return ''
     try:
         if name.suffix.lower() in EXTENSIONS:
-            data = resized(source / name, size, quality)
-            with naming_broken_image(str(name)):
-                decode_bgr(data, may_halve=True)
-            write_bytes(goal, data)
-        else:  # an archive may be larger than the memory
-            with open(source / name, 'rb') as content, replacing(goal) as part, open(part, 'wb') as file:
-                shutil.copyfileobj(content, file)
+            write_bytes(goal, checked(source / name, size, quality))
+        else:
+            with replacing(goal) as partial, open(partial, 'wb') as file:
+                for part in parts_of(source / name):
+                    file.write(part)
     except BrokenImageError as error:
         return f'{name}: {error.reason}'
-    except (OSError, ValueError) as error:  # the file cannot be read, or is too large for its format
-        return f'{name}: {error}'
     return ''
 
 
@@ -129,14 +149,14 @@ def copy_all(names: list[Path], args: argparse.Namespace, lock: int) -> list[str
                 if problem:
                     problems.append(problem)
                 bar.update()
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
         except BrokenProcessPool:
             sys.exit(
                 f'\nerror: a worker was killed, perhaps for lack of memory: run again with fewer --workers than '
                 f'{args.workers}; files that are copied stay'
             )
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return problems
 
 
@@ -152,7 +172,7 @@ def main() -> None:
             problems = copy_all(names, args, lock)
             print(f'\n{len(names) - len(problems)} files in {args.target} after {time.monotonic() - start:.0f} s')
             write_listing(args.target, problems)
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         sys.exit(f'error: {error}')
 
 

@@ -1,5 +1,6 @@
 """Real steps of a training, before it starts."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -145,7 +146,8 @@ def decoding_findings(step: StepMeasurement, title: str) -> list[Finding]:
     """
     if step.decoding is None or step.decoding < 0.5 or step.speedup < 2:
         return []
-    command = f'python tools/data/resize_images.py {title} {title}-{COPY_SIZE} --size {COPY_SIZE}'
+    source, target = shlex.quote(title), shlex.quote(f'{title}-{COPY_SIZE}')
+    command = f'python tools/data/resize_images.py {source} {target} --size {COPY_SIZE}'
     times = f'about {step.speedup:.0f} times faster'
     text = f'decoding takes {step.decoding:.0%} of loading time; {command} makes loading {times}'
     return [Finding('warning', 'decoding', text)]

@@ -90,6 +90,11 @@ class SMoG(MomentumPretrainer):
         super().before_training()
         self._starts = True  # hooks that reset may start later than the one that calls this
 
+    def restart(self) -> None:
+        """Keep the weights, and forget groups, counts and cached features, which are those of another run."""
+        self.cache.clear()
+        self.head.groups.restart()
+
     def after_optimizer_step(self, progress: float) -> None:
         """Update the teacher, and roles and β for the next step."""
         super().after_optimizer_step(progress)

@@ -153,6 +153,9 @@ def test_beta_goes_linearly_to_its_end_and_is_in_the_checkpoint():
     fixed = tiny.smog(beta=0.99, end_beta=None)
     fixed.after_optimizer_step(0.5)
     assert fixed.head.groups.beta == 0.99
+    whole = MomentumGroups(4, num_groups=6, beta=1, end_beta=0)  # as from a command line
+    whole.set_progress(0.25)
+    assert whole.beta == 0.75
 
 
 def test_with_beta_one_the_groups_stay():

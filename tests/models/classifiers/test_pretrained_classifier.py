@@ -57,6 +57,8 @@ def test_images_must_be_normalized_as_in_pretraining(tmp_path):
     build(checkpoint=path, data_preprocessor=imagenet).init_weights()
     with pytest.raises(SetupError, match=r'normalized with mean \[123.675, .*data_preprocessor has mean \[125.3'):
         build(checkpoint=path, data_preprocessor=cifar).init_weights()
+    with pytest.raises(SetupError, match='was trained with to_rgb=False, but the .* data_preprocessor has to_rgb=True'):
+        build(checkpoint=path, data_preprocessor=dict(imagenet, to_rgb=True)).init_weights()
 
 
 def test_fine_tuning_trains_all_of_a_moco_v3_vit(tmp_path):
