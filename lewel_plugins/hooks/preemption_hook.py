@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 import time
@@ -38,6 +39,9 @@ class PreemptionHook(Hook):
     A signal during a validation or a reset of SMoG's groups counts after it. One that arrives before the training is
     up ends the process as usual.
 
+    Processes that the training forks, as the pool of the VOC metric of mmdet, have the handlers, too. There a signal
+    does what it does without them: a pool sends its workers SIGTERM and waits until they have ended.
+
     A run without :class:`AtomicCheckpointHook` writes nothing to go on from, so signals end it as usual.
 
     The ranks agree through an all-reduce of one number by gloo, which runs during the next iteration. So nothing waits
@@ -58,13 +62,14 @@ class PreemptionHook(Hook):
             raise ValueError(f'max_minutes must be positive, or None for no limit, got {max_minutes}')
         self.max_minutes = max_minutes
         self._reason = ''
+        self._process = os.getpid()
         self._handlers: dict = {}
         self._answer: tuple[torch.Tensor, torch_dist.Work] | None = None
 
     def before_train(self, runner) -> None:
         """Listen for the signals."""
         self._checkpoint = next((hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None)
-        self._reason, self._answer = '', None
+        self._reason, self._answer, self._process = '', None, os.getpid()
         if self._checkpoint is None:
             if self.max_minutes is not None:
                 raise ValueError('max_minutes needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint')
@@ -93,6 +98,9 @@ class PreemptionHook(Hook):
             self._stop(runner)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self._reason = signal.Signals(number).name
 
     def _ranks_stop(self) -> bool:

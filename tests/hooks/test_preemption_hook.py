@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from multiprocessing import get_context
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +49,22 @@ def test_no_rank_starts_before_all_listen(runner, handlers, monkeypatch):
     monkeypatch.setattr(distributed, 'new_group', new_group)
     PreemptionHook().before_train(runner)
     assert tuple(listened) == PreemptionHook.signals
+
+
+@pytest.mark.parametrize('number', PreemptionHook.signals)
+def test_a_process_that_the_training_forks_ends_by_the_signal(runner, number):
+    hook = PreemptionHook()
+    hook.before_train(runner)
+    fork = get_context('fork')
+    is_up = fork.Event()  # Python forgets signals that arrive while it forks
+    child = fork.Process(target=lambda: (is_up.set(), time.sleep(60)))
+    child.start()
+    assert is_up.wait(30)
+    os.kill(child.pid, number)
+    child.join(30)
+    ended = child.exitcode
+    child.kill()
+    assert ended == -number and not hook._reason
 
 
 @pytest.mark.parametrize('minutes', [0, -1])
