@@ -51,6 +51,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if not hasattr(config, 'workerinput'):
         signal.signal(signal.SIGTERM, end)
+        # The workers of a pool end by it, as in PreemptionHook.
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_end_by_sigterm)
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def _end_by_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock()
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

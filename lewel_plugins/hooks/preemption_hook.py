@@ -18,6 +18,26 @@ from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 
 _START = time.monotonic()
 _PATIENCE = timedelta(days=1)  # for ranks that validate longer than others; a lost rank is noticed by other groups
+_listening: set[signal.Signals] = set()  # signals with a handler of a hook
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _listening)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _listening)
+
+
+def _forget_handlers() -> None:
+    for number in _listening:
+        signal.signal(number, signal.SIG_DFL)
+    _unblock()
+
+
+# A pool sends its workers SIGTERM and waits until they have ended, even those that it has only begun to fork. Python
+# drops signals for which it has a handler while it forks, so they are blocked until the handler is gone.
+os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget_handlers)
 
 
 class StoppedRun(SystemExit):
@@ -39,8 +59,7 @@ class PreemptionHook(Hook):
     A signal during a validation or a reset of SMoG's groups counts after it. One that arrives before the training is
     up ends the process as usual.
 
-    Processes that the training forks, as the pool of the VOC metric of mmdet, have the handlers, too. There a signal
-    does what it does without them: a pool sends its workers SIGTERM and waits until they have ended.
+    Processes that the training forks, such as the pool of the VOC metric of mmdet, do not have the handlers.
 
     A run without :class:`AtomicCheckpointHook` writes nothing to go on from, so signals end it as usual.
 
@@ -62,20 +81,20 @@ class PreemptionHook(Hook):
             raise ValueError(f'max_minutes must be positive, or None for no limit, got {max_minutes}')
         self.max_minutes = max_minutes
         self._reason = ''
-        self._process = os.getpid()
         self._handlers: dict = {}
         self._answer: tuple[torch.Tensor, torch_dist.Work] | None = None
 
     def before_train(self, runner) -> None:
         """Listen for the signals."""
         self._checkpoint = next((hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None)
-        self._reason, self._answer, self._process = '', None, os.getpid()
+        self._reason, self._answer = '', None
         if self._checkpoint is None:
             if self.max_minutes is not None:
                 raise ValueError('max_minutes needs lewel_plugins.AtomicCheckpointHook as default_hooks.checkpoint')
             return
         if threading.current_thread() is threading.main_thread():  # signals have handlers in no other
             self._handlers = {number: signal.signal(number, self._receive) for number in self.signals}
+            _listening.update(self.signals)
         # The ranks wait for each other here, so that none is in its first iteration before all of them listen.
         self._group = torch_dist.new_group(backend='gloo', timeout=_PATIENCE) if dist.world_size() > 1 else None
 
@@ -85,6 +104,7 @@ class PreemptionHook(Hook):
             self._answer[1].wait()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+            _listening.discard(number)
         self._handlers = {}
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
@@ -98,9 +118,6 @@ class PreemptionHook(Hook):
             self._stop(runner)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
         self._reason = signal.Signals(number).name
 
     def _ranks_stop(self) -> bool:
