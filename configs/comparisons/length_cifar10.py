@@ -1,7 +1,7 @@
 # Pairs whose order in all-methods_cifar10.py differs from the papers', three times as long: are its ten epochs the
 # reason? The rates are the best of the search, which had five epochs. The longest rows come first, so that two jobs end
 # together.
-_base_ = './_base_/cifar10_methods.py'
+_base_ = ['./_base_/cifar10_methods.py', './_base_/cifar10_evaluation.py']
 name = 'length_cifar10'
 title = 'LEWEL_B and SMoG beside their baselines on CIFAR-10, three times as long'
 question = 'Is LEWEL_B above BYOL, and SMoG above BYOL and MoCo v2, after thirty epochs?'
@@ -25,15 +25,4 @@ rows = [
     for name in baselines
 ]
 seeds = [0]
-evaluate = (
-    '{python} {tools}/evaluate.py {tools}/../configs/benchmarks/evaluation_cifar10.py {checkpoint} --seed {seed}'
-    ' --out {work_dir}/evaluation --json {json} --protocols linear'
-)
-post = [dict(name='evaluation', command=evaluate)]
-metrics = [
-    dict(key='knn/top1_k20', label='20-NN, %', digits=1),
-    dict(key='knn/top1_k200', label='200-NN, %', digits=1),
-    dict(key='evaluation/linear/top1_by_rate', label='linear, best rate, %', value='best', digits=1),
-    dict(key='representation/rank_me', label='RankMe', digits=1),
-]
-del length, smog, baselines, evaluate
+del length, smog, baselines
