@@ -97,12 +97,7 @@ def _check(converted: dict[str, Any], path: str) -> str:
         cfg = config_of(converted, path)
     except SetupError as error:  # no config, or types of the user's own
         return f'Not loaded as a check: {error}'
-    try:
-        build_model(cfg, converted, path)
-    except SetupError:
-        raise
-    except Exception as error:  # from the registry or from any of the networks
-        raise SetupError(f'the model of {path} cannot be built: {" ".join(str(error).split())[:500]}') from None
+    build_model(cfg, converted, path)
     return f'Its {len(converted["state_dict"])} tensors are those of the model in its config.'
 
 
@@ -135,5 +130,5 @@ if __name__ == '__main__':
     confine_torch_load()
     try:
         main()
-    except SetupError as error:
+    except (SetupError, OSError) as error:  # such as a full disk
         raise SystemExit(f'error: {error}') from None

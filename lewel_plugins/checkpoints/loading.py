@@ -31,11 +31,16 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
         path: Its file, for the error.
 
     Raises:
-        SetupError: The weights do not fit the model.
+        SetupError: The model cannot be built, or the weights do not fit it.
     """
     refuse_older(checkpoint, path)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(model_config(cfg))
+    try:
+        model = MODELS.build(model_config(cfg))
+    except SetupError:
+        raise
+    except Exception as error:  # from the registry or from any of the networks
+        raise SetupError(f'the model of {path} cannot be built: {" ".join(str(error).split())[:500]}') from error
     try:
         model.load_state_dict(checkpoint['state_dict'])
     except RuntimeError as error:

@@ -288,6 +288,9 @@ def test_the_command(tmp_path):
     damaged = run(*command, __file__, 'x.pth', cwd=tmp_path)
     assert damaged.returncode == 1 and damaged.stdout.startswith(f'error: {__file__} cannot be read')
     assert len(damaged.stdout.strip().splitlines()) == 1 and not (tmp_path / 'x.pth').exists()
+    nowhere = run(*command, str(DATA / 'smog.pth'), f'{__file__}/new.pth', cwd=tmp_path)
+    assert nowhere.returncode == 1 and nowhere.stdout.startswith('error: ') and __file__ in nowhere.stdout
+    assert len(nowhere.stdout.strip().splitlines()) == 1
 
 
 def test_help(monkeypatch, capsys):

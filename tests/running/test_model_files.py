@@ -42,6 +42,21 @@ def test_types_that_the_caller_builds_are_checked(files):
         load_model(files[1], builds=['val_dataloader'])
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('deep=3', r'the model of .*toy\.pth cannot be built: .*deep'),
+        ('type="NoNet"', r'the model of .*toy\.pth cannot be built: .*NoNet is not in'),
+    ],
+)
+def test_a_model_that_cannot_be_built(files, change, message):
+    config, checkpoint, _ = files
+    with open(config, 'a', encoding='utf-8') as file:
+        file.write(f'\nmodel["backbone"].update({change})\n')
+    with pytest.raises(SetupError, match=message):
+        load_model(checkpoint, config)
+
+
 def test_command_line(capsys):
     parser = argparse.ArgumentParser()
     add_model_files(parser)

@@ -1,6 +1,7 @@
 """Evaluation of a checkpoint on a few garment scenes, by the recipes of the repository."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lewel_plugins.evaluation.suite import Suite
 from lewel_plugins.evaluation.suite_report import suite_markdown
 from lewel_plugins.running import provenance
 from lewel_plugins.running.setup import load_config
+from lewel_plugins.running.work_dir_lock import lock_work_dir
 
 pytest.importorskip('sklearn')
 LINEAR = ROOT / 'configs/benchmarks/linear/lewel-b-linear_1xb256-steplr-50e_garment-scenes.py'
@@ -176,6 +178,14 @@ def test_linear_and_semi_supervised_training(folder):
         arguments = [str(SEMI), path, '--work-dir', str(folder / 'semi'), '--seed', seed]
         done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
         assert done.returncode == 1 and f'error: {folder / "semi"} {message}' in done.stdout, done.stdout[-3000:]
+
+    # While another process trains there, nothing starts.
+    descriptor = lock_work_dir(str(folder / 'semi'))
+    arguments = [str(SEMI), checkpoint, '--work-dir', str(folder / 'semi'), '--seed', '2']
+    done = run(sys.executable, CLASSIFY, *arguments, *words, cwd=ROOT)
+    os.close(descriptor)
+    message = f'error: {folder / "semi"} is being trained by process {os.getpid()}; choose another --work-dir'
+    assert done.returncode == 1 and message in done.stdout, done.stdout[-3000:]
 
     # A user's list is the same for every seed. The batch is half of that for which the learning rate was set.
     listed_split = folder / 'listed.txt'

@@ -33,6 +33,7 @@ from lewel_plugins.running.command_line import (
 from lewel_plugins.running.entry_point import run_main
 from lewel_plugins.running.training_job import claim_training
 from lewel_plugins.running.work_dir import last_metrics
+from lewel_plugins.running.work_dir_lock import lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -95,6 +96,7 @@ def train(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
         setup.enable_auto_scale_lr(cfg)
     setup.check_batch(cfg, args.launcher)
     setup.set_work_dir(cfg, args.work_dir)
+    lock_work_dir(cfg.work_dir, args.launcher)
     claim_training(cfg.work_dir, cfg, args.checkpoint)
     # With the backbone in it, the config that the Runner writes beside the results does not need the checkpoint.
     cfg.model.setdefault('backbone', backbone_config(read_tensors(args.checkpoint), args.checkpoint))
