@@ -34,6 +34,7 @@ LEAST_CONTINUED_STEPS = 500
 BACKBONE_SHARE = 1.0  # rate of a given backbone over that of the heads: docs/results/planned_values.md
 FROZEN_SHARE = 0.05  # share of the steps in which the heads train alone
 HORIZON_SHARE = 0.1  # 1 / (1 − α) over the number of steps, at most
+EMAN_FROM = 50_000  # steps; after 3,900, eman costs 4 points: docs/results/all-methods_cifar10.md
 MOST_MOMENTUM = 0.99  # 1 − α; mmpretrain's teachers take less than 1
 HOLDOUT_FROM, HOLDOUT_SHARE, HOLDOUT_MOST = 5000, 0.02, 1000
 PROVEN_RATES = (0.25, 4.0)  # times the recipe's rate
@@ -379,7 +380,11 @@ def _teacher(method: Method, steps: int) -> list[Setting]:
         return []
     value: float = max(method.momentum, min(MOST_MOMENTUM, 1 / (HORIZON_SHARE * steps)))
     reason = 'as in the recipe' if value == method.momentum else f'its horizon is a tenth of {steps:,} steps'
-    return [Setting('momentum', value, f'α {1 - value:.4g}: {reason}')]
+    settings = [Setting('momentum', value, f'α {1 - value:.4g}: {reason}')]
+    if method.name == 'lewel-b' and steps < EMAN_FROM:
+        reason = 'BN by its own batch; averaged statistics (eman) cost accuracy in short trainings'
+        settings.append(Setting('teacher_norm', 'train', reason))
+    return settings
 
 
 def _queue(method: Method, images: int, batch: int) -> list[Setting]:

@@ -70,6 +70,17 @@ def test_lewel_b_on_a_large_folder_is_the_recipe_for_a_folder():
 
 
 @pytest.mark.parametrize(
+    ('method', 'epochs', 'expected'),
+    [('lewel-b', 640, 'train'), ('lewel-b', 642, 'eman'), ('msbreg', 640, 'train'), ('lewel-m', 640, 'train')],
+)
+def test_batch_norm_in_the_teacher_of_lewel_b_depends_on_the_length(method, epochs, expected):
+    resolved = plan(facts(20_000), Request(method, holdout=0, epochs=epochs))  # 78 steps of 256 images
+    model = compose(resolved, Images(IMAGES)).model
+    assert MODELS.build(model).teacher.norm == expected
+    assert ('teacher_norm' in resolved.settings) == (method == 'lewel-b' and expected == 'train')
+
+
+@pytest.mark.parametrize(
     ('images', 'workers', 'expected'),
     [(12_800, 8, False), (12_799, 8, True), (12_799, 0, False)],  # 50 and 49 steps of 256 images
 )
