@@ -171,7 +171,7 @@ def _model(plan: Plan, model: dict[str, Any]) -> dict[str, Any]:
         options.update({'head.num_groups': plan['num_groups'], 'head.end_beta': plan['end_beta']})
     if 'momentum' in plan.settings:
         options[plan.method.momentum_key] = plan['momentum']
-    if 'teacher_norm' in plan.settings:  # runs that an earlier version has started have none, and keep theirs
+    if 'teacher_norm' in plan.settings:
         options['teacher_norm'] = plan['teacher_norm']
     result.merge_from_dict({f'model.{name}': value for name, value in options.items()})
     return result.model.to_dict()
