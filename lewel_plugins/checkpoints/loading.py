@@ -35,12 +35,7 @@ def build_model(cfg: Config, checkpoint: dict[str, Any], path: str | Path) -> Ba
     """
     refuse_older(checkpoint, path)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    try:
-        model = MODELS.build(model_config(cfg))
-    except SetupError:
-        raise
-    except Exception as error:  # from the registry or from any of the networks
-        raise SetupError(f'the model of {path} cannot be built: {" ".join(str(error).split())[:500]}') from error
+    model = _build(model_config(cfg), f'model of {path}')
     try:
         model.load_state_dict(checkpoint['state_dict'])
     except RuntimeError as error:
@@ -59,11 +54,15 @@ def build_backbone(settings: dict[str, Any], path: str | Path) -> Any:
     Raises:
         SetupError: The config does not describe a known backbone.
     """
+    with without_log():
+        return _build(copy.deepcopy(settings), f'backbone of {path}')
+
+
+def _build(settings: dict[str, Any], what: str) -> Any:
     try:
-        with without_log():
-            return MODELS.build(copy.deepcopy(settings))
+        return MODELS.build(settings)
     except Exception as error:  # from the registry for an unknown type, from the network for its arguments
-        raise SetupError(f'the backbone of {path} cannot be built: {" ".join(str(error).split())[:500]}') from None
+        raise SetupError(f'the {what} cannot be built: {" ".join(str(error).split())[:500]}') from None
 
 
 def load_backbone(backbone: nn.Module, path: str | Path, prefix: str = 'backbone.') -> int:
